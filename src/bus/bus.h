@@ -1,0 +1,57 @@
+/* bus.h -- a bus as other rooms see it: its directory, its carriers, its peers. */
+#ifndef PTQ_BUS_BUS_H
+#define PTQ_BUS_BUS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <ptq/bus.h>
+#include <ptq/queue.h>
+
+struct pti_port;
+struct pti_open;
+
+/* One other host, from PTQ_PEERS or ptq_bus_options.peers. */
+struct pti_peer {
+    char node[64];
+    char url[256];
+};
+
+struct ptq_bus {
+    char run[PTQ_NAME_MAX + 1];
+    char node[64];
+    char path[400]; /* <dir>/<run>: absolute */
+    int dirfd;      /* of path, O_CLOEXEC */
+    bool insecure;
+    struct pti_peer *peers;
+    size_t peer_count;
+};
+
+/* A carrier opens a queue by its bare name (local) or a full address (remote).  Plugged in by src/ptq.c, the one file that
+ * knows every room; a build without nng has no remote carrier. */
+struct pti_carriers {
+    enum ptq_err (*open_local)(ptq_bus *bus, const char *name, const struct pti_open *open, struct ptq_error *error,
+                               struct pti_port **ret_port);
+    /* url: where the home serves ("tcp://host:port"); run: NULL for the one it serves. */
+    enum ptq_err (*open_remote)(ptq_bus *bus, const char *url, const char *run, const char *name,
+                                const struct pti_open *open, struct ptq_error *error, struct pti_port **ret_port);
+    /* Has the peer at url a queue of that name?  PTQ_OK, PTQ_ENOENT, PTQ_EUNREACHABLE, ... */
+    enum ptq_err (*ask_remote)(ptq_bus *bus, const char *url, const char *run, const char *name, struct ptq_error *error);
+};
+extern const struct pti_carriers pti_carriers;
+
+/* Is it a legal name of a queue or a run? */
+bool pti_name_is_valid(const char *name);
+
+/* Fills *error (may be NULL) and answers `code`: printf for what, on what, why, what to do. */
+enum ptq_err pti_error(struct ptq_error *error, enum ptq_err code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* The file names of a queue: "<name>~v1" is its segment, "<name>~get" and "<name>~put" wake descriptors.
+ * `size` at least PTI_FILE_NAME_MAX. */
+#define PTI_FILE_NAME_MAX (PTQ_NAME_MAX + 32)
+void pti_segment_file(const char *name, char *buffer, size_t size);
+void pti_signal_file(const char *name, enum ptq_side side, char *buffer, size_t size);
+
+#endif

@@ -1,0 +1,70 @@
+/* bus.h -- a bus: one run namespace of queues on one host. */
+#ifndef PTQ_BUS_H
+#define PTQ_BUS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <ptq/err.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** A process's entry to one bus.  Any number of threads may use it at once. */
+typedef struct ptq_bus ptq_bus;
+
+/** Zero is the default of every field: `struct ptq_bus_options options = {0};` */
+struct ptq_bus_options {
+    const char *dir;         /**< where buses live; NULL: $PTQ_DIR, else /dev/shm/ptq-<euid> */
+    const char *peers;       /**< other hosts, "name=url,name=url"; NULL: $PTQ_PEERS, else none */
+    const char *node;        /**< this host's name for name@node; NULL: $PTQ_NODE, else the host name */
+    bool insecure;           /**< allow plain links beyond loopback; also $PTQ_INSECURE=1 */
+    struct ptq_error *error; /**< filled when the call fails; may be NULL */
+};
+
+/**
+ * Opens the bus `run` (NULL: $PTQ_RUN, else "default"), making its directory, mode 0700, when it is missing.
+ * The environment is ignored in a set-uid program.  Starts no thread and opens no socket.
+ *
+ * Close it with ptq_bus_close after every queue opened through it.  Does not block.
+ * After fork the child opens its own.
+ * PTQ_EINVAL: a bad name; PTQ_EPERM: the directory belongs to somebody else, or is a link, or is open to
+ * others; PTQ_EINVAL also for a directory on NFS or FUSE, where the kernel's locks do not mean what ptq needs.
+ */
+PTQ_MUST_CHECK enum ptq_err ptq_bus_open(const char *run, const struct ptq_bus_options *options, ptq_bus **ret_bus);
+
+/** Gives the bus back; NULL is fine.  Queues keep working until they are closed themselves. */
+void ptq_bus_close(ptq_bus *bus);
+
+/** The run's name, and the directory that holds its queues: borrowed until ptq_bus_close. */
+const char *ptq_bus_run(const ptq_bus *bus);
+const char *ptq_bus_path(const ptq_bus *bus);
+
+/**
+ * Calls `each` with the name of every local queue of the bus, in alphabetical order; `each` returns
+ * false to stop early.  The names are a snapshot.  PTQ_OK also when there is none.
+ */
+PTQ_MUST_CHECK enum ptq_err ptq_bus_list(ptq_bus *bus, bool (*each)(const char *name, void *context), void *context);
+
+/** What ptq_bus_gc did. */
+struct ptq_gc_report {
+    unsigned queues;    /**< looked at */
+    unsigned recovered; /**< endpoints of dead processes whose leases and blocks went back */
+    unsigned removed;   /**< queues and half-made files without a living user, empty or ephemeral: unlinked */
+    unsigned kept;      /**< without a living user, but holding messages: kept */
+    unsigned live;      /**< in use */
+};
+
+/**
+ * Collects what the dead left: recovers dead endpoints, and removes queues that nobody has open and that
+ * hold no message.  Safe at any time beside living users; may itself be killed.  `force` also removes
+ * queues that hold messages, where nobody has them open.
+ */
+PTQ_MUST_CHECK enum ptq_err ptq_bus_gc(ptq_bus *bus, bool force, struct ptq_gc_report *ret_report);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,99 @@
+/* metrics.h -- watching without disturbing: read-only views of a bus for tools.
+ *
+ * Nothing here takes a message, holds a lock, or stops a process: segments are mapped read-only, words are read
+ * once and checked.  A watcher may look at a queue that it may read, of any user.
+ */
+#ifndef PTQ_METRICS_H
+#define PTQ_METRICS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <ptq/bus.h>
+#include <ptq/queue.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** A read-only view of one local queue.  Used by one thread at a time. */
+typedef struct ptq_view ptq_view;
+
+/** Opens a view.  PTQ_ENOENT, PTQ_EPERM, PTQ_EVERSION, PTQ_ECORRUPT.  `error` may be NULL. */
+PTQ_MUST_CHECK enum ptq_err ptq_view_open(ptq_bus *bus, const char *name, struct ptq_error *error, ptq_view **ret_view);
+void ptq_view_close(ptq_view *view); /**< NULL is fine */
+
+/** As ptq_queue_stats.  PTQ_EGONE when the queue was removed since. */
+PTQ_MUST_CHECK enum ptq_err ptq_view_stats(ptq_view *view, struct ptq_queue_stats *ret_stats);
+
+/** What a queue was made with, and by whom. */
+struct ptq_view_info {
+    char name[PTQ_NAME_MAX + 1];
+    char path[512]; /**< its file */
+    uint64_t capacity, item_size, slots, blocks, block_stride, file_bytes;
+    uint32_t max_deliveries, max_endpoints, layout, mode, uid, gid;
+    uint64_t window; /**< pool queues: how far results may run ahead; else 0 */
+    uint64_t limit;  /**< pool queues: first position that may not be leased yet; else 0 */
+    bool placed;     /**< results of ordered work: positions are given, not drawn */
+    int32_t creator_pid;
+    int64_t created_unix_ms;
+};
+PTQ_MUST_CHECK enum ptq_err ptq_view_info(ptq_view *view, struct ptq_view_info *ret_info);
+
+/** One attachment. */
+struct ptq_view_endpoint {
+    uint32_t index;
+    bool alive;              /**< by the kernel's word */
+    int32_t pid;             /**< as it saw itself; for display */
+    char command[16];
+    int64_t since_unix_ms;
+    uint64_t put, taken, acked, nacked;
+    uint64_t leased;         /**< messages it holds now */
+    uint64_t oldest_position; /**< the lowest position it holds; meaningful if leased > 0 */
+};
+/** Fills up to `max` endpoints; *ret_count is how many there are. */
+PTQ_MUST_CHECK enum ptq_err ptq_view_endpoints(ptq_view *view, struct ptq_view_endpoint *endpoints, size_t max,
+                                               size_t *ret_count);
+
+enum ptq_view_state { PTQ_VIEW_READY, PTQ_VIEW_LEASED, PTQ_VIEW_REDELIVERABLE, PTQ_VIEW_DELAYED, PTQ_VIEW_DEAD };
+
+/** A message as it is seen by peek. */
+struct ptq_view_msg {
+    const void *data; /**< borrowed until the callback returns */
+    size_t size;
+    uint64_t position;
+    uint32_t sub, deliveries, kind;
+    bool redelivered;
+    enum ptq_view_state state;
+    uint32_t holder; /**< endpoint index, if leased */
+};
+/**
+ * Shows messages in order of position without taking them, whatever their state; `each` returns false to stop.
+ * A message that changes while it is copied is left out.
+ */
+PTQ_MUST_CHECK enum ptq_err ptq_view_peek(ptq_view *view, bool (*each)(const struct ptq_view_msg *msg, void *context),
+                                          void *context);
+
+/** What ptq_view_verify found. */
+struct ptq_verify_report {
+    uint64_t put, acked, dropped;                    /**< from the journals and counters */
+    uint64_t ready, leased, delayed, dead;           /**< counted, block by block */
+    uint64_t in_transit;                             /**< owned by a producer, not in the queue */
+    int64_t imbalance;                               /**< put - (ready + leased + delayed + dead + acked + dropped) */
+    uint32_t findings;                               /**< how many things are wrong; 0: sound */
+    bool quiet;                                      /**< nothing moved while it counted: the figures are exact */
+};
+/**
+ * Checks structure and conservation: put = ready + leased + delayed + dead + acked + dropped, by counting and not by
+ * subtracting.  Each finding is told to `each` in one sentence (may be NULL).  While the queue is busy it tries
+ * a few times for a quiet moment, and else reports with quiet = false, where imbalance is not a finding.
+ * PTQ_OK: sound.  PTQ_ECORRUPT: there are findings.
+ */
+PTQ_MUST_CHECK enum ptq_err ptq_view_verify(ptq_view *view, void (*each)(const char *finding, void *context), void *context,
+                                            struct ptq_verify_report *ret_report);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,228 @@
+/* queue.h -- queues and messages: put, get, ack, and what stands around them.
+ *
+ * A queue is a named, bounded line of messages; each message goes to one consumer.  It lives in shared
+ * memory on its home host.  A queue of another host is opened by the same call and used by the same calls.
+ *
+ * Common to every call here:
+ *   Timeouts are milliseconds on the monotonic clock; PTQ_NOWAIT asks once, PTQ_FOREVER waits.
+ *   Results go through ret_ pointers, which stay untouched on failure.
+ *   A handle may be used by several threads at once, and so may messages of it, each by one thread at a time.
+ *   After fork every call on an inherited handle answers PTQ_EFORKED; the child opens its own.
+ *   A call that sleeps answers PTQ_EINTR when a signal handler ran in its thread (as poll does, also with
+ *   SA_RESTART) and when ptq_interrupt was called.
+ *   PTQ_EGONE: the queue was removed.  PTQ_ECORRUPT: its memory holds what no correct process writes; the
+ *   call changed nothing that it could not check.
+ *   Nobody waits for a dead or a stopped process; see "Promises" in docs.
+ */
+#ifndef PTQ_QUEUE_H
+#define PTQ_QUEUE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <ptq/bus.h>
+#include <ptq/err.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define PTQ_NOWAIT 0     /**< ask once */
+#define PTQ_FOREVER (-1) /**< no deadline */
+
+#define PTQ_NAME_MAX 128        /**< bytes in a name: [A-Za-z0-9._-], not beginning with a dot */
+#define PTQ_ITEM_MAX (1u << 20) /**< the largest item_size today: 1 MiB */
+#define PTQ_NEVER UINT32_MAX    /**< max_deliveries: no limit */
+
+/** One process's attachment to a queue.  Opaque. */
+typedef struct ptq_queue ptq_queue;
+
+/** A leased message, or a loan that is being written.  Opaque. */
+typedef struct ptq_msg ptq_msg;
+
+/** Bytes of the caller's. */
+struct ptq_bytes {
+    const void *data;
+    size_t size;
+};
+
+enum ptq_open_mode {
+    PTQ_OPEN_OR_CREATE = 0, /**< attach to it, or create it where it is missing */
+    PTQ_ATTACH = 1,         /**< it must exist: PTQ_ENOENT, after wait_ms */
+    PTQ_CREATE = 2          /**< exclusive: it must not exist: PTQ_EEXIST */
+};
+
+/** Zero is the default of every field.  A field that is not zero and contradicts an existing queue: PTQ_EMISMATCH. */
+struct ptq_queue_options {
+    enum ptq_open_mode mode;
+    int wait_ms;             /**< how long to wait for it to come into being (PTQ_ATTACH), or to be let in */
+    uint64_t capacity;       /**< messages that are ready at once, exact, from 1; 0: 1000 */
+    uint32_t item_size;      /**< bytes in the largest message, to PTQ_ITEM_MAX; 0: 4096 */
+    uint32_t max_deliveries; /**< a message handed out more often becomes a dead letter; 0: 20; PTQ_NEVER */
+    uint32_t max_endpoints;  /**< handles that may be open at once, to 2047; 0: 256 */
+    uint32_t file_mode;      /**< permission bits; 0: 0600 */
+    bool prefault;           /**< take all memory at create instead of as it is needed */
+    bool ephemeral;          /**< gc may remove it with messages inside */
+    struct ptq_error *error; /**< filled when the call fails; may be NULL */
+};
+
+/**
+ * Opens a queue by name: "tasks" (this host first, else a peer), "tasks@node", or "ptq://host:port/run/tasks".
+ * `options` may be NULL.  The existing queue's geometry wins; zero fields accept it.
+ *
+ * Release the handle with ptq_queue_close.  A local open does not block, but for wait_ms.
+ * PTQ_ENOENT, PTQ_EEXIST by mode; PTQ_EMISMATCH (the text names both values); PTQ_EAGAIN: max_endpoints are
+ * attached; PTQ_ENOSPC; PTQ_EPERM; PTQ_EVERSION; PTQ_EBUSY: gc has it in hand; PTQ_EUNREACHABLE: a peer that
+ * had to be asked is silent.
+ */
+PTQ_MUST_CHECK enum ptq_err ptq_queue_open(ptq_bus *bus, const char *name, const struct ptq_queue_options *options,
+                                           ptq_queue **ret_queue);
+
+/**
+ * Ends the attachment: refuses new calls, interrupts sleeping ones, waits for those inside, returns leases that
+ * were not acked (they are redelivered) and detaches.  NULL is fine.  In a forked child it only drops the memory.
+ * Messages of this handle must not be used after it.
+ */
+void ptq_queue_close(ptq_queue *queue);
+
+/**
+ * Removes a queue by name, with all that is in it; idempotent: PTQ_OK also when there is none.
+ * With living users: PTQ_EBUSY, unless `force`; then every call of theirs answers PTQ_EGONE from now on.
+ */
+PTQ_MUST_CHECK enum ptq_err ptq_queue_unlink(ptq_bus *bus, const char *name, bool force);
+
+/** Its bare name: borrowed until close. */
+const char *ptq_queue_name(const ptq_queue *queue);
+
+/* -- in ------------------------------------------------------------------------------------------------------- */
+
+/**
+ * Puts a message of `size` bytes (0 is fine; then `data` may be NULL).  PTQ_OK: it is in the queue, whoever dies
+ * next.  Anything else: it is not in the queue (PTQ_EINDOUBT, remote only: unknown).
+ * Blocks while the queue is full.  PTQ_FULL with PTQ_NOWAIT, PTQ_TIMEDOUT after a deadline, PTQ_EMSGSIZE,
+ * PTQ_EENDED, PTQ_ENOSPC (nothing changed; ptq_queue_explain tells mount, need and free space).
+ */
+PTQ_MUST_CHECK enum ptq_err ptq_put(ptq_queue *queue, const void *data, size_t size, int timeout_ms);
+
+/** As ptq_put, and tells the position that the message got. */
+PTQ_MUST_CHECK enum ptq_err ptq_put_position(ptq_queue *queue, const void *data, size_t size, int timeout_ms,
+                                             uint64_t *ret_position);
+
+/**
+ * Puts all `count` messages or none, next to each other in the order given, by one commit: consumers see all of
+ * them or none, whoever is killed.  They share one position and are told apart by ptq_msg_sub.  0 messages: PTQ_OK.
+ * PTQ_ETOOBIG at once if count > capacity; PTQ_EMSGSIZE if one is too large.  Else as ptq_put.
+ * `ret_position` may be NULL.
+ */
+PTQ_MUST_CHECK enum ptq_err ptq_put_many(ptq_queue *queue, const struct ptq_bytes *items, size_t count, int timeout_ms,
+                                         uint64_t *ret_position);
+
+/**
+ * Lends room for a message of up to `size` bytes, to be written in place (ptq_msg_buffer) and then published or
+ * aborted.  Until then nobody sees it, and a process that dies takes nothing else with it.
+ */
+PTQ_MUST_CHECK enum ptq_err ptq_loan(ptq_queue *queue, size_t size, int timeout_ms, ptq_msg **ret_loan);
+
+/**
+ * Hands a loan in, with its first `size` bytes.  PTQ_OK: `loan` is taken.  On failure the loan stays the caller's,
+ * to be published again or aborted.  `ret_position` may be NULL.
+ */
+PTQ_MUST_CHECK enum ptq_err ptq_publish(ptq_msg *loan, size_t size, int timeout_ms, uint64_t *ret_position);
+
+/** Gives a loan back unpublished.  NULL is fine. */
+void ptq_abort(ptq_msg *loan);
+
+/**
+ * The producers' word that nothing more will come.  Every later put, of anybody, answers PTQ_EENDED; consumers
+ * take what is there, then get PTQ_END.  Needs no room.  PTQ_EALREADY when it was ended before.
+ */
+PTQ_MUST_CHECK enum ptq_err ptq_end(ptq_queue *queue);
+
+/* -- out ------------------------------------------------------------------------------------------------------ */
+
+/**
+ * Leases the next message: redelivered ones first, else the oldest.  No copy is made; the bytes may be read until
+ * ptq_ack or ptq_nack.  If this process dies first, the message is redelivered to another.
+ * PTQ_EMPTY with PTQ_NOWAIT, PTQ_TIMEDOUT after a deadline, PTQ_END when the queue was ended and all is settled.
+ */
+PTQ_MUST_CHECK enum ptq_err ptq_get(ptq_queue *queue, int timeout_ms, ptq_msg **ret_msg);
+
+/** As ptq_get for up to `max` messages: blocks for the first, then takes what is there.  Each has its own lease. */
+PTQ_MUST_CHECK enum ptq_err ptq_get_many(ptq_queue *queue, ptq_msg **msgs, size_t max, int timeout_ms,
+                                         size_t *ret_count);
+
+/** Done: the message leaves the queue.  Takes `msg`, even on error.  PTQ_ELEASELOST: the lease had ended (remote). */
+enum ptq_err ptq_ack(ptq_msg *msg);
+
+#define PTQ_BACKOFF (-2) /**< ptq_nack: 0, 10, 100, then 1000 ms, by how often it was delivered */
+
+/**
+ * Gives it back, to be redelivered in its old place after `delay_ms` (0: at once; PTQ_BACKOFF).  Takes `msg`, even on
+ * error.  Never blocks for room.
+ */
+enum ptq_err ptq_nack(ptq_msg *msg, int delay_ms);
+
+/**
+ * Gets a message, copies it to `buffer` and acks it: at most once, for those who need no more.
+ * A message larger than `size`: PTQ_EMSGSIZE, with its size in *ret_size; it stays in the queue, uncounted.
+ */
+PTQ_MUST_CHECK enum ptq_err ptq_recv(ptq_queue *queue, void *buffer, size_t size, int timeout_ms, size_t *ret_size);
+
+/* -- a message ------------------------------------------------------------------------------------------------ */
+
+const void *ptq_msg_data(const ptq_msg *msg);     /**< borrowed until ack or nack; aligned to 16 */
+size_t ptq_msg_size(const ptq_msg *msg);          /**< bytes */
+void *ptq_msg_buffer(ptq_msg *loan);              /**< where a loan is written; NULL for a leased message */
+uint64_t ptq_msg_position(const ptq_msg *msg);    /**< its number in the queue, 48 bits, growing */
+uint32_t ptq_msg_sub(const ptq_msg *msg);         /**< its index in a batch, else 0 */
+uint32_t ptq_msg_deliveries(const ptq_msg *msg);  /**< how often it was handed out, this time included: from 1 */
+bool ptq_msg_redelivered(const ptq_msg *msg);     /**< its holder died or nacked it before */
+
+/* -- around --------------------------------------------------------------------------------------------------- */
+
+enum ptq_side {
+    PTQ_SIDE_GET = 0, /**< a get would give a message, PTQ_END or an error */
+    PTQ_SIDE_PUT = 1  /**< a put would find room, or an error */
+};
+
+/**
+ * A descriptor for poll, epoll, libuv or asyncio: readable whenever a call on `side` would not wait; perhaps
+ * spuriously.  Level-triggered: it stays readable until a call answers PTQ_EMPTY (or PTQ_FULL).  Do not read from
+ * it.  It belongs to the handle and is closed with it; the same call gives the same descriptor.
+ * A process that dies with leases, or is stopped, never leaves it unreadable while there is something to get.
+ * PTQ_ENOMEM: no descriptors left.
+ */
+PTQ_MUST_CHECK enum ptq_err ptq_queue_fd(ptq_queue *queue, enum ptq_side side, int *ret_fd);
+
+/** Makes every call that sleeps on this handle, now or next, answer PTQ_EINTR once.  Async-signal-safe. */
+void ptq_interrupt(ptq_queue *queue);
+
+/** What a queue holds and has seen.  A snapshot; exact when the queue is quiet. */
+struct ptq_queue_stats {
+    uint64_t capacity, item_size, bytes; /**< geometry; bytes: shared memory in use by it now */
+    uint64_t ready, leased, delayed, dead;
+    uint64_t put, acked, nacked, taken, redelivered; /**< since it was created */
+    uint64_t dropped;                                /**< oldest, newest, expired, purged, dead_overflow together */
+    uint64_t bytes_put, bytes_acked;
+    uint64_t recovered;      /**< endpoints recovered after a death */
+    uint64_t head, tail;     /**< positions: the next to be taken, the next to be given (hints) */
+    uint64_t end_position;   /**< where END stands; 0: not ended */
+    uint64_t oldest_ms;      /**< age of the oldest ready message, where it bears a stamp; else 0 */
+    uint32_t producers, consumers, endpoints; /**< handles that have put; that have got; all that are alive */
+    uint32_t dead_endpoints;                  /**< not yet recovered */
+    bool ended, removed, remote;
+};
+
+PTQ_MUST_CHECK enum ptq_err ptq_queue_stats(ptq_queue *queue, struct ptq_queue_stats *ret_stats);
+
+/**
+ * The sentence for a person about `err` on this queue, as things are now: what, on what, why, what to do (for
+ * PTQ_ENOSPC the mount, the need and the free space).  Writes at most `size` bytes with the final 0; returns `buffer`.
+ */
+const char *ptq_queue_explain(ptq_queue *queue, enum ptq_err err, size_t message_size, char *buffer, size_t size);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

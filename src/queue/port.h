@@ -1,0 +1,144 @@
+/* port.h -- the joint: what a carrier offers to a queue.
+ *
+ * Two carriers stand behind it and cannot see each other: local/ (shared memory) and remote/ (nng).  Argument checks,
+ * names, limits and deadlines are done once, above, in queue.c; a carrier may rely on them.
+ *
+ * Deadlines are absolute nanoseconds on the monotonic clock: PTI_DEADLINE_NOW (0) asks once and never sleeps,
+ * PTI_DEADLINE_NEVER sleeps until it is true.  With PTI_DEADLINE_NOW a carrier answers PTQ_EMPTY or PTQ_FULL, after a real
+ * deadline PTQ_TIMEDOUT.  Every operation may be called from several threads at once, except on one message, and
+ * close, which comes last.  Results stay untouched on failure.
+ */
+#ifndef PTQ_QUEUE_PORT_H
+#define PTQ_QUEUE_PORT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <ptq/queue.h>
+
+struct pti_port; /* a carrier's state for one handle; it begins with a struct pti_port */
+
+/* What a message is.  Users put DATA; pools use the others. */
+enum pti_kind {
+    PTI_KIND_DATA = 0,
+    PTI_KIND_MARKER = 1, /* keeps its place, no task runs */
+    PTI_KIND_ERROR = 2   /* stands for a result that did not come: pool/job.h says what is inside */
+};
+
+/* A message on its way in. */
+struct pti_put {
+    const void *data; /* borrowed during the call; NULL if size is 0 */
+    uint32_t size;    /* at most item_size: checked above */
+    uint8_t kind;     /* enum pti_kind */
+    uint16_t type;    /* the room above may use it; 0 */
+    uint64_t stream;  /* remote/serve: the numbered stream it came in, for the journal; else 0 */
+    uint64_t number;  /* its number in that stream */
+};
+
+enum pti_msg_state { PTI_MSG_FREE = 0, PTI_MSG_LEASED = 1, PTI_MSG_LOANED = 2 };
+
+/* A leased message or a loan.  The carrier allocates it, in take or loan, and takes it back in ack, nack, publish (when
+ * it succeeds) or abort. */
+struct ptq_msg {
+    struct ptq_queue *queue; /* set by queue.c after take or loan */
+    struct pti_port *port;
+    void *data;              /* read-only for a lease, by contract */
+    uint32_t size;           /* for a loan: room */
+    uint32_t sub;
+    uint64_t position;
+    uint32_t deliveries;
+    uint16_t type;
+    uint8_t kind;
+    bool redelivered;
+    uint8_t state;           /* enum pti_msg_state */
+    /* the carrier's own */
+    uint32_t block;
+    uint32_t lane;
+    uint64_t word;
+    struct ptq_msg *next;
+};
+
+struct pti_port_ops {
+    /* ---- in: PTQ_FULL, PTQ_TIMEDOUT, PTQ_EENDED, PTQ_ENOSPC, PTQ_EGONE, PTQ_EINTR, ... */
+
+    /* Puts one message.  Blocks for room. */
+    enum ptq_err (*put)(struct pti_port *port, const struct pti_put *put, int64_t deadline, uint64_t *ret_position);
+
+    /* All or nothing; 1 <= count <= capacity, each within item_size.  All share one position. */
+    enum ptq_err (*put_many)(struct pti_port *port, const struct pti_put *puts, size_t count, int64_t deadline,
+                             uint64_t *ret_position);
+
+    /* Room for `size` bytes that only the caller sees.  publish: the first `size` bytes of it; the loan is taken only
+     * on success.  abort always takes it. */
+    enum ptq_err (*loan)(struct pti_port *port, uint32_t size, int64_t deadline, struct ptq_msg **ret_loan);
+    enum ptq_err (*publish)(struct pti_port *port, struct ptq_msg *loan, uint32_t size, int64_t deadline,
+                            uint64_t *ret_position);
+    void (*abort)(struct pti_port *port, struct ptq_msg *loan);
+
+    /* Placed queues only: puts at exactly `position`.  PTQ_ELATE: it has its entry already.  Never waits for room in the
+     * ring (the limit of the jobs queue keeps it free), may wait for a block. */
+    enum ptq_err (*place)(struct pti_port *port, uint64_t position, const struct pti_put *put, int64_t deadline);
+
+    /* END behind everything that is in.  PTQ_EALREADY. */
+    enum ptq_err (*end)(struct pti_port *port);
+
+    /* ---- out */
+
+    /* Leases 1 to max messages: blocks for the first only.  PTQ_END. */
+    enum ptq_err (*take)(struct pti_port *port, size_t max, int64_t deadline, struct ptq_msg **msgs, size_t *ret_count);
+
+    /* Both take msg, whatever they answer. delay_ms as ptq_nack, PTQ_BACKOFF included. */
+    enum ptq_err (*ack)(struct pti_port *port, struct ptq_msg *msg);
+    enum ptq_err (*nack)(struct pti_port *port, struct ptq_msg *msg, int delay_ms);
+
+    /* Back into its place as if it had not been taken: not counted as a delivery.  Takes msg. */
+    enum ptq_err (*untake)(struct pti_port *port, struct ptq_msg *msg);
+
+    /* ---- ordered work (pool/): see pool.md */
+
+    /* Positions below `limit` may be leased: raises it (never lowers) and wakes who waits. */
+    enum ptq_err (*limit)(struct pti_port *port, uint64_t limit);
+
+    /* The position that the next fresh get would take: where the head is. */
+    enum ptq_err (*head)(struct pti_port *port, uint64_t *ret_position);
+
+    /* Can the entry at `position` still yield work?  *ret_lost is true only if position was published, is not END, and no
+     * block is COMMIT, LEASED, REDELIV, DELAYED, DEAD, QUAR or COPY there. */
+    enum ptq_err (*census)(struct pti_port *port, uint64_t position, bool *ret_lost);
+
+    /* Claims the exclusive right to get (released by close or death).  PTQ_EBUSY with PTI_DEADLINE_NOW or after it. */
+    enum ptq_err (*claim)(struct pti_port *port, int64_t deadline);
+
+    /* ---- around */
+
+    enum ptq_err (*stats)(struct pti_port *port, struct ptq_queue_stats *ret_stats);
+    enum ptq_err (*fd)(struct pti_port *port, enum ptq_side side, int *ret_fd);
+    void (*interrupt)(struct pti_port *port); /* async-signal-safe */
+
+    /* Returns leases and loans, interrupts sleepers, waits for calls inside (they end at once; remote: waits for
+     * acknowledgement up to the deadline), frees port. */
+    void (*close)(struct pti_port *port, int64_t deadline);
+};
+
+/* Facts that queue.c needs without asking. */
+struct pti_port {
+    const struct pti_port_ops *ops;
+    uint64_t capacity;
+    uint64_t window;     /* pool queues, else 0 */
+    uint32_t item_size;
+    uint32_t max_deliveries;
+    bool placed;
+    bool remote;
+    char where[256];     /* its file, or ptq://host:port/run/name: for messages to people */
+};
+
+/* Geometry and kind that only other rooms ask for, beside the public options. */
+struct pti_open {
+    struct ptq_queue_options options; /* as the user gave them; all zero if none were given */
+    bool placed;                      /* results: positions are given by place */
+    uint64_t window;                  /* jobs and done of a pool: both rings get the same N; 0: an ordinary queue */
+    uint64_t start;                   /* tests: first position, as a number of laps; 0: 1 */
+};
+
+#endif

@@ -1,0 +1,33 @@
+/* queue.h -- a queue handle as the rooms above see it: the public calls, and what pools and servers need besides. */
+#ifndef PTQ_QUEUE_QUEUE_H
+#define PTQ_QUEUE_QUEUE_H
+
+#include <ptq/queue.h>
+
+#include "queue/port.h"
+
+struct ptq_queue {
+    struct pti_port *port;
+    ptq_bus *bus;
+    char name[PTQ_NAME_MAX + 1];
+};
+
+/* ptq_queue_open with the options that only rooms may ask for. */
+enum ptq_err pti_queue_open(ptq_bus *bus, const char *name, const struct pti_open *open, ptq_queue **ret_queue);
+
+/* As the operations of port.h, with the checks of the public calls (fork, size, NULL); timeouts as deadlines. */
+enum ptq_err pti_queue_put(ptq_queue *queue, const struct pti_put *put, int64_t deadline, uint64_t *ret_position);
+enum ptq_err pti_queue_put_many(ptq_queue *queue, const struct pti_put *puts, size_t count, int64_t deadline,
+                                uint64_t *ret_position);
+enum ptq_err pti_queue_take(ptq_queue *queue, size_t max, int64_t deadline, ptq_msg **msgs, size_t *ret_count);
+enum ptq_err pti_queue_untake(ptq_msg *msg);
+enum ptq_err pti_queue_place(ptq_queue *queue, uint64_t position, const struct pti_put *put, int64_t deadline);
+enum ptq_err pti_queue_limit(ptq_queue *queue, uint64_t limit);
+enum ptq_err pti_queue_head(ptq_queue *queue, uint64_t *ret_position);
+enum ptq_err pti_queue_census(ptq_queue *queue, uint64_t position, bool *ret_lost);
+enum ptq_err pti_queue_claim(ptq_queue *queue, int64_t deadline);
+
+/* Serial comparison of positions: negative, 0, positive as a is before, at, after b. */
+int64_t pti_position_compare(uint64_t a, uint64_t b);
+
+#endif
