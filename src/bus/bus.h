@@ -9,6 +9,8 @@
 #include <ptq/bus.h>
 #include <ptq/queue.h>
 
+#include "base/atomic.h"
+
 struct pti_port;
 struct pti_open;
 
@@ -26,7 +28,12 @@ struct ptq_bus {
     bool insecure;
     struct pti_peer *peers;
     size_t peer_count;
+    _Atomic uint32_t holders; /* its user, and every queue that was opened through it */
 };
+
+/* A queue outlives ptq_bus_close: it holds its bus, and drops it when it is closed itself.  drop: NULL is fine. */
+ptq_bus *pti_bus_hold(ptq_bus *bus);
+void pti_bus_drop(ptq_bus *bus);
 
 /* A carrier opens a queue by its bare name (local) or a full address (remote).  Plugged in by src/ptq.c, the one file that
  * knows every room; a build without nng has no remote carrier. */

@@ -11,6 +11,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 /** A process's entry to one bus.  Any number of threads may use it at once. */
 typedef struct ptq_bus ptq_bus;
@@ -64,6 +65,7 @@ struct ptq_gc_report {
  */
 PTQ_MUST_CHECK enum ptq_err ptq_bus_gc(ptq_bus *bus, bool force, struct ptq_gc_report *ret_report);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif

@@ -13,6 +13,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 /**
  * What a call answers.  PTQ_OK is 0.  EMPTY, FULL, TIMEDOUT and END are ordinary answers of a queue
@@ -74,6 +75,7 @@ struct ptq_error {
     char text[500];
 };
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif

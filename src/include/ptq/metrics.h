@@ -16,6 +16,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 /** A read-only view of one local queue.  Used by one thread at a time. */
 typedef struct ptq_view ptq_view;
@@ -93,6 +94,7 @@ struct ptq_verify_report {
 PTQ_MUST_CHECK enum ptq_err ptq_view_verify(ptq_view *view, void (*each)(const char *finding, void *context), void *context,
                                             struct ptq_verify_report *ret_report);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif

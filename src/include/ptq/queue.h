@@ -27,6 +27,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 #define PTQ_NOWAIT 0     /**< ask once */
 #define PTQ_FOREVER (-1) /**< no deadline */
@@ -222,6 +223,7 @@ PTQ_MUST_CHECK enum ptq_err ptq_queue_stats(ptq_queue *queue, struct ptq_queue_s
  */
 const char *ptq_queue_explain(ptq_queue *queue, enum ptq_err err, size_t message_size, char *buffer, size_t size);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif

@@ -16,10 +16,12 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 /** The version of the library that is loaded, as "major.minor.patch"; static. */
 const char *ptq_version(void);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif

@@ -1,0 +1,15 @@
+/* directory.h -- the directory that is a bus: made, checked, listed. */
+#ifndef PTQ_BUS_DIRECTORY_H
+#define PTQ_BUS_DIRECTORY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <ptq/err.h>
+
+/* Opens <dir>/<run>, making both where they are missing (0700).  `chosen`: a person chose dir, who may have opened it to
+ * a group; the default directory is one user's alone.  `path` gets its absolute path (`size` bytes). */
+enum ptq_err pti_directory_open(const char *dir, const char *run, bool chosen, struct ptq_error *error, char *path,
+                                size_t size, int *ret_dirfd);
+
+#endif

@@ -1,0 +1,282 @@
+/* segment.c -- a file that is mapped shared: made without a name, linked when whole, opened with checks. */
+#include "os/segment.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/statvfs.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "os/life.h"
+
+#define TEMP_TRIES 16
+
+static void proc_path(int fd, char path[static 32])
+{
+    snprintf(path, 32, "/proc/self/fd/%d", fd);
+}
+
+/* ---- mapping ---- */
+
+static void clear_segment(struct pti_segment *segment)
+{
+    *segment = (struct pti_segment){.fd = -1};
+}
+
+/* Maps fd, whose status is given, and notes which file it is.  Takes nothing on failure. */
+static int map_segment(int fd, const struct stat *status, bool writable, struct pti_segment *segment)
+{
+    size_t size = (size_t)status->st_size;
+    void *base = mmap(NULL, size, writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, fd, 0);
+
+    if (base == MAP_FAILED)
+        return errno;
+    if (madvise(base, size, MADV_DONTFORK) != 0) {
+        int error = errno;
+        munmap(base, size);
+        return error;
+    }
+    *segment = (struct pti_segment){.fd = fd,
+                                    .base = base,
+                                    .size = size,
+                                    .dev = status->st_dev,
+                                    .ino = status->st_ino,
+                                    .writable = writable};
+    return 0;
+}
+
+/* ---- making one ---- */
+
+/* With O_TMPFILE the kernel frees what a dead creator leaves.  The file gets its name through /proc. */
+static int create_unnamed(int dirfd)
+{
+    char path[32];
+    int fd = openat(dirfd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+
+    if (fd < 0)
+        return -1;
+    proc_path(fd, path);
+    if (access(path, F_OK) == 0)
+        return fd;
+    close(fd);
+    return -1;
+}
+
+/* Without it: a temporary name, whose creator holds a lock so that gc knows it from one that was left.
+ * gc may have come between open and lock: then the name is gone, and another is tried. */
+static int create_named(int dirfd, const char *name, char *temp_name, size_t size, int *ret_fd)
+{
+    for (int i = 0; i < TEMP_TRIES; i++) {
+        uint64_t random = 0;
+        struct stat held, named;
+
+        if (getrandom(&random, sizeof random, GRND_NONBLOCK) != (ssize_t)sizeof random)
+            random = (uint64_t)getpid() << 32 | (uint64_t)i;
+        if (snprintf(temp_name, size, "%s~new.%016llx", name, (unsigned long long)random) >= (int)size)
+            return ENAMETOOLONG;
+        int fd = openat(dirfd, temp_name, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (fd < 0 && errno != EEXIST)
+            return errno;
+        if (fd < 0)
+            continue;
+        if (pti_life_lock_write(fd, PTI_LIFE_CREATOR) == 0 && fstat(fd, &held) == 0 &&
+            fstatat(dirfd, temp_name, &named, AT_SYMLINK_NOFOLLOW) == 0 && held.st_ino == named.st_ino) {
+            *ret_fd = fd;
+            return 0;
+        }
+        close(fd);
+    }
+    return EAGAIN;
+}
+
+static int shape_file(int fd, size_t size, mode_t mode, struct stat *ret_status)
+{
+    if (ftruncate(fd, (off_t)size) != 0 || fchmod(fd, mode) != 0 || fstat(fd, ret_status) != 0)
+        return errno;
+    return 0;
+}
+
+int pti_segment_create(int dirfd, const char *name, size_t size, mode_t mode, struct pti_segment *ret_segment,
+                       struct pti_segment_temp *ret_temp)
+{
+    struct pti_segment_temp temp = {.temp_name = ""};
+    struct stat status;
+    int error = 0;
+    int fd = create_unnamed(dirfd);
+
+    if (fd < 0)
+        error = create_named(dirfd, name, temp.temp_name, sizeof temp.temp_name, &fd);
+    if (error != 0)
+        return error;
+    error = shape_file(fd, size, mode, &status);
+    if (error == 0)
+        error = map_segment(fd, &status, true, ret_segment);
+    if (error != 0) {
+        if (temp.temp_name[0] != '\0')
+            unlinkat(dirfd, temp.temp_name, 0);
+        close(fd);
+        return error;
+    }
+    *ret_temp = temp;
+    return 0;
+}
+
+int pti_segment_link(const struct pti_segment *segment, struct pti_segment_temp *temp, int dirfd, const char *name)
+{
+    char path[32];
+
+    if (temp->temp_name[0] == '\0') {
+        proc_path(segment->fd, path);
+        return linkat(AT_FDCWD, path, dirfd, name, AT_SYMLINK_FOLLOW) == 0 ? 0 : errno;
+    }
+    if (linkat(dirfd, temp->temp_name, dirfd, name, 0) != 0)
+        return errno;
+    unlinkat(dirfd, temp->temp_name, 0);
+    temp->temp_name[0] = '\0';
+    pti_life_unlock(segment->fd, PTI_LIFE_CREATOR);
+    return 0;
+}
+
+void pti_segment_discard(struct pti_segment *segment, const struct pti_segment_temp *temp, int dirfd)
+{
+    if (temp != NULL && temp->temp_name[0] != '\0')
+        unlinkat(dirfd, temp->temp_name, 0);
+    pti_segment_close(segment);
+}
+
+/* ---- opening one ---- */
+
+/* A regular file.  Two names at most: a creator without O_TMPFILE has two for a moment; more, and somebody has
+ * hung a foreign file in here. */
+static int check_file(const struct stat *status, size_t min_size)
+{
+    if (!S_ISREG(status->st_mode) || status->st_nlink > 2)
+        return EPERM;
+    if (status->st_nlink == 0)
+        return ENOENT;
+    if (status->st_size <= 0 || (uint64_t)status->st_size < min_size)
+        return EIO;
+    return 0;
+}
+
+/* O_NONBLOCK: a FIFO put in its place must not hold us up. */
+int pti_segment_open(int dirfd, const char *name, bool writable, size_t min_size, struct pti_segment *ret_segment)
+{
+    struct stat status;
+    int flags = (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
+    int fd = openat(dirfd, name, flags);
+
+    if (fd < 0)
+        return errno == ELOOP || errno == EACCES || errno == EISDIR || errno == ENXIO ? EPERM : errno;
+    int error = fstat(fd, &status) == 0 ? check_file(&status, min_size) : errno;
+    if (error == 0)
+        error = map_segment(fd, &status, writable, ret_segment);
+    if (error != 0)
+        close(fd);
+    return error;
+}
+
+void pti_segment_close(struct pti_segment *segment)
+{
+    if (segment == NULL || segment->fd < 0)
+        return;
+    if (segment->base != NULL)
+        munmap(segment->base, segment->size);
+    if (pti_segment_is_open(segment))
+        close(segment->fd);
+    clear_segment(segment);
+}
+
+/* ---- asking about one ---- */
+
+int pti_segment_is_named(const struct pti_segment *segment, int dirfd, const char *name)
+{
+    struct stat status;
+
+    if (fstatat(dirfd, name, &status, AT_SYMLINK_NOFOLLOW) != 0)
+        return errno;
+    return status.st_dev == segment->dev && status.st_ino == segment->ino ? 0 : ENOENT;
+}
+
+bool pti_segment_is_open(const struct pti_segment *segment)
+{
+    struct stat status;
+
+    return fstat(segment->fd, &status) == 0 && status.st_dev == segment->dev && status.st_ino == segment->ino;
+}
+
+/* Mode 0 leaves bytes that have memory alone, and extends the file only where it would grow: the range is inside. */
+int pti_segment_reserve(const struct pti_segment *segment, size_t offset, size_t length)
+{
+    if (length == 0)
+        return 0;
+    if (offset > segment->size || length > segment->size - offset)
+        return EINVAL;
+    while (fallocate(segment->fd, 0, (off_t)offset, (off_t)length) != 0) {
+        if (errno == EINTR)
+            continue;
+        return errno;
+    }
+    return 0;
+}
+
+/* ---- where it lives ---- */
+
+/* Lines of mountinfo: id parent major:minor root mount-point ...; spaces in it are written \040. */
+static void unescape_mount(char *text)
+{
+    char *to = text;
+
+    for (char *from = text; *from != '\0'; to++) {
+        if (from[0] == '\\' && from[1] >= '0' && from[1] <= '3' && from[2] != '\0' && from[3] != '\0') {
+            *to = (char)((from[1] - '0') << 6 | (from[2] - '0') << 3 | (from[3] - '0'));
+            from += 4;
+        } else {
+            *to = *from++;
+        }
+    }
+    *to = '\0';
+}
+
+static void find_mount(dev_t dev, char *ret_mount, size_t mount_size)
+{
+    FILE *file = fopen("/proc/self/mountinfo", "re");
+    char *line = NULL;
+    size_t room = 0;
+
+    ret_mount[0] = '\0';
+    if (file == NULL)
+        return;
+    while (getline(&line, &room, file) > 0) {
+        unsigned major_number, minor_number;
+        int begin = 0, end = 0;
+
+        if (sscanf(line, "%*d %*d %u:%u %*s %n%*s%n", &major_number, &minor_number, &begin, &end) != 2 || end <= begin)
+            continue;
+        if (makedev(major_number, minor_number) != dev)
+            continue;
+        line[end] = '\0';
+        unescape_mount(line + begin);
+        snprintf(ret_mount, mount_size, "%s", line + begin);
+        break;
+    }
+    free(line);
+    fclose(file);
+}
+
+int pti_segment_space(const struct pti_segment *segment, uint64_t *ret_free, char *ret_mount, size_t mount_size)
+{
+    struct statvfs space;
+
+    if (fstatvfs(segment->fd, &space) != 0)
+        return errno;
+    *ret_free = (uint64_t)space.f_bavail * space.f_frsize;
+    if (mount_size > 0)
+        find_mount(segment->dev, ret_mount, mount_size);
+    return 0;
+}

@@ -1,0 +1,13 @@
+# ptq_flags -- warnings, language and sanitizers, carried by one interface target; nothing touches global flags.
+add_library(ptq_flags INTERFACE)
+target_compile_definitions(ptq_flags INTERFACE _GNU_SOURCE)
+target_compile_options(ptq_flags INTERFACE
+    -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition -Wvla -Wundef
+    -Wpointer-arith -Wwrite-strings -Wimplicit-fallthrough -fno-strict-aliasing -fstack-protector-strong
+    $<$<BOOL:${PTQ_WERROR}>:-Werror>
+    $<$<CONFIG:Debug>:-g3>)
+if(PTQ_SANITIZE)
+    target_compile_options(ptq_flags INTERFACE
+        -fsanitize=${PTQ_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer -g)
+    target_link_options(ptq_flags INTERFACE -fsanitize=${PTQ_SANITIZE})
+endif()
