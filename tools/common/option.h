@@ -1,0 +1,71 @@
+/* option.h -- one table of options a command, from which come parsing, help, the man page and completion.
+ *
+ * A program defines `tool_program`; a command has a `struct tool_usage`.  -h and --help belong to every command, and so do the
+ * program's globals, before or after the command's name.
+ */
+#ifndef TOOL_OPTION_H
+#define TOOL_OPTION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+/* What an option is, and which type its field in the values struct has. */
+enum tool_kind {
+    TOOL_FLAG = 1, /* bool: becomes true */
+    TOOL_TEXT,     /* const char *: borrowed from argv */
+    TOOL_COUNT,    /* uint64_t from 1: digits, and k M G for thousands */
+    TOOL_SIZE,     /* uint64_t from 1: digits, and K M G for 1024s */
+    TOOL_MS,       /* int: milliseconds, or with a unit ms s m; "forever" or -1: PTQ_FOREVER */
+    TOOL_SECONDS,  /* double, above 0 */
+    TOOL_OCTAL,    /* uint32_t: permission bits */
+    TOOL_CHOICE    /* int: which of the words of `argument`, "raw|line|json", from 0 */
+};
+
+struct tool_option {
+    char letter;          /* 0: it has none */
+    const char *name;     /* without the dashes; NULL ends a table */
+    enum tool_kind kind;
+    size_t field;         /* offsetof in the command's values struct */
+    const char *argument; /* how help names its value; NULL for a flag */
+    const char *help;     /* one sentence, lower case, without a full stop */
+};
+
+/* A command as help, man page and completion show it. */
+struct tool_usage {
+    const char *name;     /* "put", or "pool run"; for a program without commands its own name */
+    const char *operands; /* "QUEUE [DATA|-]"; may be "" */
+    const char *summary;  /* one line, lower case, without a full stop; NULL ends an array */
+    const char *text;     /* paragraphs, parted by an empty line; may be NULL */
+    const char *examples; /* lines of shell; may be NULL */
+    const struct tool_option *options;
+};
+
+struct tool_program {
+    const char *name; /* "ptq": how its errors begin */
+    const struct tool_option *globals;
+    void *values; /* of the globals */
+    bool commands; /* the first operand is a command */
+};
+extern const struct tool_program tool_program; /* each program defines it */
+
+/* Reads the options of argv (argv[0] is skipped) into `values`, whose defaults the caller has set.  Returns the index of
+ * the first operand; argv is sorted so that the operands come last.  Ends the process after --help (0) and for what
+ * it cannot understand (2). */
+int tool_read(const struct tool_usage *usage, int argc, char **argv, void *values);
+
+/* Reads the globals that stand before the command; returns the index of the command, or argc. */
+int tool_read_globals(const struct tool_usage *overview, int argc, char **argv);
+
+/* As tool_read, and checks the number of operands: fewer than `least` or more than `most` end the process (2). */
+int tool_read_operands(const struct tool_usage *usage, int argc, char **argv, void *values, int least, int most);
+
+/* usage.c: the same tables as text. */
+void tool_help(const struct tool_usage *usage, FILE *out);
+void tool_help_options(const struct tool_option *options, FILE *out);
+void tool_man(const struct tool_usage *usage, FILE *out);   /* mdoc: one subsection */
+void tool_list(const struct tool_usage *usage, FILE *out);  /* "command<TAB>--option<TAB>letter<TAB>argument" a line */
+void tool_completion(const struct tool_usage *const *usages, FILE *out); /* bash; the array ends with NULL */
+
+#endif

@@ -1,0 +1,108 @@
+/* say.c -- words for people: error lines, exit codes, colour. */
+#include "say.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "option.h"
+#include "text.h"
+
+int tool_exit_code(enum ptq_err err)
+{
+    switch (err) {
+    case PTQ_OK:
+        return TOOL_OK;
+    case PTQ_EMPTY:
+    case PTQ_TIMEDOUT:
+        return TOOL_EMPTY;
+    case PTQ_FULL:
+        return TOOL_FULL;
+    case PTQ_ENOENT:
+    case PTQ_EGONE:
+        return TOOL_NO_QUEUE;
+    case PTQ_EINVAL:
+        return TOOL_USAGE;
+    case PTQ_EPERM:
+        return TOOL_PERMISSION;
+    case PTQ_EVERSION:
+        return TOOL_VERSION;
+    case PTQ_EUNREACHABLE:
+    case PTQ_EINDOUBT:
+        return TOOL_UNREACHABLE;
+    default:
+        return TOOL_ERROR;
+    }
+}
+
+bool tool_colour(FILE *out)
+{
+    const char *term = getenv("TERM");
+    const char *none = getenv("NO_COLOR");
+    const char *force = getenv("CLICOLOR_FORCE");
+
+    if (none != NULL && none[0] != '\0')
+        return false;
+    if (force != NULL && force[0] != '\0' && strcmp(force, "0") != 0)
+        return true;
+    if (term == NULL || strcmp(term, "dumb") == 0)
+        return false;
+    return isatty(fileno(out));
+}
+
+static void print_line(const char *subject, const char *format, va_list arguments)
+{
+    bool colour = tool_colour(stderr);
+    char line[2048];
+    char safe[4096];
+
+    vsnprintf(line, sizeof line, format, arguments);
+    fprintf(stderr, "%s%s:%s ", colour ? "\033[1;31m" : "", tool_program.name, colour ? "\033[0m" : "");
+    if (subject != NULL)
+        fprintf(stderr, "%s: ", tool_escape(subject, strlen(subject), safe, sizeof safe));
+    fprintf(stderr, "%s\n", tool_escape(line, strlen(line), safe, sizeof safe));
+}
+
+void tool_error(const char *subject, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    print_line(subject, format, arguments);
+    va_end(arguments);
+}
+
+int tool_fail(enum ptq_err err, const char *subject, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    print_line(subject, format, arguments);
+    va_end(arguments);
+    return tool_exit_code(err);
+}
+
+int tool_misuse(const char *command, const char *format, ...)
+{
+    char line[1024];
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(line, sizeof line, format, arguments);
+    va_end(arguments);
+    if (command == NULL || strcmp(command, tool_program.name) == 0)
+        tool_error(NULL, "%s - see: %s --help", line, tool_program.name);
+    else
+        tool_error(command, "%s - see: %s %s --help", line, tool_program.name, command);
+    return TOOL_USAGE;
+}
+
+int tool_finish(void)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return TOOL_OK;
+    tool_error(NULL, "cannot write to standard output: %s", strerror(errno));
+    return TOOL_ERROR;
+}

@@ -1,0 +1,44 @@
+/* say.h -- words for people: error lines, exit codes, colour.  Words go to standard error, data to standard output.
+ *
+ * An error line is `ptq: tasks: cannot put 5000 bytes: item_size is 4096 - create the queue with --item-size 8192`:
+ * what failed, on what, why, and after the dash what to do.
+ */
+#ifndef TOOL_SAY_H
+#define TOOL_SAY_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include <ptq/err.h>
+
+enum tool_exit {
+    TOOL_OK = 0,
+    TOOL_ERROR = 1,
+    TOOL_USAGE = 2,
+    TOOL_NO_QUEUE = 3,
+    TOOL_EMPTY = 4, /* or timed out */
+    TOOL_FULL = 5,
+    TOOL_PERMISSION = 6,
+    TOOL_VERSION = 7,
+    TOOL_UNREACHABLE = 8
+};
+
+/* The exit code of a ptq answer. */
+int tool_exit_code(enum ptq_err err);
+
+/* One error line about `subject` (a queue, a file; NULL: none).  Control characters are escaped. */
+__attribute__((format(printf, 2, 3))) void tool_error(const char *subject, const char *format, ...);
+
+/* The same, and returns the exit code of `err`. */
+__attribute__((format(printf, 3, 4))) int tool_fail(enum ptq_err err, const char *subject, const char *format, ...);
+
+/* The same for a wrong call of `command`; adds where to look; returns TOOL_USAGE. */
+__attribute__((format(printf, 2, 3))) int tool_misuse(const char *command, const char *format, ...);
+
+/* Shall `out` be coloured?  NO_COLOR, CLICOLOR_FORCE, TERM=dumb, and whether it is a terminal decide. */
+bool tool_colour(FILE *out);
+
+/* Flushes standard output: TOOL_OK, or says why not and answers TOOL_ERROR.  To be called last by every command. */
+int tool_finish(void);
+
+#endif

@@ -1,0 +1,149 @@
+/* text.c -- small conversions: escapes, base64, figures for people. */
+#include "text.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+size_t tool_utf8(const unsigned char *text, size_t size)
+{
+    static const struct {
+        unsigned char mask, lead;
+        uint32_t least;
+    } forms[] = {{0x80, 0x00, 0}, {0xe0, 0xc0, 0x80}, {0xf0, 0xe0, 0x800}, {0xf8, 0xf0, 0x10000}};
+
+    for (size_t length = 1; length <= 4 && length <= size; length++) {
+        if ((text[0] & forms[length - 1].mask) != forms[length - 1].lead)
+            continue;
+        uint32_t point = text[0] & (unsigned char)~forms[length - 1].mask;
+        for (size_t i = 1; i < length; i++) {
+            if ((text[i] & 0xc0) != 0x80)
+                return 0;
+            point = point << 6 | (text[i] & 0x3f);
+        }
+        bool surrogate = point >= 0xd800 && point < 0xe000;
+        return point >= forms[length - 1].least && point <= 0x10ffff && !surrogate ? length : 0;
+    }
+    return 0;
+}
+
+bool tool_is_utf8(const void *data, size_t size)
+{
+    const unsigned char *at = data;
+
+    for (size_t length; size > 0; at += length, size -= length) {
+        length = tool_utf8(at, size);
+        if (length == 0)
+            return false;
+    }
+    return true;
+}
+
+/* C0, DEL and, in UTF-8, C1: what a terminal may obey. */
+static bool is_control(const unsigned char *at, size_t length)
+{
+    return (length == 1 && (at[0] < 0x20 || at[0] == 0x7f)) || (length == 2 && at[0] == 0xc2 && at[1] < 0xa0);
+}
+
+static size_t escape_byte(unsigned char byte, char out[5])
+{
+    const char *shorts = "\a\b\t\n\v\f\r";
+    const char *found = byte != 0 ? strchr(shorts, byte) : NULL;
+
+    if (found != NULL)
+        return (size_t)snprintf(out, 5, "\\%c", "abtnvfr"[found - shorts]);
+    return (size_t)snprintf(out, 5, "\\x%02x", byte);
+}
+
+char *tool_escape(const char *text, size_t size, char *buffer, size_t room)
+{
+    const unsigned char *at = (const unsigned char *)text;
+    size_t used = 0;
+
+    while (size > 0) {
+        size_t length = tool_utf8(at, size);
+        char escaped[5];
+        const char *piece = (const char *)at;
+        size_t piece_size = length;
+
+        if (length == 0 || is_control(at, length)) {
+            piece_size = escape_byte(*at, escaped);
+            piece = escaped;
+            length = 1;
+        }
+        if (used + piece_size + 1 > room)
+            break;
+        memcpy(buffer + used, piece, piece_size);
+        used += piece_size;
+        at += length;
+        size -= length;
+    }
+    buffer[used] = '\0';
+    return buffer;
+}
+
+char *tool_base64(const void *data, size_t size)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const unsigned char *in = data;
+    char *text = malloc((size + 2) / 3 * 4 + 1);
+    char *out = text;
+
+    if (text == NULL)
+        return NULL;
+    for (size_t i = 0; i < size; i += 3) {
+        size_t left = size - i;
+        uint32_t three = (uint32_t)in[i] << 16 | (left > 1 ? (uint32_t)in[i + 1] << 8 : 0) | (left > 2 ? in[i + 2] : 0);
+        *out++ = digits[three >> 18];
+        *out++ = digits[three >> 12 & 63];
+        *out++ = left > 1 ? digits[three >> 6 & 63] : '=';
+        *out++ = left > 2 ? digits[three & 63] : '=';
+    }
+    *out = '\0';
+    return text;
+}
+
+char *tool_human(uint64_t number, unsigned step, char buffer[16])
+{
+    static const char units[] = " KMGTPE";
+    double value = (double)number;
+    int unit = 0;
+
+    for (; value >= (double)step && unit < 6; unit++)
+        value /= step;
+    if (unit == 0)
+        snprintf(buffer, 16, "%" PRIu64, number);
+    else
+        snprintf(buffer, 16, value < 9.95 ? "%.1f%c" : "%.0f%c", value, units[unit]);
+    return buffer;
+}
+
+char *tool_age(uint64_t ms, char buffer[16])
+{
+    uint64_t seconds = ms / 1000;
+
+    if (ms < 1000)
+        snprintf(buffer, 16, "%" PRIu64 "ms", ms);
+    else if (seconds < 60)
+        snprintf(buffer, 16, "%" PRIu64 "s", seconds);
+    else if (seconds < 3600)
+        snprintf(buffer, 16, "%" PRIu64 "m%02" PRIu64 "s", seconds / 60, seconds % 60);
+    else if (seconds < 86400)
+        snprintf(buffer, 16, "%" PRIu64 "h%02" PRIu64 "m", seconds / 3600, seconds / 60 % 60);
+    else
+        snprintf(buffer, 16, "%" PRIu64 "d%02" PRIu64 "h", seconds / 86400 % 100000, seconds / 3600 % 24);
+    return buffer;
+}
+
+char *tool_when(int64_t unix_ms, char buffer[32])
+{
+    time_t seconds = unix_ms / 1000;
+    struct tm when;
+
+    strcpy(buffer, "-");
+    if (unix_ms != 0 && localtime_r(&seconds, &when) != NULL)
+        strftime(buffer, 32, "%Y-%m-%d %H:%M:%S", &when);
+    return buffer;
+}

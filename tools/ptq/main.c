@@ -1,0 +1,48 @@
+/* main.c -- ptq, the bus on the command line: globals, then the command. */
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "command.h"
+
+struct globals globals;
+
+static const struct tool_option global_options[] = {
+    {0, "run", TOOL_TEXT, offsetof(struct globals, run), "NAME", "which bus; else $PTQ_RUN, else \"default\""},
+    {0, "dir", TOOL_TEXT, offsetof(struct globals, dir), "DIR", "where buses live; else $PTQ_DIR, else /dev/shm/ptq-UID"},
+    {0, "peers", TOOL_TEXT, offsetof(struct globals, peers), "NAME=URL,...", "other hosts; else $PTQ_PEERS"},
+    {0, "insecure", TOOL_FLAG, offsetof(struct globals, insecure), NULL,
+     "allow plain links beyond loopback; also $PTQ_INSECURE=1"},
+    {0}};
+
+const struct tool_program tool_program = {"ptq", global_options, &globals, true};
+
+static const struct tool_usage overview = {.name = "ptq", .operands = "COMMAND [ARGUMENT]...", .summary = ""};
+
+static const struct command *find_command(const char *name)
+{
+    for (const struct command *command = commands; command->run != NULL; command++)
+        if (strcmp(command->usages->name, name) == 0 || strncmp(command->usages->name, name, strlen(name)) == 0)
+            if (strcspn(command->usages->name, " ") == strlen(name))
+                return command;
+    return NULL;
+}
+
+int main(int argc, char **argv)
+{
+    static char help[] = "help", version[] = "version";
+
+    signal(SIGPIPE, SIG_IGN); /* what was not written is not acknowledged: see get.c */
+    if (argc > 1 && strcmp(argv[1], "--help") == 0)
+        argv[1] = help;
+    if (argc > 1 && strcmp(argv[1], "--version") == 0)
+        argv[1] = version;
+
+    int first = tool_read_globals(&overview, argc, argv);
+    if (first >= argc)
+        return tool_misuse(NULL, "which command?");
+    const struct command *command = find_command(argv[first]);
+    if (command == NULL)
+        return tool_misuse(NULL, "'%s' is not a command", argv[first]);
+    return command->run(argc - first, argv + first);
+}

@@ -1,0 +1,89 @@
+/* session.c -- opening a bus and a queue for a command, and saying why it could not be done. */
+#include <stdarg.h>
+#include <string.h>
+
+#include "command.h"
+
+int open_bus(ptq_bus **ret_bus)
+{
+    struct ptq_error error = {0};
+    struct ptq_bus_options options = {
+        .dir = globals.dir, .peers = globals.peers, .insecure = globals.insecure, .error = &error};
+    enum ptq_err err = ptq_bus_open(globals.run, &options, ret_bus);
+
+    if (err == PTQ_OK)
+        return TOOL_OK;
+    return tool_fail(err, NULL, "cannot open the bus: %s", error.text[0] != '\0' ? error.text : ptq_strerror(err));
+}
+
+static int fail_open(ptq_bus *bus, const char *name, enum ptq_err err, const char *text)
+{
+    if (err == PTQ_ENOENT)
+        return tool_fail(err, name, "no such queue on bus '%s' (%s) - create it with: ptq create %s", ptq_bus_run(bus),
+                         ptq_bus_path(bus), name);
+    return tool_fail(err, name, "cannot open: %s", text[0] != '\0' ? text : ptq_strerror(err));
+}
+
+int open_queue(ptq_bus *bus, const char *name, const struct ptq_queue_options *options, ptq_queue **ret_queue)
+{
+    struct ptq_error error = {0};
+    struct ptq_queue_options filled = {.mode = PTQ_ATTACH};
+
+    if (options != NULL)
+        filled = *options;
+    filled.error = &error;
+    enum ptq_err err = ptq_queue_open(bus, name, &filled, ret_queue);
+    return err == PTQ_OK ? TOOL_OK : fail_open(bus, name, err, error.text);
+}
+
+int open_view(ptq_bus *bus, const char *name, ptq_view **ret_view)
+{
+    struct ptq_error error = {0};
+    enum ptq_err err = ptq_view_open(bus, name, &error, ret_view);
+
+    return err == PTQ_OK ? TOOL_OK : fail_open(bus, name, err, error.text);
+}
+
+/* The item_size that would hold `size`: the next power of two. */
+static uint64_t suggest_item_size(uint64_t size)
+{
+    uint64_t item_size = 64;
+
+    while (item_size < size)
+        item_size *= 2;
+    return item_size;
+}
+
+static void explain(ptq_queue *queue, enum ptq_err err, size_t size, char *text, size_t room)
+{
+    struct ptq_queue_stats stats;
+    bool known = ptq_queue_stats(queue, &stats) == PTQ_OK;
+
+    if (err == PTQ_EMSGSIZE && known && size > PTQ_ITEM_MAX)
+        snprintf(text, room, "item_size is %llu - %u is the largest there is: put it in parts, or put the name of a file",
+                 (unsigned long long)stats.item_size, PTQ_ITEM_MAX);
+    else if (err == PTQ_EMSGSIZE && known)
+        snprintf(text, room, "item_size is %llu - create the queue with --item-size %llu",
+                 (unsigned long long)stats.item_size, (unsigned long long)suggest_item_size(size));
+    else if (err == PTQ_ETOOBIG && known)
+        snprintf(text, room, "capacity is %llu - take a smaller --batch, or create the queue with a larger --capacity",
+                 (unsigned long long)stats.capacity);
+    else if ((err == PTQ_FULL || err == PTQ_TIMEDOUT) && known)
+        snprintf(text, room, "it is full, %llu of %llu messages - get some, or wait longer with --timeout",
+                 (unsigned long long)stats.ready, (unsigned long long)stats.capacity);
+    else
+        ptq_queue_explain(queue, err, size, text, room);
+}
+
+int fail_queue(ptq_queue *queue, enum ptq_err err, size_t size, const char *format, ...)
+{
+    char what[512];
+    char why[1024];
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(what, sizeof what, format, arguments);
+    va_end(arguments);
+    explain(queue, err, size, why, sizeof why);
+    return tool_fail(err, ptq_queue_name(queue), "%s: %s", what, why);
+}
