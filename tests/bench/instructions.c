@@ -1,0 +1,277 @@
+/* instructions.c -- how many instructions a call of ptq takes: a count that repeats where times do not.
+ *
+ * A child makes the calls; its parent steps it instruction by instruction (ptrace) and counts from the first
+ * instruction of the library's function to its return, kernel excluded.  Calls differ a little (every eighth put
+ * moves a hint, every 64th reads the clock), so the median and the mean of CALLS are printed.
+ *
+ *   instructions [--ceilings FILE]     FILE: "name number" lines; exit 1 where a median is higher
+ *
+ * Exit 77: it cannot be counted here (another processor, ptrace refused, a build without optimisation).
+ */
+#include "ptq/use.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/ptrace.h>
+#include <sys/user.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define CALLS 256
+#define BATCH 32
+#define WARM_ROUNDS 5000
+#define SIZE 64
+#define CANNOT 77
+
+/* One function that is counted; `each`: messages a call. */
+struct counted {
+    const char *name;
+    unsigned each;
+    uintptr_t entry;
+    unsigned calls;
+    unsigned count[CALLS * 4];
+};
+
+static struct counted table[] = {{.name = "ptq_put", .each = 1},           {.name = "ptq_get", .each = 1},
+                                 {.name = "ptq_ack", .each = 1},           {.name = "ptq_recv", .each = 1},
+                                 {.name = "ptq_put_many", .each = BATCH}, {.name = "ptq_get_many", .each = BATCH}};
+#define TABLE (sizeof table / sizeof table[0])
+
+/* -- the child: what is called ---------------------------------------------------------------------------------- */
+
+static void round_of_calls(ptq_queue *queue, bool many)
+{
+    static struct bench_message message;
+    static unsigned char bytes[BATCH * SIZE];
+    struct ptq_bytes items[BATCH];
+    ptq_msg *msgs[BATCH];
+    size_t got;
+    if (!many) {
+        bench_must(ptq_put(queue, message.word, SIZE, PTQ_FOREVER), "ptq_put");
+        bench_must(ptq_get(queue, PTQ_FOREVER, &msgs[0]), "ptq_get");
+        bench_must(ptq_ack(msgs[0]), "ptq_ack");
+        bench_must(ptq_put(queue, message.word, SIZE, PTQ_FOREVER), "ptq_put");
+        bench_must(ptq_recv(queue, message.word, sizeof message.word, PTQ_FOREVER, &got), "ptq_recv");
+        return;
+    }
+    for (size_t i = 0; i < BATCH; i++)
+        items[i] = (struct ptq_bytes){bytes + i * SIZE, SIZE};
+    bench_must(ptq_put_many(queue, items, BATCH, PTQ_FOREVER, NULL), "ptq_put_many");
+    for (size_t left = BATCH; left > 0; left -= got) {
+        bench_must(ptq_get_many(queue, msgs, BATCH, PTQ_FOREVER, &got), "ptq_get_many");
+        for (size_t i = 0; i < got; i++)
+            bench_must(ptq_ack(msgs[i]), "ptq_ack");
+    }
+}
+
+static void be_counted(struct bench *bench)
+{
+    ptq_bus *bus = bench_open_bus(bench->dir, NULL);
+    ptq_queue *single = bench_open_queue(bench, bus, "single"), *many = bench_open_queue(bench, bus, "many");
+    for (int i = 0; i < WARM_ROUNDS; i++)
+        round_of_calls(single, false);
+    for (int i = 0; i < WARM_ROUNDS / BATCH; i++)
+        round_of_calls(many, true);
+    raise(SIGSTOP); /* from here on every instruction is a step */
+    for (int i = 0; i < CALLS; i++)
+        round_of_calls(single, false);
+    for (int i = 0; i < CALLS / BATCH; i++)
+        round_of_calls(many, true);
+    raise(SIGSTOP);
+    ptq_queue_close(many);
+    ptq_queue_close(single);
+    ptq_bus_close(bus);
+}
+
+/* -- the parent: what is counted -------------------------------------------------------------------------------- */
+
+#if defined(__x86_64__)
+
+struct place {
+    uintptr_t instruction, stack;
+};
+
+static struct place where(pid_t child)
+{
+    struct user_regs_struct registers;
+    if (ptrace(PTRACE_GETREGS, child, NULL, &registers) != 0)
+        bench_fail("PTRACE_GETREGS: %s", strerror(errno));
+    return (struct place){registers.rip, registers.rsp};
+}
+
+static uintptr_t return_address(pid_t child, uintptr_t stack)
+{
+    errno = 0;
+    long word = ptrace(PTRACE_PEEKDATA, child, (void *)stack, NULL);
+    if (errno != 0)
+        bench_fail("PTRACE_PEEKDATA: %s", strerror(errno));
+    return (uintptr_t)word;
+}
+
+/* One instruction on; false when the child has stopped itself. */
+static bool step(pid_t child)
+{
+    int status;
+    if (ptrace(PTRACE_SINGLESTEP, child, NULL, NULL) != 0 || waitpid(child, &status, 0) != child)
+        bench_fail("PTRACE_SINGLESTEP: %s", strerror(errno));
+    if (!WIFSTOPPED(status))
+        bench_fail("the counted process ended early");
+    return WSTOPSIG(status) == SIGTRAP;
+}
+
+static struct counted *counted_at(uintptr_t instruction)
+{
+    for (size_t i = 0; i < TABLE; i++) {
+        if (table[i].entry == instruction)
+            return &table[i];
+    }
+    return NULL;
+}
+
+/* The child stands at a function's first instruction: steps to its return. */
+static void count_call(pid_t child, struct counted *counted, uintptr_t stack)
+{
+    uintptr_t back = return_address(child, stack);
+    unsigned steps = 0;
+    for (struct place at = {0}; at.instruction != back || at.stack <= stack; steps++) {
+        if (!step(child))
+            bench_fail("%s did not return", counted->name);
+        at = where(child);
+    }
+    if (counted->calls < sizeof counted->count / sizeof counted->count[0])
+        counted->count[counted->calls++] = steps;
+}
+
+static void count_all(pid_t child)
+{
+    do {
+        struct place at = where(child);
+        struct counted *counted = counted_at(at.instruction);
+        if (counted != NULL)
+            count_call(child, counted, at.stack);
+    } while (step(child));
+}
+
+#else
+
+static void count_all(pid_t child)
+{
+    kill(child, SIGKILL);
+    fprintf(stderr, "instructions: only x86-64 is counted\n");
+    exit(CANNOT);
+}
+
+#endif
+
+/* -- what is printed -------------------------------------------------------------------------------------------- */
+
+static int by_number(const void *left, const void *right)
+{
+    unsigned a = *(const unsigned *)left, b = *(const unsigned *)right;
+    return (a > b) - (a < b);
+}
+
+static double mean_of(const struct counted *counted)
+{
+    double sum = 0;
+    for (unsigned i = 0; i < counted->calls; i++)
+        sum += counted->count[i];
+    return sum / counted->calls;
+}
+
+static void print_counts(void)
+{
+    printf("%-14s %8s %8s %8s %8s\n", "instructions", "median", "mean", "least", "most");
+    for (size_t i = 0; i < TABLE; i++) {
+        struct counted *counted = &table[i];
+        if (counted->calls == 0)
+            bench_fail("%s was never called", counted->name);
+        qsort(counted->count, counted->calls, sizeof counted->count[0], by_number);
+        printf("%-14s %8u %8.1f %8u %8u", counted->name, counted->count[counted->calls / 2], mean_of(counted),
+               counted->count[0], counted->count[counted->calls - 1]);
+        if (counted->each > 1)
+            printf("   %.1f a message", mean_of(counted) / counted->each);
+        putchar('\n');
+    }
+}
+
+/* How many medians are above their ceiling, or have none. */
+static unsigned compare(const char *path)
+{
+    FILE *file = fopen(path, "r");
+    char line[160], name[64];
+    unsigned ceiling, known = 0, higher = 0;
+    if (file == NULL)
+        bench_fail("%s: %s", path, strerror(errno));
+    while (fgets(line, sizeof line, file) != NULL) {
+        if (line[0] == '#' || sscanf(line, "%63s %u", name, &ceiling) != 2)
+            continue;
+        for (size_t i = 0; i < TABLE; i++) {
+            if (strcmp(table[i].name, name) != 0)
+                continue;
+            known++;
+            if (table[i].count[table[i].calls / 2] > ceiling) {
+                fprintf(stderr, "%s: %u instructions, the ceiling in %s is %u\n", name,
+                        table[i].count[table[i].calls / 2], path, ceiling);
+                higher++;
+            }
+        }
+    }
+    fclose(file);
+    if (known == 0)
+        bench_fail("%s names none of the functions", path);
+    return higher;
+}
+
+static pid_t start_child(struct bench *bench)
+{
+    pid_t child = fork();
+    if (child < 0)
+        bench_fail("fork: %s", strerror(errno));
+    if (child == 0) {
+        if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) != 0)
+            _exit(CANNOT);
+        be_counted(bench);
+        _exit(0);
+    }
+    int status;
+    if (waitpid(child, &status, 0) != child || !WIFSTOPPED(status)) {
+        if (WIFEXITED(status) && WEXITSTATUS(status) == CANNOT) {
+            fprintf(stderr, "instructions: ptrace is refused here\n");
+            bench_finish(bench);
+            exit(CANNOT);
+        }
+        bench_fail("the counted process ended early");
+    }
+    return child;
+}
+
+int main(int argc, char **argv)
+{
+    const char *ceilings = NULL;
+    if (argc == 3 && strcmp(argv[1], "--ceilings") == 0)
+        ceilings = argv[2];
+    else if (argc != 1) {
+        fprintf(stderr, "usage: %s [--ceilings FILE]\n", argv[0]);
+        return 2;
+    }
+    if (ceilings != NULL && !BENCH_OPTIMISED) {
+        fprintf(stderr, "instructions: ceilings are for builds with optimisation and without sanitizers\n");
+        return CANNOT;
+    }
+    struct bench bench = {.name = "Instructions a call", .options = {.item_size = SIZE}};
+    bench_init(&bench, 1, argv);
+    bench_scratch(&bench);
+    for (size_t i = 0; i < TABLE; i++)
+        table[i].entry = (uintptr_t)dlsym(RTLD_NEXT, table[i].name);
+    pid_t child = start_child(&bench);
+    count_all(child);
+    if (ptrace(PTRACE_CONT, child, NULL, NULL) != 0 || waitpid(child, NULL, 0) != child)
+        bench_fail("PTRACE_CONT: %s", strerror(errno));
+    bench_finish(&bench);
+    print_counts();
+    return ceilings != NULL && compare(ceilings) > 0;
+}

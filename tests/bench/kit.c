@@ -1,0 +1,385 @@
+/* kit.c -- see kit.h */
+#include "kit.h"
+
+#include <errno.h>
+#include <ftw.h>
+#include <getopt.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define WARM_MS 40
+#define GRACE_MS 8000 /* a role has this long to gather, and to end */
+
+/* What must be ended and removed; file-wide, because a signal handler needs it. */
+static pid_t children[BENCH_ROLES_MAX];
+static unsigned child_count;
+static pid_t beside;
+static char scratch[64];
+static volatile sig_atomic_t interrupted;
+
+int64_t bench_now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static void sleep_us(long us)
+{
+    struct timespec time = {us / 1000000, us % 1000000 * 1000};
+    nanosleep(&time, NULL);
+}
+
+/* -- cleaning up ------------------------------------------------------------------------------------------------ */
+
+static int remove_one(const char *path, const struct stat *status, int type, struct FTW *walk)
+{
+    (void)status, (void)type, (void)walk;
+    return remove(path);
+}
+
+static void end_children(void)
+{
+    for (unsigned i = 0; i < child_count; i++) {
+        if (children[i] > 0) {
+            kill(children[i], SIGKILL);
+            waitpid(children[i], NULL, 0);
+        }
+    }
+    child_count = 0;
+}
+
+static void end_beside(void)
+{
+    if (beside <= 0)
+        return;
+    kill(beside, SIGTERM);
+    for (int tries = 0; tries < 2000; tries++) {
+        if (waitpid(beside, NULL, WNOHANG) != 0) {
+            beside = 0;
+            return;
+        }
+        sleep_us(1000);
+    }
+    kill(beside, SIGKILL);
+    waitpid(beside, NULL, 0);
+    beside = 0;
+}
+
+static void clean_up(void)
+{
+    end_children();
+    end_beside();
+    if (scratch[0] != '\0')
+        nftw(scratch, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    scratch[0] = '\0';
+}
+
+static void note_signal(int number)
+{
+    interrupted = number;
+}
+
+static bool in_role; /* a role must not clean up what is its parent's */
+
+void bench_fail(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    fprintf(stderr, "%s: ", program_invocation_short_name);
+    vfprintf(stderr, format, arguments);
+    fputc('\n', stderr);
+    va_end(arguments);
+    if (in_role)
+        _exit(1);
+    clean_up();
+    exit(1);
+}
+
+void bench_wrong(uint64_t number, uint64_t expected, uint64_t producer)
+{
+    bench_fail("message %llu of producer %llu where %llu was due: order or bytes are wrong", (unsigned long long)number,
+               (unsigned long long)producer, (unsigned long long)expected);
+}
+
+/* -- beginning -------------------------------------------------------------------------------------------------- */
+
+static void pick_cores(int cpu[2])
+{
+    cpu_set_t set;
+    int found = 0;
+    if (sched_getaffinity(0, sizeof set, &set) != 0)
+        bench_fail("sched_getaffinity: %s", strerror(errno));
+    for (int i = 0; i < CPU_SETSIZE && found < 2; i++) {
+        if (CPU_ISSET(i, &set))
+            cpu[found++] = i;
+    }
+    if (found == 1)
+        cpu[1] = cpu[0];
+}
+
+static unsigned number_of(const char *option, const char *text, unsigned long least, unsigned long most)
+{
+    char *end;
+    errno = 0;
+    unsigned long value = strtoul(text, &end, 10);
+    if (errno != 0 || end == text || *end != '\0' || value < least || value > most) {
+        fprintf(stderr, "%s: --%s %s: a number from %lu to %lu is wanted\n", program_invocation_short_name, option, text,
+                least, most);
+        exit(2);
+    }
+    return (unsigned)value;
+}
+
+static void usage(const struct bench *bench, FILE *out)
+{
+    fprintf(out,
+            "usage: %s [--ms N] [--size BYTES] [--batch N] [--producers N] [--consumers N] [--cpus A,B]\n"
+            "       [--poll hard|adaptive] [--one-core] [--capacity N] [--item-size N] [--mode NAME] [--program FILE]\n"
+            "%s. Prints one line: value and unit.\n",
+            program_invocation_short_name, bench->name);
+}
+
+void bench_init(struct bench *bench, int argc, char **argv)
+{
+    static const struct option table[] = {
+        {"ms", 1, NULL, 'm'},        {"size", 1, NULL, 's'},     {"batch", 1, NULL, 'b'},     {"producers", 1, NULL, 'p'},
+        {"consumers", 1, NULL, 'c'}, {"cpus", 1, NULL, 'u'},     {"poll", 1, NULL, 'l'},      {"one-core", 0, NULL, 'o'},
+        {"capacity", 1, NULL, 'a'},  {"item-size", 1, NULL, 'i'}, {"mode", 1, NULL, 'v'},     {"program", 1, NULL, 'x'},
+        {"help", 0, NULL, 'h'},      {0}};
+    struct bench_options *options = &bench->options;
+    pick_cores(options->cpu);
+    if (options->ms == 0)
+        options->ms = 300;
+    for (int letter; (letter = getopt_long(argc, argv, "", table, NULL)) != -1;) {
+        switch (letter) {
+        case 'm': options->ms = number_of("ms", optarg, 1, 600000); break;
+        case 's': options->size = number_of("size", optarg, 8, BENCH_SIZE_MAX) & ~7u; break;
+        case 'b': options->batch = number_of("batch", optarg, 1, 65536); break;
+        case 'p': options->producers = number_of("producers", optarg, 1, BENCH_ROLES_MAX / 2); break;
+        case 'c': options->consumers = number_of("consumers", optarg, 1, BENCH_ROLES_MAX / 2); break;
+        case 'u':
+            if (sscanf(optarg, "%d,%d", &options->cpu[0], &options->cpu[1]) != 2)
+                usage(bench, stderr), exit(2);
+            break;
+        case 'l':
+            if (strcmp(optarg, "hard") != 0 && strcmp(optarg, "adaptive") != 0)
+                usage(bench, stderr), exit(2);
+            options->hard = optarg[0] == 'h';
+            break;
+        case 'o': options->one_core = true; break;
+        case 'a': options->capacity = number_of("capacity", optarg, 1, 1u << 22); break;
+        case 'i': options->item_size = number_of("item-size", optarg, 1, 1u << 20); break;
+        case 'v': options->mode = optarg; break;
+        case 'x': options->program = optarg; break;
+        case 'h': usage(bench, stdout); exit(0);
+        default: usage(bench, stderr); exit(2);
+        }
+    }
+    if (optind != argc)
+        usage(bench, stderr), exit(2);
+    bench->page = bench_shared(sizeof *bench->page);
+    struct sigaction action = {.sa_handler = note_signal};
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+void *bench_shared(size_t size)
+{
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+    if (memory == MAP_FAILED)
+        bench_fail("no memory: %zu bytes: %s", size, strerror(errno));
+    return memory;
+}
+
+void bench_scratch(struct bench *bench)
+{
+    snprintf(scratch, sizeof scratch, "/dev/shm/ptq-bench.XXXXXX");
+    if (mkdtemp(scratch) == NULL)
+        bench_fail("%s: %s", scratch, strerror(errno));
+    memcpy(bench->dir, scratch, sizeof scratch);
+}
+
+/* -- processes -------------------------------------------------------------------------------------------------- */
+
+static void die_with(pid_t parent)
+{
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent)
+        _exit(1);
+}
+
+void bench_beside(struct bench *bench, char *const argv[])
+{
+    (void)bench;
+    pid_t parent = getpid();
+    beside = fork();
+    if (beside < 0)
+        bench_fail("fork: %s", strerror(errno));
+    if (beside == 0) {
+        die_with(parent);
+        execv(argv[0], argv);
+        fprintf(stderr, "%s: %s\n", argv[0], strerror(errno));
+        _exit(127);
+    }
+}
+
+static void pin(int cpu)
+{
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET(cpu, &set);
+    if (sched_setaffinity(0, sizeof set, &set) != 0)
+        bench_fail("cannot pin to core %d: %s", cpu, strerror(errno));
+}
+
+static void start_role(struct bench *bench, bench_role *role, unsigned index, int cpu)
+{
+    pid_t parent = getpid();
+    pid_t child = fork();
+    if (child < 0)
+        bench_fail("fork: %s", strerror(errno));
+    if (child == 0) {
+        in_role = true;
+        die_with(parent);
+        signal(SIGINT, SIG_DFL);
+        signal(SIGTERM, SIG_DFL);
+        pin(cpu);
+        role(bench, index);
+        _exit(0);
+    }
+    children[index] = child;
+    child_count = index + 1;
+}
+
+/* Notices roles that ended; one that failed ends the whole run.  Returns how many still run. */
+static unsigned look_after(void)
+{
+    unsigned left = 0;
+    for (unsigned i = 0; i < child_count; i++) {
+        int status;
+        if (children[i] <= 0)
+            continue;
+        if (waitpid(children[i], &status, WNOHANG) != children[i]) {
+            left++;
+            continue;
+        }
+        children[i] = 0;
+        if (WIFSIGNALED(status))
+            bench_fail("process %u was ended by signal %d", i, WTERMSIG(status));
+        if (WEXITSTATUS(status) != 0)
+            bench_fail("process %u failed", i);
+    }
+    if (interrupted)
+        bench_fail("interrupted by signal %d", (int)interrupted);
+    return left;
+}
+
+static void say(struct bench *bench, enum bench_phase phase)
+{
+    atomic_store_explicit(&bench->page->phase, phase, memory_order_release);
+}
+
+static void conduct(struct bench *bench, unsigned count)
+{
+    int64_t deadline = bench_now_ns() + (int64_t)GRACE_MS * 1000000;
+    while (atomic_load_explicit(&bench->page->ready, memory_order_acquire) < count) {
+        look_after();
+        if (bench_now_ns() > deadline)
+            bench_fail("not all processes were ready after %d ms", GRACE_MS);
+        sleep_us(500);
+    }
+    say(bench, BENCH_WARM);
+    sleep_us(WARM_MS * 1000);
+    say(bench, BENCH_MEASURE);
+    for (int64_t end = bench_now_ns() + (int64_t)bench->options.ms * 1000000, now; (now = bench_now_ns()) < end;) {
+        look_after();
+        long left = (long)((end - now) / 1000);
+        sleep_us(left < 100000 ? left : 100000);
+    }
+    say(bench, BENCH_STOP);
+    deadline = bench_now_ns() + (int64_t)GRACE_MS * 1000000;
+    while (look_after() > 0) {
+        if (bench_now_ns() > deadline)
+            bench_fail("processes hang: not ended %d ms after the stop", GRACE_MS);
+        sleep_us(500);
+    }
+    child_count = 0;
+    end_beside();
+}
+
+void bench_run(struct bench *bench, bench_role *role, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        start_role(bench, role, i, bench->options.cpu[bench->options.one_core ? 0 : i % 2]);
+    conduct(bench, count);
+}
+
+void bench_run_stream(struct bench *bench, bench_role *produce, bench_role *consume)
+{
+    unsigned producers = bench->options.producers, count = producers + bench->options.consumers;
+    bool pair = count == 2;
+    for (unsigned i = 0; i < count; i++) {
+        bool consumer = i >= producers;
+        unsigned core = bench->options.one_core ? 0 : pair ? consumer : (consumer ? i - producers : i) % 2;
+        start_role(bench, consumer ? consume : produce, i, bench->options.cpu[core]);
+    }
+    conduct(bench, count);
+}
+
+void bench_barrier(struct bench *bench)
+{
+    atomic_fetch_add_explicit(&bench->page->ready, 1, memory_order_release);
+    while (atomic_load_explicit(&bench->page->phase, memory_order_acquire) == BENCH_GATHER)
+        sched_yield();
+}
+
+/* -- counting --------------------------------------------------------------------------------------------------- */
+
+void bench_turn(struct bench_meter *meter, uint32_t phase, uint64_t count)
+{
+    if (phase >= BENCH_MEASURE && meter->seen < BENCH_MEASURE) {
+        meter->begin_ns = bench_now_ns();
+        meter->count_begin = count;
+    }
+    if (phase == BENCH_STOP && meter->end_ns == 0) {
+        meter->end_ns = bench_now_ns();
+        meter->count_end = count;
+    }
+    meter->seen = phase;
+}
+
+double bench_rate(const struct bench *bench, unsigned first, unsigned count)
+{
+    double sum = 0;
+    for (unsigned i = first; i < first + count; i++) {
+        const struct bench_meter *meter = &bench->page->role[i].meter;
+        int64_t ns = meter->end_ns - meter->begin_ns;
+        if (meter->begin_ns == 0 || ns <= 0)
+            bench_fail("process %u counted nothing", i);
+        sum += (double)(meter->count_end - meter->count_begin) * 1e9 / (double)ns;
+    }
+    return sum;
+}
+
+void bench_finish(struct bench *bench)
+{
+    (void)bench;
+    clean_up();
+}
+
+void bench_print(const struct bench *bench, double value, const char *unit)
+{
+    (void)bench;
+    clean_up();
+    printf("%.4g %s\n", value, unit);
+}
