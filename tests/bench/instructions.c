@@ -25,6 +25,11 @@
 #define WARM_ROUNDS 5000
 #define SIZE 64
 #define CANNOT 77
+#if defined(__x86_64__)
+#define COUNTABLE 1
+#else
+#define COUNTABLE 0
+#endif
 
 /* One function that is counted; `each`: messages a call. */
 struct counted {
@@ -159,9 +164,7 @@ static void count_all(pid_t child)
 
 static void count_all(pid_t child)
 {
-    kill(child, SIGKILL);
-    fprintf(stderr, "instructions: only x86-64 is counted\n");
-    exit(CANNOT);
+    bench_fail("process %d: only x86-64 is counted", (int)child); /* main asked before */
 }
 
 #endif
@@ -246,6 +249,8 @@ static pid_t start_child(struct bench *bench)
         }
         bench_fail("the counted process ended early");
     }
+    if (ptrace(PTRACE_SETOPTIONS, child, NULL, PTRACE_O_EXITKILL) != 0)
+        bench_fail("PTRACE_SETOPTIONS: %s", strerror(errno));
     return child;
 }
 
@@ -260,6 +265,10 @@ int main(int argc, char **argv)
     }
     if (ceilings != NULL && !BENCH_OPTIMISED) {
         fprintf(stderr, "instructions: ceilings are for builds with optimisation and without sanitizers\n");
+        return CANNOT;
+    }
+    if (!COUNTABLE) {
+        fprintf(stderr, "instructions: only x86-64 is counted\n");
         return CANNOT;
     }
     struct bench bench = {.name = "Instructions a call", .options = {.item_size = SIZE}};
