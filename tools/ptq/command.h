@@ -36,6 +36,9 @@ int open_queue(ptq_bus *bus, const char *name, const struct ptq_queue_options *o
 /* Opens a read-only view of a local queue; as open_queue. */
 int open_view(ptq_bus *bus, const char *name, ptq_view **ret_view);
 
+/* The same, but a queue that may be on another host is fine: *ret_view stays NULL. */
+int find_view(ptq_bus *bus, const char *name, ptq_view **ret_view);
+
 /* Says "cannot DO: why - what to do" about `queue`, and gives the exit code.  `size` is the message's where it matters. */
 int fail_queue(ptq_queue *queue, enum ptq_err err, size_t size, const char *format, ...)
     __attribute__((format(printf, 4, 5)));

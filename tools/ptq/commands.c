@@ -2,7 +2,17 @@
 #include "commands.h"
 
 const struct command commands[] = {
-    {cmd_version, version_usages},
+    {cmd_ls, ls_usages},
+    {cmd_info, info_usages},
+    {cmd_stats, stats_usages},
+    {cmd_create, create_usages},
+    {cmd_put, put_usages},
+    {cmd_get, get_usages},
+    {cmd_peek, peek_usages},
+    {cmd_end, end_usages},
+    {cmd_rm, rm_usages},
+    {cmd_gc, gc_usages},
+    {cmd_verify, verify_usages},
 #if PTQ_WITH_POOL
     {cmd_pool, pool_usages},
 #endif
@@ -10,5 +20,6 @@ const struct command commands[] = {
     {cmd_bench, bench_usages},
 #endif
     {cmd_completion, completion_usages},
+    {cmd_version, version_usages},
     {cmd_help, help_usages},
     {NULL, NULL}};

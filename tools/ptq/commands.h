@@ -10,8 +10,19 @@
 
 PTQ_COMMAND(bench);
 PTQ_COMMAND(completion);
+PTQ_COMMAND(create);
+PTQ_COMMAND(end);
+PTQ_COMMAND(get);
+PTQ_COMMAND(gc);
 PTQ_COMMAND(help);
+PTQ_COMMAND(info);
+PTQ_COMMAND(ls);
+PTQ_COMMAND(peek);
 PTQ_COMMAND(pool);
+PTQ_COMMAND(put);
+PTQ_COMMAND(rm);
+PTQ_COMMAND(stats);
+PTQ_COMMAND(verify);
 PTQ_COMMAND(version);
 
 #endif

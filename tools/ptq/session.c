@@ -44,6 +44,16 @@ int open_view(ptq_bus *bus, const char *name, ptq_view **ret_view)
     return err == PTQ_OK ? TOOL_OK : fail_open(bus, name, err, error.text);
 }
 
+int find_view(ptq_bus *bus, const char *name, ptq_view **ret_view)
+{
+    struct ptq_error error = {0};
+
+    if (strpbrk(name, "@:") != NULL)
+        return TOOL_OK;
+    enum ptq_err err = ptq_view_open(bus, name, &error, ret_view);
+    return err == PTQ_OK || err == PTQ_ENOENT ? TOOL_OK : fail_open(bus, name, err, error.text);
+}
+
 /* The item_size that would hold `size`: the next power of two. */
 static uint64_t suggest_item_size(uint64_t size)
 {

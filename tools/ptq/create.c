@@ -1,0 +1,65 @@
+/* create.c -- ptq create: a queue with the properties that are asked for. */
+#include "commands.h"
+
+struct create_options {
+    uint64_t capacity, item_size, max_deliveries, max_endpoints;
+    uint32_t mode;
+    bool unlimited, prefault, ephemeral, exclusive;
+};
+
+#define FIELD(name) offsetof(struct create_options, name)
+static const struct tool_option create_options[] = {
+    {'c', "capacity", TOOL_COUNT, FIELD(capacity), "N", "messages that it holds ready at once; 1000"},
+    {'s', "item-size", TOOL_SIZE, FIELD(item_size), "BYTES", "bytes in its largest message, to 1M; 4096"},
+    {0, "max-deliveries", TOOL_COUNT, FIELD(max_deliveries), "N",
+     "a message handed out more often becomes a dead letter; 20"},
+    {0, "no-max-deliveries", TOOL_FLAG, FIELD(unlimited), NULL, "hand a message out as often as it takes"},
+    {0, "max-endpoints", TOOL_COUNT, FIELD(max_endpoints), "N", "threads and processes attached at once, to 2047; 256"},
+    {'m', "mode", TOOL_OCTAL, FIELD(mode), "BITS", "permission bits; 0600"},
+    {0, "prefault", TOOL_FLAG, FIELD(prefault), NULL, "take all its memory now, not as it is needed"},
+    {0, "ephemeral", TOOL_FLAG, FIELD(ephemeral), NULL, "gc may remove it with messages inside"},
+    {'x', "exclusive", TOOL_FLAG, FIELD(exclusive), NULL, "fail if it exists; else that is fine where it has these properties"},
+    {0}};
+#undef FIELD
+
+const struct tool_usage create_usages[] = {
+    {.name = "create",
+     .operands = "QUEUE",
+     .summary = "create a queue",
+     .text = "Creates a queue.  One that exists already is left as it is: it is an error if it has other properties than those "
+             "given, and with --exclusive in any case.",
+     .examples = "ptq create tasks --capacity 10k --item-size 64K",
+     .options = create_options},
+    {0}};
+
+int cmd_create(int argc, char **argv)
+{
+    struct create_options options = {0};
+    int first = tool_read_operands(create_usages, argc, argv, &options, 1, 1);
+    ptq_queue *queue = NULL;
+    ptq_bus *bus = NULL;
+
+    if (options.item_size > PTQ_ITEM_MAX)
+        return tool_misuse("create", "--item-size is at most %u", PTQ_ITEM_MAX);
+    if (options.max_endpoints > 2047)
+        return tool_misuse("create", "--max-endpoints is at most 2047");
+    if (options.max_deliveries >= PTQ_NEVER)
+        return tool_misuse("create", "--max-deliveries is too large: give --no-max-deliveries");
+    if (options.unlimited && options.max_deliveries > 0)
+        return tool_misuse("create", "--max-deliveries and --no-max-deliveries exclude each other");
+
+    struct ptq_queue_options how = {.mode = options.exclusive ? PTQ_CREATE : PTQ_OPEN_OR_CREATE,
+                                    .capacity = options.capacity,
+                                    .item_size = (uint32_t)options.item_size,
+                                    .max_deliveries = options.unlimited ? PTQ_NEVER : (uint32_t)options.max_deliveries,
+                                    .max_endpoints = (uint32_t)options.max_endpoints,
+                                    .file_mode = options.mode,
+                                    .prefault = options.prefault,
+                                    .ephemeral = options.ephemeral};
+    int code = open_bus(&bus);
+    if (code == TOOL_OK)
+        code = open_queue(bus, argv[first], &how, &queue);
+    ptq_queue_close(queue);
+    ptq_bus_close(bus);
+    return code;
+}

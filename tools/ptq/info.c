@@ -1,0 +1,204 @@
+/* info.c -- ptq info: one queue's geometry, what it holds and has seen, and who is attached. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "commands.h"
+#include "common/report.h"
+#include "common/table.h"
+#include "common/text.h"
+
+struct info_options {
+    bool json;
+};
+
+static const struct tool_option info_options[] = {
+    {0, "json", TOOL_FLAG, offsetof(struct info_options, json), NULL, "one JSON object"}, {0}};
+
+const struct tool_usage info_usages[] = {
+    {.name = "info",
+     .operands = "QUEUE",
+     .summary = "show one queue: geometry, contents, who is attached",
+     .text = "Shows how a queue was made, what it holds and has seen, how it is reached, and, where it lives on this host, every "
+             "process attached to it with what it has leased.  Takes no message and holds no lock.",
+     .options = info_options},
+    {0}};
+
+typedef unsigned long long ull;
+
+/* -- endpoints ------------------------------------------------------------------------------------------------ */
+
+struct endpoints {
+    struct ptq_view_endpoint *items; /* owned */
+    size_t count;
+};
+
+static enum ptq_err read_endpoints(ptq_view *view, uint32_t most, struct endpoints *ret_endpoints)
+{
+    struct endpoints endpoints = {calloc(most, sizeof *endpoints.items), 0};
+
+    if (endpoints.items == NULL)
+        return PTQ_ENOMEM;
+    enum ptq_err err = ptq_view_endpoints(view, endpoints.items, most, &endpoints.count);
+    if (endpoints.count > most)
+        endpoints.count = most;
+    *ret_endpoints = endpoints;
+    return err;
+}
+
+static void print_endpoints(const struct endpoints *endpoints)
+{
+    static const struct tool_column columns[] = {
+        {"PID", false},   {"COMMAND", true}, {"STATE", true},   {"SINCE", true},  {"PUT", false},
+        {"TAKEN", false}, {"ACKED", false},  {"NACKED", false}, {"LEASED", false}, {"OLDEST", false}};
+    struct tool_table table;
+    char when[32];
+
+    if (endpoints->count == 0) {
+        printf("\nnobody is attached\n");
+        return;
+    }
+    tool_table_init(&table, columns, sizeof columns / sizeof columns[0]);
+    for (size_t i = 0; i < endpoints->count; i++) {
+        const struct ptq_view_endpoint *one = &endpoints->items[i];
+        tool_table_cell(&table, "%d", one->pid);
+        tool_table_cell(&table, "%s", one->command);
+        tool_table_cell(&table, "%s", one->alive ? "alive" : "dead");
+        tool_table_cell(&table, "%s", tool_when(one->since_unix_ms, when));
+        tool_table_cell(&table, "%llu", (ull)one->put);
+        tool_table_cell(&table, "%llu", (ull)one->taken);
+        tool_table_cell(&table, "%llu", (ull)one->acked);
+        tool_table_cell(&table, "%llu", (ull)one->nacked);
+        tool_table_cell(&table, "%llu", (ull)one->leased);
+        if (one->leased > 0)
+            tool_table_cell(&table, "%llu", (ull)one->oldest_position);
+        else
+            tool_table_cell(&table, "-");
+    }
+    putchar('\n');
+    tool_table_print(&table, stdout);
+    tool_table_fini(&table);
+}
+
+/* -- the queue ------------------------------------------------------------------------------------------------ */
+
+static void print_geometry(const struct ptq_view_info *info)
+{
+    char text[32];
+
+    printf("  path         %s (shared memory)\n", info->path);
+    printf("  made         %s by pid %d, mode %04o, uid %u, layout %u\n", tool_when(info->created_unix_ms, text),
+           info->creator_pid, info->mode, info->uid, info->layout);
+    if (info->max_deliveries == PTQ_NEVER)
+        printf("  deliveries   without limit\n");
+    else
+        printf("  deliveries   at most %u, then a dead letter\n", info->max_deliveries);
+    printf("  endpoints    at most %u\n", info->max_endpoints);
+    if (info->window > 0)
+        printf("  window       %llu, leased below position %llu\n", (ull)info->window, (ull)info->limit);
+}
+
+static void print_stats(const struct ptq_queue_stats *stats)
+{
+    char text[16];
+
+    printf("  capacity     %llu messages of at most %llu bytes, %s of memory in use\n", (ull)stats->capacity,
+           (ull)stats->item_size, tool_human(stats->bytes, 1024, text));
+    printf("  holds        %llu ready (%.1f %%), %llu leased, %llu delayed, %llu dead%s\n", (ull)stats->ready,
+           tool_queue_fill(stats), (ull)stats->leased, (ull)stats->delayed, (ull)stats->dead,
+           stats->ended ? "; ended" : "");
+    printf("  has seen     %llu put, %llu taken, %llu acked, %llu given back, %llu redelivered, %llu dropped\n",
+           (ull)stats->put, (ull)stats->taken, (ull)stats->acked, (ull)stats->nacked, (ull)stats->redelivered,
+           (ull)stats->dropped);
+    printf("  bytes        %llu put, %llu acked\n", (ull)stats->bytes_put, (ull)stats->bytes_acked);
+    printf("  positions    next out %llu, next in %llu", (ull)stats->head, (ull)stats->tail);
+    if (stats->ended)
+        printf(", end at %llu", (ull)stats->end_position);
+    printf("\n  attached     %u, of which %u have put and %u have got", stats->endpoints, stats->producers,
+           stats->consumers);
+    if (stats->dead_endpoints > 0)
+        printf("; %u dead and not yet recovered", stats->dead_endpoints);
+    printf("\n  recoveries   %llu\n", (ull)stats->recovered);
+    if (stats->oldest_ms > 0)
+        printf("  oldest       %s\n", tool_age(stats->oldest_ms, text));
+}
+
+static int print_json(const char *name, const struct ptq_view_info *info, const struct ptq_queue_stats *stats,
+                      const struct endpoints *endpoints)
+{
+    json_t *object = tool_queue_json(name, info, stats);
+
+    if (endpoints != NULL) {
+        json_t *array = json_array();
+        for (size_t i = 0; i < endpoints->count; i++)
+            json_array_append_new(array, tool_endpoint_json(&endpoints->items[i]));
+        json_object_set_new(object, "attached", array);
+    }
+    return tool_print_json(object, stdout);
+}
+
+static int show_local(ptq_view *view, const char *name, bool json)
+{
+    struct endpoints endpoints = {0};
+    struct ptq_queue_stats stats;
+    struct ptq_view_info info;
+    int code = TOOL_OK;
+
+    enum ptq_err err = ptq_view_info(view, &info);
+    if (err == PTQ_OK)
+        err = ptq_view_stats(view, &stats);
+    if (err == PTQ_OK)
+        err = read_endpoints(view, info.max_endpoints, &endpoints);
+    if (err != PTQ_OK) {
+        code = tool_fail(err, name, "cannot look at it: %s", ptq_strerror(err));
+    } else if (json) {
+        code = print_json(name, &info, &stats, &endpoints);
+    } else {
+        printf("%s\n  kind         %s\n", name, tool_queue_kind(&info));
+        print_geometry(&info);
+        print_stats(&stats);
+        print_endpoints(&endpoints);
+    }
+    free(endpoints.items);
+    return code;
+}
+
+/* A queue of another host is seen through a handle, as any user has it. */
+static int show_remote(ptq_bus *bus, const char *name, bool json)
+{
+    struct ptq_queue_stats stats;
+    ptq_queue *queue = NULL;
+    int code = open_queue(bus, name, NULL, &queue);
+
+    if (code != TOOL_OK)
+        return code;
+    enum ptq_err err = ptq_queue_stats(queue, &stats);
+    if (err != PTQ_OK) {
+        code = fail_queue(queue, err, 0, "cannot look at it");
+    } else if (json) {
+        code = print_json(name, NULL, &stats, NULL);
+    } else {
+        printf("%s\n  path         a link to another host\n", name);
+        print_stats(&stats);
+    }
+    ptq_queue_close(queue);
+    return code;
+}
+
+int cmd_info(int argc, char **argv)
+{
+    struct info_options options = {0};
+    int first = tool_read_operands(info_usages, argc, argv, &options, 1, 1);
+    const char *name = argv[first];
+    ptq_view *view = NULL;
+    ptq_bus *bus = NULL;
+
+    int code = open_bus(&bus);
+    if (code == TOOL_OK)
+        code = find_view(bus, name, &view);
+    if (code == TOOL_OK)
+        code = view != NULL ? show_local(view, name, options.json) : show_remote(bus, name, options.json);
+    ptq_view_close(view);
+    ptq_bus_close(bus);
+    int finished = tool_finish();
+    return code != TOOL_OK ? code : finished;
+}

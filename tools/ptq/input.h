@@ -1,0 +1,40 @@
+/* input.h -- messages from a file or standard input: whole, by line, or by zero byte. */
+#ifndef PTQ_INPUT_H
+#define PTQ_INPUT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { INPUT_WHOLE = -1 }; /* as a separator: all of it is one message */
+
+struct input {
+    int fd;
+    int separator; /* a byte, or INPUT_WHOLE */
+    size_t most;   /* bytes a message may have; longer ones are measured, not kept */
+    char *bytes;   /* owned */
+    size_t begin, end, room;
+    bool eof;
+    uint64_t count; /* messages given out: the number of the last line */
+};
+
+/* What input_next gave.  `data` is borrowed until the next call; a message too long has no data. */
+struct piece {
+    const void *data;
+    size_t size;
+    bool long_one; /* longer than `most`; size is what was seen of it */
+    bool endless;  /* its end was not found in reasonable length */
+};
+
+enum input_answer { INPUT_OK, INPUT_END, INPUT_SIGNALLED, INPUT_FAILED /* errno says why */ };
+
+/* TOOL_OK, or it has said why: `path` NULL or "-" is standard input. */
+int input_open(struct input *input, const char *path, int separator, size_t most);
+enum input_answer input_next(struct input *input, struct piece *ret_piece);
+
+/* Is the next message here already, or must one wait for it? */
+bool input_waits(const struct input *input);
+
+void input_close(struct input *input);
+
+#endif

@@ -1,0 +1,114 @@
+/* ls.c -- ptq ls: the queues of a bus on this host. */
+#include <fnmatch.h>
+#include <stdlib.h>
+
+#include "commands.h"
+#include "common/report.h"
+#include "common/table.h"
+#include "common/text.h"
+#include "names.h"
+
+struct ls_options {
+    bool detail, json;
+};
+
+static const struct tool_option ls_options[] = {
+    {'l', "long", TOOL_FLAG, offsetof(struct ls_options, detail), NULL, "show what each holds"},
+    {0, "json", TOOL_FLAG, offsetof(struct ls_options, json), NULL, "a JSON object a line"},
+    {0}};
+
+const struct tool_usage ls_usages[] = {
+    {.name = "ls",
+     .operands = "[GLOB]",
+     .summary = "list queues",
+     .text = "Lists the queues of the bus that live on this host, in alphabetical order; with GLOB those that match.\n\n"
+             "FLAGS of --long: F full, D has dead letters, R recovered something after a death, X a dead process is not yet "
+             "recovered, E ended.",
+     .examples = "ptq ls -l 'job*'",
+     .options = ls_options},
+    {0}};
+
+static const struct tool_column columns[] = {
+    {"QUEUE", true},    {"KIND", true},  {"READY", false}, {"LEASED", false}, {"DELAYED", false}, {"DEAD", false},
+    {"CAPACITY", false}, {"ITEM", false}, {"BYTES", false}, {"PROD", false},   {"CONS", false},    {"FLAGS", true}};
+
+static void add_row(struct tool_table *table, const char *name, const struct ptq_view_info *info,
+                    const struct ptq_queue_stats *stats)
+{
+    char text[16];
+
+    tool_table_cell(table, "%s", name);
+    tool_table_cell(table, "%s", tool_queue_kind(info));
+    tool_table_cell(table, "%llu", (unsigned long long)stats->ready);
+    tool_table_cell(table, "%llu", (unsigned long long)stats->leased);
+    tool_table_cell(table, "%llu", (unsigned long long)stats->delayed);
+    tool_table_cell(table, "%llu", (unsigned long long)stats->dead);
+    tool_table_cell(table, "%llu", (unsigned long long)stats->capacity);
+    tool_table_cell(table, "%llu", (unsigned long long)stats->item_size);
+    tool_table_cell(table, "%s", tool_human(stats->bytes, 1024, text));
+    tool_table_cell(table, "%u", stats->producers);
+    tool_table_cell(table, "%u", stats->consumers);
+    tool_table_cell(table, "%s", tool_queue_flags(stats, text));
+}
+
+/* A queue that went away while we listed is no error. */
+static int show_queue(ptq_bus *bus, const char *name, bool json, struct tool_table *table)
+{
+    struct ptq_error error = {0};
+    struct ptq_queue_stats stats;
+    struct ptq_view_info info;
+    ptq_view *view = NULL;
+    int code = TOOL_OK;
+
+    enum ptq_err err = ptq_view_open(bus, name, &error, &view);
+    if (err == PTQ_OK)
+        err = ptq_view_info(view, &info);
+    if (err == PTQ_OK)
+        err = ptq_view_stats(view, &stats);
+    if (err == PTQ_OK && json)
+        code = tool_print_json(tool_queue_json(name, &info, &stats), stdout);
+    else if (err == PTQ_OK)
+        add_row(table, name, &info, &stats);
+    else if (err != PTQ_ENOENT && err != PTQ_EGONE)
+        code = tool_fail(err, name, "cannot look at it: %s", error.text[0] != '\0' ? error.text : ptq_strerror(err));
+    ptq_view_close(view);
+    return code;
+}
+
+static int list_queues(ptq_bus *bus, const char *glob, const struct ls_options *options)
+{
+    struct tool_table table;
+    struct names names;
+    int code = names_read(&names, bus);
+    bool opened = options->json || options->detail;
+
+    tool_table_init(&table, columns, sizeof columns / sizeof columns[0]);
+    for (size_t i = 0; i < names.count; i++) {
+        if (glob != NULL && fnmatch(glob, names.items[i], 0) != 0)
+            continue;
+        int one = opened ? show_queue(bus, names.items[i], options->json, &table) : TOOL_OK;
+        if (!opened)
+            printf("%s\n", names.items[i]);
+        if (one != TOOL_OK)
+            code = one;
+    }
+    if (options->detail && !options->json)
+        tool_table_print(&table, stdout);
+    tool_table_fini(&table);
+    names_fini(&names);
+    return code;
+}
+
+int cmd_ls(int argc, char **argv)
+{
+    struct ls_options options = {0};
+    int first = tool_read_operands(ls_usages, argc, argv, &options, 0, 1);
+    ptq_bus *bus = NULL;
+
+    int code = open_bus(&bus);
+    if (code == TOOL_OK)
+        code = list_queues(bus, argv[first], &options);
+    ptq_bus_close(bus);
+    int finished = tool_finish();
+    return code != TOOL_OK ? code : finished;
+}

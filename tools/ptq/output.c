@@ -1,0 +1,148 @@
+/* output.c -- messages on their way to standard output.
+ *
+ * Not stdio: a message is acknowledged only when write(2) has taken its last byte, and a write that a signal ends must
+ * be told from one that failed.
+ */
+#include "output.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/report.h"
+#include "common/say.h"
+#include "common/text.h"
+#include "signals.h"
+
+static bool reserve(struct output *output, size_t more)
+{
+    size_t room = output->room == 0 ? 4096 : output->room;
+
+    while (room - output->used < more)
+        room *= 2;
+    if (room == output->room)
+        return true;
+    char *bytes = realloc(output->bytes, room);
+    if (bytes == NULL)
+        return false;
+    output->bytes = bytes;
+    output->room = room;
+    return true;
+}
+
+static bool append(struct output *output, const void *data, size_t size)
+{
+    if (!reserve(output, size))
+        return false;
+    if (size > 0)
+        memcpy(output->bytes + output->used, data, size);
+    output->used += size;
+    return true;
+}
+
+static bool append_escaped(struct output *output, const struct shown *shown)
+{
+    if (!reserve(output, 4 * shown->size + 1))
+        return false;
+    char *at = output->bytes + output->used;
+    output->used += strlen(tool_escape(shown->data, shown->size, at, 4 * shown->size + 1));
+    return true;
+}
+
+/* As a C string literal: every byte outside printable ASCII and valid UTF-8 is escaped, and so are \ and ". */
+static bool append_quoted(struct output *output, const struct shown *shown)
+{
+    const char *data = shown->data;
+    bool good = append(output, "\"", 1);
+
+    for (size_t i = 0; i < shown->size && good;) {
+        size_t plain = i;
+        while (plain < shown->size && data[plain] != '"' && data[plain] != '\\')
+            plain++;
+        const struct shown piece = {.data = data + i, .size = plain - i};
+        good = append_escaped(output, &piece);
+        if (good && plain < shown->size)
+            good = append(output, "\\", 1) && append(output, data + plain, 1);
+        i = plain + 1;
+    }
+    return good && append(output, "\"\n", 2);
+}
+
+static bool append_hex(struct output *output, const struct shown *shown)
+{
+    const unsigned char *data = shown->data;
+
+    if (!reserve(output, 2 * shown->size + 1))
+        return false;
+    for (size_t i = 0; i < shown->size; i++) {
+        output->bytes[output->used++] = "0123456789abcdef"[data[i] >> 4];
+        output->bytes[output->used++] = "0123456789abcdef"[data[i] & 15];
+    }
+    return append(output, "\n", 1);
+}
+
+static bool append_json(struct output *output, const struct shown *shown)
+{
+    json_t *object = json_pack("{s:i, s:o, s:I, s:I, s:I, s:b}", "v", 1, "queue", tool_text_json(shown->queue), "position",
+                               (json_int_t)shown->position, "sub", (json_int_t)shown->sub, "deliveries",
+                               (json_int_t)shown->deliveries, "redelivered", (int)shown->redelivered);
+    if (shown->state != NULL)
+        json_object_set_new(object, "state", json_string(shown->state));
+    if (shown->holder_pid != 0)
+        json_object_set_new(object, "holder_pid", json_integer(shown->holder_pid));
+    tool_set_data(object, shown->data, shown->size);
+    char *line = json_dumps(object, JSON_COMPACT);
+    bool good = line != NULL && append(output, line, strlen(line)) && append(output, "\n", 1);
+    free(line);
+    json_decref(object);
+    return good;
+}
+
+bool output_message(struct output *output, enum format format, const struct shown *shown)
+{
+    switch (format) {
+    case FORMAT_DEFAULT:
+        if (isatty(STDOUT_FILENO))
+            return append_escaped(output, shown) && append(output, "\n", 1);
+        return append(output, shown->data, shown->size) && append(output, "\n", 1);
+    case FORMAT_RAW:
+        return append(output, shown->data, shown->size);
+    case FORMAT_LINE:
+        return append(output, shown->data, shown->size) && append(output, "\n", 1);
+    case FORMAT_NULL:
+        return append(output, shown->data, shown->size) && append(output, "", 1);
+    case FORMAT_QUOTED:
+        return append_quoted(output, shown);
+    case FORMAT_HEX:
+        return append_hex(output, shown);
+    case FORMAT_JSON:
+        return append_json(output, shown);
+    }
+    return false;
+}
+
+int output_flush(struct output *output)
+{
+    size_t done = 0;
+
+    while (done < output->used) {
+        if (!wait_fd(STDOUT_FILENO, true))
+            return TOOL_ERROR;
+        ssize_t size = write(STDOUT_FILENO, output->bytes + done, output->used - done);
+        if (size > 0)
+            done += (size_t)size;
+        else if (size < 0 && errno != EINTR && errno != EAGAIN) {
+            tool_error(NULL, "cannot write to standard output: %s", strerror(errno));
+            return TOOL_ERROR;
+        }
+    }
+    output->used = 0;
+    return TOOL_OK;
+}
+
+void output_fini(struct output *output)
+{
+    free(output->bytes);
+    *output = (struct output){0};
+}

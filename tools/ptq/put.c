@@ -1,0 +1,344 @@
+/* put.c -- ptq put: an argument, a file, or lines of standard input become messages. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "commands.h"
+#include "input.h"
+#include "signals.h"
+
+enum { BATCH_MAX = 65536 };
+
+struct put_options {
+    const char *file;
+    uint64_t count, batch;
+    int timeout, wait;
+    bool line, null, create, positions;
+};
+
+#define FIELD(name) offsetof(struct put_options, name)
+static const struct tool_option put_options[] = {
+    {'f', "file", TOOL_TEXT, FIELD(file), "FILE", "take the message, or the lines, from FILE instead of standard input"},
+    {'l', "line", TOOL_FLAG, FIELD(line), NULL, "each line is a message, without its newline"},
+    {'0', "null", TOOL_FLAG, FIELD(null), NULL, "each piece that ends with a zero byte is a message, without it"},
+    {'n', "count", TOOL_COUNT, FIELD(count), "N", "with --line or --null stop after N messages; else put the message N times"},
+    {'t', "timeout", TOOL_MS, FIELD(timeout), "MS", "wait at most so long for room; 0: do not wait; forever: the default"},
+    {'b', "batch", TOOL_COUNT, FIELD(batch), "N",
+     "put up to N messages at once, all or nothing; does not wait for a batch to fill"},
+    {'c', "create", TOOL_FLAG, FIELD(create), NULL, "create the queue if there is none"},
+    {'w', "wait", TOOL_MS, FIELD(wait), "MS", "wait so long for the queue to come into being"},
+    {'p', "position", TOOL_FLAG, FIELD(positions), NULL, "print the position that each message, or batch, got"},
+    {0}};
+#undef FIELD
+
+const struct tool_usage put_usages[] = {
+    {.name = "put",
+     .operands = "QUEUE [DATA|-]",
+     .summary = "put messages into a queue",
+     .text = "Puts one message: DATA, or all of standard input, or of FILE.  With --line or --null puts one for each piece of "
+             "the input, as it comes.  Any byte may be in a message, and a message may be empty.\n\n"
+             "What was put before an error stays in the queue; the error line says how much it was.  Put -- before DATA that "
+             "begins with a dash.",
+     .examples = "ptq put tasks 'hello'\n"
+                 "ptq put tasks -f picture.jpg\n"
+                 "find . -print0 | ptq put tasks --null --batch 64",
+     .options = put_options},
+    {0}};
+
+/* One run of ptq put. */
+struct putting {
+    const struct put_options *options;
+    ptq_queue *queue;
+    const char *name;
+    uint64_t done;            /* messages that are in the queue */
+    uint64_t pending;         /* in the batch that is being filled */
+    struct ptq_bytes *items;  /* the batch; its data are in arena, as offsets until it is put */
+    size_t *offsets;
+    char *arena;
+    size_t arena_used, arena_room;
+    time_t shown;
+    bool progress;
+};
+
+static time_t now_seconds(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return now.tv_sec;
+}
+
+static void show_progress(struct putting *putting)
+{
+    time_t now;
+
+    if (!putting->progress || (now = now_seconds()) == putting->shown)
+        return;
+    putting->shown = now;
+    fprintf(stderr, "\r%llu messages put", (unsigned long long)putting->done);
+}
+
+static void end_progress(struct putting *putting)
+{
+    if (putting->progress && isatty(STDERR_FILENO))
+        fputs("\r\033[K", stderr);
+    putting->progress = false;
+}
+
+/* "; 16 messages were put before": whoever feeds lines must know where to go on. */
+static const char *tell_done(const struct putting *putting, char text[64])
+{
+    text[0] = '\0';
+    if (putting->done > 0 || putting->options->line || putting->options->null)
+        snprintf(text, 64, "; %llu message%s put before", (unsigned long long)putting->done,
+                 putting->done == 1 ? " was" : "s were");
+    return text;
+}
+
+static int fail_put(struct putting *putting, enum ptq_err err, size_t size, const char *what)
+{
+    char done[64];
+
+    end_progress(putting);
+    if (err == PTQ_EINTR && was_signalled()) {
+        tool_error(putting->name, "interrupted%s", tell_done(putting, done));
+        return TOOL_ERROR;
+    }
+    return fail_queue(putting->queue, err, size, "cannot put %s%s", what, tell_done(putting, done));
+}
+
+static int finish_put(struct putting *putting, uint64_t count, uint64_t position)
+{
+    putting->done += count;
+    show_progress(putting);
+    if (putting->options->positions)
+        printf("%llu\n", (unsigned long long)position);
+    return TOOL_OK;
+}
+
+static int put_one(struct putting *putting, const void *data, size_t size)
+{
+    uint64_t position = 0;
+    enum ptq_err err;
+    char what[64];
+
+    do
+        err = ptq_put_position(putting->queue, data, size, putting->options->timeout, &position);
+    while (err == PTQ_EINTR && !was_signalled());
+    if (err == PTQ_OK)
+        return finish_put(putting, 1, position);
+    snprintf(what, sizeof what, "%zu bytes", size);
+    return fail_put(putting, err, size, what);
+}
+
+/* -- batches -------------------------------------------------------------------------------------------------- */
+
+static int put_batch(struct putting *putting)
+{
+    uint64_t count = putting->pending;
+    uint64_t position = 0;
+    enum ptq_err err;
+    char what[64];
+
+    if (count == 0)
+        return TOOL_OK;
+    for (uint64_t i = 0; i < count; i++)
+        putting->items[i].data = putting->arena + putting->offsets[i];
+    putting->pending = 0;
+    putting->arena_used = 0;
+    do
+        err = ptq_put_many(putting->queue, putting->items, count, putting->options->timeout, &position);
+    while (err == PTQ_EINTR && !was_signalled());
+    if (err == PTQ_OK)
+        return finish_put(putting, count, position);
+    snprintf(what, sizeof what, "a batch of %llu messages", (unsigned long long)count);
+    return fail_put(putting, err, 0, what);
+}
+
+static bool keep_piece(struct putting *putting, const void *data, size_t size)
+{
+    size_t room = putting->arena_room;
+
+    while (room < putting->arena_used + size || room == 0)
+        room = room == 0 ? 65536 : 2 * room;
+    if (room > putting->arena_room) {
+        char *arena = realloc(putting->arena, room);
+        if (arena == NULL)
+            return false;
+        putting->arena = arena;
+        putting->arena_room = room;
+    }
+    if (size > 0)
+        memcpy(putting->arena + putting->arena_used, data, size);
+    putting->offsets[putting->pending] = putting->arena_used;
+    putting->items[putting->pending++].size = size;
+    putting->arena_used += size;
+    return true;
+}
+
+static int add_piece(struct putting *putting, const void *data, size_t size)
+{
+    if (putting->options->batch <= 1)
+        return put_one(putting, data, size);
+    if (!keep_piece(putting, data, size)) {
+        tool_error(NULL, "out of memory");
+        return TOOL_ERROR;
+    }
+    return putting->pending == putting->options->batch ? put_batch(putting) : TOOL_OK;
+}
+
+/* -- input ---------------------------------------------------------------------------------------------------- */
+
+static int refuse_long(struct putting *putting, const struct input *input, const struct piece *piece)
+{
+    const struct put_options *options = putting->options;
+    char what[128];
+    int n = 0;
+
+    if (options->line || options->null)
+        n = snprintf(what, sizeof what, "%s %llu, ", options->line ? "line" : "piece", (unsigned long long)input->count);
+    snprintf(what + n, sizeof what - (size_t)n, "%s%zu bytes", piece->endless ? "more than " : "", piece->size);
+    return fail_put(putting, PTQ_EMSGSIZE, piece->size, what);
+}
+
+static int end_input(struct putting *putting, enum input_answer answer)
+{
+    char done[64];
+    int reason = errno;
+    int code = put_batch(putting);
+
+    if (answer == INPUT_FAILED) {
+        end_progress(putting);
+        tool_error(putting->options->file, "cannot read: %s%s", strerror(reason), tell_done(putting, done));
+        return TOOL_ERROR;
+    }
+    if (answer == INPUT_SIGNALLED && code == TOOL_OK)
+        return fail_put(putting, PTQ_EINTR, 0, "");
+    return code;
+}
+
+static int put_pieces(struct putting *putting, struct input *input)
+{
+    uint64_t most = putting->options->count > 0 ? putting->options->count : UINT64_MAX;
+    int code = TOOL_OK;
+
+    while (code == TOOL_OK && input->count < most) {
+        struct piece piece;
+        if (putting->pending > 0 && input_waits(input))
+            code = put_batch(putting);
+        if (code != TOOL_OK)
+            return code;
+        enum input_answer answer = input_next(input, &piece);
+        if (answer != INPUT_OK)
+            return end_input(putting, answer);
+        if (piece.long_one && (code = put_batch(putting)) == TOOL_OK)
+            return refuse_long(putting, input, &piece);
+        if (code == TOOL_OK)
+            code = add_piece(putting, piece.data, piece.size);
+    }
+    return code == TOOL_OK ? put_batch(putting) : code;
+}
+
+static int put_repeated(struct putting *putting, const void *data, size_t size)
+{
+    uint64_t times = putting->options->count > 0 ? putting->options->count : 1;
+    int code = TOOL_OK;
+
+    for (uint64_t i = 0; i < times && code == TOOL_OK; i++)
+        code = add_piece(putting, data, size);
+    return code == TOOL_OK ? put_batch(putting) : code;
+}
+
+static int put_whole(struct putting *putting, struct input *input)
+{
+    struct piece piece;
+    enum input_answer answer = input_next(input, &piece);
+
+    if (answer != INPUT_OK)
+        return end_input(putting, answer);
+    if (piece.long_one)
+        return refuse_long(putting, input, &piece);
+    return put_repeated(putting, piece.data, piece.size);
+}
+
+static int put_input(struct putting *putting)
+{
+    const struct put_options *options = putting->options;
+    int separator = options->line ? '\n' : options->null ? '\0' : INPUT_WHOLE;
+    struct ptq_queue_stats stats;
+    struct input input;
+
+    enum ptq_err err = ptq_queue_stats(putting->queue, &stats);
+    if (err != PTQ_OK)
+        return fail_queue(putting->queue, err, 0, "cannot look at it");
+    int code = input_open(&input, options->file, separator, stats.item_size);
+    if (code != TOOL_OK)
+        return code;
+    putting->progress = isatty(STDERR_FILENO) && !isatty(input.fd);
+    code = separator == INPUT_WHOLE ? put_whole(putting, &input) : put_pieces(putting, &input);
+    input_close(&input);
+    return code;
+}
+
+/* -- the command ---------------------------------------------------------------------------------------------- */
+
+static int run_put(const struct put_options *options, ptq_queue *queue, const char *data)
+{
+    struct putting putting = {.options = options, .queue = queue, .name = ptq_queue_name(queue), .shown = now_seconds()};
+    int code = TOOL_ERROR;
+
+    putting.items = calloc(options->batch, sizeof *putting.items);
+    putting.offsets = calloc(options->batch, sizeof *putting.offsets);
+    if (putting.items == NULL || putting.offsets == NULL)
+        tool_error(NULL, "out of memory");
+    else if (data != NULL)
+        code = put_repeated(&putting, data, strlen(data));
+    else
+        code = put_input(&putting);
+    end_progress(&putting);
+    free(putting.items);
+    free(putting.offsets);
+    free(putting.arena);
+    int finished = tool_finish();
+    return code != TOOL_OK ? code : finished;
+}
+
+static const char *check_options(const struct put_options *options, const char *data)
+{
+    if (data != NULL && strcmp(data, "-") == 0)
+        data = NULL;
+    if (data != NULL && options->file != NULL)
+        exit(tool_misuse("put", "DATA and --file are two messages: give one"));
+    if (data != NULL && (options->line || options->null))
+        exit(tool_misuse("put", "--line and --null part the input, not DATA"));
+    if (options->line && options->null)
+        exit(tool_misuse("put", "--line and --null exclude each other"));
+    if (options->batch > BATCH_MAX)
+        exit(tool_misuse("put", "--batch is at most %d", BATCH_MAX));
+    return data;
+}
+
+int cmd_put(int argc, char **argv)
+{
+    struct put_options options = {.batch = 1, .timeout = PTQ_FOREVER};
+    int first = tool_read_operands(put_usages, argc, argv, &options, 1, 2);
+    const char *data = check_options(&options, argc - first > 1 ? argv[first + 1] : NULL);
+    ptq_queue *queue = NULL;
+    ptq_bus *bus = NULL;
+
+    int code = open_bus(&bus);
+    if (code == TOOL_OK) {
+        struct ptq_queue_options how = {.mode = options.create ? PTQ_OPEN_OR_CREATE : PTQ_ATTACH, .wait_ms = options.wait};
+        code = open_queue(bus, argv[first], &how, &queue);
+    }
+    if (code == TOOL_OK) {
+        catch_signals(queue);
+        code = run_put(&options, queue, data);
+        release_signals();
+    }
+    ptq_queue_close(queue);
+    ptq_bus_close(bus);
+    return end_by_signal(code);
+}

@@ -1,0 +1,77 @@
+/* rm.c -- ptq rm: removes queues with all that is in them. */
+#include "commands.h"
+#include "names.h"
+
+struct rm_options {
+    bool force, all;
+};
+
+static const struct tool_option rm_options[] = {
+    {'f', "force", TOOL_FLAG, offsetof(struct rm_options, force), NULL,
+     "also where processes have it open: their calls fail from then on; and a queue that is not there is fine"},
+    {0, "all", TOOL_FLAG, offsetof(struct rm_options, all), NULL, "every queue of the bus, instead of QUEUE"},
+    {0}};
+
+const struct tool_usage rm_usages[] = {
+    {.name = "rm",
+     .operands = "[QUEUE]...",
+     .summary = "remove queues, with all that is in them",
+     .text = "Removes queues of this host with all the messages in them.  A queue that a living process has open is kept, unless "
+             "--force is given.",
+     .examples = "ptq rm tasks\nptq --run test rm --all --force",
+     .options = rm_options},
+    {0}};
+
+static int remove_queue(ptq_bus *bus, const char *name, bool force)
+{
+    ptq_view *view = NULL;
+    struct ptq_error error = {0};
+
+    enum ptq_err err = ptq_view_open(bus, name, &error, &view);
+    ptq_view_close(view);
+    if (err == PTQ_ENOENT && force)
+        return TOOL_OK;
+    if (err == PTQ_ENOENT || err == PTQ_EINVAL)
+        return tool_fail(err, name, "cannot remove it: %s", err == PTQ_ENOENT ? "no such queue" : error.text);
+    err = ptq_queue_unlink(bus, name, force); /* a damaged queue, too, can be removed */
+    if (err == PTQ_EBUSY)
+        return tool_fail(err, name, "cannot remove it: processes have it open - end them, or give --force (ptq info %s shows them)",
+                         name);
+    return err == PTQ_OK ? TOOL_OK : tool_fail(err, name, "cannot remove it: %s", ptq_strerror(err));
+}
+
+static int remove_all(ptq_bus *bus, bool force)
+{
+    struct names names;
+    int code = names_read(&names, bus);
+
+    for (size_t i = 0; i < names.count; i++) {
+        int one = remove_queue(bus, names.items[i], force);
+        if (one != TOOL_OK && one != TOOL_NO_QUEUE)
+            code = one;
+    }
+    names_fini(&names);
+    return code;
+}
+
+int cmd_rm(int argc, char **argv)
+{
+    struct rm_options options = {0};
+    int first = tool_read(rm_usages, argc, argv, &options);
+    ptq_bus *bus = NULL;
+
+    if (options.all && first < argc)
+        return tool_misuse("rm", "--all is every queue: name none");
+    if (!options.all && first == argc)
+        return tool_misuse("rm", "which queue?");
+    int code = open_bus(&bus);
+    if (code == TOOL_OK && options.all)
+        code = remove_all(bus, options.force);
+    for (int i = first; bus != NULL && i < argc; i++) {
+        int one = remove_queue(bus, argv[i], options.force);
+        if (one != TOOL_OK)
+            code = one;
+    }
+    ptq_bus_close(bus);
+    return code;
+}
