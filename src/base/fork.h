@@ -16,8 +16,9 @@
 
 #include <stdint.h>
 
-/* Between the two no other thread of this process forks (it waits), nor may this one.  They nest.  Keep it short.  Other
- * mutexes may be taken inside, if they are never held around a call of this file. */
+/* Between the two no other thread of this process forks (it waits), nor may this one.  They nest, and they exclude one
+ * another: one mutex for all.  Keep it short.  Other mutexes may be taken inside, if they are never held around a call of
+ * this file or of os/watch.h. */
 void pti_fork_block(void);
 void pti_fork_allow(void);
 

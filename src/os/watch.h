@@ -5,6 +5,9 @@
  * own eventfd, so that no thread eats another's wake-up.  Where no instance is left, a waiter that watches files is
  * readable every 250 ms instead (a timerfd): correct, but it costs.
  *
+ * The kernel tells of a close a moment BEFORE it lets go the locks of what was closed.  So a waiter that was told of one
+ * becomes readable again 1, 10, 100 and 1000 ms later, for who then looks whether a lock is free.
+ *
  * In a forked child every waiter of the parent is dead: calls on it do nothing.
  */
 #ifndef PTQ_OS_WATCH_H
@@ -24,7 +27,7 @@ enum pti_watch_event {
 int pti_waiter_new(struct pti_waiter **ret_waiter);
 void pti_waiter_free(struct pti_waiter *waiter); /* NULL is fine */
 
-/* Watches a file (an absolute path) for `events` (a mask).  0 or an errno (ENOENT, ...). */
+/* Watches a file (an absolute path; "/proc/self/fd/<n>" is exact) for `events` (a mask).  0 or an errno (ENOENT, ...). */
 int pti_waiter_watch(struct pti_waiter *waiter, const char *path, int events);
 
 /* The epoll descriptor: readable when something happened, until pti_waiter_drain. */
@@ -37,7 +40,7 @@ void pti_waiter_poke(struct pti_waiter *waiter);
  * had happened for this waiter.  Events that come later make it readable again. */
 bool pti_waiter_drain(struct pti_waiter *waiter);
 
-/* Readable at `when_ns` (monotonic); PTI_DEADLINE_NEVER takes the timer away. */
+/* Readable at `when_ns` (monotonic), once; PTI_DEADLINE_NEVER takes the timer away. */
 void pti_waiter_timer(struct pti_waiter *waiter, int64_t when_ns);
 
 /* Sleeps until it is readable or the deadline.  0, ETIMEDOUT, EINTR. */

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -33,6 +34,7 @@ pid_t ptt_fork(int (*work)(void *context), void *context)
     if (pid > 0)
         return pid;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    setenv("CMOCKA_TEST_ABORT", "1", 1); /* a failed assert in a child must not go on with the parent's cases */
     if (getppid() != parent)
         _exit(125);
     _exit(work(context));

@@ -59,7 +59,7 @@ struct ptt_page *ptt_page_new(void);
 void ptt_page_free(struct ptt_page *page); /* NULL is fine */
 
 /* Forks a child that runs `work` and exits with what it returns, without cmocka, atexit or the parent's buffers.  It dies
- * with its parent. */
+ * with its parent, and of SIGABRT if it fails a cmocka assert. */
 pid_t ptt_fork(int (*work)(void *context), void *context);
 
 /* Waits up to timeout_ms for its end: its wait status; -1 if it goes on (then it is killed and reaped). */
