@@ -1,0 +1,130 @@
+/* main.c -- ptqtop: what is going on on a bus, on a screen, or as a table or data when there is no screen. */
+#include <errno.h>
+#include <locale.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "common/option.h"
+#include "common/say.h"
+#include "top.h"
+
+struct top_options top_options = {.delay = 2, .output = -1};
+
+#define FIELD(name) offsetof(struct top_options, name)
+static const struct tool_option options[] = {
+    {'d', "delay", TOOL_SECONDS, FIELD(delay), "SECS", "seconds between two frames; 2"},
+    {'n', "iterations", TOOL_COUNT, FIELD(count), "N", "leave after N frames"},
+    {'b', "batch", TOOL_FLAG, FIELD(batch), NULL, "print frames instead of a screen; so it does by itself without a terminal"},
+    {0, "once", TOOL_FLAG, FIELD(once), NULL, "print one frame and leave; rates are then unknown"},
+    {'o', "output", TOOL_CHOICE, FIELD(output), "table|json|ndjson|csv",
+     "what to print: a table, an object a frame, an object a queue and line, or comma-separated values; means --batch"},
+    {'s', "sort", TOOL_CHOICE, FIELD(sort), COLUMN_WORDS, "sort by this column: largest first, names from A"},
+    {'r', "reverse", TOOL_FLAG, FIELD(reverse), NULL, "the other way round"},
+    {'f', "filter", TOOL_TEXT, FIELD(filter), "TEXT", "only queues whose name has TEXT in it, or matches it as a glob"},
+    {0, "run", TOOL_TEXT, FIELD(run), "NAME", "which bus; else $PTQ_RUN, else \"default\""},
+    {0, "dir", TOOL_TEXT, FIELD(dir), "DIR", "where buses live; else $PTQ_DIR, else /dev/shm/ptq-UID"},
+    {0, "ascii", TOOL_FLAG, FIELD(ascii), NULL, "draw with plain characters"},
+    {'C', "no-color", TOOL_FLAG, FIELD(no_colour), NULL, "no colours; so does NO_COLOR"},
+    {'V', "version", TOOL_FLAG, FIELD(version), NULL, "show the version"},
+    {0}};
+#undef FIELD
+
+const struct tool_program tool_program = {"ptqtop", options, &top_options, false};
+
+static const struct tool_usage usage = {
+    .name = "ptqtop",
+    .operands = "",
+    .summary = "watch the queues and pools of a bus",
+    .text = "Shows the queues and pools of a bus: what they hold, how fast messages go in and out, who is attached, what is "
+            "remarkable.  It only reads: it takes no message, holds no lock, and the watched processes do not notice.\n\n"
+            "FLAGS: F full, D has dead letters, R recovered something after a death, X a dead process is not yet recovered, "
+            "E ended, S stalled: it holds messages and none left since the last frame.  A rate that is not known yet is "
+            "shown as -.  Press ? on the screen for its keys.",
+    .examples = "ptqtop\nptqtop --once -o json\nptqtop -b -d 10 -o csv > day.csv",
+    .options = options};
+
+static int print_table(const char *what)
+{
+    const struct tool_usage *const usages[] = {&usage, NULL};
+
+    if (strcmp(what, "man") == 0)
+        tool_man(&usage, stdout);
+    else if (strcmp(what, "list") == 0)
+        tool_list(&usage, stdout);
+    else if (strcmp(what, "completion") == 0)
+        tool_completion(usages, stdout);
+    else
+        return tool_misuse(NULL, "--print knows man, list and completion");
+    return tool_finish();
+}
+
+/* Sleeps until `due`; the first frame is due at once. */
+static void wait_until(const struct timespec *due)
+{
+    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, due, NULL) == EINTR)
+        continue;
+}
+
+static void add_seconds(struct timespec *time, double seconds)
+{
+    time->tv_sec += (time_t)seconds;
+    time->tv_nsec += (long)((seconds - (double)(time_t)seconds) * 1e9);
+    if (time->tv_nsec >= 1000000000) {
+        time->tv_sec++;
+        time->tv_nsec -= 1000000000;
+    }
+}
+
+static int run_batch(struct watcher *watcher, uint64_t count)
+{
+    enum top_output output = top_options.output < 0 ? OUTPUT_TABLE : (enum top_output)top_options.output;
+    struct timespec due;
+    int code = TOOL_OK;
+
+    clock_gettime(CLOCK_MONOTONIC, &due);
+    for (uint64_t i = 0; i < count && code == TOOL_OK; i++) {
+        const struct frame *frame;
+        wait_until(&due);
+        add_seconds(&due, top_options.delay);
+        enum ptq_err err = watcher_look(watcher, &frame);
+        if (err != PTQ_OK)
+            return tool_fail(err, NULL, "cannot list queues: %s", ptq_strerror(err));
+        code = top_render(frame, output, i > 0, stdout);
+        int finished = tool_finish();
+        code = code != TOOL_OK ? code : finished;
+    }
+    return code;
+}
+
+static int run(struct watcher *watcher)
+{
+    uint64_t count = top_options.once ? 1 : top_options.count > 0 ? top_options.count : UINT64_MAX;
+    bool batch = top_options.once || top_options.batch || top_options.output >= 0;
+    int code = -1;
+
+    if (!batch && screen_possible())
+        code = screen_run(watcher);
+    return code >= 0 ? code : run_batch(watcher, count);
+}
+
+int main(int argc, char **argv)
+{
+    struct watcher *watcher = NULL;
+
+    setlocale(LC_CTYPE, "");
+    if (argc == 3 && strcmp(argv[1], "--print") == 0) /* for the man page and completion at build time */
+        return print_table(argv[2]);
+    tool_read_operands(&usage, argc, argv, &top_options, 0, 0);
+    if (top_options.version) {
+        printf("ptqtop %s (library %s)\n", PTQ_VERSION, ptq_version());
+        return tool_finish();
+    }
+    if (top_options.no_colour)
+        setenv("NO_COLOR", "1", 1);
+    int code = watcher_open(&watcher);
+    if (code == TOOL_OK)
+        code = run(watcher);
+    watcher_close(watcher);
+    return code;
+}
