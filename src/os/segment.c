@@ -12,6 +12,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "base/fork.h"
 #include "os/life.h"
 
 #define TEMP_TRIES 16
@@ -34,10 +35,15 @@ static int map_segment(int fd, const struct stat *status, bool writable, struct 
     size_t size = (size_t)status->st_size;
     void *base = mmap(NULL, size, writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, fd, 0);
 
+    int error = 0;
+
     if (base == MAP_FAILED)
         return errno;
-    if (madvise(base, size, MADV_DONTFORK) != 0) {
-        int error = errno;
+    if (madvise(base, size, MADV_DONTFORK) != 0)
+        error = errno;
+    if (error == 0)
+        error = pti_fork_close_fd_add(fd); /* a child's copy would keep our locks alive */
+    if (error != 0) {
         munmap(base, size);
         return error;
     }
@@ -107,12 +113,16 @@ int pti_segment_create(int dirfd, const char *name, size_t size, mode_t mode, st
     struct pti_segment_temp temp = {.temp_name = ""};
     struct stat status;
     int error = 0;
-    int fd = create_unnamed(dirfd);
+    int fd;
 
+    pti_fork_block();
+    fd = create_unnamed(dirfd);
     if (fd < 0)
         error = create_named(dirfd, name, temp.temp_name, sizeof temp.temp_name, &fd);
-    if (error != 0)
+    if (error != 0) {
+        pti_fork_allow();
         return error;
+    }
     error = shape_file(fd, size, mode, &status);
     if (error == 0)
         error = map_segment(fd, &status, true, ret_segment);
@@ -120,8 +130,10 @@ int pti_segment_create(int dirfd, const char *name, size_t size, mode_t mode, st
         if (temp.temp_name[0] != '\0')
             unlinkat(dirfd, temp.temp_name, 0);
         close(fd);
+        pti_fork_allow();
         return error;
     }
+    pti_fork_allow();
     *ret_temp = temp;
     return 0;
 }
@@ -169,15 +181,19 @@ int pti_segment_open(int dirfd, const char *name, bool writable, size_t min_size
 {
     struct stat status;
     int flags = (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
-    int fd = openat(dirfd, name, flags);
+    int fd, error;
 
+    pti_fork_block();
+    fd = openat(dirfd, name, flags);
     if (fd < 0)
-        return errno == ELOOP || errno == EACCES || errno == EISDIR || errno == ENXIO ? EPERM : errno;
-    int error = fstat(fd, &status) == 0 ? check_file(&status, min_size) : errno;
+        error = errno == ELOOP || errno == EACCES || errno == EISDIR || errno == ENXIO ? EPERM : errno;
+    else
+        error = fstat(fd, &status) == 0 ? check_file(&status, min_size) : errno;
     if (error == 0)
         error = map_segment(fd, &status, writable, ret_segment);
-    if (error != 0)
+    if (error != 0 && fd >= 0)
         close(fd);
+    pti_fork_allow();
     return error;
 }
 
@@ -188,7 +204,9 @@ void pti_segment_close(struct pti_segment *segment)
     if (segment->base != NULL)
         munmap(segment->base, segment->size);
     if (pti_segment_is_open(segment))
-        close(segment->fd);
+        pti_fork_close(segment->fd);
+    else
+        pti_fork_close_fd_remove(segment->fd);
     clear_segment(segment);
 }
 
