@@ -1,0 +1,293 @@
+/* block.c -- blocks: whose they are, where a producer finds one, where a settled one goes.
+ *
+ * A producer has an extent of its own, which comes back to it by the acker's plain store OWNED(home): that is the fast way,
+ * and nobody else looks there.  Beyond it there are shared blocks, found by the `used` marks and won by CAS.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "ring/ring.h"
+
+/* ---- memory under the file */
+
+static uint64_t block_offset(const struct pti_ring *ring, uint32_t block)
+{
+    return ring->geometry.off_blocks + (uint64_t)block * ring->stride;
+}
+
+static bool stretch_is_backed(const struct pti_ring *ring, uint64_t stretch)
+{
+    return pti_load_acquire(&ring->stretches[stretch / 64]) >> (stretch % 64) & 1;
+}
+
+bool pti_block_is_backed(const struct pti_ring *ring, uint32_t block)
+{
+    return stretch_is_backed(ring, block_offset(ring, block) >> ring->geometry.stretch_shift);
+}
+
+enum ptq_err pti_block_back(struct pti_ring *ring, uint32_t block)
+{
+    unsigned shift = ring->geometry.stretch_shift;
+    uint64_t first = block_offset(ring, block) >> shift;
+    uint64_t last = (block_offset(ring, block) + ring->stride - 1) >> shift;
+
+    for (uint64_t i = first; i <= last; i++) {
+        uint64_t from = i << shift, size = UINT64_C(1) << shift;
+        int error;
+
+        if (stretch_is_backed(ring, i))
+            continue;
+        if (from + size > ring->geometry.file_size)
+            size = ring->geometry.file_size - from;
+        error = pti_segment_reserve(&ring->segment, from, size);
+        if (error)
+            return error == ENOSPC ? PTQ_ENOSPC : error == EINTR ? PTQ_EINTR : PTQ_ESYS;
+        pti_fetch_or_seq(&ring->stretches[i / 64], UINT64_C(1) << (i % 64));
+    }
+    return PTQ_OK;
+}
+
+/* ---- marks */
+
+static void mark_set(_Atomic uint64_t *marks, uint32_t block)
+{
+    uint64_t bit = UINT64_C(1) << (block % 64);
+
+    if (!(pti_load_relaxed(&marks[block / 64]) & bit))
+        pti_fetch_or_seq(&marks[block / 64], bit);
+}
+
+static void mark_clear(_Atomic uint64_t *marks, uint32_t block)
+{
+    uint64_t bit = UINT64_C(1) << (block % 64);
+
+    if (pti_load_relaxed(&marks[block / 64]) & bit)
+        pti_fetch_and_seq(&marks[block / 64], ~bit);
+}
+
+void pti_special_set(struct pti_ring *ring, uint32_t block)
+{
+    /* Always the locked form: a relaxed look could see a bit that its clearer is about to take away. */
+    pti_fetch_or_seq(&ring->special[block / 64], UINT64_C(1) << (block % 64));
+}
+void pti_special_clear(struct pti_ring *ring, uint32_t block) { mark_clear(ring->special, block); }
+
+void pti_used_clear(struct pti_ring *ring, uint32_t block)
+{
+    if (block < ring->geometry.shared_blocks)
+        mark_clear(ring->used, block);
+}
+
+/* ---- own blocks */
+
+static bool is_own(const struct pti_lane *lane, uint32_t block)
+{
+    return block - lane->own_first < lane->own_count; /* unsigned: below first wraps */
+}
+
+/* Asks for an extent, once.  What stands in `extents` is a hint: the words decide whose a block is. */
+static void grant(struct pti_lane *lane)
+{
+    struct pti_ring *ring = lane->ring;
+    const struct pti_geometry *g = &ring->geometry;
+
+    lane->granted = true;
+    if (!lane->own_state)
+        return;
+    for (uint32_t i = 0; i < g->extents; i++) {
+        uint32_t nobody = 0;
+
+        if (pti_load_relaxed(&ring->extents[i]) != 0)
+            continue;
+        if (!pti_cas(&ring->extents[i], &nobody, lane->index + 1))
+            continue;
+        memset(lane->own_state, PTI_OWN_UNKNOWN, g->extent_blocks);
+        lane->own_first = g->shared_blocks + i * g->extent_blocks;
+        lane->own_count = g->extent_blocks;
+        lane->own_at = 0;
+        return;
+    }
+}
+
+static bool try_own(struct pti_lane *lane, uint32_t i, uint64_t *ret_before)
+{
+    struct pti_ring *ring = lane->ring;
+    uint32_t block = lane->own_first + i;
+    uint64_t word, mine;
+
+    if (lane->own_state[i] == PTI_OWN_LOANED)
+        return false;
+    if (lane->own_state[i] == PTI_OWN_UNKNOWN) {
+        if (pti_block_back(ring, block) != PTQ_OK)
+            return false;
+        lane->own_state[i] = PTI_OWN_READY;
+    }
+    word = pti_load_acquire(&pti_block_at(ring, block)->word); /* pair A: ack gives, we take */
+    if ((word & 0x7fff) == pti_word(PTI_OWNED, lane->index, 0, 0)) {
+        *ret_before = word;
+        return true;
+    }
+    if (pti_word_state(word) != PTI_FREE)
+        return false;
+    mine = pti_word(PTI_OWNED, lane->index, pti_word_position(word), 0);
+    if (!pti_cas(&pti_block_at(ring, block)->word, &word, mine))
+        return false;
+    *ret_before = mine;
+    return true;
+}
+
+static bool alloc_own(struct pti_lane *lane, uint32_t tries, uint32_t *ret_block, uint64_t *ret_before)
+{
+    for (uint32_t n = 0; n < tries; n++) {
+        uint32_t i = lane->own_at;
+
+        lane->own_at = i + 1 < lane->own_count ? i + 1 : 0;
+        if (try_own(lane, i, ret_before)) {
+            *ret_block = lane->own_first + i;
+            return true;
+        }
+    }
+    return false;
+}
+
+void pti_block_keep(struct pti_lane *lane, uint32_t block, bool loaned)
+{
+    if (is_own(lane, block))
+        lane->own_state[block - lane->own_first] = loaned ? PTI_OWN_LOANED : PTI_OWN_READY;
+}
+
+/* ---- shared blocks */
+
+static enum ptq_err try_shared(struct pti_lane *lane, uint32_t block, uint64_t *ret_before)
+{
+    struct pti_ring *ring = lane->ring;
+    enum ptq_err err = pti_block_back(ring, block);
+    uint64_t word, mine;
+
+    if (err != PTQ_OK)
+        return err;
+    word = pti_load_acquire(&pti_block_at(ring, block)->word);
+    if (pti_word_state(word) != PTI_FREE)
+        return PTQ_FULL;
+    mine = pti_word(PTI_OWNED, lane->index, pti_word_position(word), 0);
+    if (!pti_cas(&pti_block_at(ring, block)->word, &word, mine))
+        return PTQ_FULL;
+    *ret_before = mine;
+    return PTQ_OK;
+}
+
+/* By the marks: the bit is set before the CAS, so that the freer's clearing comes after it. */
+static enum ptq_err alloc_marked(struct pti_lane *lane, uint32_t *ret_block, uint64_t *ret_before)
+{
+    struct pti_ring *ring = lane->ring;
+    uint32_t shared = ring->geometry.shared_blocks;
+    uint32_t words = (shared + 63) / 64;
+
+    for (uint32_t n = 0; n < words; n++) {
+        uint32_t at = (lane->shared_at + n) % words;
+        uint64_t may = ~pti_load_relaxed(&ring->used[at]);
+
+        for (; may; may &= may - 1) {
+            uint32_t block = at * 64 + (uint32_t)__builtin_ctzll(may);
+            enum ptq_err err;
+
+            if (block >= shared)
+                break;
+            mark_set(ring->used, block);
+            err = try_shared(lane, block, ret_before);
+            if (err == PTQ_OK) {
+                lane->shared_at = at;
+                *ret_block = block;
+                return PTQ_OK;
+            }
+            if (err != PTQ_FULL) {
+                mark_clear(ring->used, block);
+                return err; /* what has memory already is looked through by alloc_scanned */
+            }
+        }
+    }
+    return PTQ_FULL;
+}
+
+/* Word by word: finds what the marks have lost. */
+static enum ptq_err alloc_scanned(struct pti_lane *lane, uint32_t *ret_block, uint64_t *ret_before)
+{
+    struct pti_ring *ring = lane->ring;
+
+    for (uint32_t block = 0; block < ring->geometry.shared_blocks; block++) {
+        if (!pti_block_is_backed(ring, block))
+            continue;
+        if (pti_word_state(pti_load_relaxed(&pti_block_at(ring, block)->word)) != PTI_FREE)
+            continue;
+        mark_set(ring->used, block);
+        if (try_shared(lane, block, ret_before) == PTQ_OK) {
+            *ret_block = block;
+            return PTQ_OK;
+        }
+    }
+    return PTQ_FULL;
+}
+
+enum ptq_err pti_block_alloc(struct pti_lane *lane, uint32_t *ret_block, uint64_t *ret_before)
+{
+    enum ptq_err err;
+
+    if (__builtin_expect(lane->own_count != 0, 1)) {
+        if (alloc_own(lane, 4, ret_block, ret_before))
+            return PTQ_OK;
+    } else if (!lane->granted) {
+        grant(lane);
+        return pti_block_alloc(lane, ret_block, ret_before);
+    }
+    err = alloc_marked(lane, ret_block, ret_before);
+    if (err == PTQ_OK || alloc_own(lane, lane->own_count, ret_block, ret_before))
+        return PTQ_OK;
+    return alloc_scanned(lane, ret_block, ret_before) == PTQ_OK ? PTQ_OK : err;
+}
+
+/* ---- back */
+
+void pti_block_give_back(struct pti_lane *lane, uint32_t block, uint64_t before)
+{
+    struct pti_block *b = pti_block_at(lane->ring, block);
+
+    if (is_own(lane, block)) {
+        pti_store_release(&b->word, before);
+        lane->own_state[block - lane->own_first] = PTI_OWN_READY;
+        return;
+    }
+    pti_store_release(&b->word, pti_word(PTI_FREE, 0, pti_word_position(before), 0));
+    pti_used_clear(lane->ring, block);
+}
+
+void pti_block_free(struct pti_lane *lane, uint32_t block, uint64_t position)
+{
+    struct pti_ring *ring = lane->ring;
+    struct pti_block *b = pti_block_at(ring, block);
+    uint32_t home = pti_load_relaxed(&b->home);
+    uint64_t word = pti_word(PTI_FREE, 0, position, 0);
+
+    if (home != 0 && block >= ring->geometry.shared_blocks)
+        word = pti_word(PTI_OWNED, (home - 1) & 2047, position, 0);
+    if (__builtin_expect(ring->exchange_acks || pti_load_relaxed(&ring->hints->flags) & PTI_FLAG_NOBARRIER, 0))
+        pti_exchange_seq(&b->word, word);
+    else
+        pti_store_release(&b->word, word); /* pair A */
+    pti_used_clear(ring, block);
+}
+
+void pti_block_free_strays(struct pti_ring *ring)
+{
+    const struct pti_geometry *g = &ring->geometry;
+
+    for (uint32_t block = g->shared_blocks; block < g->blocks; block++) {
+        uint32_t grantee = pti_load_acquire(&ring->extents[(block - g->shared_blocks) / g->extent_blocks]);
+        uint64_t word;
+
+        if (!pti_block_is_backed(ring, block))
+            continue;
+        word = pti_load_acquire(&pti_block_at(ring, block)->word);
+        if (pti_word_state(word) == PTI_OWNED && pti_word_owner(word) + 1 != grantee)
+            pti_cas(&pti_block_at(ring, block)->word, &word, pti_word(PTI_FREE, 0, pti_word_position(word), 0));
+    }
+}

@@ -1,0 +1,76 @@
+/* delay.c -- messages that wait for a time: DELAYED until due_us, then REDELIV.
+ *
+ * next_due {counter:16, microseconds:48} is the least due time of all delayed ones, or earlier.  A nacker sets due and
+ * mark, lowers and counts next_due, and only then changes the word; so a looker takes the minimum over all marked blocks,
+ * also over those that are still LEASED, and raises next_due only by CAS of the value it read before.
+ */
+#include "base/time.h"
+#include "ring/wait.h"
+
+#define TIME_MASK ((UINT64_C(1) << 48) - 1)
+#define SOON_US 1000 /* when to look again for a nacker that is on its way */
+
+uint64_t pti_now_us(void) { return (uint64_t)(pti_now_ns() / 1000) & TIME_MASK; }
+
+uint64_t pti_delay_next(const struct pti_ring *ring) { return pti_load_seq(&ring->hints->next_due) & TIME_MASK; }
+
+void pti_delay_lower(struct pti_ring *ring, uint64_t due_us)
+{
+    uint64_t seen = pti_load_relaxed(&ring->hints->next_due), lowered;
+
+    due_us &= TIME_MASK;
+    if (due_us == 0)
+        due_us = 1;
+    do {
+        uint64_t now_due = seen & TIME_MASK;
+        uint64_t least = now_due == 0 || due_us < now_due ? due_us : now_due;
+
+        lowered = (((seen >> 48) + 1) << 48) | least;
+    } while (!pti_cas(&ring->hints->next_due, &seen, lowered));
+}
+
+/* Makes one due block REDELIV.  The mark stays: it is marked for that state too. */
+static bool release_due(struct pti_ring *ring, uint32_t block, uint64_t word)
+{
+    uint64_t to = pti_word(PTI_REDELIV, 0, pti_word_position(word), pti_word_redelivered(word));
+
+    return pti_cas(&pti_block_at(ring, block)->word, &word, to);
+}
+
+void pti_delay_look(struct pti_ring *ring)
+{
+    uint64_t seen = pti_load_seq(&ring->hints->next_due), now = pti_now_us(), least = 0;
+    uint32_t words = (ring->geometry.blocks + 63) / 64;
+    bool released = false;
+
+    if ((seen & TIME_MASK) == 0 || (seen & TIME_MASK) > now)
+        return;
+    for (uint32_t i = 0; i < words; i++) {
+        uint64_t marks = pti_load_seq(&ring->special[i]);
+
+        for (; marks; marks &= marks - 1) {
+            uint32_t block = i * 64 + (uint32_t)__builtin_ctzll(marks);
+            uint64_t word, due;
+
+            if (block >= ring->geometry.blocks || !pti_block_is_backed(ring, block))
+                continue;
+            word = pti_load_acquire(&pti_block_at(ring, block)->word);
+            due = pti_load_acquire(&pti_block_at(ring, block)->due_us);
+            if (pti_word_state(word) == PTI_DELAYED) {
+                if (due <= now) {
+                    released |= release_due(ring, block, word);
+                    continue;
+                }
+            } else if (pti_word_state(word) != PTI_LEASED || due == 0) {
+                continue;
+            } else if (due < now + SOON_US) {
+                due = now + SOON_US;
+            }
+            if (least == 0 || due < least)
+                least = due;
+        }
+    }
+    pti_cas(&ring->hints->next_due, &seen, (((seen >> 48) + 1) << 48) | (least & TIME_MASK));
+    if (released)
+        pti_ring_redeliver(ring);
+}

@@ -1,0 +1,120 @@
+/* end.c -- END is an entry of the ring: nobody goes past it, so put and end are ordered by one CAS. */
+#include "ring/wait.h"
+
+enum ptq_err pti_ring_end(struct pti_lane *lane)
+{
+    struct pti_ring *ring = lane->ring;
+
+    for (;;) {
+        uint64_t slot, at;
+        enum ptq_err err = pti_ring_find_tail(lane, &slot);
+
+        if (err == PTQ_EENDED)
+            pti_fetch_or_seq(&ring->hints->flags, PTI_FLAG_ENDED);
+        if (err != PTQ_OK)
+            return err == PTQ_EENDED ? PTQ_EALREADY : err;
+        at = lane->tail;
+        if (!pti_cas(pti_slot_at(ring, at), &slot, pti_slot(pti_lap(ring, at), PTI_END_BLOCK)))
+            continue;
+        pti_fetch_or_seq(&ring->hints->flags, PTI_FLAG_ENDED);
+        pti_wake_all(ring, &ring->hints->get_wait);
+        pti_wake_all(ring, &ring->hints->put_wait);
+        return PTQ_OK;
+    }
+}
+
+bool pti_ring_end_position(struct pti_ring *ring, uint64_t *ret_position)
+{
+    uint64_t at = pti_load_acquire(&ring->hints->tail) & ring->position_mask;
+
+    for (uint64_t steps = 0; steps <= 2 * ring->geometry.slots; steps++) {
+        uint64_t slot = pti_load_acquire(pti_slot_at(ring, at));
+        int64_t ahead = pti_lap_diff(ring, pti_slot_lap(slot), pti_lap(ring, at));
+
+        if (ahead < 0)
+            return false;
+        if (ahead == 0 && pti_slot_block(slot) == PTI_END_BLOCK) {
+            *ret_position = at;
+            return true;
+        }
+        at = pti_step(ring, at, 1);
+    }
+    return false;
+}
+
+/* COMMIT is not asked: everything before END is taken, and a COMMIT behind it will fail.  `but`: the asker, whose own
+ * leases do not keep it from the end. */
+bool pti_ring_is_settled(struct pti_ring *ring, uint32_t but)
+{
+    for (uint32_t block = 0; block < ring->geometry.blocks; block++) {
+        uint64_t word;
+
+        if (!pti_block_is_backed(ring, block))
+            continue;
+        word = pti_load_seq(&pti_block_at(ring, block)->word);
+        switch (pti_word_state(word)) {
+        case PTI_REDELIV:
+        case PTI_DELAYED:
+        case PTI_COPY:
+        case PTI_QUAR:
+            return false;
+        case PTI_LEASED:
+            if (pti_word_owner(word) != but)
+                return false;
+            break;
+        default:
+            break;
+        }
+    }
+    return true;
+}
+
+bool pti_ring_is_lost(struct pti_ring *ring, uint64_t position)
+{
+    uint64_t slot = pti_load_seq(pti_slot_at(ring, position));
+    int64_t ahead = pti_lap_diff(ring, pti_slot_lap(slot), pti_lap(ring, position));
+
+    if (ahead < 0 || (ahead == 0 && pti_slot_block(slot) == PTI_END_BLOCK))
+        return false;
+    for (uint32_t block = 0; block < ring->geometry.blocks; block++) {
+        uint64_t word;
+
+        if (!pti_block_is_backed(ring, block))
+            continue;
+        word = pti_load_seq(&pti_block_at(ring, block)->word);
+        if (pti_word_position(word) != position)
+            continue;
+        switch (pti_word_state(word)) {
+        case PTI_COMMIT:
+            if (!pti_slot_names(ring, position, block))
+                break;
+            return false;
+        case PTI_COMMITH:
+        case PTI_LEASED:
+        case PTI_LEASEDH:
+        case PTI_REDELIV:
+        case PTI_QUAR:
+        case PTI_DELAYED:
+        case PTI_DEAD:
+        case PTI_COPY:
+            return false;
+        default:
+            break;
+        }
+    }
+    return true;
+}
+
+void pti_ring_raise_limit(struct pti_ring *ring, uint64_t limit)
+{
+    uint64_t seen = pti_load_relaxed(&ring->hints->limit);
+
+    if (!(pti_load_relaxed(&ring->hints->flags) & PTI_FLAG_LIMITED))
+        return;
+    limit &= ring->position_mask;
+    while (pti_diff(ring, limit, seen) > 0)
+        if (pti_cas(&ring->hints->limit, &seen, limit)) {
+            pti_wake_all(ring, &ring->hints->get_wait);
+            return;
+        }
+}

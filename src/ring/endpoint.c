@@ -1,0 +1,126 @@
+/* endpoint.c -- a lane takes an index by locking its byte, and lets it go. */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/time.h"
+#include "os/life.h"
+#include "ring/ring.h"
+
+static void set_mine(struct pti_ring *ring, uint32_t x, bool mine)
+{
+    uint64_t bit = UINT64_C(1) << (x % 64);
+
+    if (mine)
+        pti_fetch_or_seq(&ring->mine[x / 64], bit);
+    else
+        pti_fetch_and_seq(&ring->mine[x / 64], ~bit);
+}
+
+static void read_command(char *command, size_t size)
+{
+    int fd = open("/proc/self/comm", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? read(fd, command, size - 1) : 0;
+
+    if (fd >= 0)
+        close(fd);
+    command[n > 0 ? n : 0] = 0;
+    command[strcspn(command, "\n")] = 0;
+}
+
+/* A past life of this index may have been killed anywhere: it is recovered before the index is used again. */
+static void begin_life(struct pti_ring *ring, uint32_t x)
+{
+    struct pti_entry *entry = &ring->entries[x];
+    uint64_t dead[2048 / 64] = {0};
+    uint32_t used = pti_load_relaxed(&ring->hints->entries_used);
+
+    while (used < x + 1 && !pti_cas(&ring->hints->entries_used, &used, x + 1))
+        ;
+    dead[x / 64] |= UINT64_C(1) << (x % 64);
+    if (pti_load_relaxed(&entry->used))
+        pti_ring_recover(ring, dead);
+    pti_store_relaxed(&entry->used, 1);
+    pti_store_relaxed(&entry->pid, getpid());
+    pti_store_relaxed(&entry->tid, (int)syscall(SYS_gettid));
+    pti_store_relaxed(&entry->since_unix_ms, pti_unix_ms());
+    pti_store_relaxed(&entry->roles, 0);
+    read_command(entry->command, sizeof entry->command);
+    pti_store_release(&entry->state, 1);
+}
+
+static int lock_one(struct pti_ring *ring, uint32_t *ret_index)
+{
+    bool somebody_lives = false;
+
+    for (uint32_t x = 0; x < ring->geometry.endpoints; x++) {
+        int error;
+
+        if (pti_is_mine(ring, x))
+            continue;
+        error = pti_life_lock_write(ring->segment.fd, x);
+        if (error == 0) {
+            *ret_index = x;
+            return 0;
+        }
+        if (error != EAGAIN)
+            return error;
+        somebody_lives = true;
+    }
+    return somebody_lives ? EAGAIN : ENFILE;
+}
+
+enum ptq_err pti_lane_register(struct pti_lane *lane, struct pti_ring *ring)
+{
+    uint32_t x = 0;
+    int error;
+
+    memset(lane, 0, sizeof *lane);
+    lane->ring = ring;
+    lane->own_state = calloc(ring->geometry.extent_blocks, 1);
+    if (!lane->own_state)
+        return PTQ_ENOMEM;
+    pthread_mutex_lock(&ring->dead_mutex);
+    error = lock_one(ring, &x);
+    if (error == 0) {
+        set_mine(ring, x, true);
+        begin_life(ring, x);
+    }
+    pthread_mutex_unlock(&ring->dead_mutex);
+    if (error != 0) {
+        free(lane->own_state);
+        lane->own_state = NULL;
+        return error == EAGAIN || error == ENFILE ? PTQ_EAGAIN : PTQ_ESYS;
+    }
+    lane->index = x;
+    lane->entry = &ring->entries[x];
+    lane->head = lane->settled = pti_load_acquire(&ring->hints->head) & ring->position_mask;
+    lane->tail = pti_load_acquire(&ring->hints->tail) & ring->position_mask;
+    return PTQ_OK;
+}
+
+void pti_lane_unregister(struct pti_lane *lane)
+{
+    struct pti_ring *ring = lane->ring;
+    uint64_t dead[2048 / 64] = {0};
+
+    if (!lane->entry)
+        return;
+    pthread_mutex_lock(&ring->dead_mutex);
+    dead[lane->index / 64] |= UINT64_C(1) << (lane->index % 64);
+    pti_ring_recover(ring, dead);
+    pti_fetch_add_seq(&ring->hints->recovered, UINT64_MAX); /* a close is no death */
+    pti_life_unlock(ring->segment.fd, lane->index);
+    set_mine(ring, lane->index, false);
+    pthread_mutex_unlock(&ring->dead_mutex);
+    lane->entry = NULL;
+    free(lane->own_state);
+    free(lane->scratch.blocks);
+    free(lane->scratch.befores);
+    free(lane->scratch.lists);
+    free(lane->scratch.list_befores);
+    lane->own_state = NULL;
+}

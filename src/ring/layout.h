@@ -1,0 +1,255 @@
+/* layout.h -- the bytes of a segment: one segment is one queue, one failure domain.
+ *
+ *   0            header     geometry, immutable, with a checksum; one page, whose last line is the signal byte
+ *   off_hints    hints      flags, head, tail, wait words, ...: a cache line each
+ *   off_stretch  stretches  a bit a stretch of the file: it has memory (set after it was reserved)
+ *   off_used     marks      a bit a shared block: 0 "may be FREE"
+ *   off_special  marks      a bit a block: 1 "may be REDELIV, DELAYED or DEAD"
+ *   off_extents  extents    a word an extent: the producer it was granted to, a hint
+ *   off_slots    slots      N words: lap:41 | block:23, never cleaned
+ *   off_entries  entries    one an endpoint: journal, counters, identity
+ *   off_blocks   blocks     {word, meta, payload}, `stride` bytes each: first the shared ones, then the extents
+ *
+ *   slot   lap:41 | block:23                             position = lap << slot_bits | index
+ *   block  position:48 | redelivered:1 | owner:11 | state:4
+ *
+ * A position is compared exactly, modulo 2^position_bits; the order of positions is serial.  Positions start at lap 1,
+ * so that a file of zeroes is an empty ring.  Everything here is offsets and numbers, never pointers.
+ */
+#ifndef PTQ_RING_LAYOUT_H
+#define PTQ_RING_LAYOUT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <ptq/err.h>
+
+#include "base/atomic.h"
+
+#define PTI_MAGIC UINT64_C(0x3167655371747001)
+#define PTI_BYTE_ORDER 0x01020304u
+#define PTI_LINE 64
+#define PTI_HEADER_SIZE 4096
+#define PTI_BLOCK_BITS 23
+#define PTI_LAP_BITS 41
+#define PTI_POSITION_BITS 48
+#define PTI_ENDPOINT_MAX 2047u                              /* endpoints 0..2046 */
+#define PTI_END_BLOCK ((UINT32_C(1) << PTI_BLOCK_BITS) - 1) /* a slot with this block is END */
+#define PTI_BLOCK_MAX (PTI_END_BLOCK - 1)                   /* blocks of a queue, at most */
+#define PTI_NO_BLOCK UINT32_MAX
+
+/* Whose is this block?  A state without an owner has owner 0.  LEASEDH, QUAR, COPY, ACKED and NACKED have their
+ * numbers, and no code yet. */
+enum pti_state {
+    PTI_FREE = 0,    /* nobody's; position of its last use */
+    PTI_OWNED = 1,   /* a producer's, unpublished; position of its last use */
+    PTI_COMMIT = 2,  /* handed in by owner at position: in the queue iff the slot names it */
+    PTI_LEASED = 3,  /* taken by owner, not yet done */
+    PTI_REDELIV = 4, /* to be handed out again, before everything else */
+    PTI_COMMITH = 5, /* as COMMIT: the header of a batch */
+    PTI_LEASEDH = 6,
+    PTI_QUAR = 7,
+    PTI_DELAYED = 8, /* REDELIV from due_us on */
+    PTI_DEAD = 9,    /* a dead letter: delivered more often than max_deliveries */
+    PTI_COPY = 10,
+    PTI_ACKED = 11,
+    PTI_NACKED = 12
+};
+
+#define PTI_GEO_PLACED 1u    /* positions are given by place */
+#define PTI_GEO_EPHEMERAL 2u /* gc may remove it with messages inside */
+
+/* What a queue was made with.  Immutable; copied once at open, checked, never read from shared memory again. */
+struct pti_geometry {
+    uint64_t capacity;
+    uint64_t slots;  /* N = 1 << slot_bits, above capacity and window, at least 64 */
+    uint64_t start;  /* first position: a multiple of N */
+    uint64_t window; /* pool queues, else 0 */
+    uint32_t slot_bits;
+    uint32_t position_bits; /* min(48, 41 + slot_bits) */
+    uint32_t item_size;
+    uint32_t stride;
+    uint32_t blocks; /* shared_blocks + extents * extent_blocks */
+    uint32_t shared_blocks;
+    uint32_t extents;
+    uint32_t extent_blocks;
+    uint32_t endpoints;
+    uint32_t max_deliveries; /* UINT32_MAX: no limit */
+    uint32_t flags;
+    uint32_t stretch_shift; /* a stretch is 1 << stretch_shift bytes */
+    uint64_t off_hints, off_stretch, off_used, off_special, off_extents, off_slots, off_entries, off_blocks;
+    uint64_t file_size;
+};
+
+struct pti_header {
+    uint64_t magic;
+    uint32_t layout;
+    uint32_t byte_order;
+    struct pti_geometry geometry;
+    uint8_t id[16]; /* random: this queue, not another of the same name */
+    int64_t created_unix_ms;
+    int32_t creator_pid;
+    uint32_t creator_uid;
+    char name[136];
+    uint64_t checksum; /* of all above */
+};
+_Static_assert(sizeof(struct pti_header) <= PTI_HEADER_SIZE - PTI_LINE, "the header fits its page");
+
+/* Wakers write a zero here with pwrite, so that inotify tells armed descriptors. */
+#define PTI_SIGNAL_OFFSET (PTI_HEADER_SIZE - PTI_LINE)
+
+#define PTI_FLAG_ENDED 1u      /* hint: END stands in a slot */
+#define PTI_FLAG_REMOVED 2u    /* every call answers PTQ_EGONE */
+#define PTI_FLAG_BATCHED 4u    /* put_many was used: capacity is counted, not only positioned */
+#define PTI_FLAG_LIMITED 8u    /* positions from `limit` on may not be leased */
+#define PTI_FLAG_NOBARRIER 16u /* some process has no membarrier: acks must be exchanges */
+
+/* Wait words: see ring/wait.h. */
+#define PTI_WAIT_SLEEPER 1u    /* somebody may sleep in the futex */
+#define PTI_WAIT_DESCRIPTOR 2u /* a descriptor is armed */
+#define PTI_WAIT_BITS 3u
+#define PTI_WAIT_COUNT 4u
+
+#define PTI_OWN_LINE(type, name)                                                                                       \
+    union {                                                                                                            \
+        type name;                                                                                                     \
+        char name##_line[PTI_LINE];                                                                                    \
+    }
+
+/* Written by everybody.  Hints are lower bounds, stored after the CAS that makes them true. */
+struct pti_hints {
+    PTI_OWN_LINE(_Atomic uint32_t, flags);
+    PTI_OWN_LINE(_Atomic uint64_t, head); /* everything before it is taken */
+    PTI_OWN_LINE(_Atomic uint64_t, tail); /* everything before it is published */
+    PTI_OWN_LINE(_Atomic uint32_t, get_wait);
+    PTI_OWN_LINE(_Atomic uint32_t, put_wait);
+    PTI_OWN_LINE(_Atomic uint64_t, redelivery); /* counter:63 | bit: there may be a REDELIV block */
+    PTI_OWN_LINE(_Atomic uint64_t, next_due);   /* counter:16 | microseconds:48, 0: nothing is due */
+    PTI_OWN_LINE(_Atomic uint64_t, limit);      /* with LIMITED: the first position that may not be leased */
+    PTI_OWN_LINE(_Atomic uint64_t, largest_batch);
+    PTI_OWN_LINE(_Atomic uint64_t, probed_ms);    /* when somebody last looked for the dead */
+    PTI_OWN_LINE(_Atomic uint64_t, recovered);    /* endpoints recovered so far */
+    PTI_OWN_LINE(_Atomic uint32_t, entries_used); /* no entry from here on was ever used */
+};
+_Static_assert(sizeof(struct pti_hints) == 12 * PTI_LINE, "a line each");
+
+enum pti_operation {
+    PTI_OP_NONE = 0,
+    PTI_OP_PUT = 1,      /* put + 1 */
+    PTI_OP_PUT_MANY = 2, /* put + journal_count; the block is the header */
+    PTI_OP_TAKE = 3,     /* taken + 1 */
+    PTI_OP_ACK = 4,      /* acked + 1 */
+    PTI_OP_NACK = 5      /* nacked + 1 */
+};
+enum pti_journal_status { PTI_LINE_CLOSED = 0, PTI_LINE_OPEN = 1, PTI_LINE_DONE = 2, PTI_LINE_UNDONE = 3 };
+
+/* An endpoint: one thread of one process, attached.  Written by its owner; by recoverers once the owner is dead.
+ * Counters are never reset: the next owner of the entry counts on. */
+struct pti_entry {
+    /* line 0: the journal, and what it counts */
+    _Atomic uint64_t journal;      /* low half of the counter before : 32 | block:23 | operation:5 | status:4 */
+    _Atomic uint64_t journal_word; /* PUT: the block's word before; TAKE: the lease wanted; ACK, NACK: the lease held */
+    _Atomic uint64_t journal_count;
+    _Atomic uint64_t put;
+    _Atomic uint64_t taken;
+    _Atomic uint64_t acked;
+    _Atomic uint64_t nacked;
+    _Atomic uint64_t bytes_put;
+    /* line 1 */
+    _Atomic uint64_t bytes_acked;
+    _Atomic uint64_t redelivered;
+    _Atomic uint64_t dropped[5]; /* oldest, newest, expired, purged, dead_overflow */
+    uint64_t reserved;
+    /* line 2: the last put of a numbered stream, for remote/serve */
+    _Atomic uint64_t stream;
+    _Atomic uint64_t number;
+    uint64_t reserved2[6];
+    /* line 3: who it is */
+    _Atomic uint32_t state; /* 0: nobody; 1: attached, dead or alive: the lock tells */
+    _Atomic uint32_t used;  /* it was attached once: words may name it */
+    _Atomic int32_t pid;    /* these for display */
+    _Atomic int32_t tid;
+    _Atomic int64_t since_unix_ms;
+    _Atomic uint32_t roles;
+    uint32_t reserved3;
+    char command[16];
+    uint64_t reserved4[2];
+};
+_Static_assert(sizeof(struct pti_entry) == 4 * PTI_LINE, "an entry is four lines");
+#define PTI_ROLE_PUT 1u
+#define PTI_ROLE_GET 2u
+
+/* A block: word, meta, payload.  Meta is written by the owner before publish; deliveries and due_us by the holder. */
+struct pti_block {
+    _Atomic uint64_t word;
+    _Atomic uint32_t length;
+    _Atomic uint32_t sub;
+    _Atomic uint32_t batch;      /* 1 + number of its batch's header block; 0: alone */
+    _Atomic uint16_t home;       /* 1 + the producer that gets it back; 0: shared */
+    _Atomic uint16_t deliveries; /* saturates */
+    _Atomic uint64_t put_us;     /* when it was put, monotonic microseconds; 0: no stamp */
+    _Atomic uint64_t due_us;     /* DELAYED: when it becomes REDELIV; else 0 */
+    _Atomic uint8_t kind;
+    _Atomic uint8_t reserved;
+    _Atomic uint16_t type;
+    _Atomic uint32_t copy;
+    unsigned char payload[];
+};
+_Static_assert(offsetof(struct pti_block, payload) == 48, "payload is aligned to 16 and begins in the word's line");
+#define PTI_BLOCK_HEAD 48u
+
+/* A batch header's payload: which blocks are its elements, as runs. */
+struct pti_run {
+    _Atomic uint32_t first, count;
+};
+struct pti_batch {
+    _Atomic uint64_t t0;    /* the position in the elements' words */
+    _Atomic uint32_t count; /* elements in the whole batch */
+    _Atomic uint32_t next;  /* 1 + the next header block of the chain; 0: none */
+    _Atomic uint32_t runs;
+    uint32_t reserved;
+    struct pti_run run[];
+};
+
+/* ---- words */
+
+static inline uint64_t pti_word(enum pti_state state, uint32_t owner, uint64_t position, unsigned redelivered)
+{
+    return position << 16 | (uint64_t)redelivered << 15 | (uint64_t)owner << 4 | (uint64_t)state;
+}
+static inline enum pti_state pti_word_state(uint64_t word) { return (enum pti_state)(word & 15); }
+static inline uint32_t pti_word_owner(uint64_t word) { return (uint32_t)(word >> 4) & 2047; }
+static inline unsigned pti_word_redelivered(uint64_t word) { return (unsigned)(word >> 15) & 1; }
+static inline uint64_t pti_word_position(uint64_t word) { return word >> 16; }
+
+static inline uint64_t pti_slot(uint64_t lap, uint32_t block) { return lap << PTI_BLOCK_BITS | block; }
+static inline uint64_t pti_slot_lap(uint64_t slot) { return slot >> PTI_BLOCK_BITS; }
+static inline uint32_t pti_slot_block(uint64_t slot) { return (uint32_t)slot & PTI_END_BLOCK; }
+
+static inline uint64_t pti_journal(enum pti_operation op, uint32_t block, uint64_t count, enum pti_journal_status status)
+{
+    return (count & UINT32_MAX) << 32 | (uint64_t)block << 9 | (uint64_t)op << 4 | (uint64_t)status;
+}
+static inline enum pti_journal_status pti_journal_status(uint64_t line) { return (enum pti_journal_status)(line & 15); }
+static inline enum pti_operation pti_journal_operation(uint64_t line) { return (enum pti_operation)(line >> 4 & 31); }
+static inline uint32_t pti_journal_block(uint64_t line) { return (uint32_t)(line >> 9) & PTI_END_BLOCK; }
+static inline uint32_t pti_journal_low(uint64_t line) { return (uint32_t)(line >> 32); }
+
+/* ---- geometry */
+
+/* What is asked for; 0 for the default. */
+struct pti_geometry_request {
+    uint64_t capacity, window, start_laps;
+    uint32_t item_size, max_deliveries, endpoints, flags;
+};
+
+/* Computes a geometry.  PTQ_EINVAL where a figure is out of bounds. */
+enum ptq_err pti_geometry_make(const struct pti_geometry_request *request, struct pti_geometry *ret_geometry);
+
+/* Writes header and first hints of a fresh segment (all zeroes). */
+void pti_header_write(void *base, const struct pti_geometry *geometry, const char *name, const uint8_t id[16]);
+
+/* Copies and checks the header of a segment of `size` bytes: PTQ_EVERSION, PTQ_ECORRUPT. */
+enum ptq_err pti_header_read(const void *base, size_t size, struct pti_header *ret_header);
+
+#endif

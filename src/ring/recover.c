@@ -1,0 +1,202 @@
+/* recover.c -- what the dead left: decided by their journal, then put right word by word.
+ *
+ * The caller holds the read lock of each dead endpoint's byte: so its owner is dead and nobody registers there.  Several
+ * recoverers may run at once, and any of them may be killed or stopped for ever: every change is a CAS from an exact word
+ * that only the dead one, or recovery, can have written, and none of these words can come back while the lock is held.
+ */
+#include <errno.h>
+
+#include "base/time.h"
+#include "os/life.h"
+#include "ring/journal.h"
+#include "ring/wait.h"
+
+static bool has_bit(const uint64_t *set, uint32_t i) { return set[i / 64] >> (i % 64) & 1; }
+
+/* ---- the journal */
+
+/* Did the change that the line announces take effect? */
+static bool took_effect(struct pti_ring *ring, uint32_t endpoint, uint64_t line, uint64_t noted)
+{
+    uint32_t block = pti_journal_block(line);
+    uint64_t word;
+
+    if (block >= ring->geometry.blocks || !pti_block_is_backed(ring, block))
+        return false;
+    word = pti_load_acquire(&pti_block_at(ring, block)->word);
+    switch (pti_journal_operation(line)) {
+    case PTI_OP_PUT:
+    case PTI_OP_PUT_MANY:
+        if ((pti_word_state(word) == PTI_COMMIT || pti_word_state(word) == PTI_COMMITH) &&
+            pti_word_owner(word) == endpoint)
+            return pti_slot_names(ring, pti_word_position(word), block);
+        return pti_word_position(word) != pti_word_position(noted);
+    case PTI_OP_TAKE:
+        return word == noted;
+    case PTI_OP_ACK:
+    case PTI_OP_NACK:
+        return word != noted;
+    case PTI_OP_NONE:
+        break;
+    }
+    return false;
+}
+
+static void decide(struct pti_ring *ring, uint32_t endpoint)
+{
+    struct pti_entry *entry = &ring->entries[endpoint];
+    uint64_t line = pti_load_acquire(&entry->journal);
+    _Atomic uint64_t *counter = pti_journal_counter(entry, pti_journal_operation(line));
+    uint64_t count, by = 1;
+
+    if (!counter)
+        return;
+    count = pti_load_acquire(counter);
+    if ((uint32_t)count != pti_journal_low(line))
+        return; /* bumped: closed */
+    if (pti_journal_status(line) == PTI_LINE_OPEN) {
+        bool done = took_effect(ring, endpoint, line, pti_load_acquire(&entry->journal_word));
+        uint64_t decided = (line & ~UINT64_C(15)) | (done ? PTI_LINE_DONE : PTI_LINE_UNDONE);
+
+        if (pti_cas(&entry->journal, &line, decided))
+            line = decided;
+    }
+    if (pti_journal_status(line) != PTI_LINE_DONE)
+        return;
+    if (pti_journal_operation(line) == PTI_OP_PUT_MANY)
+        by = pti_load_acquire(&entry->journal_count);
+    pti_store_release(counter, count + by); /* absolute: it may happen twice */
+}
+
+/* ---- the words */
+
+/* An unpublished word's position may yet be given to another message; the block's last use lies before it. */
+static uint64_t position_before(const struct pti_ring *ring, uint64_t position)
+{
+    return (position - ring->geometry.slots) & ring->position_mask;
+}
+
+static bool is_published(struct pti_ring *ring, uint32_t block, uint64_t word)
+{
+    uint32_t batch = pti_load_acquire(&pti_block_at(ring, block)->batch);
+
+    if (pti_slot_names(ring, pti_word_position(word), block))
+        return true;
+    return batch != 0 && pti_batch_lists(ring, batch - 1, block, pti_word_position(word));
+}
+
+/* Returns true if the block is REDELIV now. */
+static bool put_right(struct pti_ring *ring, uint32_t block, uint64_t word)
+{
+    _Atomic uint64_t *at = &pti_block_at(ring, block)->word;
+    uint64_t position = pti_word_position(word);
+
+    switch (pti_word_state(word)) {
+    case PTI_OWNED:
+        if (pti_cas(at, &word, pti_word(PTI_FREE, 0, position, 0)))
+            pti_used_clear(ring, block);
+        return false;
+    case PTI_COMMIT:
+    case PTI_COMMITH:
+        if (is_published(ring, block, word))
+            return false;
+        if (pti_cas(at, &word, pti_word(PTI_FREE, 0, position_before(ring, position), 0)))
+            pti_used_clear(ring, block);
+        return false;
+    case PTI_LEASED:
+        pti_special_set(ring, block); /* before the CAS: always a superset */
+        return pti_cas(at, &word, pti_word(PTI_REDELIV, 0, position, 1));
+    default:
+        return false;
+    }
+}
+
+/* Elements before headers: an element asks its header. */
+static bool put_all_right(struct pti_ring *ring, const uint64_t *dead)
+{
+    bool redeliver = false;
+
+    for (uint32_t block = 0; block < ring->geometry.blocks; block++) {
+        uint64_t word;
+
+        if (!pti_block_is_backed(ring, block))
+            continue;
+        word = pti_load_acquire(&pti_block_at(ring, block)->word);
+        if (pti_word_state(word) == PTI_REDELIV)
+            redeliver = true; /* perhaps of a recoverer that died before it could tell */
+        else if (pti_word_state(word) != PTI_FREE && has_bit(dead, pti_word_owner(word)))
+            redeliver |= put_right(ring, block, word);
+    }
+    return redeliver;
+}
+
+void pti_ring_recover(struct pti_ring *ring, const uint64_t *dead)
+{
+    uint32_t endpoints = ring->geometry.endpoints;
+
+    for (uint32_t x = 0; x < endpoints; x++)
+        if (has_bit(dead, x))
+            decide(ring, x);
+    if (put_all_right(ring, dead))
+        pti_ring_redeliver(ring);
+    if (pti_delay_next(ring) != 0)
+        pti_delay_lower(ring, pti_now_us()); /* a nacker may have died half way: look at once */
+    for (uint32_t i = 0; i < ring->geometry.extents; i++) {
+        uint32_t grantee = pti_load_relaxed(&ring->extents[i]);
+
+        if (grantee != 0 && grantee <= endpoints && has_bit(dead, grantee - 1))
+            pti_cas(&ring->extents[i], &grantee, 0);
+    }
+    for (uint32_t x = 0; x < endpoints; x++) {
+        uint32_t attached = 1;
+
+        if (has_bit(dead, x) && pti_cas(&ring->entries[x].state, &attached, 0))
+            pti_fetch_add_seq(&ring->hints->recovered, 1);
+    }
+    pti_wake_all(ring, &ring->hints->put_wait);
+    pti_wake_all(ring, &ring->hints->get_wait); /* whoever waits at END looks again */
+}
+
+/* ---- looking for the dead */
+
+unsigned pti_ring_sweep(struct pti_ring *ring, bool thorough)
+{
+    uint64_t dead[2048 / 64] = {0};
+    uint32_t used = pti_load_acquire(&ring->hints->entries_used);
+    unsigned found = 0;
+
+    if (used > ring->geometry.endpoints)
+        used = ring->geometry.endpoints;
+    if (!pti_segment_is_open(&ring->segment))
+        return 0;
+    pthread_mutex_lock(&ring->dead_mutex);
+    for (uint32_t x = 0; x < used; x++) {
+        /* A byte of this handle looks free through its own descriptor: never probe it. */
+        if (pti_load_acquire(&ring->entries[x].state) == 0 || pti_is_mine(ring, x))
+            continue;
+        if (pti_life_lock_read(ring->segment.fd, x) != 0)
+            continue;
+        dead[x / 64] |= UINT64_C(1) << (x % 64);
+        found++;
+    }
+    if (found) {
+        pti_ring_recover(ring, dead);
+        for (uint32_t x = 0; x < used; x++)
+            if (has_bit(dead, x))
+                pti_life_unlock(ring->segment.fd, x);
+    }
+    if (thorough)
+        pti_block_free_strays(ring);
+    pthread_mutex_unlock(&ring->dead_mutex);
+    return found;
+}
+
+unsigned pti_ring_sweep_sometimes(struct pti_ring *ring, bool thorough)
+{
+    uint64_t now = (uint64_t)(pti_now_ns() / PTI_NS_PER_MS);
+    uint64_t last = pti_load_relaxed(&ring->hints->probed_ms);
+
+    if (now - last < 100 || !pti_cas(&ring->hints->probed_ms, &last, now))
+        return 0;
+    return pti_ring_sweep(ring, thorough);
+}

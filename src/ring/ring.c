@@ -1,0 +1,43 @@
+/* ring.c -- mapping what the header says. */
+#include "ring/ring.h"
+
+#include <string.h>
+
+#include "os/futex.h"
+
+enum ptq_err pti_ring_init(struct pti_ring *ring, const struct pti_segment *segment, const struct pti_header *header)
+{
+    const struct pti_geometry *g = &header->geometry;
+    char *base = segment->base;
+
+    memset(ring, 0, sizeof *ring);
+    ring->segment = *segment;
+    ring->geometry = *g;
+    memcpy(ring->id, header->id, sizeof ring->id);
+    ring->base = base;
+    ring->hints = (void *)(base + g->off_hints);
+    ring->stretches = (void *)(base + g->off_stretch);
+    ring->used = (void *)(base + g->off_used);
+    ring->special = (void *)(base + g->off_special);
+    ring->extents = (void *)(base + g->off_extents);
+    ring->slots = (void *)(base + g->off_slots);
+    ring->entries = (void *)(base + g->off_entries);
+    ring->blocks = base + g->off_blocks;
+    ring->stride = g->stride;
+    ring->slot_mask = g->slots - 1;
+    ring->position_mask = (UINT64_C(1) << g->position_bits) - 1;
+    ring->position_shift = 64 - g->position_bits;
+    ring->lap_shift = 64 - (g->position_bits - g->slot_bits);
+    if (segment->writable)
+        ring->exchange_acks = !pti_membarrier_register();
+    return pthread_mutex_init(&ring->dead_mutex, NULL) == 0 ? PTQ_OK : PTQ_ENOMEM;
+}
+
+void pti_ring_fini(struct pti_ring *ring)
+{
+    if (!ring->base)
+        return;
+    pthread_mutex_destroy(&ring->dead_mutex);
+    pti_segment_close(&ring->segment);
+    ring->base = NULL;
+}

@@ -1,0 +1,257 @@
+/* ring.h -- a segment as one process sees it, and a lane: one thread's way through it.
+ *
+ * Laws (docs/shared-memory.md has the reasons):
+ *   1. A fact lives in one 64-bit word and changes by one compare-and-swap, or by a plain release store where only one
+ *      process can write it at that moment.
+ *   2. There is no claim state in the ring: a payload is filled in a block that only its producer knows.
+ *   3. Hints are lower bounds, stored after the CAS that makes them true.  Guesses are private and never run ahead.
+ *   4. Nothing is taken from the living; death is a lock that the kernel let go.
+ *   5. Recovery is idempotent, all by CAS, and may itself be killed or stopped; several may run at once.
+ *
+ * A lane is an endpoint of its own: index, entry, journal line, counters and blocks have one writer at a time.  Nothing in
+ * this room sleeps, takes a lock or starts a thread; only recovery and registration make system calls.
+ */
+#ifndef PTQ_RING_RING_H
+#define PTQ_RING_RING_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <ptq/err.h>
+
+#include "os/segment.h"
+#include "ring/layout.h"
+
+struct pti_ring {
+    char *base;
+    char *blocks;
+    _Atomic uint64_t *slots;
+    struct pti_hints *hints;
+    struct pti_entry *entries;
+    _Atomic uint64_t *stretches;
+    _Atomic uint64_t *used;    /* shared blocks: 0 "may be FREE" */
+    _Atomic uint64_t *special; /* 1 "may be REDELIV, DELAYED or DEAD" */
+    _Atomic uint32_t *extents; /* 1 + the endpoint it was granted to */
+    struct pti_geometry geometry;
+    uint64_t slot_mask, position_mask;
+    unsigned position_shift; /* 64 - position_bits: for serial comparison */
+    unsigned lap_shift;      /* 64 - lap bits */
+    uint32_t stride;
+    bool exchange_acks;      /* this process is not reached by others' barriers */
+    struct pti_segment segment;
+    uint8_t id[16];
+    pthread_mutex_t dead_mutex;     /* OFD locks do not exclude within a handle */
+    _Atomic uint64_t mine[2048 / 64]; /* endpoints of this handle: never probed */
+};
+
+/* Where a taker stands in a batch: private. */
+struct pti_cursor {
+    uint64_t position; /* of the header in the ring */
+    uint64_t header_word;
+    uint64_t t0;
+    uint32_t header;
+    uint32_t list;  /* the header block, or a later one of its chain */
+    uint32_t run;   /* in list */
+    uint32_t step;  /* in run */
+    uint32_t index; /* elements passed */
+    uint32_t count;
+    bool active;
+};
+
+struct pti_lane {
+    struct pti_ring *ring;
+    struct pti_entry *entry;
+    uint64_t tail;    /* guess: nothing before it is unpublished */
+    uint64_t head;    /* guess: nothing before it is untaken */
+    uint64_t settled; /* copy of the head hint: everything before it is taken */
+    uint32_t index;
+    uint32_t own_first, own_count, own_at; /* my extent */
+    uint8_t *own_state;                    /* a byte a block of it: enum pti_own */
+    uint32_t shared_at;                    /* where I last found a shared block: a word of `used` */
+    uint32_t puts_since_hint, takes_since_hint;
+    uint32_t stamp;     /* puts since the last stamp */
+    bool granted;       /* an extent was asked for */
+    bool has_put, has_taken;
+    bool shared;        /* several threads use it, under mutex */
+    struct pti_cursor cursor;
+    struct pti_scratch {
+        uint32_t *blocks; /* of a batch in the making, and their words before */
+        uint64_t *befores;
+        uint32_t *lists;
+        uint64_t *list_befores;
+        size_t size; /* room for so many of each */
+    } scratch;
+};
+enum pti_own { PTI_OWN_UNKNOWN = 0, PTI_OWN_READY = 1, PTI_OWN_LOANED = 2 };
+
+/* Maps what the header says.  `segment` is taken. */
+enum ptq_err pti_ring_init(struct pti_ring *ring, const struct pti_segment *segment, const struct pti_header *header);
+void pti_ring_fini(struct pti_ring *ring);
+
+/* ---- serial positions */
+
+static inline int64_t pti_diff(const struct pti_ring *ring, uint64_t a, uint64_t b)
+{
+    return (int64_t)((a - b) << ring->position_shift) >> ring->position_shift;
+}
+static inline uint64_t pti_step(const struct pti_ring *ring, uint64_t position, uint64_t by)
+{
+    return (position + by) & ring->position_mask;
+}
+static inline uint64_t pti_lap(const struct pti_ring *ring, uint64_t position)
+{
+    return position >> ring->geometry.slot_bits;
+}
+static inline int64_t pti_lap_diff(const struct pti_ring *ring, uint64_t a, uint64_t b)
+{
+    return (int64_t)((a - b) << ring->lap_shift) >> ring->lap_shift;
+}
+static inline _Atomic uint64_t *pti_slot_at(const struct pti_ring *ring, uint64_t position)
+{
+    return &ring->slots[position & ring->slot_mask];
+}
+static inline struct pti_block *pti_block_at(const struct pti_ring *ring, uint32_t block)
+{
+    return (struct pti_block *)(void *)(ring->blocks + (size_t)block * ring->stride);
+}
+/* Does the slot at `position` name this block? */
+static inline bool pti_slot_names(const struct pti_ring *ring, uint64_t position, uint32_t block)
+{
+    return pti_load_acquire(pti_slot_at(ring, position)) == pti_slot(pti_lap(ring, position), block);
+}
+static inline bool pti_is_mine(struct pti_ring *ring, uint32_t endpoint)
+{
+    return pti_load_relaxed(&ring->mine[endpoint / 64]) >> (endpoint % 64) & 1;
+}
+
+/* ---- memory (ring/block.c) */
+
+/* Has the word of this block memory under it? */
+bool pti_block_is_backed(const struct pti_ring *ring, uint32_t block);
+
+/* Gives the block memory: PTQ_ENOSPC.  A system call only for the first in a stretch. */
+enum ptq_err pti_block_back(struct pti_ring *ring, uint32_t block);
+
+/* A block that is ours alone: its word is OWNED(me, position of its last use), *ret_before what it was before.
+ * PTQ_FULL: none can be had now; PTQ_ENOSPC. */
+enum ptq_err pti_block_alloc(struct pti_lane *lane, uint32_t *ret_block, uint64_t *ret_before);
+
+/* Unpublished, back to where it came from: `before` as alloc gave it. */
+void pti_block_give_back(struct pti_lane *lane, uint32_t block, uint64_t before);
+
+/* Done with: to its home, or FREE.  The caller holds it.  One plain release store. */
+void pti_block_free(struct pti_lane *lane, uint32_t block, uint64_t position);
+
+/* For a loan: own blocks stay out of the own ring until published or given back. */
+void pti_block_keep(struct pti_lane *lane, uint32_t block, bool loaned);
+
+/* Late acks: blocks of an extent that came back to a home to which it is not granted any more become FREE.  Safe beside
+ * everybody: only the grantee of an extent uses its blocks. */
+void pti_block_free_strays(struct pti_ring *ring);
+
+/* Marks. */
+void pti_special_set(struct pti_ring *ring, uint32_t block);
+void pti_special_clear(struct pti_ring *ring, uint32_t block);
+void pti_used_clear(struct pti_ring *ring, uint32_t block);
+
+/* ---- the ring proper (ring/slot.c) */
+
+/* Meta of a message. */
+struct pti_meta {
+    uint32_t size;
+    uint16_t type;
+    uint8_t kind;
+};
+void pti_block_fill(struct pti_lane *lane, uint32_t block, const struct pti_meta *meta, uint32_t sub, uint32_t batch);
+
+/* Publishes an owned block that is filled.  PTQ_FULL, PTQ_EENDED, PTQ_ECORRUPT: it is still OWNED(me), as `before`. */
+enum ptq_err pti_ring_publish(struct pti_lane *lane, uint32_t block, uint64_t before, uint64_t *ret_position);
+
+/* Publishes the `count` filled blocks of lane->scratch by one header, all or none.  On failure they are as before. */
+enum ptq_err pti_ring_publish_batch(struct pti_lane *lane, size_t count, uint64_t *ret_position);
+
+/* What the two publishers share (ring/slot.c): walks to the first unpublished position; then publishes there. */
+enum ptq_err pti_ring_find_tail(struct pti_lane *lane, uint64_t *ret_slot);
+enum ptq_err pti_ring_publish_entry(struct pti_lane *lane, uint32_t block, enum pti_state state, uint64_t count,
+                                    uint64_t *ret_position);
+void pti_ring_note_put(struct pti_lane *lane, uint64_t count, uint64_t bytes, uint64_t position);
+void pti_ring_note_head(struct pti_lane *lane, uint64_t next);
+
+/* Publishes at exactly `position`: PTQ_ELATE, PTQ_FULL (too far ahead), PTQ_ECORRUPT. */
+enum ptq_err pti_ring_place(struct pti_lane *lane, uint64_t position, uint32_t block, uint64_t before);
+
+/* Leases the next message: PTQ_EMPTY; PTQ_END when END is at the head and all is settled; PTQ_ECORRUPT.
+ * *ret_word is the lease: LEASED(me, position, redelivered). */
+enum ptq_err pti_ring_take(struct pti_lane *lane, uint32_t *ret_block, uint64_t *ret_word);
+
+/* Could a take, a put, succeed now?  Cheap, may be wrong in favour of yes. */
+bool pti_ring_may_take(struct pti_lane *lane);
+bool pti_ring_may_put(struct pti_lane *lane, uint64_t count);
+/* The position that the next fresh take would lease. */
+uint64_t pti_ring_head(struct pti_lane *lane);
+
+/* Is the entry at `position`, which is about to be lapped by capacity or slots, no longer waiting to be taken? */
+bool pti_ring_is_taken(struct pti_lane *lane, uint64_t position, bool *ret_corrupt);
+
+/* Settling a lease.  `word` is the lease as take gave it; it must be this lane's (pti_ring_adopt). */
+void pti_ring_ack(struct pti_lane *lane, uint32_t block, uint64_t word);
+void pti_ring_nack(struct pti_lane *lane, uint32_t block, uint64_t word, uint64_t due_us, bool counted);
+
+/* A lease of another lane of this process becomes this lane's: *word is rewritten.  PTQ_ELEASELOST. */
+enum ptq_err pti_ring_adopt(struct pti_lane *lane, uint32_t block, uint64_t *word);
+
+/* Raises the redelivery word: to be called after a block became REDELIV. */
+void pti_ring_redeliver(struct pti_ring *ring);
+
+/* ---- batches (ring/batch.c) */
+
+/* The next element of the batch whose header `header` (word COMMITH(*, position)) stands at `position`.  PTQ_OK: leased;
+ * PTQ_EMPTY: all of it is taken, and the header has been freed. */
+enum ptq_err pti_batch_take(struct pti_lane *lane, uint64_t position, uint32_t header, uint64_t header_word,
+                            uint32_t *ret_block, uint64_t *ret_word);
+/* Is every element taken?  Then the header is freed (by whoever comes first). */
+bool pti_batch_settle(struct pti_lane *lane, uint32_t header, uint64_t header_word);
+/* Does that header, in its slot, list `block` (an element, or a list block of its chain) with t0? */
+bool pti_batch_lists(struct pti_ring *ring, uint32_t header, uint32_t block, uint64_t t0);
+/* Messages in [head, tail) by the counters; the room for `count` more. */
+bool pti_batch_has_room(struct pti_lane *lane, uint64_t position, uint64_t count);
+/* Calls each element's word; returns how many elements of a published batch are still COMMIT. */
+uint32_t pti_batch_ready(struct pti_ring *ring, uint32_t header, uint64_t header_word);
+
+/* ---- end (ring/end.c) */
+
+enum ptq_err pti_ring_end(struct pti_lane *lane);                          /* PTQ_EALREADY */
+bool pti_ring_end_position(struct pti_ring *ring, uint64_t *ret_position); /* where END stands */
+bool pti_ring_is_settled(struct pti_ring *ring, uint32_t but);             /* END's census; own leases do not count */
+/* Pools: was `position` published, is it not END, and is no block at it any more? */
+bool pti_ring_is_lost(struct pti_ring *ring, uint64_t position);
+void pti_ring_raise_limit(struct pti_ring *ring, uint64_t limit);
+
+/* ---- delay (ring/delay.c) */
+
+uint64_t pti_now_us(void);
+/* If something is due, makes it REDELIV. */
+void pti_delay_look(struct pti_ring *ring);
+/* Nacker's part before its CAS: due and mark are set. */
+void pti_delay_lower(struct pti_ring *ring, uint64_t due_us);
+/* Microseconds of the next due message; 0: none. */
+uint64_t pti_delay_next(const struct pti_ring *ring);
+
+/* ---- endpoints and recovery (ring/endpoint.c, ring/recover.c) */
+
+/* Takes an index: PTQ_EAGAIN when all are taken, PTQ_EBUSY when the whole range is locked (gc). */
+enum ptq_err pti_lane_register(struct pti_lane *lane, struct pti_ring *ring);
+/* Lets it go: what it leased is redelivered, what it owned is free. */
+void pti_lane_unregister(struct pti_lane *lane);
+
+/* Looks for the dead among the attached and recovers them; how many.  `thorough`: also blocks that came back to a dead
+ * home.  Skips what is being looked at by this handle already. */
+unsigned pti_ring_sweep(struct pti_ring *ring, bool thorough);
+/* The same, but at most once in 100 ms over all processes. */
+unsigned pti_ring_sweep_sometimes(struct pti_ring *ring, bool thorough);
+/* Recovers the endpoints whose bits are set: the caller holds their locks. */
+void pti_ring_recover(struct pti_ring *ring, const uint64_t *dead);
+
+#endif

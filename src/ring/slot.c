@@ -1,0 +1,515 @@
+/* slot.c -- the ring proper: one CAS of a slot publishes, one CAS of a block word leases.
+ *
+ * Guesses (lane->tail, lane->head) lag behind the truth and walk forward over what they find; they never run ahead.
+ */
+#include <string.h>
+
+#include "ring/journal.h"
+#include "ring/wait.h"
+
+#define HINT_EVERY 8u
+#define STAMP_EVERY 64u
+
+/* ---- filling */
+
+void pti_block_fill(struct pti_lane *lane, uint32_t block, const struct pti_meta *meta, uint32_t sub, uint32_t batch)
+{
+    struct pti_block *b = pti_block_at(lane->ring, block);
+    const struct pti_geometry *g = &lane->ring->geometry;
+    uint32_t home = 0; /* 1 + the grantee of its extent, who need not be this thread */
+    uint64_t now = 0;
+
+    if (block - lane->own_first < lane->own_count)
+        home = lane->index + 1;
+    else if (block >= g->shared_blocks)
+        home = pti_load_relaxed(&lane->ring->extents[(block - g->shared_blocks) / g->extent_blocks]);
+
+    if (__builtin_expect(lane->stamp++ % STAMP_EVERY == 0, 0))
+        now = pti_now_us();
+    pti_store_relaxed(&b->length, meta->size);
+    pti_store_relaxed(&b->sub, sub);
+    pti_store_relaxed(&b->batch, batch);
+    pti_store_relaxed(&b->home, (uint16_t)home);
+    pti_store_relaxed(&b->deliveries, 0);
+    pti_store_relaxed(&b->put_us, now);
+    pti_store_relaxed(&b->due_us, 0);
+    pti_store_relaxed(&b->kind, meta->kind);
+    pti_store_relaxed(&b->type, meta->type);
+}
+
+/* ---- in */
+
+bool pti_ring_is_taken(struct pti_lane *lane, uint64_t position, bool *ret_corrupt)
+{
+    struct pti_ring *ring = lane->ring;
+    uint64_t slot, word;
+    uint32_t block;
+
+    if (pti_diff(ring, lane->settled, position) > 0)
+        return true;
+    lane->settled = pti_load_acquire(&ring->hints->head) & ring->position_mask;
+    if (pti_diff(ring, lane->settled, position) > 0)
+        return true;
+    slot = pti_load_acquire(pti_slot_at(ring, position));
+    if (pti_slot_lap(slot) != pti_lap(ring, position))
+        return true; /* lapped, or before the first position: nothing waits there */
+    block = pti_slot_block(slot);
+    if (block >= ring->geometry.blocks || !pti_block_is_backed(ring, block)) {
+        /* A fresh slot of the lap before the first names block 0, whatever that holds. */
+        *ret_corrupt = block != 0;
+        return block == 0;
+    }
+    word = pti_load_acquire(&pti_block_at(ring, block)->word);
+    if (pti_word_position(word) != position)
+        return true;
+    if (pti_word_state(word) == PTI_COMMITH)
+        return pti_batch_settle(lane, block, word);
+    return pti_word_state(word) != PTI_COMMIT;
+}
+
+static void adopt_tail(struct pti_lane *lane)
+{
+    uint64_t hint = pti_load_relaxed(&lane->ring->hints->tail) & lane->ring->position_mask;
+
+    if (pti_diff(lane->ring, hint, lane->tail) > 0)
+        lane->tail = hint;
+}
+
+/* Counted, hinted, told: what follows every publish at a drawn position. */
+void pti_ring_note_put(struct pti_lane *lane, uint64_t count, uint64_t bytes, uint64_t position)
+{
+    struct pti_ring *ring = lane->ring;
+    struct pti_entry *entry = lane->entry;
+
+    pti_count(&entry->put, count);
+    pti_store_relaxed(&entry->bytes_put, pti_load_relaxed(&entry->bytes_put) + bytes);
+    lane->tail = pti_step(ring, position, 1);
+    if (++lane->puts_since_hint >= HINT_EVERY) {
+        lane->puts_since_hint = 0;
+        pti_store_release(&ring->hints->tail, lane->tail);
+    }
+    if (__builtin_expect(!lane->has_put, 0)) {
+        lane->has_put = true;
+        pti_store_relaxed(&entry->roles, pti_load_relaxed(&entry->roles) | PTI_ROLE_PUT);
+    }
+    pti_wake(ring, &ring->hints->get_wait);
+}
+
+/* Walks to the first unpublished position: PTQ_OK, PTQ_EENDED, PTQ_ECORRUPT.  *ret_slot is what stands there. */
+enum ptq_err pti_ring_find_tail(struct pti_lane *lane, uint64_t *ret_slot)
+{
+    struct pti_ring *ring = lane->ring;
+
+    for (unsigned steps = 0;; steps++) {
+        uint64_t slot = pti_load_acquire(pti_slot_at(ring, lane->tail));
+        int64_t ahead = pti_lap_diff(ring, pti_slot_lap(slot), pti_lap(ring, lane->tail));
+
+        if (__builtin_expect(ahead == -1, 1)) {
+            *ret_slot = slot;
+            return PTQ_OK;
+        }
+        if (pti_slot_block(slot) == PTI_END_BLOCK)
+            return PTQ_EENDED;
+        if (ahead < -1)
+            return PTQ_ECORRUPT;
+        if (steps > 4 * ring->geometry.slots + 64)
+            return PTQ_ECORRUPT; /* no correct ring is full of futures */
+        lane->tail = pti_step(ring, lane->tail, 1);
+        if (steps % 8 == 7 || ahead > 0)
+            adopt_tail(lane);
+    }
+}
+
+/* May an entry stand at lane->tail?  Exact for single messages: what lies `capacity` before it must be taken. */
+static enum ptq_err check_room(struct pti_lane *lane, uint64_t count)
+{
+    struct pti_ring *ring = lane->ring;
+    bool corrupt = false;
+
+    if (!pti_ring_is_taken(lane, pti_step(ring, lane->tail, 0 - ring->geometry.capacity), &corrupt))
+        return corrupt ? PTQ_ECORRUPT : PTQ_FULL;
+    if (__builtin_expect(pti_load_relaxed(&ring->hints->flags) & PTI_FLAG_BATCHED, 0) &&
+        !pti_batch_has_room(lane, lane->tail, count))
+        return PTQ_FULL;
+    return PTQ_OK;
+}
+
+/* The loop of every ordinary publish: word, then slot. */
+enum ptq_err pti_ring_publish_entry(struct pti_lane *lane, uint32_t block, enum pti_state state, uint64_t count,
+                                    uint64_t *ret_position)
+{
+    struct pti_ring *ring = lane->ring;
+    _Atomic uint64_t *word = &pti_block_at(ring, block)->word;
+
+    for (;;) {
+        uint64_t slot, at;
+        enum ptq_err err = pti_ring_find_tail(lane, &slot);
+
+        if (err == PTQ_OK)
+            err = check_room(lane, count);
+        if (err != PTQ_OK)
+            return err;
+        at = lane->tail;
+        pti_store_relaxed(word, pti_word(state, lane->index, at, 0));
+        if (pti_cas(pti_slot_at(ring, at), &slot, pti_slot(pti_lap(ring, at), block))) { /* pair P: in the queue */
+            *ret_position = at;
+            return PTQ_OK;
+        }
+    }
+}
+
+/* Unpublished after all: the line is closed first, so that nobody asks where the block went. */
+static void undo(struct pti_lane *lane, uint32_t block, uint64_t before)
+{
+    pti_journal_close(lane->entry);
+    pti_store_release(&pti_block_at(lane->ring, block)->word, before);
+}
+
+enum ptq_err pti_ring_publish(struct pti_lane *lane, uint32_t block, uint64_t before, uint64_t *ret_position)
+{
+    uint32_t size = pti_load_relaxed(&pti_block_at(lane->ring, block)->length);
+    uint64_t at;
+    enum ptq_err err;
+
+    pti_journal_open(lane->entry, PTI_OP_PUT, block, before, pti_load_relaxed(&lane->entry->put));
+    err = pti_ring_publish_entry(lane, block, PTI_COMMIT, 1, &at);
+    if (__builtin_expect(err != PTQ_OK, 0)) {
+        undo(lane, block, before);
+        return err;
+    }
+    pti_ring_note_put(lane, 1, size, at);
+    *ret_position = at;
+    return PTQ_OK;
+}
+
+enum ptq_err pti_ring_place(struct pti_lane *lane, uint64_t position, uint32_t block, uint64_t before)
+{
+    struct pti_ring *ring = lane->ring;
+    uint64_t slot = pti_load_acquire(pti_slot_at(ring, position));
+    int64_t ahead = pti_lap_diff(ring, pti_slot_lap(slot), pti_lap(ring, position));
+    bool corrupt = false;
+
+    if (ahead >= 0)
+        return PTQ_ELATE;
+    if (ahead < -1 || !pti_ring_is_taken(lane, pti_step(ring, position, 0 - ring->geometry.slots), &corrupt))
+        return corrupt ? PTQ_ECORRUPT : PTQ_FULL;
+    pti_journal_open(lane->entry, PTI_OP_PUT, block, before, pti_load_relaxed(&lane->entry->put));
+    pti_store_relaxed(&pti_block_at(ring, block)->word, pti_word(PTI_COMMIT, lane->index, position, 0));
+    if (!pti_cas(pti_slot_at(ring, position), &slot, pti_slot(pti_lap(ring, position), block))) { /* pair P */
+        undo(lane, block, before);
+        return PTQ_ELATE; /* somebody else's result came first */
+    }
+    pti_count(&lane->entry->put, 1);
+    pti_wake(ring, &ring->hints->get_wait);
+    return PTQ_OK;
+}
+
+/* ---- out */
+
+static void count_delivery(struct pti_block *b)
+{
+    uint16_t deliveries = pti_load_relaxed(&b->deliveries);
+
+    if (deliveries < UINT16_MAX)
+        pti_store_relaxed(&b->deliveries, (uint16_t)(deliveries + 1));
+}
+
+/* The redelivery word says there may be some: the lowest (position, sub).  PTQ_EMPTY: none, and the bit is off. */
+static enum ptq_err take_redelivered(struct pti_lane *lane, uint64_t seen, uint32_t *ret_block, uint64_t *ret_word)
+{
+    struct pti_ring *ring = lane->ring;
+    uint32_t words = (ring->geometry.blocks + 63) / 64;
+
+    for (;;) {
+        uint32_t best = PTI_NO_BLOCK, best_sub = 0;
+        uint64_t best_word = 0, lease;
+
+        for (uint32_t i = 0; i < words; i++) {
+            uint64_t marks = pti_load_seq(&ring->special[i]);
+
+            for (; marks; marks &= marks - 1) {
+                uint32_t block = i * 64 + (uint32_t)__builtin_ctzll(marks);
+                uint64_t word;
+                uint32_t sub;
+                int64_t before;
+
+                if (block >= ring->geometry.blocks || !pti_block_is_backed(ring, block))
+                    continue;
+                word = pti_load_acquire(&pti_block_at(ring, block)->word);
+                if (pti_word_state(word) != PTI_REDELIV)
+                    continue;
+                sub = pti_load_relaxed(&pti_block_at(ring, block)->sub);
+                before = best == PTI_NO_BLOCK
+                             ? -1
+                             : pti_diff(ring, pti_word_position(word), pti_word_position(best_word));
+                if (before < 0 || (before == 0 && sub < best_sub)) {
+                    best = block;
+                    best_word = word;
+                    best_sub = sub;
+                }
+            }
+        }
+        if (best == PTI_NO_BLOCK) {
+            pti_cas(&ring->hints->redelivery, &seen, seen & ~UINT64_C(1));
+            return PTQ_EMPTY;
+        }
+        lease = pti_word(PTI_LEASED, lane->index, pti_word_position(best_word), pti_word_redelivered(best_word));
+        if (!pti_cas(&pti_block_at(ring, best)->word, &best_word, lease))
+            continue;
+        pti_special_clear(ring, best);
+        pti_store_relaxed(&pti_block_at(ring, best)->due_us, 0);
+        pti_store_relaxed(&lane->entry->redelivered, pti_load_relaxed(&lane->entry->redelivered) + 1);
+        *ret_block = best;
+        *ret_word = lease;
+        return PTQ_OK;
+    }
+}
+
+/* The head guess moves, and now and then the hint. */
+void pti_ring_note_head(struct pti_lane *lane, uint64_t next)
+{
+    lane->head = next;
+    if (++lane->takes_since_hint >= HINT_EVERY) {
+        lane->takes_since_hint = 0;
+        pti_store_release(&lane->ring->hints->head, next); /* pair H */
+    }
+}
+
+static void adopt_head(struct pti_lane *lane)
+{
+    uint64_t hint = pti_load_acquire(&lane->ring->hints->head) & lane->ring->position_mask;
+
+    if (pti_diff(lane->ring, hint, lane->head) > 0) {
+        lane->head = hint;
+        lane->cursor.active = false;
+    }
+}
+
+/* Beyond max_deliveries it becomes a dead letter: the lease ends here. */
+static bool is_dead_letter(struct pti_lane *lane, uint32_t block, uint64_t lease)
+{
+    struct pti_ring *ring = lane->ring;
+    struct pti_block *b = pti_block_at(ring, block);
+
+    if (pti_load_relaxed(&b->deliveries) <= ring->geometry.max_deliveries)
+        return false;
+    pti_special_set(ring, block);
+    pti_store_release(&b->word, pti_word(PTI_DEAD, 0, pti_word_position(lease), pti_word_redelivered(lease)));
+    if (pti_load_relaxed(&ring->hints->flags) & PTI_FLAG_ENDED)
+        pti_wake_all(ring, &ring->hints->get_wait);
+    return true;
+}
+
+/* Walks from the guess to the first entry that can be leased.  PTQ_OK, PTQ_EMPTY, PTQ_END (END is at the head). */
+static enum ptq_err take_fresh(struct pti_lane *lane, uint32_t *ret_block, uint64_t *ret_word)
+{
+    struct pti_ring *ring = lane->ring;
+    struct pti_entry *entry = lane->entry;
+    bool limited = pti_load_relaxed(&ring->hints->flags) & PTI_FLAG_LIMITED;
+
+    for (uint64_t steps = 0;; steps++) {
+        uint64_t h = lane->head, slot = pti_load_seq(pti_slot_at(ring, h)), word;
+        int64_t ahead = pti_lap_diff(ring, pti_slot_lap(slot), pti_lap(ring, h));
+        uint32_t block = pti_slot_block(slot);
+
+        if (ahead < 0)
+            return PTQ_EMPTY;
+        if (steps > 8 * ring->geometry.slots + 64)
+            return PTQ_ECORRUPT;
+        if (block == PTI_END_BLOCK && ahead == 0)
+            return PTQ_END;
+        if (ahead > 0) { /* the guess is more than a lap behind */
+            lane->head = pti_step(ring, h, 1);
+            adopt_head(lane);
+            continue;
+        }
+        if (limited && pti_diff(ring, h, pti_load_seq(&ring->hints->limit)) >= 0)
+            return PTQ_EMPTY;
+        if (__builtin_expect(block >= ring->geometry.blocks || !pti_block_is_backed(ring, block), 0))
+            return PTQ_ECORRUPT;
+        word = pti_load_acquire(&pti_block_at(ring, block)->word);
+        if (pti_word_state(word) == PTI_COMMIT && pti_word_position(word) == h) {
+            uint64_t taken = pti_load_relaxed(&entry->taken);
+            uint64_t lease = pti_word(PTI_LEASED, lane->index, h, 0);
+
+            pti_journal_open(entry, PTI_OP_TAKE, block, lease, taken);
+            if (pti_cas(&pti_block_at(ring, block)->word, &word, lease)) { /* pair P: leased */
+                pti_store_release(&entry->taken, taken + 1);
+                pti_ring_note_head(lane, pti_step(ring, h, 1));
+                *ret_block = block;
+                *ret_word = lease;
+                return PTQ_OK;
+            }
+            pti_journal_close(entry);
+            continue; /* look at it again: taken now */
+        }
+        if (pti_word_state(word) == PTI_COMMITH && pti_word_position(word) == h) {
+            enum ptq_err err = pti_batch_take(lane, h, block, word, ret_block, ret_word);
+
+            if (err != PTQ_EMPTY)
+                return err;
+        }
+        lane->head = pti_step(ring, h, 1);
+        if (steps % 16 == 15)
+            adopt_head(lane);
+    }
+}
+
+enum ptq_err pti_ring_take(struct pti_lane *lane, uint32_t *ret_block, uint64_t *ret_word)
+{
+    struct pti_ring *ring = lane->ring;
+
+    if (__builtin_expect(!lane->has_taken, 0)) {
+        lane->has_taken = true;
+        pti_store_relaxed(&lane->entry->roles, pti_load_relaxed(&lane->entry->roles) | PTI_ROLE_GET);
+    }
+    for (;;) {
+        uint64_t seen;
+        enum ptq_err err;
+
+        if (__builtin_expect((pti_load_relaxed(&ring->hints->next_due) & ((UINT64_C(1) << 48) - 1)) != 0, 0))
+            pti_delay_look(ring);
+        seen = pti_load_seq(&ring->hints->redelivery);
+        if (__builtin_expect(seen & 1, 0)) {
+            err = take_redelivered(lane, seen, ret_block, ret_word);
+            if (err == PTQ_EMPTY)
+                continue; /* the bit is off, or the word moved on: look again */
+        } else {
+            err = take_fresh(lane, ret_block, ret_word);
+            if ((err == PTQ_EMPTY || err == PTQ_END) && pti_load_seq(&ring->hints->redelivery) != seen)
+                continue;
+        }
+        if (err != PTQ_OK)
+            return err;
+        count_delivery(pti_block_at(ring, *ret_block));
+        if (__builtin_expect(is_dead_letter(lane, *ret_block, *ret_word), 0))
+            continue;
+        /* Space was made in the ring: the taker wakes producers. */
+        pti_wake(ring, &ring->hints->put_wait);
+        return PTQ_OK;
+    }
+}
+
+bool pti_ring_may_take(struct pti_lane *lane)
+{
+    struct pti_ring *ring = lane->ring;
+    uint64_t slot, due = pti_delay_next(ring);
+
+    if (pti_load_seq(&ring->hints->redelivery) & 1)
+        return true;
+    if (due != 0 && due <= pti_now_us())
+        return true;
+    adopt_head(lane);
+    slot = pti_load_seq(pti_slot_at(ring, lane->head));
+    if (pti_lap_diff(ring, pti_slot_lap(slot), pti_lap(ring, lane->head)) < 0)
+        return false;
+    if (pti_slot_block(slot) == PTI_END_BLOCK)
+        return pti_ring_is_settled(ring, lane->index);
+    if (!(pti_load_relaxed(&ring->hints->flags) & PTI_FLAG_LIMITED))
+        return true;
+    return pti_diff(ring, lane->head, pti_load_seq(&ring->hints->limit)) < 0;
+}
+
+bool pti_ring_may_put(struct pti_lane *lane, uint64_t count)
+{
+    uint64_t slot;
+    enum ptq_err err = pti_ring_find_tail(lane, &slot);
+
+    return err != PTQ_OK || check_room(lane, count) != PTQ_FULL; /* an error is an answer too */
+}
+
+uint64_t pti_ring_head(struct pti_lane *lane)
+{
+    struct pti_ring *ring = lane->ring;
+    uint64_t at;
+
+    adopt_head(lane);
+    at = lane->head;
+    for (uint64_t steps = 0; steps < ring->geometry.slots; steps++) {
+        uint64_t slot = pti_load_seq(pti_slot_at(ring, at)), word;
+        int64_t ahead = pti_lap_diff(ring, pti_slot_lap(slot), pti_lap(ring, at));
+        uint32_t block = pti_slot_block(slot);
+
+        if (ahead < 0 || (ahead == 0 && block == PTI_END_BLOCK))
+            break;
+        if (ahead == 0 && block < ring->geometry.blocks && pti_block_is_backed(ring, block)) {
+            word = pti_load_acquire(&pti_block_at(ring, block)->word);
+            if (pti_word_position(word) == at &&
+                (pti_word_state(word) == PTI_COMMIT || pti_word_state(word) == PTI_COMMITH))
+                break;
+        }
+        at = pti_step(ring, at, 1);
+    }
+    return at;
+}
+
+/* ---- settling */
+
+void pti_ring_ack(struct pti_lane *lane, uint32_t block, uint64_t word)
+{
+    struct pti_ring *ring = lane->ring;
+    struct pti_entry *entry = lane->entry;
+    struct pti_block *b = pti_block_at(ring, block);
+    uint64_t acked = pti_load_relaxed(&entry->acked);
+    uint32_t size = pti_load_relaxed(&b->length);
+
+    pti_journal_open(entry, PTI_OP_ACK, block, word, acked);
+    pti_block_free(lane, block, pti_word_position(word));
+    pti_store_release(&entry->acked, acked + 1);
+    pti_store_relaxed(&entry->bytes_acked, pti_load_relaxed(&entry->bytes_acked) + size);
+    pti_wake_plain(ring, &ring->hints->put_wait);
+    if (__builtin_expect(pti_load_relaxed(&ring->hints->flags) & PTI_FLAG_ENDED, 0))
+        pti_wake_all(ring, &ring->hints->get_wait);
+}
+
+void pti_ring_nack(struct pti_lane *lane, uint32_t block, uint64_t word, uint64_t due_us, bool counted)
+{
+    struct pti_ring *ring = lane->ring;
+    struct pti_entry *entry = lane->entry;
+    struct pti_block *b = pti_block_at(ring, block);
+    uint64_t nacked = pti_load_relaxed(&entry->nacked);
+    uint64_t expected = word;
+    unsigned flag = counted ? 1 : pti_word_redelivered(word);
+
+    if (!counted && pti_load_relaxed(&b->deliveries) > 0)
+        pti_store_relaxed(&b->deliveries, (uint16_t)(pti_load_relaxed(&b->deliveries) - 1));
+    if (due_us) {
+        pti_store_release(&b->due_us, due_us);
+        pti_special_set(ring, block);
+        pti_delay_lower(ring, due_us);
+    } else {
+        pti_special_set(ring, block);
+    }
+    if (counted)
+        pti_journal_open(entry, PTI_OP_NACK, block, word, nacked);
+    pti_cas(&b->word, &expected,
+            pti_word(due_us ? PTI_DELAYED : PTI_REDELIV, 0, pti_word_position(word), flag));
+    if (counted)
+        pti_store_release(&entry->nacked, nacked + 1);
+    if (due_us)
+        pti_wake_all(ring, &ring->hints->get_wait); /* sleepers must sleep less long */
+    else
+        pti_ring_redeliver(ring);
+}
+
+void pti_ring_redeliver(struct pti_ring *ring)
+{
+    uint64_t seen = pti_load_relaxed(&ring->hints->redelivery);
+
+    while (!pti_cas(&ring->hints->redelivery, &seen, ((seen & ~UINT64_C(1)) + 2) | 1))
+        ;
+    pti_wake_all(ring, &ring->hints->get_wait);
+}
+
+enum ptq_err pti_ring_adopt(struct pti_lane *lane, uint32_t block, uint64_t *word)
+{
+    uint64_t expected = *word;
+    uint64_t mine = pti_word(PTI_LEASED, lane->index, pti_word_position(*word), pti_word_redelivered(*word));
+
+    if (pti_word_owner(*word) == lane->index)
+        return PTQ_OK;
+    if (!pti_cas(&pti_block_at(lane->ring, block)->word, &expected, mine))
+        return PTQ_ELEASELOST;
+    *word = mine;
+    return PTQ_OK;
+}

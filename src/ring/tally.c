@@ -1,0 +1,185 @@
+/* tally.c -- counting what a segment holds, block by block, and checking that it makes sense. */
+#include "ring/tally.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "ring/journal.h"
+
+static bool stands_in_ring(struct pti_ring *ring, uint32_t block, uint64_t word)
+{
+    uint32_t batch = pti_load_acquire(&pti_block_at(ring, block)->batch);
+
+    if (pti_slot_names(ring, pti_word_position(word), block))
+        return true;
+    return batch != 0 && pti_batch_lists(ring, batch - 1, block, pti_word_position(word));
+}
+
+static void count_block(struct pti_ring *ring, uint32_t block, struct pti_tally *t)
+{
+    struct pti_block *b = pti_block_at(ring, block);
+    uint64_t word = pti_load_seq(&b->word), stamp;
+
+    switch (pti_word_state(word)) {
+    case PTI_FREE:
+        t->free_shared += block < ring->geometry.shared_blocks;
+        break;
+    case PTI_OWNED:
+        t->owned++;
+        break;
+    case PTI_COMMIT:
+        if (!stands_in_ring(ring, block, word)) {
+            t->unpublished++;
+            break;
+        }
+        t->ready++;
+        stamp = pti_load_relaxed(&b->put_us);
+        if (stamp != 0 && (t->oldest_us == 0 || stamp < t->oldest_us))
+            t->oldest_us = stamp;
+        break;
+    case PTI_COMMITH:
+        t->headers++;
+        break;
+    case PTI_LEASED:
+    case PTI_QUAR:
+        t->leased++;
+        break;
+    case PTI_REDELIV:
+        t->redeliverable++;
+        break;
+    case PTI_DELAYED:
+        t->delayed++;
+        break;
+    case PTI_DEAD:
+        t->dead++;
+        break;
+    default:
+        break;
+    }
+}
+
+static void count_entry(struct pti_entry *entry, struct pti_tally *t)
+{
+    uint64_t line = pti_load_acquire(&entry->journal);
+    _Atomic uint64_t *counter = pti_journal_counter(entry, pti_journal_operation(line));
+
+    t->put += pti_load_acquire(&entry->put);
+    t->taken += pti_load_acquire(&entry->taken);
+    t->acked += pti_load_acquire(&entry->acked);
+    t->nacked += pti_load_acquire(&entry->nacked);
+    t->redelivered += pti_load_relaxed(&entry->redelivered);
+    t->bytes_put += pti_load_relaxed(&entry->bytes_put);
+    t->bytes_acked += pti_load_relaxed(&entry->bytes_acked);
+    for (unsigned i = 0; i < 5; i++)
+        t->dropped += pti_load_relaxed(&entry->dropped[i]);
+    t->open_lines += counter && pti_journal_status(line) == PTI_LINE_OPEN &&
+                     (uint32_t)pti_load_acquire(counter) == pti_journal_low(line);
+}
+
+void pti_tally_make(struct pti_ring *ring, struct pti_tally *ret_tally)
+{
+    struct pti_tally t;
+    uint32_t used = pti_load_acquire(&ring->hints->entries_used);
+
+    memset(&t, 0, sizeof t);
+    if (used > ring->geometry.endpoints)
+        used = ring->geometry.endpoints;
+    for (uint32_t i = 0; i < used; i++)
+        count_entry(&ring->entries[i], &t);
+    for (uint32_t block = 0; block < ring->geometry.blocks; block++)
+        if (pti_block_is_backed(ring, block))
+            count_block(ring, block, &t);
+    for (unsigned i = 0; i < 4096 / 64; i++)
+        t.backed_bytes += (uint64_t)__builtin_popcountll(pti_load_relaxed(&ring->stretches[i]))
+                          << ring->geometry.stretch_shift;
+    if (t.backed_bytes > ring->geometry.file_size)
+        t.backed_bytes = ring->geometry.file_size;
+    *ret_tally = t;
+}
+
+/* ---- checking */
+
+struct teller {
+    pti_finding *tell;
+    void *context;
+    uint32_t findings;
+};
+
+static void finding(struct teller *teller, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void finding(struct teller *teller, const char *format, ...)
+{
+    char text[200];
+    va_list arguments;
+
+    if (teller->findings++ >= 20 || !teller->tell)
+        return; /* more would not be read */
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    teller->tell(text, teller->context);
+}
+
+static void check_word(struct pti_ring *ring, struct teller *teller, uint32_t block)
+{
+    struct pti_block *b = pti_block_at(ring, block);
+    uint64_t word = pti_load_acquire(&b->word);
+    enum pti_state state = pti_word_state(word);
+    bool owned = state == PTI_OWNED || state == PTI_COMMIT || state == PTI_LEASED || state == PTI_COMMITH;
+
+    if (state == PTI_LEASEDH || state == PTI_QUAR || state > PTI_DEAD)
+        finding(teller, "block %" PRIu32 " is in state %u, which nobody writes", block, state);
+    if (pti_word_position(word) > ring->position_mask)
+        finding(teller, "block %" PRIu32 " bears position %" PRIu64 ", beyond the last", block, pti_word_position(word));
+    if (owned && pti_word_owner(word) >= ring->geometry.endpoints)
+        finding(teller, "block %" PRIu32 " belongs to endpoint %" PRIu32 ", of %" PRIu32, block, pti_word_owner(word),
+                ring->geometry.endpoints);
+    if (state == PTI_COMMIT && pti_load_relaxed(&b->length) > ring->geometry.item_size)
+        finding(teller, "block %" PRIu32 " is %" PRIu32 " bytes long, item_size is %" PRIu32, block,
+                pti_load_relaxed(&b->length), ring->geometry.item_size);
+    if ((state == PTI_REDELIV || state == PTI_DELAYED || state == PTI_DEAD) &&
+        !(pti_load_seq(&ring->special[block / 64]) >> (block % 64) & 1) && pti_load_acquire(&b->word) == word)
+        finding(teller, "block %" PRIu32 " is in state %u without its mark", block, state);
+}
+
+/* Slots follow each other: lap(t) up to the tail, lap - 1 from there on; each names a block that exists. */
+static void check_slots(struct pti_ring *ring, struct teller *teller)
+{
+    uint64_t head = pti_load_acquire(&ring->hints->head), tail = pti_load_acquire(&ring->hints->tail), at;
+    bool older = false;
+
+    if (head > ring->position_mask || tail > ring->position_mask) {
+        finding(teller, "a hint is beyond the last position");
+        return;
+    }
+    at = head;
+    for (uint64_t i = 0; i < ring->geometry.slots; i++, at = pti_step(ring, at, 1)) {
+        uint64_t slot = pti_load_acquire(pti_slot_at(ring, at));
+        int64_t ahead = pti_lap_diff(ring, pti_slot_lap(slot), pti_lap(ring, at));
+        uint32_t block = pti_slot_block(slot);
+
+        if (ahead > 0)
+            continue; /* it was lapped while we looked */
+        if (ahead < -1)
+            finding(teller, "slot %" PRIu64 " is %" PRId64 " laps behind", at & ring->slot_mask, -ahead);
+        if (block >= ring->geometry.blocks && block != PTI_END_BLOCK)
+            finding(teller, "slot %" PRIu64 " names block %" PRIu32 ", of %" PRIu32, at & ring->slot_mask, block,
+                    ring->geometry.blocks);
+        if (ahead == 0 && older && !(ring->geometry.flags & PTI_GEO_PLACED) &&
+            pti_diff(ring, pti_load_acquire(&ring->hints->head), head) == 0)
+            finding(teller, "slot %" PRIu64 " is filled behind an empty one", at & ring->slot_mask);
+        older |= ahead < 0;
+    }
+}
+
+uint32_t pti_tally_check(struct pti_ring *ring, pti_finding *tell, void *context)
+{
+    struct teller teller = {tell, context, 0};
+
+    check_slots(ring, &teller);
+    for (uint32_t block = 0; block < ring->geometry.blocks; block++)
+        if (pti_block_is_backed(ring, block))
+            check_word(ring, &teller, block);
+    return teller.findings;
+}

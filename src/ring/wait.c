@@ -1,0 +1,55 @@
+/* wait.c -- signalling and arming: the slow halves of waking. */
+#include "ring/wait.h"
+
+#include <limits.h>
+#include <unistd.h>
+
+#include "os/futex.h"
+
+/* One byte written to the segment: inotify tells every armed descriptor of every process. */
+static void signal_descriptors(struct pti_ring *ring)
+{
+    static const char zero;
+    ssize_t ignored = pwrite(ring->segment.fd, &zero, 1, PTI_SIGNAL_OFFSET);
+
+    (void)ignored; /* nothing better can be done; sleepers look again when anybody else signals or dies */
+}
+
+void pti_wait_signal(struct pti_ring *ring, _Atomic uint32_t *word, uint32_t seen, bool all)
+{
+    uint32_t clear = 0, expected = seen;
+
+    if (!ring->segment.writable)
+        return;
+    if (seen & PTI_WAIT_DESCRIPTOR) {
+        signal_descriptors(ring);
+        clear |= PTI_WAIT_DESCRIPTOR;
+    }
+    if (seen & PTI_WAIT_SLEEPER) {
+        if (pti_futex_wake(word, all ? INT_MAX : 1) == 0 || all)
+            clear |= PTI_WAIT_SLEEPER;
+    }
+    /* Lost against an arm or another waker: then the bit is theirs to clear. */
+    if (clear)
+        pti_cas(word, &expected, seen & ~clear);
+}
+
+uint32_t pti_wait_arm(_Atomic uint32_t *word, uint32_t bit)
+{
+    uint32_t seen = pti_load_relaxed(word);
+    uint32_t armed;
+
+    do {
+        armed = (seen + PTI_WAIT_COUNT) | bit;
+    } while (!pti_cas(word, &seen, armed));
+    return armed;
+}
+
+bool pti_wait_barrier(struct pti_ring *ring)
+{
+    if (pti_membarrier())
+        return true;
+    /* From now on everybody's acks are exchanges. */
+    pti_fetch_or_seq(&ring->hints->flags, PTI_FLAG_NOBARRIER);
+    return false;
+}

@@ -1,0 +1,44 @@
+/* wait.h -- the two wait words: who sleeps is found by whoever makes it worth waking.
+ *
+ * A wait word is {count, DESCRIPTOR, SLEEPER}.  Sleep: arm (set the bit, count + 1), look again, then FUTEX_WAIT or poll.
+ * Wake: only if bits are set; signal FIRST, then clear the bit by CAS of the value seen, so that a waker that is stopped or
+ * killed in between delays nobody else: the next one signals again.  SLEEPER is cleared only by who woke nobody.
+ */
+#ifndef PTQ_RING_WAIT_H
+#define PTQ_RING_WAIT_H
+
+#include "ring/ring.h"
+
+/* The slow halves, in wait.c. */
+void pti_wait_signal(struct pti_ring *ring, _Atomic uint32_t *word, uint32_t seen, bool all);
+
+/* After a CAS that made something worth waking for (seq_cst, then this load: pair W). */
+static inline void pti_wake(struct pti_ring *ring, _Atomic uint32_t *word)
+{
+    uint32_t seen = pti_load_seq(word);
+
+    if (__builtin_expect((seen & PTI_WAIT_BITS) != 0, 0))
+        pti_wait_signal(ring, word, seen, false);
+}
+static inline void pti_wake_all(struct pti_ring *ring, _Atomic uint32_t *word)
+{
+    pti_wait_signal(ring, word, pti_load_seq(word), true);
+}
+
+/* After a plain release store (an ack): the sleeper's membarrier stands in for our fence (pair M). */
+static inline void pti_wake_plain(struct pti_ring *ring, _Atomic uint32_t *word)
+{
+    atomic_signal_fence(memory_order_seq_cst);
+    uint32_t seen = pti_load_relaxed(word);
+
+    if (__builtin_expect((seen & PTI_WAIT_BITS) != 0, 0))
+        pti_wait_signal(ring, word, seen, false);
+}
+
+/* Announces a sleeper or a descriptor; the value to sleep on. */
+uint32_t pti_wait_arm(_Atomic uint32_t *word, uint32_t bit);
+
+/* The sleeper's side of pair M; false: no barrier here, so nobody may sleep long. */
+bool pti_wait_barrier(struct pti_ring *ring);
+
+#endif
