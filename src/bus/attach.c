@@ -1,0 +1,266 @@
+/* attach.c -- a queue's segment: made or found, checked, and entered.
+ *
+ * There is no directory lock.  A segment is made without a name and linked when it is whole; who comes second opens the
+ * first one's.  Who opens registers, and then looks that the name still leads here; else gc was faster, and it begins again.
+ */
+#include "bus/attach.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <ptq/version.h>
+
+#include "base/error.h"
+#include "base/fork.h"
+#include "base/time.h"
+#include "os/life.h"
+
+#define GRACE_NS (PTI_NS_PER_S)         /* how long gc may have a queue in hand before an opener gives up */
+#define RETRY_NS (2 * PTI_NS_PER_MS)    /* between two looks for a queue that is not there yet */
+
+static enum ptq_err describe_open_failure(struct ptq_error *error, const char *name, int number)
+{
+    switch (number) {
+    case ENOENT:
+        return pti_error(error, PTQ_ENOENT, "queue '%s' does not exist; create it, or check the bus and its directory",
+                         name);
+    case EIO:
+        return pti_error(error, PTQ_ECORRUPT, "queue '%s': its file is too short to be a queue; remove it with ptq rm",
+                         name);
+    case EPERM:
+    case EACCES:
+    case ELOOP:
+        return pti_error(error, PTQ_EPERM, "queue '%s': this user may not use its file (%s); ask its owner", name,
+                         strerror(number));
+    case EMFILE:
+    case ENFILE:
+        return pti_error(error, PTQ_ENOMEM, "queue '%s': no descriptors left (%s); raise ulimit -n", name,
+                         strerror(number));
+    default:
+        return pti_error(error, pti_err_from_errno(number), "queue '%s' cannot be opened: %s", name, strerror(number));
+    }
+}
+
+static enum ptq_err describe_header(struct ptq_error *error, const char *name, enum ptq_err err)
+{
+    if (err == PTQ_EVERSION)
+        return pti_error(error, err, "queue '%s' has another memory layout than this library's (%d); use the ptq that made "
+                                     "it, or remove it with ptq rm",
+                         name, PTQ_LAYOUT_VERSION);
+    return pti_error(error, err, "queue '%s': its header is damaged; remove it with ptq rm", name);
+}
+
+/* ---- agreement with what is there */
+
+static enum ptq_err mismatch(struct ptq_error *error, const char *name, const char *what, uint64_t has, uint64_t asked)
+{
+    return pti_error(error, PTQ_EMISMATCH,
+                     "queue '%s' exists with %s %" PRIu64 ", %" PRIu64 " was asked; open it without %s, or choose another "
+                     "name",
+                     name, what, has, asked, what);
+}
+
+static enum ptq_err compare(const struct pti_geometry *has, const struct pti_geometry_request *asked, const char *name,
+                            struct ptq_error *error)
+{
+    if (asked->capacity && asked->capacity != has->capacity)
+        return mismatch(error, name, "capacity", has->capacity, asked->capacity);
+    if (asked->item_size && asked->item_size != has->item_size)
+        return mismatch(error, name, "item_size", has->item_size, asked->item_size);
+    if (asked->max_deliveries && asked->max_deliveries != has->max_deliveries)
+        return mismatch(error, name, "max_deliveries", has->max_deliveries, asked->max_deliveries);
+    if (asked->endpoints && asked->endpoints != has->endpoints)
+        return mismatch(error, name, "max_endpoints", has->endpoints, asked->endpoints);
+    if (asked->window && asked->window != has->window)
+        return mismatch(error, name, "window", has->window, asked->window);
+    if ((asked->flags & PTI_GEO_PLACED) && !(has->flags & PTI_GEO_PLACED))
+        return pti_error(error, PTQ_EMISMATCH, "queue '%s' exists and is not a pool's; choose another name", name);
+    return PTQ_OK;
+}
+
+/* ---- making one */
+
+static enum ptq_err describe_reserve(struct ptq_error *error, const char *name, const struct pti_segment *segment,
+                                     uint64_t need, int number)
+{
+    uint64_t space = 0;
+    char mount[200] = "";
+
+    if (number != ENOSPC)
+        return pti_error(error, pti_err_from_errno(number), "queue '%s': cannot reserve memory: %s", name,
+                         strerror(number));
+    pti_segment_space(segment, &space, mount, sizeof mount);
+    return pti_error(error, PTQ_ENOSPC,
+                     "queue '%s' needs %" PRIu64 " bytes, %" PRIu64 " are free on %s; free some, enlarge it, or make the "
+                     "queue smaller",
+                     name, need, space, mount[0] ? mount : "its file system");
+}
+
+/* Everything before the blocks has memory from the start, and the first stretch of blocks: no later read can fault. */
+static enum ptq_err reserve_first(const struct pti_segment *segment, const struct pti_geometry *g, bool all,
+                                  const char *name, struct ptq_error *error)
+{
+    _Atomic uint64_t *stretches = (void *)((char *)segment->base + g->off_stretch);
+    uint64_t stretch = UINT64_C(1) << g->stretch_shift;
+    uint64_t size = all ? g->file_size : (g->off_blocks + stretch - 1) / stretch * stretch;
+    int number;
+
+    if (size > g->file_size)
+        size = g->file_size;
+    number = pti_segment_reserve(segment, 0, size);
+    if (number)
+        return describe_reserve(error, name, segment, size, number);
+    for (uint64_t i = 0; i << g->stretch_shift < size; i++)
+        pti_fetch_or_seq(&stretches[i / 64], UINT64_C(1) << (i % 64));
+    return PTQ_OK;
+}
+
+/* Answers PTQ_EEXIST without a word if somebody else's came first. */
+static enum ptq_err create(ptq_bus *bus, const char *name, const char *file, const struct pti_attach *ask,
+                           struct ptq_error *error)
+{
+    struct pti_segment segment;
+    struct pti_segment_temp temp;
+    struct pti_geometry geometry;
+    uint8_t id[16];
+    enum ptq_err err = pti_geometry_make(&ask->geometry, &geometry);
+    int number;
+
+    if (err != PTQ_OK)
+        return pti_error(error, err,
+                         "queue '%s': capacity %" PRIu64 ", item_size %" PRIu32 " or max_endpoints %" PRIu32
+                         " is beyond what a queue can be (4194304, %u, 2047)",
+                         name, ask->geometry.capacity, ask->geometry.item_size, ask->geometry.endpoints, PTQ_ITEM_MAX);
+    number = pti_segment_create(bus->dirfd, name, geometry.file_size, ask->file_mode ? ask->file_mode : 0600, &segment,
+                                &temp);
+    if (number)
+        return describe_open_failure(error, name, number);
+    err = reserve_first(&segment, &geometry, ask->prefault, name, error);
+    if (err == PTQ_OK) {
+        if (getrandom(id, sizeof id, 0) != sizeof id)
+            memset(id, 0, sizeof id); /* for display and files only */
+        pti_header_write(segment.base, &geometry, name, id);
+        number = pti_segment_link(&segment, &temp, bus->dirfd, file);
+        if (number == EEXIST)
+            err = PTQ_EEXIST;
+        else if (number)
+            err = describe_open_failure(error, name, number);
+    }
+    pti_segment_discard(&segment, &temp, bus->dirfd);
+    return err;
+}
+
+/* ---- finding one */
+
+enum ptq_err pti_attach_view(ptq_bus *bus, const char *name, bool writable, struct ptq_error *error,
+                             struct pti_header *ret_header, struct pti_ring *ring)
+{
+    char file[PTI_FILE_NAME_MAX];
+    struct pti_segment segment;
+    struct pti_header header;
+    enum ptq_err err;
+    int number;
+
+    pti_segment_file(name, file, sizeof file);
+    number = pti_segment_open(bus->dirfd, file, writable, PTI_HEADER_SIZE, &segment);
+    if (number)
+        return describe_open_failure(error, name, number);
+    err = pti_header_read(segment.base, segment.size, &header);
+    if (err != PTQ_OK) {
+        pti_segment_close(&segment);
+        return describe_header(error, name, err);
+    }
+    err = pti_ring_init(ring, &segment, &header);
+    if (err != PTQ_OK) {
+        pti_segment_close(&segment);
+        return pti_error(error, err, "queue '%s': out of memory", name);
+    }
+    *ret_header = header;
+    return PTQ_OK;
+}
+
+static enum ptq_err describe_crowd(struct ptq_error *error, const char *name, const struct pti_ring *ring)
+{
+    if (pti_life_is_locked(ring->segment.fd, PTI_LIFE_BYTES - 1) == 1)
+        return pti_error(error, PTQ_EBUSY, "queue '%s' is being collected by gc; try again", name);
+    return pti_error(error, PTQ_EAGAIN,
+                     "queue '%s' has its %" PRIu32 " endpoints attached; close some, or create it with more max_endpoints",
+                     name, ring->geometry.endpoints);
+}
+
+/* One try to enter what the name leads to.  PTQ_EGONE: it was on its way out; look again. */
+static enum ptq_err enter(ptq_bus *bus, const char *name, const struct pti_attach *ask, struct ptq_error *error,
+                          struct pti_ring *ring, struct pti_lane *lane)
+{
+    char file[PTI_FILE_NAME_MAX];
+    struct pti_header header;
+    enum ptq_err err = pti_attach_view(bus, name, true, error, &header, ring);
+
+    if (err != PTQ_OK)
+        return err;
+    err = compare(&header.geometry, &ask->geometry, name, error);
+    if (err == PTQ_OK && pti_load_acquire(&ring->hints->flags) & PTI_FLAG_REMOVED)
+        err = PTQ_EGONE;
+    if (err == PTQ_OK) {
+        err = pti_lane_register(lane, ring);
+        if (err == PTQ_EAGAIN)
+            err = describe_crowd(error, name, ring);
+        else if (err != PTQ_OK)
+            pti_error(error, err, "queue '%s': cannot attach: %s", name, ptq_strerror(err));
+    }
+    if (err != PTQ_OK) {
+        pti_ring_fini(ring);
+        return err;
+    }
+    pti_segment_file(name, file, sizeof file);
+    if (pti_segment_is_named(&ring->segment, bus->dirfd, file) == 0)
+        return PTQ_OK;
+    pti_lane_unregister(lane);
+    pti_ring_fini(ring);
+    return PTQ_EGONE;
+}
+
+static void rest(void)
+{
+    struct timespec a_little = {0, RETRY_NS};
+
+    nanosleep(&a_little, NULL);
+}
+
+enum ptq_err pti_attach(ptq_bus *bus, const char *name, const struct pti_attach *ask, struct ptq_error *error,
+                        struct pti_ring *ring, struct pti_lane *lane)
+{
+    char file[PTI_FILE_NAME_MAX];
+    int64_t deadline = pti_deadline(ask->wait_ms), grace = pti_now_ns() + GRACE_NS;
+    enum ptq_err err;
+
+    pti_segment_file(name, file, sizeof file);
+    for (bool first = true;; first = false) {
+        err = PTQ_ENOENT;
+        if (ask->mode != PTQ_CREATE || !first)
+            err = enter(bus, name, ask, error, ring, lane);
+        if (err == PTQ_ENOENT && ask->mode != PTQ_ATTACH) {
+            err = create(bus, name, file, ask, error);
+            if (err == PTQ_EEXIST && ask->mode == PTQ_CREATE)
+                return pti_error(error, err, "queue '%s' exists; remove it, or open it without exclusive create", name);
+            if (err != PTQ_OK && err != PTQ_EEXIST)
+                return err;
+            continue;
+        }
+        if (err == PTQ_ENOENT && pti_now_ns() < deadline) {
+            rest();
+            continue;
+        }
+        if (err == PTQ_EGONE || err == PTQ_EBUSY) {
+            if (pti_now_ns() >= grace && pti_now_ns() >= deadline)
+                return pti_error(error, PTQ_EBUSY, "queue '%s' is being removed; try again", name);
+            rest();
+            continue;
+        }
+        return err;
+    }
+}

@@ -1,0 +1,31 @@
+/* attach.h -- a queue's segment: made or found, checked, and entered. */
+#ifndef PTQ_BUS_ATTACH_H
+#define PTQ_BUS_ATTACH_H
+
+#include <ptq/queue.h>
+
+#include "bus/bus.h"
+#include "ring/ring.h"
+
+/* What is asked of a segment. */
+struct pti_attach {
+    struct pti_geometry_request geometry; /* 0: whatever it has, or the default */
+    enum ptq_open_mode mode;
+    int wait_ms;
+    uint32_t file_mode;
+    bool prefault;
+};
+
+/* Opens or creates the queue's segment and registers a first lane: from then on nobody removes it as unused.
+ * PTQ_ENOENT, PTQ_EEXIST, PTQ_EMISMATCH, PTQ_EAGAIN, PTQ_EBUSY, PTQ_ENOSPC, PTQ_EPERM, PTQ_EVERSION, PTQ_ECORRUPT. */
+enum ptq_err pti_attach(ptq_bus *bus, const char *name, const struct pti_attach *ask, struct ptq_error *error,
+                        struct pti_ring *ring, struct pti_lane *lane);
+
+/* Maps it without entering: read-only for watchers, or writable for the reaper.  PTQ_ENOENT, ... */
+enum ptq_err pti_attach_view(ptq_bus *bus, const char *name, bool writable, struct ptq_error *error,
+                             struct pti_header *ret_header, struct pti_ring *ring);
+
+/* Removes a queue (bus/reap.c): PTQ_EBUSY with living users, unless force.  PTQ_OK when there is none. */
+enum ptq_err pti_reap_unlink(ptq_bus *bus, const char *name, bool force);
+
+#endif

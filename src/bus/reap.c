@@ -1,0 +1,193 @@
+/* reap.c -- removing queues: on request, and those that nobody has open and that hold nothing. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "bus/attach.h"
+#include "os/life.h"
+#include "ring/tally.h"
+#include "ring/wait.h"
+
+/* Takes the name away from exactly this inode: rename, look what was moved, and only then unlink. */
+static void take_name(ptq_bus *bus, const char *name, const struct pti_segment *segment)
+{
+    char file[PTI_FILE_NAME_MAX], gone[PTI_FILE_NAME_MAX];
+    struct stat moved;
+
+    pti_segment_file(name, file, sizeof file);
+    snprintf(gone, sizeof gone, "%s~gone.%llx", name, (unsigned long long)segment->ino);
+    if (renameat(bus->dirfd, file, bus->dirfd, gone) != 0)
+        return;
+    if (fstatat(bus->dirfd, gone, &moved, AT_SYMLINK_NOFOLLOW) == 0 &&
+        (moved.st_ino != segment->ino || moved.st_dev != segment->dev)) {
+        /* Somebody else's new queue: back with it, unless a newer one stands there. */
+        renameat2(bus->dirfd, gone, bus->dirfd, file, RENAME_NOREPLACE);
+        return;
+    }
+    unlinkat(bus->dirfd, gone, 0);
+}
+
+static void remove_queue(ptq_bus *bus, const char *name, struct pti_ring *ring)
+{
+    pti_fetch_or_seq(&ring->hints->flags, PTI_FLAG_REMOVED);
+    take_name(bus, name, &ring->segment);
+    pti_wake_all(ring, &ring->hints->get_wait);
+    pti_wake_all(ring, &ring->hints->put_wait);
+}
+
+/* Everybody is dead: the caller holds the whole range. */
+static unsigned recover_everybody(struct pti_ring *ring)
+{
+    uint64_t dead[2048 / 64] = {0};
+    unsigned found = 0;
+
+    for (uint32_t x = 0; x < ring->geometry.endpoints; x++)
+        if (pti_load_acquire(&ring->entries[x].state) != 0) {
+            dead[x / 64] |= UINT64_C(1) << (x % 64);
+            found++;
+        }
+    if (found)
+        pti_ring_recover(ring, dead);
+    pti_block_free_strays(ring);
+    return found;
+}
+
+/* A file that is no queue, or not one of ours, goes by its name alone. */
+static enum ptq_err unlink_unreadable(ptq_bus *bus, const char *name)
+{
+    char file[PTI_FILE_NAME_MAX];
+
+    pti_segment_file(name, file, sizeof file);
+    if (unlinkat(bus->dirfd, file, 0) == 0 || errno == ENOENT)
+        return PTQ_OK;
+    return errno == EACCES || errno == EPERM ? PTQ_EPERM : PTQ_ESYS;
+}
+
+enum ptq_err pti_reap_unlink(ptq_bus *bus, const char *name, bool force)
+{
+    struct pti_ring ring;
+    struct pti_header header;
+    enum ptq_err err = pti_attach_view(bus, name, true, NULL, &header, &ring);
+
+    if (err == PTQ_ENOENT)
+        return PTQ_OK;
+    if (err == PTQ_ECORRUPT || err == PTQ_EVERSION)
+        return force ? unlink_unreadable(bus, name) : err;
+    if (err != PTQ_OK)
+        return err;
+    if (!force && pti_life_lock_all(ring.segment.fd) != 0)
+        err = PTQ_EBUSY;
+    else
+        remove_queue(bus, name, &ring);
+    pti_ring_fini(&ring);
+    return err;
+}
+
+/* ---- gc */
+
+static void collect(ptq_bus *bus, const char *name, bool force, struct ptq_gc_report *report)
+{
+    struct pti_ring ring;
+    struct pti_header header;
+    struct pti_tally tally;
+
+    report->queues++;
+    if (pti_attach_view(bus, name, true, NULL, &header, &ring) != PTQ_OK) {
+        report->kept++;
+        return;
+    }
+    if (pti_life_lock_all(ring.segment.fd) != 0) {
+        report->live++;
+        report->recovered += pti_ring_sweep(&ring, true);
+        pti_ring_fini(&ring);
+        return;
+    }
+    report->recovered += recover_everybody(&ring);
+    pti_tally_make(&ring, &tally);
+    if (force || header.geometry.flags & PTI_GEO_EPHEMERAL ||
+        tally.ready + tally.leased + tally.redeliverable + tally.delayed + tally.dead == 0) {
+        remove_queue(bus, name, &ring);
+        report->removed++;
+    } else {
+        report->kept++;
+    }
+    pti_ring_fini(&ring);
+}
+
+/* What a killed creator or remover left: "<name>~new.*" whose creator lives no more, "<name>~gone.*". */
+static void collect_leftovers(ptq_bus *bus, struct ptq_gc_report *report)
+{
+    int fd = openat(bus->dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+    struct dirent *entry;
+
+    if (!dir) {
+        if (fd >= 0)
+            close(fd);
+        return;
+    }
+    while ((entry = readdir(dir)) != NULL) {
+        bool half_made = strstr(entry->d_name, "~new.") != NULL;
+        int file;
+
+        if (!half_made && !strstr(entry->d_name, "~gone."))
+            continue;
+        file = openat(bus->dirfd, entry->d_name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+        if (file < 0)
+            continue;
+        if (pti_life_lock_all(file) == 0 && unlinkat(bus->dirfd, entry->d_name, 0) == 0)
+            report->removed++;
+        close(file);
+    }
+    closedir(dir);
+}
+
+struct names {
+    char (*name)[PTQ_NAME_MAX + 1];
+    size_t count, room;
+    bool failed;
+};
+
+static bool note_name(const char *name, void *context)
+{
+    struct names *names = context;
+
+    if (names->count == names->room) {
+        size_t room = names->room ? 2 * names->room : 64;
+        void *more = realloc(names->name, room * sizeof *names->name);
+
+        names->failed = more == NULL;
+        if (names->failed)
+            return false;
+        names->name = more;
+        names->room = room;
+    }
+    snprintf(names->name[names->count++], sizeof *names->name, "%s", name);
+    return true;
+}
+
+enum ptq_err ptq_bus_gc(ptq_bus *bus, bool force, struct ptq_gc_report *ret_report)
+{
+    struct ptq_gc_report report = {0};
+    struct names names = {0};
+    enum ptq_err err;
+
+    if (!bus || !ret_report)
+        return PTQ_EINVAL;
+    err = ptq_bus_list(bus, note_name, &names);
+    if (err == PTQ_OK && names.failed)
+        err = PTQ_ENOMEM;
+    for (size_t i = 0; err == PTQ_OK && i < names.count; i++)
+        collect(bus, names.name[i], force, &report);
+    free(names.name);
+    if (err != PTQ_OK)
+        return err;
+    collect_leftovers(bus, &report);
+    *ret_report = report;
+    return PTQ_OK;
+}
