@@ -116,6 +116,13 @@ struct pti_port_ops {
     enum ptq_err (*fd)(struct pti_port *port, enum ptq_side side, int *ret_fd);
     void (*interrupt)(struct pti_port *port); /* async-signal-safe */
 
+    /* Somebody is known to have died: recover him now.  May be NULL. */
+    void (*sweep)(struct pti_port *port);
+
+    /* For ptq_queue_explain: the part of the sentence after "cannot ...: "; leaves buffer alone where it knows no more than
+     * ptq_strerror.  May be NULL. */
+    void (*explain)(struct pti_port *port, enum ptq_err err, char *buffer, size_t size);
+
     /* Returns leases and loans, interrupts sleepers, waits for calls inside (they end at once; remote: waits for
      * acknowledgement up to the deadline), frees port. */
     void (*close)(struct pti_port *port, int64_t deadline);

@@ -27,6 +27,9 @@ enum ptq_err pti_queue_head(ptq_queue *queue, uint64_t *ret_position);
 enum ptq_err pti_queue_census(ptq_queue *queue, uint64_t position, bool *ret_lost);
 enum ptq_err pti_queue_claim(ptq_queue *queue, int64_t deadline);
 
+/* A process that had this queue open is known to have died: puts right at once what it left. */
+void pti_queue_sweep(ptq_queue *queue);
+
 /* Serial comparison of positions: negative, 0, positive as a is before, at, after b. */
 int64_t pti_position_compare(uint64_t a, uint64_t b);
 

@@ -1,0 +1,255 @@
+/* lane.c -- which lane is this thread's: one look in thread-local memory, where it was found before.
+ *
+ * A lane belongs to its thread until the thread ends; then the next new thread takes it over, blocks and all.
+ */
+#include "local/lane.h"
+
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/time.h"
+#include "os/futex.h"
+
+struct pti_thread {
+    _Atomic uint32_t references;
+    _Atomic bool ended;
+};
+
+#define CACHE 4
+static __thread struct {
+    uint64_t serial;
+    struct pti_place *place;
+} cache[CACHE] __attribute__((tls_model("initial-exec")));
+static __thread struct pti_thread *self __attribute__((tls_model("initial-exec")));
+
+static pthread_key_t thread_key;
+static pthread_once_t thread_once = PTHREAD_ONCE_INIT;
+static bool thread_key_works;
+static _Atomic uint64_t last_serial;
+
+static void drop_thread(struct pti_thread *thread)
+{
+    if (thread && atomic_fetch_sub(&thread->references, 1) == 1)
+        free(thread);
+}
+
+static void end_thread(void *thread)
+{
+    pti_store_release(&((struct pti_thread *)thread)->ended, true);
+    drop_thread(thread);
+}
+
+static void make_key(void) { thread_key_works = pthread_key_create(&thread_key, end_thread) == 0; }
+
+static struct pti_thread *this_thread(void)
+{
+    if (self)
+        return self;
+    pthread_once(&thread_once, make_key);
+    self = calloc(1, sizeof *self);
+    if (!self)
+        return NULL;
+    atomic_store(&self->references, 1);
+    if (!thread_key_works || pthread_setspecific(thread_key, self) != 0) {
+        free(self);
+        self = NULL;
+    }
+    return self;
+}
+
+static void give_place(struct pti_place *place, struct pti_thread *thread)
+{
+    atomic_fetch_add(&thread->references, 1);
+    drop_thread(place->owner);
+    place->owner = thread;
+}
+
+/* Under the mutex: this thread's place, or one whose thread has ended, or a new one. */
+static enum ptq_err find_place(struct pti_local *local, struct pti_thread *thread, struct pti_place **ret_place)
+{
+    struct pti_place *orphan = NULL, *place;
+    uint32_t used = pti_load_relaxed(&local->places_used);
+    enum ptq_err err;
+
+    for (uint32_t i = 0; i < used; i++) {
+        place = pti_load_relaxed(&local->places[i]);
+        if (place->owner == thread) {
+            *ret_place = place;
+            return PTQ_OK;
+        }
+        if (!place->owner || pti_load_acquire(&place->owner->ended))
+            orphan = place;
+    }
+    if (orphan) {
+        give_place(orphan, thread);
+        *ret_place = orphan;
+        return PTQ_OK;
+    }
+    if (used == local->place_count)
+        return PTQ_EAGAIN;
+    place = aligned_alloc(PTI_LINE, (sizeof *place + PTI_LINE - 1) / PTI_LINE * PTI_LINE);
+    if (!place)
+        return PTQ_ENOMEM;
+    memset(place, 0, sizeof *place);
+    err = pti_lane_register(&place->lane, &local->ring);
+    if (err != PTQ_OK) {
+        free(place);
+        return err;
+    }
+    place->number = used;
+    place->interrupts_seen = pti_load_relaxed(&local->interrupts);
+    give_place(place, thread);
+    pti_store_release(&local->places[used], place);
+    pti_store_release(&local->places_used, used + 1);
+    *ret_place = place;
+    return PTQ_OK;
+}
+
+static enum ptq_err look_up(struct pti_local *local, struct pti_place **ret_place)
+{
+    struct pti_thread *thread = this_thread();
+    enum ptq_err err;
+
+    if (!thread)
+        return PTQ_ENOMEM;
+    pthread_mutex_lock(&local->mutex);
+    err = pti_load_relaxed(&local->closing) ? PTQ_EINTR : find_place(local, thread, ret_place);
+    pthread_mutex_unlock(&local->mutex);
+    if (err == PTQ_OK) {
+        cache[local->serial % CACHE].serial = local->serial;
+        cache[local->serial % CACHE].place = *ret_place;
+    }
+    return err;
+}
+
+enum ptq_err pti_local_enter(struct pti_local *local, struct pti_place **ret_place)
+{
+    struct pti_place *place = cache[local->serial % CACHE].place;
+
+    if (__builtin_expect(cache[local->serial % CACHE].serial != local->serial, 0)) {
+        enum ptq_err err = look_up(local, &place);
+
+        if (err != PTQ_OK)
+            return err;
+    }
+    /* Closing sets its flag, passes a barrier, and then looks at `inside`: one of us sees the other. */
+    if (__builtin_expect(local->no_barrier, 0))
+        pti_store_seq(&place->inside, 1);
+    else
+        pti_store_relaxed(&place->inside, 1);
+    atomic_signal_fence(memory_order_seq_cst);
+    if (__builtin_expect(pti_load_seq(&local->closing), 0)) {
+        pti_local_leave(place);
+        return PTQ_EINTR;
+    }
+    if (__builtin_expect(pti_load_relaxed(&local->ring.hints->flags) & PTI_FLAG_REMOVED, 0)) {
+        pti_local_leave(place);
+        return PTQ_EGONE;
+    }
+    *ret_place = place;
+    return PTQ_OK;
+}
+
+static bool has_processors(void)
+{
+    cpu_set_t set;
+
+    return sched_getaffinity(0, sizeof set, &set) != 0 || CPU_COUNT(&set) > 1;
+}
+
+enum ptq_err pti_local_init(struct pti_local *local, const struct pti_lane *first)
+{
+    struct pti_thread *thread = this_thread();
+    struct pti_place *place = aligned_alloc(PTI_LINE, (sizeof *place + PTI_LINE - 1) / PTI_LINE * PTI_LINE);
+
+    local->place_count = local->ring.geometry.endpoints;
+    local->places = calloc(local->place_count, sizeof *local->places);
+    if (!thread || !place || !local->places || pthread_mutex_init(&local->mutex, NULL) != 0) {
+        free(local->places);
+        free(place);
+        return PTQ_ENOMEM;
+    }
+    memset(place, 0, sizeof *place);
+    place->lane = *first;
+    place->spin = 64;
+    give_place(place, thread);
+    pti_store_relaxed(&local->places[0], place);
+    pti_store_release(&local->places_used, 1);
+    local->serial = atomic_fetch_add(&last_serial, 1) + 1;
+    local->may_spin = has_processors();
+    local->no_barrier = !pti_membarrier_private();
+    return PTQ_OK;
+}
+
+/* Calls that sleep are interrupted until they have left. */
+static void wait_for_calls(struct pti_local *local)
+{
+    struct timespec a_little = {0, 100000};
+    uint32_t used;
+
+    pthread_mutex_lock(&local->mutex);
+    pti_store_seq(&local->closing, true);
+    used = pti_load_relaxed(&local->places_used);
+    pthread_mutex_unlock(&local->mutex);
+    pti_membarrier_private();
+    for (uint32_t i = 0; i < used; i++)
+        while (pti_load_seq(&pti_load_relaxed(&local->places[i])->inside)) {
+            pti_local_interrupt(local);
+            nanosleep(&a_little, NULL);
+        }
+}
+
+struct pti_chunk {
+    struct pti_chunk *next;
+    struct ptq_msg msgs[];
+};
+#define CHUNK_MSGS 64
+
+struct ptq_msg *pti_local_msg_new(struct pti_local *local, struct pti_place *place)
+{
+    struct ptq_msg *msg = place->free_msgs;
+    struct pti_chunk *chunk;
+
+    if (__builtin_expect(msg != NULL, 1)) {
+        place->free_msgs = msg->next;
+        return msg;
+    }
+    chunk = calloc(1, sizeof *chunk + CHUNK_MSGS * sizeof chunk->msgs[0]);
+    if (!chunk)
+        return NULL;
+    pthread_mutex_lock(&local->mutex);
+    chunk->next = local->chunks;
+    local->chunks = chunk;
+    pthread_mutex_unlock(&local->mutex);
+    for (size_t i = 1; i < CHUNK_MSGS; i++)
+        pti_local_msg_free(place, &chunk->msgs[i]);
+    return &chunk->msgs[0];
+}
+
+void pti_local_fini(struct pti_local *local)
+{
+    uint32_t used = pti_load_acquire(&local->places_used);
+
+    wait_for_calls(local);
+    for (uint32_t i = 0; i < used; i++) {
+        struct pti_place *place = pti_load_relaxed(&local->places[i]);
+
+        pti_lane_unregister(&place->lane);
+        pti_waiter_free(pti_load_relaxed(&place->waiter));
+        drop_thread(place->owner);
+        free(place);
+    }
+    for (unsigned i = 0; i < 2; i++)
+        pti_waiter_free(pti_load_relaxed(&local->sides[i].waiter));
+    while (local->chunks) {
+        struct pti_chunk *chunk = local->chunks;
+
+        local->chunks = chunk->next;
+        free(chunk);
+    }
+    pthread_mutex_destroy(&local->mutex);
+    free(local->places);
+    pti_ring_fini(&local->ring);
+}

@@ -1,0 +1,96 @@
+/* lane.h -- a local handle: the segment, and a lane for each thread that calls. */
+#ifndef PTQ_LOCAL_LANE_H
+#define PTQ_LOCAL_LANE_H
+
+#include <pthread.h>
+
+#include "os/watch.h"
+#include "queue/port.h"
+#include "ring/ring.h"
+
+struct pti_thread; /* a thread that has used a lane; outlives it while a lane remembers it */
+
+/* One thread's place in a handle.  Written by that thread, but for `waiter`, `interrupts` and `inside`, which others read. */
+struct pti_place {
+    struct pti_lane lane;
+    struct pti_thread *owner;
+    _Atomic uint32_t inside;             /* a call is under way */
+    uint32_t interrupts_seen;
+    struct pti_waiter *_Atomic waiter;   /* for long sleeps; made when first needed */
+    struct ptq_msg *free_msgs;
+    uint32_t number;
+    /* polling well before sleeping */
+    uint32_t run;      /* messages since the last time there was none */
+    uint32_t dry;      /* times there was none after some */
+    uint32_t idle;     /* times there was none, in a row */
+    uint32_t spin;     /* how many looks before a sleep have paid lately */
+    uint32_t sleeps;
+    bool pausing;
+};
+
+struct pti_side {
+    struct pti_waiter *_Atomic waiter; /* ptq_queue_fd; NULL until it was asked for */
+};
+
+struct pti_local {
+    struct pti_port port; /* first */
+    struct pti_ring ring;
+    uint64_t serial;      /* this handle, not another at the same address */
+    struct pti_place *_Atomic *places;
+    uint32_t place_count; /* room */
+    _Atomic uint32_t places_used;
+    pthread_mutex_t mutex;
+    struct pti_side sides[2];
+    _Atomic uint32_t interrupts;
+    _Atomic bool closing;
+    bool may_spin;        /* more than one processor */
+    bool no_barrier;      /* no private membarrier: entering is a full fence */
+    bool claimed;
+    struct pti_chunk *chunks;
+};
+
+/* Enters a call: the calling thread's place.  PTQ_EGONE, PTQ_EINTR (closing), PTQ_EAGAIN, PTQ_ENOMEM. */
+enum ptq_err pti_local_enter(struct pti_local *local, struct pti_place **ret_place);
+static inline void pti_local_leave(struct pti_place *place) { pti_store_release(&place->inside, 0); }
+
+enum ptq_err pti_local_init(struct pti_local *local, const struct pti_lane *first);
+void pti_local_fini(struct pti_local *local); /* waits for calls inside; unregisters every lane */
+
+/* Message objects. */
+struct ptq_msg *pti_local_msg_new(struct pti_local *local, struct pti_place *place);
+static inline void pti_local_msg_free(struct pti_place *place, struct ptq_msg *msg)
+{
+    msg->state = PTI_MSG_FREE;
+    msg->next = place->free_msgs;
+    place->free_msgs = msg;
+}
+
+/* ---- waiting (local/wait.c) */
+
+struct pti_sleep {
+    int stage;          /* 0 polling, 1 futex slice, 2 descriptor */
+    uint32_t polls;
+    int64_t slice_end;
+};
+
+/* There was nothing (or no room) now: polls well, then sleeps.  PTQ_OK: try again; PTQ_TIMEDOUT, PTQ_EINTR, PTQ_EGONE.
+ * `need`: for puts, how many messages must fit. */
+enum ptq_err pti_local_wait(struct pti_local *local, struct pti_place *place, enum ptq_side side, uint64_t need,
+                            int64_t deadline, struct pti_sleep *sleep);
+
+/* A call that does not wait found nothing: pauses if that pays, and now and then looks for the dead.  True: try again. */
+bool pti_local_nothing(struct pti_local *local, struct pti_place *place, enum ptq_side side);
+
+/* Was the descriptor of this side asked for?  Then a call may answer EMPTY or FULL only after pti_local_disarm and one more
+ * try that failed too. */
+bool pti_local_disarm(struct pti_local *local, struct pti_place *place, enum ptq_side side);
+void pti_local_rearm(struct pti_local *local, enum ptq_side side); /* there is something after all: readable */
+
+enum ptq_err pti_local_fd(struct pti_local *local, enum ptq_side side, int *ret_fd);
+void pti_local_interrupt(struct pti_local *local);
+enum ptq_err pti_local_claim(struct pti_local *local, int64_t deadline);
+
+/* A put of `need` messages would find room and blocks. */
+bool pti_local_may_put(struct pti_place *place, uint64_t need);
+
+#endif

@@ -1,0 +1,353 @@
+/* view.c -- <ptq/metrics.h>: looking at a queue's segment through a read-only map. */
+#include <ptq/metrics.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "bus/attach.h"
+#include "local/stats.h"
+#include "ring/tally.h"
+
+struct ptq_view {
+    struct pti_ring ring;
+    struct pti_header header;
+    char path[1024];
+};
+
+enum ptq_err ptq_view_open(ptq_bus *bus, const char *name, struct ptq_error *error, ptq_view **ret_view)
+{
+    char file[PTI_FILE_NAME_MAX];
+    ptq_view *view;
+    enum ptq_err err;
+
+    if (!bus || !name || !ret_view)
+        return pti_error(error, PTQ_EINVAL, "a view needs a bus and a name");
+    if (!pti_name_is_valid(name))
+        return pti_error(error, PTQ_EINVAL, "'%s' is no name of a queue: use A-Z a-z 0-9 . _ -, at most %d bytes", name,
+                         PTQ_NAME_MAX);
+    view = calloc(1, sizeof *view);
+    if (!view)
+        return pti_error(error, PTQ_ENOMEM, "queue '%s': out of memory", name);
+    err = pti_attach_view(bus, name, false, error, &view->header, &view->ring);
+    if (err != PTQ_OK) {
+        free(view);
+        return err;
+    }
+    pti_segment_file(name, file, sizeof file);
+    snprintf(view->path, sizeof view->path, "%s/%s", bus->path, file);
+    *ret_view = view;
+    return PTQ_OK;
+}
+
+void ptq_view_close(ptq_view *view)
+{
+    if (!view)
+        return;
+    pti_ring_fini(&view->ring);
+    free(view);
+}
+
+static bool is_gone(const ptq_view *view)
+{
+    return pti_load_acquire(&view->ring.hints->flags) & PTI_FLAG_REMOVED;
+}
+
+enum ptq_err ptq_view_stats(ptq_view *view, struct ptq_queue_stats *ret_stats)
+{
+    if (!view || !ret_stats)
+        return PTQ_EINVAL;
+    if (is_gone(view))
+        return PTQ_EGONE;
+    pti_stats_make(&view->ring, ret_stats);
+    return PTQ_OK;
+}
+
+enum ptq_err ptq_view_info(ptq_view *view, struct ptq_view_info *ret_info)
+{
+    const struct pti_geometry *g;
+    struct ptq_view_info info;
+    struct stat status;
+
+    if (!view || !ret_info)
+        return PTQ_EINVAL;
+    g = &view->ring.geometry;
+    memset(&info, 0, sizeof info);
+    snprintf(info.name, sizeof info.name, "%.*s", (int)sizeof info.name - 1, view->header.name);
+    snprintf(info.path, sizeof info.path, "%.*s", (int)sizeof info.path - 1, view->path);
+    info.capacity = g->capacity;
+    info.item_size = g->item_size;
+    info.slots = g->slots;
+    info.blocks = g->blocks;
+    info.block_stride = g->stride;
+    info.file_bytes = g->file_size;
+    info.max_deliveries = g->max_deliveries;
+    info.max_endpoints = g->endpoints;
+    info.layout = view->header.layout;
+    info.window = g->window;
+    info.limit = pti_load_relaxed(&view->ring.hints->limit);
+    info.placed = g->flags & PTI_GEO_PLACED;
+    info.creator_pid = view->header.creator_pid;
+    info.created_unix_ms = view->header.created_unix_ms;
+    if (fstat(view->ring.segment.fd, &status) == 0) {
+        info.mode = status.st_mode & 07777;
+        info.uid = status.st_uid;
+        info.gid = status.st_gid;
+    }
+    *ret_info = info;
+    return PTQ_OK;
+}
+
+/* ---- who is attached */
+
+static void count_leases(struct pti_ring *ring, struct ptq_view_endpoint *endpoint)
+{
+    for (uint32_t block = 0; block < ring->geometry.blocks; block++) {
+        uint64_t word;
+
+        if (!pti_block_is_backed(ring, block))
+            continue;
+        word = pti_load_acquire(&pti_block_at(ring, block)->word);
+        if (pti_word_state(word) != PTI_LEASED || pti_word_owner(word) != endpoint->index)
+            continue;
+        if (endpoint->leased++ == 0 || pti_diff(ring, pti_word_position(word), endpoint->oldest_position) < 0)
+            endpoint->oldest_position = pti_word_position(word);
+    }
+}
+
+static void describe(struct pti_ring *ring, uint32_t x, struct ptq_view_endpoint *endpoint)
+{
+    const struct pti_entry *entry = &ring->entries[x];
+
+    memset(endpoint, 0, sizeof *endpoint);
+    endpoint->index = x;
+    endpoint->alive = pti_stats_is_alive(ring, x);
+    endpoint->pid = pti_load_relaxed(&entry->pid);
+    memcpy(endpoint->command, entry->command, sizeof endpoint->command - 1);
+    endpoint->since_unix_ms = pti_load_relaxed(&entry->since_unix_ms);
+    endpoint->put = pti_load_relaxed(&entry->put);
+    endpoint->taken = pti_load_relaxed(&entry->taken);
+    endpoint->acked = pti_load_relaxed(&entry->acked);
+    endpoint->nacked = pti_load_relaxed(&entry->nacked);
+    count_leases(ring, endpoint);
+}
+
+enum ptq_err ptq_view_endpoints(ptq_view *view, struct ptq_view_endpoint *endpoints, size_t max, size_t *ret_count)
+{
+    uint32_t used;
+    size_t count = 0;
+
+    if (!view || (max > 0 && !endpoints) || !ret_count)
+        return PTQ_EINVAL;
+    if (is_gone(view))
+        return PTQ_EGONE;
+    used = pti_load_acquire(&view->ring.hints->entries_used);
+    for (uint32_t x = 0; x < used && x < view->ring.geometry.endpoints; x++) {
+        if (pti_load_acquire(&view->ring.entries[x].state) == 0)
+            continue;
+        if (count < max)
+            describe(&view->ring, x, &endpoints[count]);
+        count++;
+    }
+    *ret_count = count;
+    return PTQ_OK;
+}
+
+/* ---- peek */
+
+struct found {
+    uint64_t position;
+    uint32_t sub, block;
+};
+
+static const struct pti_ring *sorting; /* qsort has no context; views are used by one thread at a time */
+static pthread_mutex_t sorting_mutex = PTHREAD_MUTEX_INITIALIZER;
+
+static int compare_found(const void *a, const void *b)
+{
+    const struct found *x = a, *y = b;
+    int64_t diff = pti_diff(sorting, x->position, y->position);
+
+    if (diff != 0)
+        return diff < 0 ? -1 : 1;
+    return x->sub < y->sub ? -1 : x->sub > y->sub;
+}
+
+static bool is_visible(struct pti_ring *ring, uint32_t block, uint64_t word, uint64_t *ret_position)
+{
+    uint32_t batch;
+
+    *ret_position = pti_word_position(word);
+    switch (pti_word_state(word)) {
+    case PTI_LEASED:
+    case PTI_REDELIV:
+    case PTI_DELAYED:
+    case PTI_DEAD:
+        return true;
+    case PTI_COMMIT:
+        if (pti_slot_names(ring, pti_word_position(word), block))
+            return true;
+        batch = pti_load_acquire(&pti_block_at(ring, block)->batch);
+        if (batch == 0 || !pti_batch_lists(ring, batch - 1, block, pti_word_position(word)))
+            return false;
+        *ret_position = pti_word_position(pti_load_acquire(&pti_block_at(ring, batch - 1)->word));
+        return true;
+    default:
+        return false;
+    }
+}
+
+static size_t find_visible(struct pti_ring *ring, struct found *found)
+{
+    size_t count = 0;
+
+    for (uint32_t block = 0; block < ring->geometry.blocks; block++) {
+        uint64_t word, position;
+
+        if (!pti_block_is_backed(ring, block))
+            continue;
+        word = pti_load_acquire(&pti_block_at(ring, block)->word);
+        if (!is_visible(ring, block, word, &position))
+            continue;
+        found[count].position = position;
+        found[count].sub = pti_load_relaxed(&pti_block_at(ring, block)->sub);
+        found[count++].block = block;
+    }
+    return count;
+}
+
+static enum ptq_view_state state_of(uint64_t word)
+{
+    switch (pti_word_state(word)) {
+    case PTI_LEASED:
+        return PTQ_VIEW_LEASED;
+    case PTI_REDELIV:
+        return PTQ_VIEW_REDELIVERABLE;
+    case PTI_DELAYED:
+        return PTQ_VIEW_DELAYED;
+    case PTI_DEAD:
+        return PTQ_VIEW_DEAD;
+    default:
+        return PTQ_VIEW_READY;
+    }
+}
+
+/* Copies a message between two looks at its word; false if it changed meanwhile. */
+static bool copy_message(struct pti_ring *ring, const struct found *found, void *buffer, struct ptq_view_msg *msg)
+{
+    struct pti_block *b = pti_block_at(ring, found->block);
+    uint64_t word = pti_load_acquire(&b->word), position;
+
+    if (!is_visible(ring, found->block, word, &position))
+        return false;
+    memset(msg, 0, sizeof *msg);
+    msg->size = pti_load_relaxed(&b->length);
+    if (msg->size > ring->geometry.item_size)
+        return false;
+    memcpy(buffer, b->payload, msg->size);
+    msg->data = buffer;
+    msg->position = found->position;
+    msg->sub = found->sub;
+    msg->deliveries = pti_load_relaxed(&b->deliveries);
+    msg->kind = pti_load_relaxed(&b->kind);
+    msg->redelivered = pti_word_redelivered(word);
+    msg->state = state_of(word);
+    msg->holder = msg->state == PTQ_VIEW_LEASED ? pti_word_owner(word) : 0;
+    atomic_thread_fence(memory_order_acquire);
+    return pti_load_relaxed(&b->word) == word;
+}
+
+enum ptq_err ptq_view_peek(ptq_view *view, bool (*each)(const struct ptq_view_msg *msg, void *context), void *context)
+{
+    struct found *found;
+    void *buffer;
+    size_t count;
+
+    if (!view || !each)
+        return PTQ_EINVAL;
+    if (is_gone(view))
+        return PTQ_EGONE;
+    found = malloc(view->ring.geometry.blocks * sizeof *found);
+    buffer = malloc(view->ring.geometry.item_size);
+    if (!found || !buffer) {
+        free(found);
+        free(buffer);
+        return PTQ_ENOMEM;
+    }
+    count = find_visible(&view->ring, found);
+    pthread_mutex_lock(&sorting_mutex);
+    sorting = &view->ring;
+    qsort(found, count, sizeof *found, compare_found);
+    pthread_mutex_unlock(&sorting_mutex);
+    for (size_t i = 0; i < count; i++) {
+        struct ptq_view_msg msg;
+
+        if (copy_message(&view->ring, &found[i], buffer, &msg) && !each(&msg, context))
+            break;
+    }
+    free(found);
+    free(buffer);
+    return PTQ_OK;
+}
+
+/* ---- verify */
+
+static bool same(const struct pti_tally *a, const struct pti_tally *b)
+{
+    return a->put == b->put && a->taken == b->taken && a->acked == b->acked && a->nacked == b->nacked &&
+           a->redelivered == b->redelivered && a->open_lines == 0 && b->open_lines == 0 && a->leased == b->leased &&
+           a->ready == b->ready && a->delayed == b->delayed && a->owned == b->owned;
+}
+
+static void tell_imbalance(const struct ptq_verify_report *report, void (*each)(const char *finding, void *context),
+                           void *context)
+{
+    char text[200];
+
+    snprintf(text, sizeof text,
+             "put %llu is not ready %llu + leased %llu + delayed %llu + dead %llu + acked %llu + dropped %llu: %+lld",
+             (unsigned long long)report->put, (unsigned long long)report->ready, (unsigned long long)report->leased,
+             (unsigned long long)report->delayed, (unsigned long long)report->dead, (unsigned long long)report->acked,
+             (unsigned long long)report->dropped, (long long)report->imbalance);
+    if (each)
+        each(text, context);
+}
+
+enum ptq_err ptq_view_verify(ptq_view *view, void (*each)(const char *finding, void *context), void *context,
+                             struct ptq_verify_report *ret_report)
+{
+    const struct timespec a_little = {0, 5000000};
+    struct ptq_verify_report report;
+    struct pti_tally tally, again;
+
+    if (!view || !ret_report)
+        return PTQ_EINVAL;
+    if (is_gone(view))
+        return PTQ_EGONE;
+    memset(&report, 0, sizeof report);
+    for (unsigned tries = 0; tries < 10 && !report.quiet; tries++) {
+        if (tries > 0)
+            nanosleep(&a_little, NULL);
+        pti_tally_make(&view->ring, &tally);
+        pti_tally_make(&view->ring, &again);
+        report.quiet = same(&tally, &again);
+    }
+    report.put = again.put;
+    report.acked = again.acked;
+    report.dropped = again.dropped;
+    report.ready = again.ready + again.redeliverable;
+    report.leased = again.leased;
+    report.delayed = again.delayed;
+    report.dead = again.dead;
+    report.in_transit = again.owned + again.unpublished;
+    report.imbalance = (int64_t)(report.put - report.ready - report.leased - report.delayed - report.dead -
+                                 report.acked - report.dropped);
+    report.findings = pti_tally_check(&view->ring, each, context);
+    if (report.quiet && report.imbalance != 0) {
+        report.findings++;
+        tell_imbalance(&report, each, context);
+    }
+    *ret_report = report;
+    return report.findings == 0 ? PTQ_OK : PTQ_ECORRUPT;
+}

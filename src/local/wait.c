@@ -1,0 +1,378 @@
+/* wait.c -- from polling to sleep: how a local call waits, and how a descriptor does.
+ *
+ * First it polls, as long as that has paid lately; then it sleeps one slice in the futex; then, for as long as it takes, in
+ * its descriptor, where the kernel wakes it also when somebody who had the queue open dies.  Idle, it never wakes.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/time.h"
+#include "local/lane.h"
+#include "os/futex.h"
+#include "os/life.h"
+#include "ring/wait.h"
+
+#define SLICE_NS (250 * PTI_NS_PER_MS)
+#define PAUSES 20        /* measured: see docs/benchmarks.md */
+#define TRY_EVERY 32     /* times dry, before pausing is tried */
+#define RUN_THAT_PAYS 4
+#define SPIN_MAX 1500    /* looks, about 50 us */
+#define SPIN_LEAST 16
+#define PROBE_EVERY 256  /* times idle, before the clock is read */
+
+static _Atomic uint32_t *wait_word(struct pti_local *local, enum ptq_side side)
+{
+    return side == PTQ_SIDE_GET ? &local->ring.hints->get_wait : &local->ring.hints->put_wait;
+}
+
+/* ---- polling */
+
+static void pause_some(unsigned pauses)
+{
+    while (pauses-- > 0)
+        pti_pause();
+}
+
+/* Polling hard pulls the line from the producer.  Every so often a rest is tried, and kept while what came after it was
+ * more than a few. */
+static void pause_well(struct pti_place *place)
+{
+    uint32_t run = place->run;
+
+    place->run = 0;
+    if (place->pausing) {
+        if (run > 0 && run < RUN_THAT_PAYS)
+            place->pausing = false;
+    } else if (run > 0 && ++place->dry % TRY_EVERY == 0) {
+        place->pausing = true;
+    }
+    if (place->pausing)
+        pause_some(PAUSES);
+}
+
+bool pti_local_nothing(struct pti_local *local, struct pti_place *place, enum ptq_side side)
+{
+    if (local->may_spin) {
+        if (side == PTQ_SIDE_GET)
+            pause_well(place);
+        else
+            pause_some(PAUSES);
+    }
+    /* Who only ever asks once must find the dead too. */
+    if (++place->idle % PROBE_EVERY != 0)
+        return false;
+    return pti_ring_sweep_sometimes(&local->ring, side == PTQ_SIDE_PUT) > 0;
+}
+
+static uint64_t blocks_free(struct pti_lane *lane, uint64_t enough)
+{
+    struct pti_ring *ring = lane->ring;
+    uint64_t found = 0;
+
+    for (uint32_t i = 0; i < lane->own_count && found < enough; i++) {
+        uint64_t word;
+
+        if (lane->own_state[i] == PTI_OWN_LOANED || !pti_block_is_backed(ring, lane->own_first + i))
+            continue;
+        word = pti_load_seq(&pti_block_at(ring, lane->own_first + i)->word);
+        found += pti_word_state(word) == PTI_FREE ||
+                 (pti_word_state(word) == PTI_OWNED && pti_word_owner(word) == lane->index);
+    }
+    for (uint32_t block = 0; block < ring->geometry.shared_blocks && found < enough; block++)
+        found += !pti_block_is_backed(ring, block) ||
+                 pti_word_state(pti_load_seq(&pti_block_at(ring, block)->word)) == PTI_FREE;
+    return found;
+}
+
+bool pti_local_may_put(struct pti_place *place, uint64_t need)
+{
+    /* A batch needs list blocks besides; at the worst one for each seven elements. */
+    uint64_t blocks = need == 1 ? 1 : need + (need + 6) / 7;
+
+    return pti_ring_may_put(&place->lane, need) && blocks_free(&place->lane, blocks) >= blocks;
+}
+
+static bool may_go_on(struct pti_place *place, enum ptq_side side, uint64_t need)
+{
+    return side == PTQ_SIDE_GET ? pti_ring_may_take(&place->lane) : pti_local_may_put(place, need);
+}
+
+/* True: worth another try. */
+static bool poll_some(struct pti_local *local, struct pti_place *place, enum ptq_side side, uint64_t need)
+{
+    uint32_t limit = place->spin;
+
+    if (!local->may_spin)
+        return false;
+    if (limit < SPIN_LEAST)
+        limit = ++place->sleeps % 16 == 0 ? 4 * SPIN_LEAST : 0;
+    for (uint32_t i = 0; i < limit; i++) {
+        pti_pause();
+        if (may_go_on(place, side, need)) {
+            place->spin = limit * 2 < SPIN_MAX ? limit * 2 : SPIN_MAX;
+            return true;
+        }
+    }
+    place->spin /= 2;
+    return false;
+}
+
+/* ---- sleeping */
+
+static enum ptq_err check_interrupt(struct pti_local *local, struct pti_place *place)
+{
+    uint32_t interrupts = pti_load_seq(&local->interrupts);
+
+    if (pti_load_relaxed(&local->ring.hints->flags) & PTI_FLAG_REMOVED)
+        return PTQ_EGONE;
+    if (interrupts == place->interrupts_seen && !pti_load_seq(&local->closing))
+        return PTQ_OK;
+    place->interrupts_seen = interrupts;
+    return PTQ_EINTR;
+}
+
+/* systemd's RemoveIPC, or somebody's rm, unlinks files that are in use. */
+static bool was_unlinked(struct pti_local *local)
+{
+    struct stat status;
+
+    return fstat(local->ring.segment.fd, &status) == 0 && status.st_nlink == 0;
+}
+
+static int64_t until_due(struct pti_local *local, enum ptq_side side, int64_t deadline)
+{
+    uint64_t due = side == PTQ_SIDE_GET ? pti_delay_next(&local->ring) : 0;
+    int64_t due_ns = (int64_t)due * 1000;
+
+    return due != 0 && due_ns < deadline ? due_ns : deadline;
+}
+
+/* Does what this side waits for come by plain stores?  Then the sleeper passes the barrier for both. */
+static bool needs_barrier(struct pti_local *local, enum ptq_side side)
+{
+    return side == PTQ_SIDE_PUT || pti_load_relaxed(&local->ring.hints->flags) & PTI_FLAG_ENDED;
+}
+
+/* At END somebody else's ack is waited for: it looks at the wait word only where ENDED is set. */
+static void note_end(struct pti_local *local, struct pti_place *place)
+{
+    struct pti_ring *ring = &local->ring;
+    uint64_t slot = pti_load_seq(pti_slot_at(ring, place->lane.head));
+
+    if (pti_slot_block(slot) == PTI_END_BLOCK && !(pti_load_relaxed(&ring->hints->flags) & PTI_FLAG_ENDED))
+        pti_fetch_or_seq(&ring->hints->flags, PTI_FLAG_ENDED);
+}
+
+static enum ptq_err sleep_slice(struct pti_local *local, struct pti_place *place, enum ptq_side side, uint64_t need,
+                                int64_t deadline, struct pti_sleep *sleep)
+{
+    _Atomic uint32_t *word = wait_word(local, side);
+    uint32_t armed = pti_wait_arm(word, PTI_WAIT_SLEEPER);
+    int64_t until;
+    enum ptq_err err;
+
+    if (needs_barrier(local, side))
+        pti_wait_barrier(&local->ring);
+    err = check_interrupt(local, place);
+    if (err != PTQ_OK || may_go_on(place, side, need))
+        return err;
+    if (sleep->slice_end == 0)
+        sleep->slice_end = pti_now_ns() + SLICE_NS;
+    until = until_due(local, side, sleep->slice_end < deadline ? sleep->slice_end : deadline);
+    if (pti_futex_wait(word, armed, until) == EINTR)
+        return PTQ_EINTR;
+    err = check_interrupt(local, place);
+    if (err != PTQ_OK)
+        return err;
+    if (pti_now_ns() >= sleep->slice_end) {
+        sleep->stage = 2;
+        pti_ring_sweep(&local->ring, side == PTQ_SIDE_PUT);
+    }
+    return PTQ_OK;
+}
+
+static int new_waiter(struct pti_local *local, struct pti_waiter **ret_waiter)
+{
+    char path[64];
+    struct pti_waiter *waiter;
+    int error = pti_waiter_new(&waiter);
+
+    if (error)
+        return error;
+    /* By the descriptor: this inode, whatever its name leads to by now. */
+    snprintf(path, sizeof path, "/proc/self/fd/%d", local->ring.segment.fd);
+    error = pti_waiter_watch(waiter, path, PTI_WATCH_MODIFY | PTI_WATCH_CLOSE_WRITE);
+    if (error == ENOENT)
+        error = pti_waiter_watch(waiter, local->port.where, PTI_WATCH_MODIFY | PTI_WATCH_CLOSE_WRITE);
+    if (error) {
+        pti_waiter_free(waiter);
+        return error;
+    }
+    *ret_waiter = waiter;
+    return 0;
+}
+
+static struct pti_waiter *place_waiter(struct pti_local *local, struct pti_place *place)
+{
+    struct pti_waiter *waiter = pti_load_relaxed(&place->waiter);
+
+    if (!waiter && new_waiter(local, &waiter) == 0)
+        pti_store_release(&place->waiter, waiter);
+    return waiter;
+}
+
+static enum ptq_err sleep_long(struct pti_local *local, struct pti_place *place, enum ptq_side side, uint64_t need,
+                               int64_t deadline, struct pti_sleep *sleep)
+{
+    struct pti_waiter *waiter = place_waiter(local, place);
+    enum ptq_err err;
+
+    if (!waiter || was_unlinked(local)) {
+        sleep->stage = 1; /* without descriptors, slices must do */
+        sleep->slice_end = 0;
+        return waiter ? PTQ_EGONE : PTQ_OK;
+    }
+    pti_waiter_drain(waiter);
+    pti_wait_arm(wait_word(local, side), PTI_WAIT_DESCRIPTOR);
+    if (needs_barrier(local, side) && !pti_wait_barrier(&local->ring)) {
+        sleep->stage = 1;
+        sleep->slice_end = 0;
+    }
+    err = check_interrupt(local, place);
+    if (err != PTQ_OK || may_go_on(place, side, need))
+        return err;
+    if (pti_waiter_sleep(waiter, until_due(local, side, deadline)) == EINTR)
+        return PTQ_EINTR;
+    if (pti_waiter_drain(waiter))
+        pti_ring_sweep(&local->ring, side == PTQ_SIDE_PUT);
+    return check_interrupt(local, place);
+}
+
+enum ptq_err pti_local_wait(struct pti_local *local, struct pti_place *place, enum ptq_side side, uint64_t need,
+                            int64_t deadline, struct pti_sleep *sleep)
+{
+    enum ptq_err err;
+
+    place->run = 0;
+    if (sleep->stage == 0) {
+        sleep->stage = 1;
+        if (poll_some(local, place, side, need)) {
+            sleep->stage = 0;
+            return check_interrupt(local, place);
+        }
+        if (side == PTQ_SIDE_PUT)
+            pti_ring_sweep_sometimes(&local->ring, true);
+    }
+    if (side == PTQ_SIDE_GET)
+        note_end(local, place);
+    err = sleep->stage == 1 ? sleep_slice(local, place, side, need, deadline, sleep)
+                            : sleep_long(local, place, side, need, deadline, sleep);
+    if (err != PTQ_OK)
+        return err;
+    if (deadline != PTI_DEADLINE_NEVER && pti_now_ns() >= deadline && !may_go_on(place, side, need))
+        return PTQ_TIMEDOUT;
+    return PTQ_OK;
+}
+
+void pti_local_interrupt(struct pti_local *local)
+{
+    uint32_t used = pti_load_acquire(&local->places_used);
+
+    /* Only atomics, futex and write: this runs in signal handlers. */
+    pti_fetch_add_seq(&local->interrupts, 1);
+    for (unsigned side = 0; side < 2; side++) {
+        _Atomic uint32_t *word = wait_word(local, (enum ptq_side)side);
+
+        pti_fetch_add_seq(word, PTI_WAIT_COUNT); /* who is about to sleep looks again */
+        pti_futex_wake(word, INT32_MAX);
+    }
+    for (uint32_t i = 0; i < used; i++) {
+        struct pti_waiter *waiter = pti_load_acquire(&pti_load_acquire(&local->places[i])->waiter);
+
+        if (waiter)
+            pti_waiter_poke(waiter);
+    }
+}
+
+/* ---- descriptors */
+
+enum ptq_err pti_local_fd(struct pti_local *local, enum ptq_side side, int *ret_fd)
+{
+    struct pti_waiter *waiter;
+    int error = 0;
+
+    pthread_mutex_lock(&local->mutex);
+    waiter = pti_load_relaxed(&local->sides[side].waiter);
+    if (!waiter)
+        error = new_waiter(local, &waiter);
+    if (!error && !pti_load_relaxed(&local->sides[side].waiter)) {
+        pti_waiter_poke(waiter); /* readable until a call has found nothing */
+        pti_store_release(&local->sides[side].waiter, waiter);
+    }
+    pthread_mutex_unlock(&local->mutex);
+    if (error)
+        return PTQ_ENOMEM;
+    *ret_fd = pti_waiter_fd(waiter);
+    return PTQ_OK;
+}
+
+bool pti_local_disarm(struct pti_local *local, struct pti_place *place, enum ptq_side side)
+{
+    struct pti_waiter *waiter = pti_load_acquire(&local->sides[side].waiter);
+
+    if (__builtin_expect(!waiter, 1))
+        return false;
+    if (side == PTQ_SIDE_GET)
+        note_end(local, place);
+    if (pti_waiter_drain(waiter))
+        pti_ring_sweep(&local->ring, side == PTQ_SIDE_PUT);
+    pti_wait_arm(wait_word(local, side), PTI_WAIT_DESCRIPTOR);
+    if (needs_barrier(local, side))
+        pti_wait_barrier(&local->ring);
+    pti_waiter_timer(waiter, until_due(local, side, PTI_DEADLINE_NEVER));
+    return true;
+}
+
+void pti_local_rearm(struct pti_local *local, enum ptq_side side)
+{
+    struct pti_waiter *waiter = pti_load_acquire(&local->sides[side].waiter);
+
+    if (waiter)
+        pti_waiter_poke(waiter);
+}
+
+/* ---- the exclusive getter */
+
+enum ptq_err pti_local_claim(struct pti_local *local, int64_t deadline)
+{
+    for (;;) {
+        struct pti_place *place;
+        struct pti_waiter *waiter;
+        enum ptq_err err = pti_local_enter(local, &place);
+        int error;
+
+        if (err != PTQ_OK)
+            return err;
+        waiter = deadline == PTI_DEADLINE_NOW ? NULL : place_waiter(local, place);
+        if (waiter)
+            pti_waiter_drain(waiter); /* first: a close after this look wakes us */
+        error = pti_life_lock_write(local->ring.segment.fd, PTI_LIFE_GETTER);
+        if (error == 0) {
+            local->claimed = true;
+            err = PTQ_OK;
+        } else if (error != EAGAIN) {
+            err = PTQ_ESYS;
+        } else if (!waiter || pti_now_ns() >= deadline) {
+            err = PTQ_EBUSY;
+        } else {
+            err = pti_waiter_sleep(waiter, deadline) == EINTR ? PTQ_EINTR : check_interrupt(local, place);
+            if (err == PTQ_OK)
+                err = PTQ_EAGAIN;
+        }
+        pti_local_leave(place);
+        if (err != PTQ_EAGAIN)
+            return err;
+    }
+}

@@ -1,0 +1,422 @@
+/* queue.c -- the public calls on queues: checks, deadlines and limits, once, above both carriers. */
+#include "queue/queue.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/time.h"
+#include "bus/attach.h"
+#include "bus/bus.h"
+#include "queue/resolve.h"
+
+/* Handles live in pages that the kernel wipes in a forked child: there `port` is NULL, whoever forked and however. */
+static ptq_queue *new_handle(void)
+{
+    ptq_queue *queue = mmap(NULL, sizeof *queue, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (queue == MAP_FAILED)
+        return NULL;
+    if (madvise(queue, sizeof *queue, MADV_WIPEONFORK) != 0) {
+        munmap(queue, sizeof *queue);
+        return NULL;
+    }
+    return queue;
+}
+
+enum ptq_err pti_queue_open(ptq_bus *bus, const char *name, const struct pti_open *open, ptq_queue **ret_queue)
+{
+    struct ptq_error *error = open->options.error;
+    ptq_queue *queue = new_handle();
+    enum ptq_err err;
+
+    if (!queue)
+        return pti_error(error, PTQ_ENOMEM, "queue '%s': out of memory", name);
+    err = pti_resolve_open(bus, name, open, error, &queue->port);
+    if (err != PTQ_OK) {
+        munmap(queue, sizeof *queue);
+        return err;
+    }
+    queue->bus = bus;
+    pti_resolve_bare(name, queue->name, sizeof queue->name);
+    *ret_queue = queue;
+    return PTQ_OK;
+}
+
+enum ptq_err ptq_queue_open(ptq_bus *bus, const char *name, const struct ptq_queue_options *options,
+                            ptq_queue **ret_queue)
+{
+    struct pti_open open = {0};
+
+    if (options)
+        open.options = *options;
+    if (!bus || !name || !ret_queue)
+        return pti_error(open.options.error, PTQ_EINVAL, "a queue needs a bus, a name and a place for its handle");
+    if ((unsigned)open.options.mode > PTQ_CREATE)
+        return pti_error(open.options.error, PTQ_EINVAL, "queue '%s': mode %d is none", name, (int)open.options.mode);
+    return pti_queue_open(bus, name, &open, ret_queue);
+}
+
+void ptq_queue_close(ptq_queue *queue)
+{
+    struct pti_port *port;
+
+    if (!queue)
+        return;
+    port = queue->port;
+    if (port)
+        port->ops->close(port, pti_deadline(3000));
+    munmap(queue, sizeof *queue);
+}
+
+enum ptq_err ptq_queue_unlink(ptq_bus *bus, const char *name, bool force)
+{
+    if (!bus || !pti_name_is_valid(name))
+        return PTQ_EINVAL;
+    return pti_reap_unlink(bus, name, force);
+}
+
+const char *ptq_queue_name(const ptq_queue *queue) { return queue ? queue->name : ""; }
+
+/* ---- in */
+
+static enum ptq_err check_put(const ptq_queue *queue, const void *data, size_t size)
+{
+    if (__builtin_expect(!queue || (!data && size > 0), 0))
+        return PTQ_EINVAL;
+    if (__builtin_expect(!queue->port, 0))
+        return PTQ_EFORKED;
+    return size <= queue->port->item_size ? PTQ_OK : PTQ_EMSGSIZE;
+}
+
+enum ptq_err ptq_put_position(ptq_queue *queue, const void *data, size_t size, int timeout_ms, uint64_t *ret_position)
+{
+    struct pti_put put = {.data = data, .size = (uint32_t)size};
+    uint64_t position;
+    enum ptq_err err = check_put(queue, data, size);
+
+    if (__builtin_expect(err != PTQ_OK, 0))
+        return err;
+    err = queue->port->ops->put(queue->port, &put, pti_deadline(timeout_ms), &position);
+    if (err == PTQ_OK && ret_position)
+        *ret_position = position;
+    return err;
+}
+
+enum ptq_err ptq_put(ptq_queue *queue, const void *data, size_t size, int timeout_ms)
+{
+    return ptq_put_position(queue, data, size, timeout_ms, NULL);
+}
+
+enum ptq_err pti_queue_put(ptq_queue *queue, const struct pti_put *put, int64_t deadline, uint64_t *ret_position)
+{
+    uint64_t position;
+    enum ptq_err err = check_put(queue, put->data, put->size);
+
+    if (err != PTQ_OK)
+        return err;
+    err = queue->port->ops->put(queue->port, put, deadline, &position);
+    if (err == PTQ_OK && ret_position)
+        *ret_position = position;
+    return err;
+}
+
+enum ptq_err pti_queue_put_many(ptq_queue *queue, const struct pti_put *puts, size_t count, int64_t deadline,
+                                uint64_t *ret_position)
+{
+    uint64_t position;
+    enum ptq_err err = check_put(queue, "", 0);
+
+    if (err != PTQ_OK || count == 0)
+        return err;
+    if (count > queue->port->capacity)
+        return PTQ_ETOOBIG;
+    for (size_t i = 0; i < count; i++)
+        if ((err = check_put(queue, puts[i].data, puts[i].size)) != PTQ_OK)
+            return err;
+    err = queue->port->ops->put_many(queue->port, puts, count, deadline, &position);
+    if (err == PTQ_OK && ret_position)
+        *ret_position = position;
+    return err;
+}
+
+enum ptq_err ptq_put_many(ptq_queue *queue, const struct ptq_bytes *items, size_t count, int timeout_ms,
+                          uint64_t *ret_position)
+{
+    struct pti_put few[64], *puts = few;
+    enum ptq_err err = check_put(queue, "", 0);
+
+    if (err != PTQ_OK)
+        return err;
+    if (count > 0 && !items)
+        return PTQ_EINVAL;
+    if (count > queue->port->capacity)
+        return PTQ_ETOOBIG;
+    if (count > sizeof few / sizeof few[0])
+        puts = malloc(count * sizeof *puts);
+    if (!puts)
+        return PTQ_ENOMEM;
+    for (size_t i = 0; i < count && err == PTQ_OK; i++) {
+        err = check_put(queue, items[i].data, items[i].size);
+        puts[i] = (struct pti_put){.data = items[i].data, .size = (uint32_t)items[i].size};
+    }
+    if (err == PTQ_OK)
+        err = pti_queue_put_many(queue, puts, count, pti_deadline(timeout_ms), ret_position);
+    if (puts != few)
+        free(puts);
+    return err;
+}
+
+enum ptq_err ptq_loan(ptq_queue *queue, size_t size, int timeout_ms, ptq_msg **ret_loan)
+{
+    enum ptq_err err = ret_loan ? check_put(queue, "", size) : PTQ_EINVAL;
+    ptq_msg *loan;
+
+    if (err != PTQ_OK)
+        return err;
+    err = queue->port->ops->loan(queue->port, (uint32_t)size, pti_deadline(timeout_ms), &loan);
+    if (err != PTQ_OK)
+        return err;
+    loan->queue = queue;
+    *ret_loan = loan;
+    return PTQ_OK;
+}
+
+enum ptq_err ptq_publish(ptq_msg *loan, size_t size, int timeout_ms, uint64_t *ret_position)
+{
+    uint64_t position;
+    enum ptq_err err;
+
+    if (!loan || loan->state != PTI_MSG_LOANED)
+        return PTQ_EINVAL;
+    if (!loan->queue->port)
+        return PTQ_EFORKED;
+    if (size > loan->size)
+        return PTQ_EMSGSIZE;
+    err = loan->port->ops->publish(loan->port, loan, (uint32_t)size, pti_deadline(timeout_ms), &position);
+    if (err == PTQ_OK && ret_position)
+        *ret_position = position;
+    return err;
+}
+
+void ptq_abort(ptq_msg *loan)
+{
+    if (loan && loan->state == PTI_MSG_LOANED && loan->queue->port)
+        loan->port->ops->abort(loan->port, loan);
+}
+
+enum ptq_err pti_queue_place(ptq_queue *queue, uint64_t position, const struct pti_put *put, int64_t deadline)
+{
+    enum ptq_err err = check_put(queue, put->data, put->size);
+
+    if (err != PTQ_OK)
+        return err;
+    if (!queue->port->placed)
+        return PTQ_EINVAL;
+    return queue->port->ops->place(queue->port, position, put, deadline);
+}
+
+/* ---- out */
+
+static enum ptq_err check_handle(const ptq_queue *queue)
+{
+    if (!queue)
+        return PTQ_EINVAL;
+    return queue->port ? PTQ_OK : PTQ_EFORKED;
+}
+
+enum ptq_err ptq_end(ptq_queue *queue)
+{
+    enum ptq_err err = check_handle(queue);
+
+    return err == PTQ_OK ? queue->port->ops->end(queue->port) : err;
+}
+
+enum ptq_err pti_queue_take(ptq_queue *queue, size_t max, int64_t deadline, ptq_msg **msgs, size_t *ret_count)
+{
+    enum ptq_err err = check_handle(queue);
+
+    if (__builtin_expect(err != PTQ_OK, 0))
+        return err;
+    err = queue->port->ops->take(queue->port, max, deadline, msgs, ret_count);
+    if (err == PTQ_OK)
+        for (size_t i = 0; i < *ret_count; i++)
+            msgs[i]->queue = queue;
+    return err;
+}
+
+enum ptq_err ptq_get(ptq_queue *queue, int timeout_ms, ptq_msg **ret_msg)
+{
+    size_t count;
+    ptq_msg *msg;
+    enum ptq_err err;
+
+    if (__builtin_expect(!ret_msg, 0))
+        return PTQ_EINVAL;
+    err = pti_queue_take(queue, 1, pti_deadline(timeout_ms), &msg, &count);
+    if (err == PTQ_OK)
+        *ret_msg = msg;
+    return err;
+}
+
+enum ptq_err ptq_get_many(ptq_queue *queue, ptq_msg **msgs, size_t max, int timeout_ms, size_t *ret_count)
+{
+    if (!msgs || max == 0 || !ret_count)
+        return PTQ_EINVAL;
+    return pti_queue_take(queue, max, pti_deadline(timeout_ms), msgs, ret_count);
+}
+
+static enum ptq_err check_lease(const ptq_msg *msg)
+{
+    if (__builtin_expect(!msg || msg->state != PTI_MSG_LEASED, 0))
+        return PTQ_EINVAL;
+    return msg->queue->port ? PTQ_OK : PTQ_EFORKED;
+}
+
+enum ptq_err ptq_ack(ptq_msg *msg)
+{
+    enum ptq_err err = check_lease(msg);
+
+    return err == PTQ_OK ? msg->port->ops->ack(msg->port, msg) : err;
+}
+
+enum ptq_err ptq_nack(ptq_msg *msg, int delay_ms)
+{
+    enum ptq_err err = check_lease(msg);
+
+    if (err == PTQ_OK && delay_ms < 0 && delay_ms != PTQ_BACKOFF)
+        delay_ms = 0;
+    return err == PTQ_OK ? msg->port->ops->nack(msg->port, msg, delay_ms) : err;
+}
+
+enum ptq_err pti_queue_untake(ptq_msg *msg)
+{
+    enum ptq_err err = check_lease(msg);
+
+    return err == PTQ_OK ? msg->port->ops->untake(msg->port, msg) : err;
+}
+
+enum ptq_err ptq_recv(ptq_queue *queue, void *buffer, size_t size, int timeout_ms, size_t *ret_size)
+{
+    ptq_msg *msg;
+    enum ptq_err err, settled;
+    size_t has;
+
+    if (__builtin_expect((!buffer && size > 0) || !ret_size, 0))
+        return PTQ_EINVAL;
+    err = ptq_get(queue, timeout_ms, &msg);
+    if (__builtin_expect(err != PTQ_OK, 0))
+        return err;
+    has = msg->size;
+    if (__builtin_expect(has > size, 0)) {
+        settled = pti_queue_untake(msg);
+        *ret_size = has;
+        return settled == PTQ_OK ? PTQ_EMSGSIZE : settled;
+    }
+    if (has > 0)
+        memcpy(buffer, msg->data, has);
+    err = msg->port->ops->ack(msg->port, msg);
+    if (err == PTQ_OK)
+        *ret_size = has;
+    return err;
+}
+
+/* ---- a message */
+
+const void *ptq_msg_data(const ptq_msg *msg) { return msg->data; }
+size_t ptq_msg_size(const ptq_msg *msg) { return msg->size; }
+void *ptq_msg_buffer(ptq_msg *loan) { return loan->state == PTI_MSG_LOANED ? loan->data : NULL; }
+uint64_t ptq_msg_position(const ptq_msg *msg) { return msg->position; }
+uint32_t ptq_msg_sub(const ptq_msg *msg) { return msg->sub; }
+uint32_t ptq_msg_deliveries(const ptq_msg *msg) { return msg->deliveries; }
+bool ptq_msg_redelivered(const ptq_msg *msg) { return msg->redelivered; }
+
+/* ---- for pools and servers */
+
+enum ptq_err pti_queue_limit(ptq_queue *queue, uint64_t limit)
+{
+    enum ptq_err err = check_handle(queue);
+
+    return err == PTQ_OK ? queue->port->ops->limit(queue->port, limit) : err;
+}
+
+enum ptq_err pti_queue_head(ptq_queue *queue, uint64_t *ret_position)
+{
+    enum ptq_err err = check_handle(queue);
+
+    return err == PTQ_OK ? queue->port->ops->head(queue->port, ret_position) : err;
+}
+
+enum ptq_err pti_queue_census(ptq_queue *queue, uint64_t position, bool *ret_lost)
+{
+    enum ptq_err err = check_handle(queue);
+
+    return err == PTQ_OK ? queue->port->ops->census(queue->port, position, ret_lost) : err;
+}
+
+enum ptq_err pti_queue_claim(ptq_queue *queue, int64_t deadline)
+{
+    enum ptq_err err = check_handle(queue);
+
+    return err == PTQ_OK ? queue->port->ops->claim(queue->port, deadline) : err;
+}
+
+void pti_queue_sweep(ptq_queue *queue)
+{
+    if (check_handle(queue) == PTQ_OK && queue->port->ops->sweep)
+        queue->port->ops->sweep(queue->port);
+}
+
+int64_t pti_position_compare(uint64_t a, uint64_t b)
+{
+    return (int64_t)((a - b) << 17) >> 17; /* 47 bits: the fewest that a queue's positions have */
+}
+
+/* ---- around */
+
+enum ptq_err ptq_queue_fd(ptq_queue *queue, enum ptq_side side, int *ret_fd)
+{
+    enum ptq_err err = check_handle(queue);
+
+    if (err != PTQ_OK)
+        return err;
+    if (!ret_fd || (side != PTQ_SIDE_GET && side != PTQ_SIDE_PUT))
+        return PTQ_EINVAL;
+    return queue->port->ops->fd(queue->port, side, ret_fd);
+}
+
+void ptq_interrupt(ptq_queue *queue)
+{
+    if (queue && queue->port)
+        queue->port->ops->interrupt(queue->port);
+}
+
+enum ptq_err ptq_queue_stats(ptq_queue *queue, struct ptq_queue_stats *ret_stats)
+{
+    enum ptq_err err = check_handle(queue);
+
+    if (err != PTQ_OK)
+        return err;
+    return ret_stats ? queue->port->ops->stats(queue->port, ret_stats) : PTQ_EINVAL;
+}
+
+const char *ptq_queue_explain(ptq_queue *queue, enum ptq_err err, size_t message_size, char *buffer, size_t size)
+{
+    char why[400];
+    const struct pti_port *port = queue ? queue->port : NULL;
+
+    if (!buffer || size == 0)
+        return buffer;
+    snprintf(why, sizeof why, "%s", ptq_strerror(err));
+    if (port && err == PTQ_EMSGSIZE)
+        snprintf(why, sizeof why, "%zu bytes are too many: item_size is %u - create the queue with a larger one",
+                 message_size, port->item_size);
+    else if (port && err == PTQ_ETOOBIG)
+        snprintf(why, sizeof why, "a batch of %zu can never fit: capacity is %llu - put fewer at once", message_size,
+                 (unsigned long long)port->capacity);
+    else if (port && port->ops->explain)
+        port->ops->explain(queue->port, err, why, sizeof why);
+    snprintf(buffer, size, "queue '%s': %s", queue ? queue->name : "", why);
+    return buffer;
+}
