@@ -39,7 +39,8 @@ static void start_bridge(struct bench *bench)
     snprintf(url, sizeof url, "tcp://127.0.0.1:%u", free_port());
     if (mkdir(home_dir, 0700) != 0 || mkdir(far_dir, 0700) != 0)
         bench_fail("%s: %s", bench->dir, strerror(errno));
-    bench_beside(bench, (char *[]){(char *)bench->options.program, "--dir", home_dir, "--run", "bench", "--listen", url, NULL});
+    bench_beside(bench, (char *[]){(char *)bench->options.program, (char *)"--dir", home_dir, (char *)"--run", (char *)"bench",
+                               (char *)"--listen", url, NULL});
 }
 
 /* The side at home makes the queue; the far side waits until the bridge answers and the queue is there. */
