@@ -55,6 +55,9 @@ enum ptq_err ptq_queue_open(ptq_bus *bus, const char *name, const struct ptq_que
         return pti_error(open.options.error, PTQ_EINVAL, "a queue needs a bus, a name and a place for its handle");
     if ((unsigned)open.options.mode > PTQ_CREATE)
         return pti_error(open.options.error, PTQ_EINVAL, "queue '%s': mode %d is none", name, (int)open.options.mode);
+    if (open.options.item_size > PTQ_ITEM_MAX)
+        return pti_error(open.options.error, PTQ_EINVAL, "queue '%s': item_size %u is too large: at most %u", name,
+                         open.options.item_size, PTQ_ITEM_MAX);
     return pti_queue_open(bus, name, &open, ret_queue);
 }
 

@@ -14,6 +14,7 @@
 #define DEFAULT_DELIVERIES 20u
 #define DEFAULT_ENDPOINTS 256u
 #define CAPACITY_MAX (UINT64_C(1) << 22)
+#define ITEM_MAX (PTQ_ITEM_MAX + 4096u) /* a pool puts its own heads before an item */
 #define STRIDE_MIN 128u /* room for a batch header with a few runs */
 #define EXTENTS_MAX 32u
 #define STRETCHES_MAX 4096u
@@ -87,7 +88,7 @@ enum ptq_err pti_geometry_make(const struct pti_geometry_request *request, struc
     g.max_deliveries = request->max_deliveries ? request->max_deliveries : DEFAULT_DELIVERIES;
     g.endpoints = request->endpoints ? request->endpoints : DEFAULT_ENDPOINTS;
     g.flags = request->flags;
-    if (g.capacity > CAPACITY_MAX || g.window > CAPACITY_MAX || g.item_size > PTQ_ITEM_MAX ||
+    if (g.capacity > CAPACITY_MAX || g.window > CAPACITY_MAX || g.item_size > ITEM_MAX ||
         g.endpoints > PTI_ENDPOINT_MAX)
         return PTQ_EINVAL;
 

@@ -15,27 +15,38 @@ static bool has_bit(const uint64_t *set, uint32_t i) { return set[i / 64] >> (i 
 
 /* ---- the journal */
 
+/* Did the put take effect?  The word is looked at again: between word and slot a whole lap may pass. */
+static bool was_put(struct pti_ring *ring, uint32_t endpoint, uint32_t block, uint64_t noted)
+{
+    for (;;) {
+        uint64_t word = pti_load_acquire(&pti_block_at(ring, block)->word);
+        enum pti_state state = pti_word_state(word);
+
+        if ((state != PTI_COMMIT && state != PTI_COMMITH) || pti_word_owner(word) != endpoint)
+            return pti_word_position(word) != pti_word_position(noted);
+        if (pti_slot_names(ring, pti_word_position(word), block))
+            return true;
+        if (pti_load_acquire(&pti_block_at(ring, block)->word) == word)
+            return false;
+    }
+}
+
 /* Did the change that the line announces take effect? */
 static bool took_effect(struct pti_ring *ring, uint32_t endpoint, uint64_t line, uint64_t noted)
 {
     uint32_t block = pti_journal_block(line);
-    uint64_t word;
 
     if (block >= ring->geometry.blocks || !pti_block_is_backed(ring, block))
         return false;
-    word = pti_load_acquire(&pti_block_at(ring, block)->word);
     switch (pti_journal_operation(line)) {
     case PTI_OP_PUT:
     case PTI_OP_PUT_MANY:
-        if ((pti_word_state(word) == PTI_COMMIT || pti_word_state(word) == PTI_COMMITH) &&
-            pti_word_owner(word) == endpoint)
-            return pti_slot_names(ring, pti_word_position(word), block);
-        return pti_word_position(word) != pti_word_position(noted);
+        return was_put(ring, endpoint, block, noted);
     case PTI_OP_TAKE:
-        return word == noted;
+        return pti_load_acquire(&pti_block_at(ring, block)->word) == noted;
     case PTI_OP_ACK:
     case PTI_OP_NACK:
-        return word != noted;
+        return pti_load_acquire(&pti_block_at(ring, block)->word) != noted;
     case PTI_OP_NONE:
         break;
     }
@@ -85,7 +96,7 @@ static bool is_published(struct pti_ring *ring, uint32_t block, uint64_t word)
     return batch != 0 && pti_batch_lists(ring, batch - 1, block, pti_word_position(word));
 }
 
-/* Returns true if the block is REDELIV now. */
+/* Returns true if the block may be REDELIV now. */
 static bool put_right(struct pti_ring *ring, uint32_t block, uint64_t word)
 {
     _Atomic uint64_t *at = &pti_block_at(ring, block)->word;
@@ -105,7 +116,8 @@ static bool put_right(struct pti_ring *ring, uint32_t block, uint64_t word)
         return false;
     case PTI_LEASED:
         pti_special_set(ring, block); /* before the CAS: always a superset */
-        return pti_cas(at, &word, pti_word(PTI_REDELIV, 0, position, 1));
+        pti_cas(at, &word, pti_word(PTI_REDELIV, 0, position, 1));
+        return true; /* also if another recoverer's CAS came first: it may be stopped before it tells anybody */
     default:
         return false;
     }
