@@ -1,0 +1,18 @@
+# ptq_install -- what `cmake --install` puts where: library, headers, and how others find them.
+#   Nothing in it names the prefix, so an installed tree may be moved.
+include(CMakePackageConfigHelpers)
+set(ptq_config_dir ${CMAKE_INSTALL_LIBDIR}/cmake/ptq)
+
+install(TARGETS ptq EXPORT ptq-targets
+    LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT runtime NAMELINK_COMPONENT devel)
+install(DIRECTORY src/include/ptq DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT devel FILES_MATCHING PATTERN "*.h")
+install(EXPORT ptq-targets NAMESPACE ptq:: DESTINATION ${ptq_config_dir} COMPONENT devel)
+
+configure_package_config_file(tools/cmake/ptq-config.cmake.in ${PROJECT_BINARY_DIR}/ptq-config.cmake
+    INSTALL_DESTINATION ${ptq_config_dir})
+write_basic_package_version_file(${PROJECT_BINARY_DIR}/ptq-config-version.cmake COMPATIBILITY SameMinorVersion)
+install(FILES ${PROJECT_BINARY_DIR}/ptq-config.cmake ${PROJECT_BINARY_DIR}/ptq-config-version.cmake
+    DESTINATION ${ptq_config_dir} COMPONENT devel)
+file(RELATIVE_PATH ptq_pc_to_prefix ${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
+configure_file(tools/cmake/ptq.pc.in ${PROJECT_BINARY_DIR}/ptq.pc @ONLY)
+install(FILES ${PROJECT_BINARY_DIR}/ptq.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT devel)
