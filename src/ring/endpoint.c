@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <string.h>
 #include <stdlib.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/time.h"
@@ -45,7 +44,7 @@ static void begin_life(struct pti_ring *ring, uint32_t x)
         pti_ring_recover(ring, dead);
     pti_store_relaxed(&entry->used, 1);
     pti_store_relaxed(&entry->pid, getpid());
-    pti_store_relaxed(&entry->tid, (int)syscall(SYS_gettid));
+    pti_store_relaxed(&entry->tid, gettid());
     pti_store_relaxed(&entry->since_unix_ms, pti_unix_ms());
     pti_store_relaxed(&entry->roles, 0);
     read_command(entry->command, sizeof entry->command);
