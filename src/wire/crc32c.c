@@ -1,0 +1,93 @@
+/* crc32c.c -- the checksum of frames: CRC-32C (Castagnoli), by the processor where it can. */
+#include "wire/crc32c.h"
+
+#include <pthread.h>
+#include <string.h>
+
+#define POLYNOMIAL 0x82f63b78u /* reflected */
+
+/* table[k][b]: byte b followed by k zero bytes. */
+static uint32_t table[8][256];
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void fill_table(void)
+{
+    for (uint32_t byte = 0; byte < 256; byte++) {
+        uint32_t crc = byte;
+        for (int bit = 0; bit < 8; bit++)
+            crc = crc >> 1 ^ ((crc & 1) != 0 ? POLYNOMIAL : 0);
+        table[0][byte] = crc;
+    }
+    for (int k = 1; k < 8; k++) {
+        for (int byte = 0; byte < 256; byte++)
+            table[k][byte] = table[k - 1][byte] >> 8 ^ table[0][table[k - 1][byte] & 0xff];
+    }
+}
+
+uint32_t pti_crc32c_portable(uint32_t crc, const void *bytes, size_t size)
+{
+    const uint8_t *at = bytes;
+
+    pthread_once(&once, fill_table);
+    crc = ~crc;
+    for (; size >= 8; size -= 8, at += 8) {
+        uint32_t low = crc ^ ((uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24);
+        crc = table[7][low & 0xff] ^ table[6][low >> 8 & 0xff] ^ table[5][low >> 16 & 0xff] ^ table[4][low >> 24] ^
+              table[3][at[4]] ^ table[2][at[5]] ^ table[1][at[6]] ^ table[0][at[7]];
+    }
+    for (; size > 0; size--, at++)
+        crc = crc >> 8 ^ table[0][(crc ^ *at) & 0xff];
+    return ~crc;
+}
+
+#if defined(__x86_64__)
+#include <nmmintrin.h>
+
+/* The instruction takes 3 cycles and may begin each cycle: three streams at once hide that, but need a merge; frames
+ * are mostly small, and one stream does 8 bytes in 3 cycles, far more than a socket. */
+__attribute__((target("sse4.2"))) static uint32_t hardware(uint32_t crc, const uint8_t *at, size_t size)
+{
+    uint64_t sum = ~crc & 0xffffffffu;
+
+    for (; size >= 8; size -= 8, at += 8) {
+        uint64_t word;
+        memcpy(&word, at, sizeof word);
+        sum = _mm_crc32_u64(sum, word);
+    }
+    crc = (uint32_t)sum;
+    for (; size > 0; size--, at++)
+        crc = _mm_crc32_u8(crc, *at);
+    return ~crc;
+}
+
+uint32_t pti_crc32c(uint32_t crc, const void *bytes, size_t size)
+{
+    return __builtin_cpu_supports("sse4.2") ? hardware(crc, bytes, size) : pti_crc32c_portable(crc, bytes, size);
+}
+
+#elif defined(__ARM_FEATURE_CRC32)
+#include <arm_acle.h>
+
+uint32_t pti_crc32c(uint32_t crc, const void *bytes, size_t size)
+{
+    const uint8_t *at = bytes;
+
+    crc = ~crc;
+    for (; size >= 8; size -= 8, at += 8) {
+        uint64_t word;
+        memcpy(&word, at, sizeof word);
+        crc = __crc32cd(crc, word);
+    }
+    for (; size > 0; size--, at++)
+        crc = __crc32cb(crc, *at);
+    return ~crc;
+}
+
+#else
+
+uint32_t pti_crc32c(uint32_t crc, const void *bytes, size_t size)
+{
+    return pti_crc32c_portable(crc, bytes, size);
+}
+
+#endif

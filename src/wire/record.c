@@ -1,0 +1,210 @@
+/* record.c -- what is inside data frames: packed records, written and read without a copy of the bodies. */
+#include "wire/record.h"
+
+#include "wire/bytes.h"
+
+#define FLAG_REDELIVERED 1u
+#define FLAG_WATCH 1u
+
+/* ---- records with bodies ---- */
+
+static size_t record_head(const struct pti_record_cursor *cursor)
+{
+    return cursor->delivered ? PTI_MESSAGE_RECORD : PTI_PUT_RECORD;
+}
+
+/* Law: `count` is believed only if so many empty records would fit. */
+static enum ptq_err begin_records(const uint8_t *at, const uint8_t *end, uint32_t count, bool delivered,
+                                  struct pti_record_cursor *ret_cursor)
+{
+    struct pti_record_cursor cursor = {at, end, count, count, delivered};
+
+    if (count > (size_t)(end - at) / record_head(&cursor))
+        return PTQ_EPROTO;
+    *ret_cursor = cursor;
+    return PTQ_OK;
+}
+
+enum ptq_err pti_read_put(const uint8_t *payload, size_t size, uint32_t *ret_timeout, struct pti_record_cursor *ret_cursor)
+{
+    if (size < PTI_PUT_HEAD || pti_fetch32(payload) == 0)
+        return PTQ_EPROTO;
+    *ret_timeout = pti_fetch32(payload + 4);
+    return begin_records(payload + PTI_PUT_HEAD, payload + size, pti_fetch32(payload), false, ret_cursor);
+}
+
+enum ptq_err pti_read_place(const uint8_t *payload, size_t size, uint64_t *ret_position, uint32_t *ret_timeout,
+                            struct pti_record_cursor *ret_cursor)
+{
+    if (size < PTI_PLACE_HEAD || pti_fetch64(payload) >> 48 != 0)
+        return PTQ_EPROTO;
+    *ret_position = pti_fetch64(payload);
+    *ret_timeout = pti_fetch32(payload + 8);
+    return begin_records(payload + PTI_PLACE_HEAD, payload + size, 1, false, ret_cursor);
+}
+
+enum ptq_err pti_read_messages(const uint8_t *payload, size_t size, struct pti_record_cursor *ret_cursor)
+{
+    if (size < PTI_MESSAGES_HEAD || pti_fetch32(payload) == 0)
+        return PTQ_EPROTO;
+    return begin_records(payload + PTI_MESSAGES_HEAD, payload + size, pti_fetch32(payload), true, ret_cursor);
+}
+
+enum ptq_err pti_read_record(struct pti_record_cursor *cursor, struct pti_record *ret_record)
+{
+    size_t head = record_head(cursor), have = (size_t)(cursor->end - cursor->at);
+    const uint8_t *at = cursor->at;
+
+    if (cursor->left == 0)
+        return have == 0 ? PTQ_END : PTQ_EPROTO;
+    if (have < head || pti_fetch32(at) > have - head)
+        return PTQ_EPROTO;
+    struct pti_record record = {.body = at + head, .size = pti_fetch32(at), .kind = at[4], .type = pti_fetch16(at + 6)};
+    if (cursor->delivered) {
+        record.redelivered = (at[5] & FLAG_REDELIVERED) != 0;
+        record.position = pti_fetch64(at + 8);
+        record.sub = pti_fetch32(at + 16);
+        record.deliveries = pti_fetch32(at + 20);
+    }
+    cursor->at += head + record.size;
+    cursor->left--;
+    *ret_record = record;
+    return PTQ_OK;
+}
+
+void pti_write_put_head(uint8_t *at, uint32_t count, uint32_t timeout)
+{
+    pti_store32(at, count);
+    pti_store32(at + 4, timeout);
+}
+
+void pti_write_place_head(uint8_t *at, uint64_t position, uint32_t timeout)
+{
+    pti_store64(at, position);
+    pti_store32(at + 8, timeout);
+    pti_store32(at + 12, 0);
+}
+
+void pti_write_put_record(uint8_t *at, const struct pti_record *record)
+{
+    pti_store32(at, record->size);
+    at[4] = record->kind;
+    at[5] = record->redelivered ? FLAG_REDELIVERED : 0;
+    pti_store16(at + 6, record->type);
+}
+
+void pti_write_messages_head(uint8_t *at, uint32_t count)
+{
+    pti_store32(at, count);
+    pti_store32(at + 4, 0);
+}
+
+void pti_write_message_record(uint8_t *at, const struct pti_record *record)
+{
+    pti_write_put_record(at, record);
+    pti_store64(at + 8, record->position);
+    pti_store32(at + 16, record->sub);
+    pti_store32(at + 20, record->deliveries);
+}
+
+/* ---- fixed ones ---- */
+
+void pti_write_take(uint8_t *at, const struct pti_take *take)
+{
+    pti_store32(at, take->max);
+    pti_store32(at + 4, take->timeout);
+    pti_store32(at + 8, take->watch ? FLAG_WATCH : 0);
+    pti_store32(at + 12, 0);
+}
+
+enum ptq_err pti_read_take(const uint8_t *payload, size_t size, struct pti_take *ret_take)
+{
+    if (size != PTI_TAKE_BYTES || pti_fetch32(payload) == 0)
+        return PTQ_EPROTO;
+    *ret_take = (struct pti_take){pti_fetch32(payload), pti_fetch32(payload + 4), (pti_fetch32(payload + 8) & FLAG_WATCH) != 0};
+    return PTQ_OK;
+}
+
+void pti_write_settle(uint8_t *at, const struct pti_settle *settle)
+{
+    pti_store32(at, (uint32_t)settle->verb);
+    pti_store32(at + 4, (uint32_t)settle->delay_ms);
+    pti_store64(at + 8, settle->position);
+    pti_store32(at + 16, settle->sub);
+    pti_store32(at + 20, settle->deliveries);
+}
+
+enum ptq_err pti_read_settle(const uint8_t *payload, size_t size, struct pti_settle *ret_settle)
+{
+    if (size != PTI_SETTLE_BYTES)
+        return PTQ_EPROTO;
+    uint32_t verb = pti_fetch32(payload);
+    int32_t delay_ms = (int32_t)pti_fetch32(payload + 4);
+    if (verb < PTI_SETTLE_ACK || verb > PTI_SETTLE_UNTAKE || delay_ms < -2)
+        return PTQ_EPROTO;
+    *ret_settle = (struct pti_settle){(enum pti_settle_verb)verb, delay_ms, pti_fetch64(payload + 8), pti_fetch32(payload + 16),
+                                      pti_fetch32(payload + 20)};
+    return PTQ_OK;
+}
+
+void pti_write_call(uint8_t *at, const struct pti_call *call)
+{
+    pti_store32(at, (uint32_t)call->verb);
+    pti_store32(at + 4, call->timeout);
+    pti_store64(at + 8, call->value);
+}
+
+enum ptq_err pti_read_call(const uint8_t *payload, size_t size, struct pti_call *ret_call)
+{
+    if (size != PTI_CALL_BYTES)
+        return PTQ_EPROTO;
+    uint32_t verb = pti_fetch32(payload);
+    if (verb < PTI_CALL_END || verb > PTI_CALL_CLAIM)
+        return PTQ_EPROTO;
+    *ret_call = (struct pti_call){(enum pti_call_verb)verb, pti_fetch32(payload + 4), pti_fetch64(payload + 8)};
+    return PTQ_OK;
+}
+
+void pti_write_side(uint8_t *at, uint32_t side)
+{
+    pti_store32(at, side);
+    pti_store32(at + 4, 0);
+}
+
+enum ptq_err pti_read_side(const uint8_t *payload, size_t size, uint32_t *ret_side)
+{
+    if (size != PTI_WATCH_BYTES || pti_fetch32(payload) > 1)
+        return PTQ_EPROTO;
+    *ret_side = pti_fetch32(payload);
+    return PTQ_OK;
+}
+
+/* ---- results ---- */
+
+void pti_write_result(uint8_t *at, const struct pti_result *result)
+{
+    pti_store64(at, result->number);
+    pti_store32(at + 8, result->code);
+    pti_store32(at + 12, 0);
+    pti_store64(at + 16, result->value);
+}
+
+enum ptq_err pti_read_results(size_t size, size_t *ret_count)
+{
+    if (size == 0 || size % PTI_RESULT_RECORD != 0)
+        return PTQ_EPROTO;
+    *ret_count = size / PTI_RESULT_RECORD;
+    return PTQ_OK;
+}
+
+void pti_read_result(const uint8_t *payload, size_t index, struct pti_result *ret_result)
+{
+    const uint8_t *at = payload + index * PTI_RESULT_RECORD;
+
+    *ret_result = (struct pti_result){pti_fetch64(at), pti_fetch32(at + 8), pti_fetch64(at + 16)};
+}
+
+bool pti_is_answer(uint32_t code)
+{
+    return code <= PTQ_END || (code >= PTQ_EENDED && code <= PTQ_ESYS);
+}

@@ -1,0 +1,124 @@
+/* record.h -- what is inside data frames: packed records, written and read without a copy of the bodies.
+ *
+ *      PUT       count:32 timeout:32, then count times      length:32 kind:8 0:8 type:16 body
+ *      PLACE     position:64 timeout:32 0:32, then one      length:32 kind:8 0:8 type:16 body
+ *      TAKE      max:32 timeout:32 flags:32 0:32
+ *      SETTLE    verb:8 0:24 delay:32 position:64 sub:32 deliveries:32
+ *      CALL      verb:32 timeout:32 value:64
+ *      WATCH     side:32 0:32                               NOTIFY has the same
+ *      CANCEL    (nothing: the frame's number says which)   CLOSE (nothing)
+ *      RESULT    n times  number:64 code:32 0:32 value:64
+ *      MESSAGES  count:32 0:32, then count times
+ *                length:32 kind:8 flags:8 type:16 position:64 sub:32 deliveries:32 body
+ *
+ * Timeouts are milliseconds: 0 asks once, 0xffffffff waits for ever.
+ */
+#ifndef PTQ_WIRE_RECORD_H
+#define PTQ_WIRE_RECORD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <ptq/err.h>
+
+#define PTI_PUT_HEAD 8u
+#define PTI_PUT_RECORD 8u
+#define PTI_PLACE_HEAD 16u
+#define PTI_TAKE_BYTES 16u
+#define PTI_SETTLE_BYTES 24u
+#define PTI_CALL_BYTES 16u
+#define PTI_WATCH_BYTES 8u
+#define PTI_RESULT_RECORD 24u
+#define PTI_MESSAGES_HEAD 8u
+#define PTI_MESSAGE_RECORD 24u
+
+#define PTI_TIMEOUT_NEVER UINT32_MAX
+
+/* A message in either direction; the last three only on the way out of a queue. */
+struct pti_record {
+    const uint8_t *body; /* borrowed from the frame */
+    uint32_t size;
+    uint16_t type;
+    uint8_t kind;
+    bool redelivered;
+    uint32_t sub;
+    uint32_t deliveries;
+    uint64_t position;
+};
+
+/* Reading: a cursor over a payload.  The heads answer PTQ_EPROTO for what is too short or says more records than could be
+ * in it; next answers PTQ_END after the last, PTQ_EPROTO when a record reaches beyond the payload or bytes are left. */
+struct pti_record_cursor {
+    const uint8_t *at, *end;
+    uint32_t left;  /* records */
+    uint32_t count; /* records in all */
+    bool delivered; /* MESSAGES: the longer records */
+};
+
+enum ptq_err pti_read_put(const uint8_t *payload, size_t size, uint32_t *ret_timeout, struct pti_record_cursor *ret_cursor);
+enum ptq_err pti_read_place(const uint8_t *payload, size_t size, uint64_t *ret_position, uint32_t *ret_timeout,
+                            struct pti_record_cursor *ret_cursor);
+enum ptq_err pti_read_messages(const uint8_t *payload, size_t size, struct pti_record_cursor *ret_cursor);
+enum ptq_err pti_read_record(struct pti_record_cursor *cursor, struct pti_record *ret_record);
+
+/* Writing. */
+void pti_write_put_head(uint8_t *at, uint32_t count, uint32_t timeout);
+void pti_write_place_head(uint8_t *at, uint64_t position, uint32_t timeout);
+void pti_write_put_record(uint8_t *at, const struct pti_record *record);
+void pti_write_messages_head(uint8_t *at, uint32_t count);
+void pti_write_message_record(uint8_t *at, const struct pti_record *record);
+
+struct pti_take {
+    uint32_t max;
+    uint32_t timeout;
+    bool watch; /* if there is nothing: say so when there is (NOTIFY) */
+};
+void pti_write_take(uint8_t *at, const struct pti_take *take);
+enum ptq_err pti_read_take(const uint8_t *payload, size_t size, struct pti_take *ret_take);
+
+enum pti_settle_verb { PTI_SETTLE_ACK = 1, PTI_SETTLE_NACK = 2, PTI_SETTLE_UNTAKE = 3 };
+struct pti_settle {
+    enum pti_settle_verb verb;
+    int32_t delay_ms;
+    uint64_t position;
+    uint32_t sub;
+    uint32_t deliveries;
+};
+void pti_write_settle(uint8_t *at, const struct pti_settle *settle);
+enum ptq_err pti_read_settle(const uint8_t *payload, size_t size, struct pti_settle *ret_settle);
+
+enum pti_call_verb {
+    PTI_CALL_END = 1,
+    PTI_CALL_LIMIT = 2,  /* value: the limit */
+    PTI_CALL_HEAD = 3,   /* answers the position */
+    PTI_CALL_CENSUS = 4, /* value: the position; answers 1 if it is lost */
+    PTI_CALL_CLAIM = 5
+};
+struct pti_call {
+    enum pti_call_verb verb;
+    uint32_t timeout;
+    uint64_t value;
+};
+void pti_write_call(uint8_t *at, const struct pti_call *call);
+enum ptq_err pti_read_call(const uint8_t *payload, size_t size, struct pti_call *ret_call);
+
+void pti_write_side(uint8_t *at, uint32_t side);
+enum ptq_err pti_read_side(const uint8_t *payload, size_t size, uint32_t *ret_side);
+
+/* The code is an enum ptq_err, or PTI_RESULT_RETRY: it was not done, and may be asked again of who serves next. */
+#define PTI_RESULT_RETRY 0x10000u
+struct pti_result {
+    uint64_t number;
+    uint32_t code;
+    uint64_t value;
+};
+void pti_write_result(uint8_t *at, const struct pti_result *result);
+/* The records of a RESULT frame: how many; PTQ_EPROTO if the size is not a multiple. */
+enum ptq_err pti_read_results(size_t size, size_t *ret_count);
+void pti_read_result(const uint8_t *payload, size_t index, struct pti_result *ret_result);
+
+/* Is `code` one of enum ptq_err? */
+bool pti_is_answer(uint32_t code);
+
+#endif
