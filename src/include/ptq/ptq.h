@@ -11,6 +11,7 @@
 #include <ptq/bus.h>
 #include <ptq/err.h>
 #include <ptq/metrics.h>
+#include <ptq/pool.h>
 #include <ptq/queue.h>
 #include <ptq/version.h>
 

@@ -1,0 +1,302 @@
+/* pool.h -- ordered pools: work goes out to many workers, results come back in the order of submission.
+ *
+ * A pool is a name on a bus, like a queue.  Submitters, the getter and workers may be different processes on
+ * different hosts.  A job gets a ticket when it is submitted; results, errors and markers are got in ticket order.
+ *
+ *   at-least-once work, exactly-once order: a job whose worker dies is given to another one, up to `lives` times,
+ *   then an error stands in its place; whatever happens, each ticket comes out once, in its place.
+ *
+ * Common to every call here, beside what queue.h says of timeouts, ret_ pointers, fork and signals:
+ *   A pool handle may be used by several threads at once; ptq_pool_get by one at a time.
+ *   No call starts a thread.  The workers that a handle has spawned are watched inside its own calls: submit, get, join
+ *   and supervise notice a death, give the dead one's job to another worker and start a successor.  A program that
+ *   makes none of these calls for a while can poll ptq_pool_fd and call ptq_pool_supervise when it is readable.
+ *   PTQ_EGONE: the pool was removed or aborted by somebody; PTQ_EABORTED: by this handle.
+ */
+#ifndef PTQ_POOL_H
+#define PTQ_POOL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <ptq/bus.h>
+#include <ptq/err.h>
+#include <ptq/queue.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+#pragma GCC visibility push(default)
+
+#define PTQ_TASK_NAME_MAX 63 /**< bytes in the name of a task: [A-Za-z0-9._-], not beginning with a dot */
+#define PTQ_POOL_ITEM_MAX (PTQ_ITEM_MAX - 1024) /**< the largest item_size and result_size of a pool */
+
+/** One process's attachment to a pool.  Opaque. */
+typedef struct ptq_pool ptq_pool;
+
+/** What stands at one ticket: a job's result, an error, or a marker.  Opaque. */
+typedef struct ptq_result ptq_result;
+
+/** A job while it runs.  Opaque; belongs to the task function that was called with it. */
+typedef struct ptq_task ptq_task;
+
+/** Zero is the default of every field.  A field that is not zero and contradicts an existing pool: PTQ_EMISMATCH. */
+struct ptq_pool_options {
+    enum ptq_open_mode mode;
+    int wait_ms;             /**< PTQ_ATTACH: how long to wait for it to come into being */
+    uint64_t capacity;       /**< jobs that wait to be run, at most; then submit blocks; 0: 1000 */
+    uint32_t item_size;      /**< bytes in the largest job or marker, to PTQ_POOL_ITEM_MAX; 0: 4096 */
+    uint32_t result_size;    /**< bytes in the largest result or marker, to PTQ_POOL_ITEM_MAX; 0: 4096 */
+    uint64_t window;         /**< how far work may run ahead of the oldest result that is not done; 0: 10 x processors */
+    uint32_t lives;          /**< workers that a job submitted by this handle may cost before it is an error; 0: 3 */
+    uint32_t max_endpoints;  /**< handles that may be open at once, to 2047; 0: 256 */
+    uint32_t file_mode;      /**< permission bits; 0: 0600 */
+    bool ephemeral;          /**< gc may remove it with work inside */
+    struct ptq_error *error; /**< filled when the call fails; may be NULL */
+};
+
+/**
+ * Opens a pool by name: "index", "index@node", "ptq://host:port/run/index".  It consists of the queues
+ * <pool>.jobs and <pool>.done; the name may have 123 bytes.  `options` may be NULL.
+ *
+ * The window bounds memory: a job is not begun before its result could be held, so one slow job holds up the others only
+ * after `window` results, and workers never wait with a finished result in hand.
+ * Release it with ptq_pool_close.  Answers of ptq_queue_open; PTQ_EMISMATCH also where <pool>.jobs is an ordinary queue.
+ */
+PTQ_MUST_CHECK enum ptq_err ptq_pool_open(ptq_bus *bus, const char *name, const struct ptq_pool_options *options,
+                                          ptq_pool **ret_pool);
+
+/**
+ * Ends the attachment.  Workers spawned by this handle are asked to finish the job in hand and leave; after one second
+ * they get SIGTERM, after another SIGKILL; what they did not finish goes to other workers.  Results that are not done go
+ * to the next getter.  What is queued stays.  NULL is fine; in a forked child it only drops the memory.
+ */
+void ptq_pool_close(ptq_pool *pool);
+
+/** Removes a pool by name with all that is in it; idempotent.  As ptq_queue_unlink for both of its queues. */
+PTQ_MUST_CHECK enum ptq_err ptq_pool_unlink(ptq_bus *bus, const char *name, bool force);
+
+const char *ptq_pool_name(const ptq_pool *pool); /**< its bare name: borrowed until close */
+uint64_t ptq_pool_window(const ptq_pool *pool);  /**< as the pool was made */
+
+/* -- in ------------------------------------------------------------------------------------------------------- */
+
+/**
+ * Submits a job of `size` bytes for the task named `task`; NULL: the default task.  *ret_ticket (may be NULL) is its place:
+ * tickets of one pool grow by one a job or marker, over all submitters; a submitter that dies leaves no gap.
+ *
+ * Blocks while `capacity` jobs wait.  A thread that submits everything before it gets anything waits here for ever once
+ * window and capacity are used up: let it get in between.
+ * PTQ_ENOTASK: this process has registered tasks, and not this one; PTQ_EENDED after ptq_pool_stop; PTQ_EMSGSIZE; PTQ_FULL,
+ * PTQ_TIMEDOUT, PTQ_ENOSPC, PTQ_EINDOUBT as ptq_put; PTQ_ENOWORKERS as ptq_pool_get.
+ */
+PTQ_MUST_CHECK enum ptq_err ptq_pool_submit(ptq_pool *pool, const char *task, const void *data, size_t size, int timeout_ms,
+                                            uint64_t *ret_ticket);
+
+/** Submits bytes that no task sees: they come out unchanged in their place.  At most item_size and result_size. */
+PTQ_MUST_CHECK enum ptq_err ptq_pool_submit_marker(ptq_pool *pool, const void *data, size_t size, int timeout_ms,
+                                                   uint64_t *ret_ticket);
+
+/* -- out ------------------------------------------------------------------------------------------------------ */
+
+/**
+ * Gets what stands at the next ticket: blocks until it is there, however many later ones are finished.  A failed job
+ * is a result too, of kind PTQ_RESULT_ERROR: get answers PTQ_OK.
+ *
+ * *ret_result is leased: give it back with ptq_result_done.  If this process dies first, the next getter gets it again,
+ * flagged, and goes on behind it.  A result that is not done counts against the window: PTQ_EAGAIN when this handle
+ * itself holds so many that no further result can come.
+ * The first get makes this handle the pool's only getter until it is closed or dies; another handle's get stands by until
+ * then or its deadline, with PTQ_NOWAIT or after it PTQ_EBUSY.  PTQ_EBUSY also while another thread is in this call.
+ * PTQ_EMPTY, PTQ_TIMEDOUT; PTQ_END: the pool was stopped and the last ticket is out.
+ * A pool that nobody works for just waits; PTQ_ENOWORKERS only where this handle spawned workers, they crashed
+ * so often that it gave up (crash_limit), and nobody else works for the pool.
+ */
+PTQ_MUST_CHECK enum ptq_err ptq_pool_get(ptq_pool *pool, int timeout_ms, ptq_result **ret_result);
+
+/** Done with it: the result leaves the pool.  Takes `result`, even on error.  NULL is fine. */
+enum ptq_err ptq_result_done(ptq_result *result);
+
+enum ptq_result_kind {
+    PTQ_RESULT_JOB = 0,    /**< what a task gave */
+    PTQ_RESULT_MARKER = 1, /**< what ptq_pool_submit_marker was given */
+    PTQ_RESULT_ERROR = 2   /**< the job has no result: code and text say why */
+};
+
+/** All pointers are borrowed until ptq_result_done. */
+enum ptq_result_kind ptq_result_kind(const ptq_result *result);
+uint64_t ptq_result_ticket(const ptq_result *result);
+const void *ptq_result_data(const ptq_result *result);    /**< aligned to 16; empty for an error */
+size_t ptq_result_size(const ptq_result *result);
+/**
+ * PTQ_OK but for an error.  What the task gave to ptq_task_fail or returned; PTQ_ENOTASK: its worker knows no such task;
+ * PTQ_EMSGSIZE: its result is larger than result_size; PTQ_EDIED: every worker that had it died; PTQ_ELOST: somebody took the
+ * job out of the pool; PTQ_EPROTO: the bytes are not of this library.
+ */
+enum ptq_err ptq_result_code(const ptq_result *result);
+const char *ptq_result_text(const ptq_result *result);    /**< of an error, a sentence; else "" */
+const char *ptq_result_host(const ptq_result *result);    /**< of the worker; "" for a marker or a lost job */
+const char *ptq_result_worker(const ptq_result *result);  /**< its name */
+int64_t ptq_result_pid(const ptq_result *result);         /**< as the worker saw itself; 0: none */
+uint32_t ptq_result_tries(const ptq_result *result);      /**< how often the job was handed to a worker, from 1; 0: not */
+uint64_t ptq_result_run_ns(const ptq_result *result);     /**< how long the task ran, the last time */
+bool ptq_result_redelivered(const ptq_result *result);    /**< an earlier getter had it and did not say done */
+
+/**
+ * A descriptor for poll or epoll: readable whenever a ptq_pool_get would not wait, or ptq_pool_supervise has something to do;
+ * perhaps spuriously.  Stays readable until ptq_pool_get answers PTQ_EMPTY.  It belongs to the pool; do not read it.
+ */
+PTQ_MUST_CHECK enum ptq_err ptq_pool_fd(ptq_pool *pool, int *ret_fd);
+
+/* -- the life of a pool --------------------------------------------------------------------------------------- */
+
+/**
+ * Nothing more will come: every later submit, of anybody, answers PTQ_EENDED.  What was submitted is done and can be got;
+ * then get answers PTQ_END and workers leave.  Returns at once.  PTQ_OK also when it was stopped before.
+ */
+PTQ_MUST_CHECK enum ptq_err ptq_pool_stop(ptq_pool *pool);
+
+/**
+ * Gives the pool up: removes it with everything queued and every result not got; kills the workers that this handle
+ * spawned.  Whoever else has it open gets PTQ_EGONE, workers after the job in hand.  On the pool's home host.
+ */
+PTQ_MUST_CHECK enum ptq_err ptq_pool_abort(ptq_pool *pool);
+
+/**
+ * Waits, after a stop by anybody, until every job is done and every worker spawned by this handle has left: one deadline
+ * for all of it.  Finishes even if nobody gets the results: those that fit the window stay in the pool, older ones are read
+ * ahead into this process (unless another process is the getter) and come out of ptq_pool_get as if they were in the pool.
+ * PTQ_TIMEDOUT (the pool goes on); PTQ_ENOWORKERS; PTQ_EAGAIN: results that this handle has got and not done hold it up.
+ */
+PTQ_MUST_CHECK enum ptq_err ptq_pool_join(ptq_pool *pool, int timeout_ms);
+
+/** Is a worker alive, or about to be started again, that was spawned by this handle? */
+bool ptq_pool_alive(ptq_pool *pool);
+
+/** A snapshot. */
+struct ptq_pool_stats {
+    uint64_t submitted; /**< jobs and markers since the pool was made */
+    uint64_t queued;    /**< wait for a worker */
+    uint64_t running;   /**< handed to workers */
+    uint64_t held;      /**< finished, behind one that is not */
+    uint64_t ready;     /**< finished, and next in order: can be got at once */
+    uint64_t got;       /**< got and done */
+    uint64_t window;
+    uint64_t head;      /**< the ticket that get gives next */
+    int64_t head_pid;   /**< the worker that has it in hand; 0: nobody, or not known from here */
+    int64_t head_ms;    /**< how long it has been in hand, as far as this handle has seen; -1: nobody has it */
+    uint64_t retried;   /**< handed out again because a worker died */
+    uint32_t workers;   /**< spawned by this handle and alive */
+    uint32_t deaths;    /**< workers of this handle that ended otherwise than by leaving */
+    bool stopped;
+};
+PTQ_MUST_CHECK enum ptq_err ptq_pool_stats(ptq_pool *pool, struct ptq_pool_stats *ret_stats);
+
+/** The sentence for a person about `err` on this pool, as things are now: what, on what, why, what to do. */
+const char *ptq_pool_explain(ptq_pool *pool, enum ptq_err err, char *buffer, size_t size);
+
+/* -- tasks ---------------------------------------------------------------------------------------------------- */
+
+/**
+ * Does one job: reads `data`, which is valid during the call and aligned to 16, gives a result by ptq_task_result or
+ * ptq_task_emit (none is an empty result), and returns PTQ_OK; or returns what ptq_task_fail returned, or any other answer,
+ * which then is the error in this job's place.  It may run twice for one job, when a worker dies.
+ */
+typedef enum ptq_err (*ptq_task_fn)(ptq_task *task, const void *data, size_t size);
+
+/**
+ * Names a task in this process; `name` NULL makes it the default task; a known name is replaced.  `user` is borrowed for
+ * ever.  Before ptq_worker_main and before any other call on pools, from one thread.
+ * PTQ_EINVAL: a bad name; PTQ_ENOMEM.
+ */
+enum ptq_err ptq_task_register(const char *name, ptq_task_fn fn, void *user);
+
+#if defined(__GNUC__)
+/** PTQ_TASK(fn): registers the function under its own name before main begins. */
+#define PTQ_TASK(fn)                                                                                                   \
+    __attribute__((constructor)) static void ptq_register_##fn(void)                                                   \
+    {                                                                                                                  \
+        (void)ptq_task_register(#fn, fn, NULL);                                                                        \
+    }
+#endif
+
+/** Called once in every worker process of this program before its first job; anything but PTQ_OK ends the worker as a crash. */
+void ptq_worker_init(enum ptq_err (*init)(void *user), void *user);
+
+/** Sets the result: a copy of `size` bytes, instead of whatever was given before. */
+enum ptq_err ptq_task_result(ptq_task *task, const void *data, size_t size);
+/** Adds `size` bytes to the result.  Both: PTQ_ENOMEM; PTQ_EMSGSIZE beyond result_size, and then that error is the result. */
+enum ptq_err ptq_task_emit(ptq_task *task, const void *data, size_t size);
+
+/** Makes an error of it: printf for a sentence of up to 500 bytes.  Returns `code` (PTQ_EFAILED for PTQ_OK). */
+enum ptq_err ptq_task_fail(ptq_task *task, enum ptq_err code, const char *format, ...)
+#if defined(__GNUC__)
+    __attribute__((format(printf, 3, 4)))
+#endif
+    ;
+
+const char *ptq_task_name(const ptq_task *task);    /**< as submitted; "" for the default task */
+void *ptq_task_user(const ptq_task *task);          /**< as registered */
+uint64_t ptq_task_ticket(const ptq_task *task);
+uint32_t ptq_task_tries(const ptq_task *task);      /**< 1: first time; more: workers that had this job died */
+unsigned ptq_task_worker(const ptq_task *task);     /**< index of this worker among those spawned with it, from 0 */
+unsigned ptq_task_workers(const ptq_task *task);    /**< how many were spawned together */
+
+/* -- workers -------------------------------------------------------------------------------------------------- */
+
+/**
+ * First in main, after tasks were registered.  Returns at once in the program that the user started.  In a worker process
+ * that ptq_pool_spawn started from the same executable it works until the pool ends or the parent is gone, and exits.
+ */
+void ptq_worker_main(int argc, char **argv);
+
+/** Zero is the default of every field. */
+struct ptq_spawn_options {
+    unsigned count;       /**< workers; 0: one a processor */
+    const char *exec;     /**< a command for /bin/sh -c, run once a job: the job on standard input, the result from standard
+                           *   output; exit status 0, else PTQ_EFAILED.  It is the default task.  NULL: registered tasks */
+    const char *name;     /**< of the workers, "<name>-<index>"; NULL: "worker" */
+    bool no_respawn;      /**< leave the dead dead */
+    unsigned crash_limit; /**< deaths of one worker in a row without a job done in between, until it is given up; 0: 10 */
+    struct ptq_error *error;
+};
+
+/**
+ * Starts worker processes: this executable again, whose main must begin with ptq_worker_main.  One that dies is started
+ * again, after a growing pause if it got nothing done.  When this process dies, they die with it.
+ * PTQ_ENOTSTARTED: main did not call ptq_worker_main; PTQ_ENOTASK: there is neither a registered task nor `exec`; PTQ_EAGAIN,
+ * PTQ_ENOMEM: the system has no room for processes.
+ */
+PTQ_MUST_CHECK enum ptq_err ptq_pool_spawn(ptq_pool *pool, const struct ptq_spawn_options *options);
+
+/**
+ * Looks after the spawned workers until the deadline or until all have left: PTQ_OK then (also when there are none),
+ * PTQ_TIMEDOUT, PTQ_ENOWORKERS when all have been given up.  PTQ_NOWAIT: what is due now; PTQ_EMPTY when some live.
+ */
+PTQ_MUST_CHECK enum ptq_err ptq_pool_supervise(ptq_pool *pool, int timeout_ms);
+
+/** Process ids of the workers that live: fills up to `max`, returns how many live. */
+size_t ptq_pool_worker_pids(ptq_pool *pool, int64_t *pids, size_t max);
+
+/** Zero is the default of every field. */
+struct ptq_work_options {
+    const char *exec;    /**< as in ptq_spawn_options */
+    const char *name;    /**< of this worker; NULL: "worker" */
+    struct ptq_error *error;
+};
+
+/**
+ * Makes the calling thread a worker of the pool, on this host or another, until the pool ends (PTQ_OK), ptq_pool_leave is
+ * called (PTQ_EINTR), or it cannot go on (PTQ_EGONE, PTQ_EUNREACHABLE, ...).
+ */
+PTQ_MUST_CHECK enum ptq_err ptq_pool_work(ptq_pool *pool, const struct ptq_work_options *options);
+
+/** Every ptq_pool_work on this handle returns, after the job in hand.  Async-signal-safe. */
+void ptq_pool_leave(ptq_pool *pool);
+
+#pragma GCC visibility pop
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,187 @@
+/* stats.c -- what a person is told about a pool. */
+#include <ptq/metrics.h>
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/time.h"
+#include "bus/bus.h"
+#include "pool/pool.h"
+
+#define ENDPOINTS_MAX 256
+
+/* -- the head of the line ------------------------------------------------------------------------------------- */
+
+/* Counts results that stand next to each other from the head. */
+struct row {
+    uint64_t next, count;
+};
+
+static bool count_row(const struct ptq_view_msg *msg, void *context)
+{
+    struct row *row = context;
+    if (pti_position_compare(msg->position, row->next) > 0)
+        return false;
+    if (pti_position_is(msg->position, row->next) && (msg->state == PTQ_VIEW_READY || msg->state == PTQ_VIEW_REDELIVERABLE)) {
+        row->next = row->next + 1;
+        row->count++;
+    }
+    return true;
+}
+
+static uint64_t count_ready(ptq_pool *pool, uint64_t head)
+{
+    struct row row = {.next = head};
+    ptq_view *view;
+    if (pool->done->port->remote || ptq_view_open(pool->bus, pool->done->name, NULL, &view) != PTQ_OK)
+        return 0;
+    enum ptq_err ignored = ptq_view_peek(view, count_row, &row);
+    (void)ignored;
+    ptq_view_close(view);
+    return row.count;
+}
+
+/* Our own workers say what they have in hand. */
+static bool is_with_staff(ptq_pool *pool, uint64_t ticket, int64_t *ret_pid, int64_t *ret_since_ns)
+{
+    bool found = false;
+    (void)pthread_mutex_lock(&pool->mutex);
+    for (unsigned i = 0; i < pool->staff.count && !found; i++) {
+        struct pti_supervisor *team = pool->staff.teams[i];
+        for (unsigned slot = 0; slot < pti_supervisor_count(team) && !found; slot++) {
+            const struct pti_child *child = pti_supervisor_child(team, slot);
+            const struct pti_status *status = pti_supervisor_status(team, slot);
+            found = child->state == PTI_CHILD_RUNNING && pti_load_acquire(&status->busy_with) == ticket + 1;
+            if (found) {
+                *ret_pid = child->pid;
+                *ret_since_ns = pti_load_relaxed(&status->since_ns); /* for display */
+            }
+        }
+    }
+    (void)pthread_mutex_unlock(&pool->mutex);
+    return found;
+}
+
+/* Others are known by the lowest position that they hold. */
+static bool is_with_others(ptq_pool *pool, uint64_t ticket, int64_t *ret_pid)
+{
+    struct ptq_view_endpoint endpoints[ENDPOINTS_MAX];
+    ptq_view *view;
+    size_t count = 0;
+    bool found = false;
+    if (pool->jobs->port->remote || ptq_view_open(pool->bus, pool->jobs->name, NULL, &view) != PTQ_OK)
+        return false;
+    if (ptq_view_endpoints(view, endpoints, ENDPOINTS_MAX, &count) == PTQ_OK)
+        for (size_t i = 0; i < count && i < ENDPOINTS_MAX && !found; i++) {
+            found = endpoints[i].leased > 0 && endpoints[i].oldest_position == ticket;
+            if (found)
+                *ret_pid = endpoints[i].pid;
+        }
+    ptq_view_close(view);
+    return found;
+}
+
+static void find_head(ptq_pool *pool, struct ptq_pool_stats *stats)
+{
+    int64_t now = pti_now_ns(), since;
+    (void)pthread_mutex_lock(&pool->mutex);
+    if (pool->head_since_ns == 0 || pool->head_seen != stats->head) {
+        pool->head_seen = stats->head;
+        pool->head_since_ns = now;
+    }
+    since = pool->head_since_ns;
+    (void)pthread_mutex_unlock(&pool->mutex);
+    stats->head_ms = -1;
+    if (stats->ready != 0)
+        return;
+    if (is_with_staff(pool, stats->head, &stats->head_pid, &since) || is_with_others(pool, stats->head, &stats->head_pid))
+        stats->head_ms = (now - since) / PTI_NS_PER_MS;
+}
+
+enum ptq_err ptq_pool_stats(ptq_pool *pool, struct ptq_pool_stats *ret_stats)
+{
+    struct ptq_queue_stats jobs, done;
+    struct ptq_pool_stats stats = {0};
+    enum ptq_err err = pti_pool_check(pool);
+    if (err != PTQ_OK || ret_stats == NULL)
+        return err != PTQ_OK ? err : PTQ_EINVAL;
+    pti_staff_tend(pool);
+    err = ptq_queue_stats(pool->jobs, &jobs);
+    if (err == PTQ_OK)
+        err = ptq_queue_stats(pool->done, &done);
+    if (err == PTQ_OK)
+        err = pti_queue_head(pool->done, &stats.head);
+    if (err != PTQ_OK)
+        return pti_pool_answer(pool, err);
+
+    stats.submitted = jobs.put;
+    stats.queued = jobs.ready + jobs.delayed;
+    stats.running = jobs.leased;
+    stats.ready = count_ready(pool, stats.head);
+    stats.held = done.ready > stats.ready ? done.ready - stats.ready : 0;
+    stats.got = done.acked;
+    stats.window = pool->window;
+    stats.retried = jobs.redelivered;
+    stats.stopped = jobs.ended;
+    stats.workers = pti_staff_running(pool);
+    (void)pthread_mutex_lock(&pool->mutex);
+    for (unsigned i = 0; i < pool->staff.count; i++)
+        stats.deaths += pti_supervisor_deaths(pool->staff.teams[i]);
+    (void)pthread_mutex_unlock(&pool->mutex);
+    find_head(pool, &stats);
+    *ret_stats = stats;
+    return PTQ_OK;
+}
+
+/* -- sentences ------------------------------------------------------------------------------------------------ */
+
+/* How the last of our workers ended, for PTQ_ENOWORKERS. */
+static void explain_deaths(ptq_pool *pool, char *buffer, size_t size)
+{
+    (void)snprintf(buffer, size, "pool '%s': nobody is left to do the work", pool->name);
+    (void)pthread_mutex_lock(&pool->mutex);
+    for (unsigned i = 0; i < pool->staff.count; i++) {
+        const struct pti_supervisor *team = pool->staff.teams[i];
+        const struct pti_child *child = pti_supervisor_child(team, 0);
+        const struct pti_status *status = pti_supervisor_status(team, 0);
+        if (!pti_supervisor_has_failed(team) || child->state != PTI_CHILD_ENDED)
+            continue;
+        char how[120];
+        pti_exit_text(&child->how, how, sizeof how);
+        (void)snprintf(buffer, size,
+                       "pool '%s': all workers of this program were given up after %u deaths, the last by %s%s%.*s - mend the "
+                       "task and spawn again; the jobs are still there",
+                       pool->name, pti_supervisor_deaths(team), how, status->last_words[0] != 0 ? ": " : "",
+                       (int)sizeof status->last_words - 1, status->last_words);
+    }
+    (void)pthread_mutex_unlock(&pool->mutex);
+}
+
+const char *ptq_pool_explain(ptq_pool *pool, enum ptq_err err, char *buffer, size_t size)
+{
+    if (pool == NULL || size == 0)
+        return buffer;
+    if (err == PTQ_ENOWORKERS)
+        explain_deaths(pool, buffer, size);
+    else if (err == PTQ_EAGAIN)
+        (void)snprintf(buffer, size,
+                       "pool '%s': this program holds %llu results, all that the window allows - call ptq_result_done on some, or "
+                       "make the pool with a larger window",
+                       pool->name, (unsigned long long)pool->window);
+    else if (err == PTQ_EBUSY)
+        (void)snprintf(buffer, size,
+                       "pool '%s' has a getter already: results are got by one handle at a time - wait for it, or end it",
+                       pool->name);
+    else if (err == PTQ_EMSGSIZE)
+        (void)snprintf(buffer, size, "pool '%s': a job may have %u bytes, a result %u - make the pool with larger sizes",
+                       pool->name, pool->item_size, pool->result_size);
+    else if (err == PTQ_EENDED)
+        (void)snprintf(buffer, size, "pool '%s' was stopped: nothing more can be submitted - make a new one", pool->name);
+    else if (err == PTQ_EGONE || err == PTQ_EABORTED || err == PTQ_ENOTASK)
+        (void)snprintf(buffer, size, "pool '%s': %s", pool->name,
+                       err == PTQ_ENOTASK ? "no task of that name is registered in this program" :
+                       err == PTQ_EGONE   ? "it was removed" : "it was aborted");
+    else
+        (void)ptq_queue_explain(pool->jobs, err, 0, buffer, size);
+    return buffer;
+}

@@ -1,0 +1,138 @@
+/* submit.c -- jobs and markers on their way in.
+ *
+ * The ticket is the position that the queue gives; there is nothing to draw and so nothing to lose.  Law: whoever has spawned
+ * workers never sleeps without an eye on them, or the queue could stay full for ever.
+ */
+#include <poll.h>
+#include <string.h>
+
+#include "base/time.h"
+#include "pool/pool.h"
+
+/* One thing that is to be put. */
+struct entry {
+    const char *task; /* NULL: a marker */
+    size_t task_size;
+    const void *data;
+    size_t size;
+    ptq_msg *loan;    /* written, not yet published */
+};
+
+static int ms_left(int64_t deadline)
+{
+    return deadline == PTI_DEADLINE_NOW ? PTQ_NOWAIT : pti_ms_until(deadline);
+}
+
+static void write_job(const ptq_pool *pool, struct entry *entry)
+{
+    unsigned char *to = ptq_msg_buffer(entry->loan);
+    pti_job_write_head(to, entry->task, entry->task_size, pool->lives);
+    if (entry->size != 0)
+        memcpy(to + pti_job_head_size(entry->task_size), entry->data, entry->size);
+}
+
+/* One attempt, as patient as the deadline. */
+static enum ptq_err put(ptq_pool *pool, struct entry *entry, int64_t deadline, uint64_t *ret_ticket)
+{
+    if (entry->task == NULL) {
+        struct pti_put marker = {.data = entry->data, .size = (uint32_t)entry->size, .kind = PTI_KIND_MARKER};
+        return pti_queue_put(pool->jobs, &marker, deadline, ret_ticket);
+    }
+    size_t size = pti_job_head_size(entry->task_size) + entry->size;
+    if (entry->loan == NULL) {
+        enum ptq_err err = ptq_loan(pool->jobs, size, ms_left(deadline), &entry->loan);
+        if (err != PTQ_OK)
+            return err;
+        write_job(pool, entry);
+    }
+    enum ptq_err err = ptq_publish(entry->loan, size, ms_left(deadline), ret_ticket);
+    if (err == PTQ_OK)
+        entry->loan = NULL;
+    return err;
+}
+
+/* Sleeps until there may be room or a worker needs attention; as ordinary waiting, a slice on the ring's word first. */
+static enum ptq_err wait_for_room(ptq_pool *pool, int64_t deadline)
+{
+    int room;
+    if (ptq_queue_fd(pool->jobs, PTQ_SIDE_PUT, &room) != PTQ_OK)
+        return PTQ_OK; /* no descriptors left: slices must do */
+    (void)pthread_mutex_lock(&pool->mutex);
+    struct pollfd look[2] = {{.fd = room, .events = POLLIN}, {.fd = pool->staff.gather.fd, .events = POLLIN}};
+    (void)pthread_mutex_unlock(&pool->mutex);
+    return poll(look, 2, pti_ms_until(deadline)) < 0 ? PTQ_EINTR : PTQ_OK;
+}
+
+static enum ptq_err put_watchfully(ptq_pool *pool, struct entry *entry, int64_t deadline, uint64_t *ret_ticket)
+{
+    for (;;) {
+        enum ptq_err err = put(pool, entry, PTI_DEADLINE_NOW, ret_ticket);
+        if (err != PTQ_FULL || deadline == PTI_DEADLINE_NOW)
+            return err;
+        pti_staff_tend(pool);
+        if (pti_staff_has_failed(pool))
+            return PTQ_ENOWORKERS;
+        if (pti_now_ns() >= deadline)
+            return PTQ_TIMEDOUT;
+        int64_t slice = pti_now_ns() + PTI_POOL_SLICE;
+        err = put(pool, entry, slice < deadline ? slice : deadline, ret_ticket);
+        if (err != PTQ_TIMEDOUT)
+            return err;
+        err = wait_for_room(pool, deadline);
+        if (err != PTQ_OK)
+            return err;
+    }
+}
+
+static enum ptq_err submit(ptq_pool *pool, struct entry *entry, int timeout_ms, uint64_t *ret_ticket)
+{
+    uint64_t ticket;
+    int64_t deadline = pti_deadline(timeout_ms);
+    bool watch = pti_staff_exists(pool);
+    if (watch)
+        pti_staff_tend(pool);
+    enum ptq_err err =
+        watch ? put_watchfully(pool, entry, deadline, &ticket) : put(pool, entry, deadline, &ticket);
+    ptq_abort(entry->loan);
+    if (err == PTQ_OK && ret_ticket != NULL)
+        *ret_ticket = ticket;
+    return pti_pool_answer(pool, err);
+}
+
+/* Where this process has tasks, a name that is not among them is a slip of the pen. */
+static bool is_known(ptq_pool *pool, const char *task)
+{
+    if (task[0] == 0 && pti_load_relaxed(&pool->staff.exec) != 0) /* a hint of our own */
+        return true;
+    return !pti_task_any() || pti_task_find(task, strlen(task)) != NULL;
+}
+
+enum ptq_err ptq_pool_submit(ptq_pool *pool, const char *task, const void *data, size_t size, int timeout_ms,
+                             uint64_t *ret_ticket)
+{
+    enum ptq_err err = pti_pool_check(pool);
+    if (err != PTQ_OK)
+        return err;
+    if ((data == NULL && size != 0) || (task != NULL && !pti_task_name_is_valid(task)))
+        return PTQ_EINVAL;
+    if (size > pool->item_size)
+        return PTQ_EMSGSIZE;
+    struct entry entry = {.task = task != NULL ? task : "", .data = data, .size = size};
+    entry.task_size = strlen(entry.task);
+    if (!is_known(pool, entry.task))
+        return PTQ_ENOTASK;
+    return submit(pool, &entry, timeout_ms, ret_ticket);
+}
+
+enum ptq_err ptq_pool_submit_marker(ptq_pool *pool, const void *data, size_t size, int timeout_ms, uint64_t *ret_ticket)
+{
+    enum ptq_err err = pti_pool_check(pool);
+    if (err != PTQ_OK)
+        return err;
+    if (data == NULL && size != 0)
+        return PTQ_EINVAL;
+    if (size > pool->item_size || size > pool->result_size)
+        return PTQ_EMSGSIZE;
+    struct entry entry = {.data = data, .size = size};
+    return submit(pool, &entry, timeout_ms, ret_ticket);
+}
