@@ -191,6 +191,9 @@ bool pti_ring_may_take(struct pti_lane *lane);
 bool pti_ring_may_put(struct pti_lane *lane, uint64_t count);
 /* The position that the next fresh take would lease. */
 uint64_t pti_ring_head(struct pti_lane *lane);
+/* For those without a lane: the head and the tail, walking from a position that is not beyond them, such as the hints. */
+uint64_t pti_ring_head_from(struct pti_ring *ring, uint64_t at);
+uint64_t pti_ring_tail_from(struct pti_ring *ring, uint64_t at);
 
 /* Is the entry at `position`, which is about to be lapped by capacity or slots, no longer waiting to be taken? */
 bool pti_ring_is_taken(struct pti_lane *lane, uint64_t position, bool *ret_corrupt);

@@ -84,8 +84,7 @@ void pti_ring_note_put(struct pti_lane *lane, uint64_t count, uint64_t bytes, ui
     pti_count(&entry->put, count);
     pti_store_relaxed(&entry->bytes_put, pti_load_relaxed(&entry->bytes_put) + bytes);
     lane->tail = pti_step(ring, position, 1);
-    if (++lane->puts_since_hint >= HINT_EVERY) {
-        lane->puts_since_hint = 0;
+    if (lane->puts_since_hint++ % HINT_EVERY == 0) { /* the first, too: many a process puts only one */
         pti_store_release(&ring->hints->tail, lane->tail);
     }
     if (__builtin_expect(!lane->has_put, 0)) {
@@ -114,7 +113,8 @@ enum ptq_err pti_ring_find_tail(struct pti_lane *lane, uint64_t *ret_slot)
             return PTQ_ECORRUPT;
         if (steps > 4 * ring->geometry.slots + 64)
             return PTQ_ECORRUPT; /* no correct ring is full of futures */
-        lane->tail = pti_step(ring, lane->tail, 1);
+        /* What stands here was published: the tail is behind it, however many laps the guess is late. */
+        lane->tail = pti_step(ring, lane->tail, (uint64_t)ahead * ring->geometry.slots + 1);
         if (steps % 8 == 7 || ahead > 0)
             adopt_tail(lane);
     }
@@ -269,8 +269,7 @@ static enum ptq_err take_redelivered(struct pti_lane *lane, uint64_t seen, uint3
 void pti_ring_note_head(struct pti_lane *lane, uint64_t next)
 {
     lane->head = next;
-    if (++lane->takes_since_hint >= HINT_EVERY) {
-        lane->takes_since_hint = 0;
+    if (lane->takes_since_hint++ % HINT_EVERY == 0) {
         pti_store_release(&lane->ring->hints->head, next); /* pair H */
     }
 }
@@ -318,8 +317,8 @@ static enum ptq_err take_fresh(struct pti_lane *lane, uint32_t *ret_block, uint6
             return PTQ_ECORRUPT;
         if (block == PTI_END_BLOCK && ahead == 0)
             return PTQ_END;
-        if (ahead > 0) { /* the guess is more than a lap behind */
-            lane->head = pti_step(ring, h, 1);
+        if (ahead > 0) { /* the guess is more than a lap behind: what was lapped last here is taken, and all before it */
+            lane->head = pti_step(ring, h, (uint64_t)(ahead - 1) * ring->geometry.slots + 1);
             adopt_head(lane);
             continue;
         }
@@ -420,12 +419,26 @@ bool pti_ring_may_put(struct pti_lane *lane, uint64_t count)
 
 uint64_t pti_ring_head(struct pti_lane *lane)
 {
-    struct pti_ring *ring = lane->ring;
-    uint64_t at;
-
     adopt_head(lane);
-    at = lane->head;
-    for (uint64_t steps = 0; steps < ring->geometry.slots; steps++) {
+    return pti_ring_head_from(lane->ring, lane->head);
+}
+
+uint64_t pti_ring_tail_from(struct pti_ring *ring, uint64_t at)
+{
+    for (uint64_t steps = 0; steps < 2 * ring->geometry.slots; steps++) {
+        uint64_t slot = pti_load_acquire(pti_slot_at(ring, at));
+        int64_t ahead = pti_lap_diff(ring, pti_slot_lap(slot), pti_lap(ring, at));
+
+        if (ahead < 0)
+            break;
+        at = pti_step(ring, at, (uint64_t)ahead * ring->geometry.slots + 1);
+    }
+    return at;
+}
+
+uint64_t pti_ring_head_from(struct pti_ring *ring, uint64_t at)
+{
+    for (uint64_t steps = 0; steps < 2 * ring->geometry.slots; steps++) {
         uint64_t slot = pti_load_seq(pti_slot_at(ring, at)), word;
         int64_t ahead = pti_lap_diff(ring, pti_slot_lap(slot), pti_lap(ring, at));
         uint32_t block = pti_slot_block(slot);
@@ -438,7 +451,7 @@ uint64_t pti_ring_head(struct pti_lane *lane)
                 (pti_word_state(word) == PTI_COMMIT || pti_word_state(word) == PTI_COMMITH))
                 break;
         }
-        at = pti_step(ring, at, 1);
+        at = pti_step(ring, at, ahead > 0 ? (uint64_t)(ahead - 1) * ring->geometry.slots + 1 : 1);
     }
     return at;
 }
