@@ -12,7 +12,7 @@ trap 'rm -rf "$scratch"' EXIT
 deadline_seconds=${PTQ_TEST_DEADLINE:-30}
 
 fail() {
-    echo "  line ${BASH_LINENO[${#BASH_LINENO[@]} - 4]:-?}: $*" >&2
+    echo "  line ${BASH_LINENO[*]}: $*" >&2
     for stream in out err; do
         [ -s "$work/$stream" ] && sed "s/^/  $stream: /" "$work/$stream" | head -20 >&2
     done
@@ -47,6 +47,11 @@ out_has() {
 
 out_is_empty() {
     [ ! -s "$work/out" ] || fail "there is output"
+}
+
+# json_is FILTER: a jq filter that is true of standard output.
+json_is() {
+    jq -e "$1" "$work/out" >/dev/null || fail "not true: $1"
 }
 
 err_is() {

@@ -29,8 +29,8 @@ case_ls_json_has_the_four_keys() {
     expect 0 "$PTQ" create tasks --capacity 8 --item-size 100
     expect 0 "$PTQ" put tasks x -n 2
     expect 0 "$PTQ" ls --json
-    [ "$(jq -c '[.v, .name, .queue_size, .queue_capacity, .queue_utilization_percent, .queue_item_size_bytes]' "$work/out")" = \
-        '[1,"tasks",2,8,25.0,100]' ] || fail "not the keys"
+    json_is '[.v, .name, .queue_size, .queue_capacity, .queue_utilization_percent, .queue_item_size_bytes]
+        == [1, "tasks", 2, 8, 25, 100]'
 }
 
 case_create_sets_what_is_asked_for() {
@@ -59,7 +59,8 @@ case_create_again_is_fine_unless_it_contradicts() {
 case_info_shows_geometry_contents_and_who_is_attached() {
     expect 0 "$PTQ" create tasks
     expect 0 "$PTQ" put tasks x -n 3
-    start get "$PTQ" get tasks --exec 'echo started; read -r wait <"$NEVER"'
+    mkfifo "$work/hold"
+    start get "$PTQ" get tasks --exec "exec cat '$work/hold'"
     wait_for figure_is tasks leased 1
     expect 0 "$PTQ" info tasks
     out_has "capacity     1000 messages of at most 4096 bytes"
@@ -72,7 +73,6 @@ case_info_shows_geometry_contents_and_who_is_attached() {
     expect 0 "$PTQ" info tasks
     out_has "nobody is attached"
 }
-export NEVER=/dev/null
 
 case_stats_are_lines_for_scripts() {
     expect 0 "$PTQ" create tasks
@@ -215,7 +215,9 @@ case_a_damaged_queue_is_told_and_can_be_removed() {
     expect 0 "$PTQTOP" --once
     out_has good
     out_has "1 cannot be read"
-    expect 0 "$PTQ" rm tasks
+    expect 1 "$PTQ" rm tasks
+    err_has "give --force"
+    expect 0 "$PTQ" rm tasks --force
     expect 0 "$PTQ" verify
 }
 

@@ -15,11 +15,15 @@ end_screen() {
 
 # open ARGUMENT...: a shell in which ptqtop runs; its prompt tells when ptqtop has left.
 open() {
+    open_shell
+    type "$PTQTOP $*" Enter
+}
+
+open_shell() {
     trap end_screen EXIT
     screen new-session -d -x "${columns:-150}" -y "${rows:-24}" "env PS1='left=\$? ' bash --norc --noprofile" || fail "no tmux"
     screen set -g default-terminal screen-256color
     wait_for seen 'left=0'
-    type "$PTQTOP $*" Enter
 }
 
 type() {
@@ -119,21 +123,27 @@ case_any_size_will_do() {
     leave
 }
 
+# The newest descendant of the pane's shell.
 child_pid() {
-    screen list-panes -F '#{pane_pid}' | head -1 | xargs -I{} cat /proc/{}/task/{}/children
+    local child next
+    child=$(screen list-panes -F '#{pane_pid}')
+    while next=$(cat "/proc/$child/task/$child/children" 2>/dev/null) && [ -n "$next" ]; do
+        child=${next%% *}
+    done
+    echo "$child"
 }
 
 case_a_signal_gives_the_terminal_back() {
     fill
     for signal in TERM HUP SEGV ABRT; do
-        open -d 0.2
+        open_shell
+        # a shell without job control, which leaves the terminal as it finds it
+        type "sh -c '$PTQTOP -d 0.2; stty -a | grep -o \"[-]*icanon [-a-z]* [-]*echo \"; echo d\"o\"ne'" Enter
         wait_for seen 'alpha'
-        kill -$signal "$(child_pid | tr -d ' ')"
-        wait_for seen 'left=1'
-        unseen 'IN/s' || fail "the screen was not given back after SIG$signal"
-        type 'stty -a | grep -o "[-]*echo "; echo shown' Enter
-        wait_for seen 'shown'
-        grep -qx 'echo *' "$work/out" || fail "the terminal does not echo after SIG$signal"
+        kill -$signal "$(child_pid)"
+        wait_for seen 'done'
+        ! grep -q 'IN/s' "$work/out" || fail "the screen was not given back after SIG$signal"
+        grep -q '^icanon iexten echo' "$work/out" || fail "the terminal's modes were not given back after SIG$signal"
         screen kill-server
         wait_for no_server
     done

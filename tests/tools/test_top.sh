@@ -44,9 +44,9 @@ case_json_is_one_object_with_the_four_keys() {
     expect 0 "$PTQ" create tasks --capacity 8 --item-size 100
     expect 0 "$PTQ" put tasks x -n 2
     expect 0 "$PTQTOP" --once -o json
-    [ "$(jq -c '[.v, .bus, .queue_count, .processes_alive, (.pools | length)]' "$work/out")" = '[1,"test",1,0,0]' ] || fail header
-    [ "$(jq -c '.queues[0] | [.name, .queue_size, .queue_capacity, .queue_utilization_percent, .queue_item_size_bytes,
-        .in_per_second]' "$work/out")" = '["tasks",2,8,25.0,100,null]' ] || fail "not the keys"
+    json_is '[.v, .bus, .queue_count, .processes_alive, (.pools | length)] == [1, "test", 1, 0, 0]'
+    json_is '.queues[0] | [.name, .queue_size, .queue_capacity, .queue_utilization_percent, .queue_item_size_bytes,
+        .in_per_second] == ["tasks", 2, 8, 25, 100, null]'
 }
 
 case_csv_has_heads_and_as_many_fields() {
@@ -135,7 +135,7 @@ case_a_queue_that_goes_and_comes_is_a_new_one() {
     pid=$!
     children+=("$pid")
     exec 7<"$work/pipe"
-    while read -ru 7 line && [ "$line" != '}' ]; do :; done
+    while IFS= read -ru 7 line && [ "$line" != '}' ]; do :; done
     expect 0 "$PTQ" rm tasks
     expect 0 "$PTQ" create tasks
     expect 0 "$PTQ" put tasks x

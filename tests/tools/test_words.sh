@@ -135,7 +135,7 @@ case_control_characters_never_reach_the_terminal() {
 # The rendered page, without overstrikes and line breaks.
 render() {
     if command -v mandoc >/dev/null; then
-        mandoc -T utf8 -O width=2000 "$1"
+        mandoc -T utf8 -O width=999 "$1"
     elif command -v groff >/dev/null; then
         groff -mandoc -Tutf8 -rLL=1000n "$1"
     else
@@ -147,7 +147,6 @@ case_manual_pages_show_every_option() {
     render "$pages/ptq.1" >"$work/page" || { echo "  skipped: neither mandoc nor groff"; return 0; }
     "$PTQ" help --list >"$work/list"
     while IFS=$'\t' read -r command option _; do
-        sed -n "/^ *ptq $command\( .*\)\?$/,/^ *ptq [a-z]/p" "$work/page" >"$work/out"
         grep -qw -- "$option" "$work/page" || fail "ptq.1 lacks $option of $command"
     done <"$work/list"
     for global in --run --dir --peers --insecure; do
