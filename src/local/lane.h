@@ -23,9 +23,13 @@ struct pti_place {
     uint32_t run;      /* messages since the last time there was none */
     uint32_t dry;      /* times there was none after some */
     uint32_t idle;     /* times there was none, in a row */
-    uint32_t vain;     /* polls before a sleep that were in vain, in a row */
+    uint32_t spin;     /* how many looks before a sleep have paid lately */
     uint32_t sleeps;
     bool pausing;
+    /* looking for the dead while all goes well */
+    uint32_t probe_in;    /* takes until the next look at the clock */
+    uint32_t probe_every; /* how many that was */
+    int64_t probed_ns;
 };
 
 struct pti_side {

@@ -334,6 +334,21 @@ static void pass_baton(struct pti_local *local, struct pti_place *place)
         pti_wake(&local->ring, word);
 }
 
+#define LOOK_EVERY 64          /* takes, */
+#define LOOK_ALWAYS_NS 20000   /* but at each one where they take longer than this */
+
+/* A consumer that never runs dry meets no obstacle, and what a dead one had leased would wait behind the backlog for ever:
+ * so it looks for the dead as well, by the clock, which a fast one reads seldom. */
+static void look_for_the_dead(struct pti_local *local, struct pti_place *place)
+{
+    int64_t now = pti_now_ns();
+    bool is_slow = now - place->probed_ns > (int64_t)place->probe_every * LOOK_ALWAYS_NS;
+
+    place->probed_ns = now;
+    place->probe_in = place->probe_every = is_slow ? 1 : LOOK_EVERY;
+    pti_ring_sweep_sometimes(&local->ring, false);
+}
+
 /* Leases up to max now. */
 static enum ptq_err take_now(struct pti_local *local, struct pti_place *place, size_t max, struct ptq_msg **msgs,
                              size_t *ret_count)
@@ -362,26 +377,18 @@ static enum ptq_err take_now(struct pti_local *local, struct pti_place *place, s
         return err;
     place->run += (uint32_t)count;
     place->idle = 0;
+    if (__builtin_expect(place->probe_in <= count, 0))
+        look_for_the_dead(local, place);
+    else
+        place->probe_in -= (uint32_t)count;
     pass_baton(local, place);
     *ret_count = count;
     return PTQ_OK;
 }
 
-/* Nothing was there, or END.  PTQ_OK: try again. */
-static __attribute__((noinline)) enum ptq_err nothing(struct pti_local *local, struct pti_place *place, enum ptq_err answer,
-                                                      int64_t deadline, struct pti_sleep *sleep)
+/* Nothing was there.  PTQ_OK: try again. */
+static enum ptq_err nothing(struct pti_local *local, struct pti_place *place, int64_t deadline, struct pti_sleep *sleep)
 {
-    if (answer == PTQ_END) {
-        /* END stands at the head: it is the answer once everybody else's leases are settled. */
-        pti_fetch_or_seq(&local->ring.hints->flags, PTI_FLAG_ENDED);
-        if (pti_ring_is_settled(&local->ring, place->lane.index)) {
-            pti_local_rearm(local, PTQ_SIDE_GET);
-            return PTQ_END;
-        }
-        pti_ring_sweep_sometimes(&local->ring, false);
-    } else if (answer != PTQ_EMPTY) {
-        return answer;
-    }
     if (deadline != PTI_DEADLINE_NOW)
         return pti_local_wait(local, place, PTQ_SIDE_GET, 1, deadline, sleep);
     if (pti_local_nothing(local, place, PTQ_SIDE_GET))
@@ -403,51 +410,26 @@ static enum ptq_err local_take(struct pti_port *port, size_t max, int64_t deadli
 
     if (__builtin_expect(err != PTQ_OK, 0))
         return err;
-    do {
+    for (;;) {
         err = take_now(local, place, max, msgs, ret_count);
         if (__builtin_expect(err == PTQ_OK, 1))
             break;
-        err = nothing(local, place, err, deadline, &sleep);
-    } while (err == PTQ_OK);
-    pti_local_leave(place);
-    return err;
-}
-
-static enum ptq_err local_recv(struct pti_port *port, void *buffer, size_t size, int64_t deadline, size_t *ret_size)
-{
-    struct pti_local *local = local_of(port);
-    struct pti_sleep sleep = {0};
-    struct pti_place *place;
-    uint32_t block;
-    uint64_t word;
-    size_t has;
-    enum ptq_err err = pti_local_enter(local, &place);
-
-    if (__builtin_expect(err != PTQ_OK, 0))
-        return err;
-    for (;;) {
-        err = pti_ring_take(&place->lane, &block, &word);
-        if (__builtin_expect(err == PTQ_OK, 1))
-            break;
-        err = nothing(local, place, err, deadline, &sleep);
-        if (err != PTQ_OK) {
-            pti_local_leave(place);
-            return err;
+        if (err == PTQ_END) {
+            /* END stands at the head: it is the answer once everybody else's leases are settled. */
+            pti_fetch_or_seq(&local->ring.hints->flags, PTI_FLAG_ENDED);
+            if (pti_ring_is_settled(&local->ring, place->lane.index)) {
+                pti_local_rearm(local, PTQ_SIDE_GET);
+                break;
+            }
+            pti_ring_sweep_sometimes(&local->ring, false);
+            err = PTQ_EMPTY;
         }
+        if (err != PTQ_EMPTY)
+            break;
+        err = nothing(local, place, deadline, &sleep);
+        if (err != PTQ_OK)
+            break;
     }
-    place->run++;
-    place->idle = 0;
-    has = pti_load_relaxed(&pti_block_at(&local->ring, block)->length);
-    if (__builtin_expect(has > size || has > local->port.item_size, 0)) {
-        pti_ring_nack(&place->lane, block, word, 0, false);
-        err = PTQ_EMSGSIZE;
-    } else {
-        if (has > 0)
-            memcpy(buffer, pti_block_at(&local->ring, block)->payload, has);
-        pti_ring_ack(&place->lane, block, word);
-        pass_baton(local, place);
-    }
-    *ret_size = has;
     pti_local_leave(place);
     return err;
 }
@@ -617,7 +599,6 @@ static const struct pti_port_ops local_ops = {
     .place = local_place,
     .end = local_end,
     .take = local_take,
-    .recv = local_recv,
     .ack = local_ack,
     .nack = local_nack,
     .untake = local_untake,

@@ -58,8 +58,8 @@ void pti_stats_make(struct pti_ring *ring, struct ptq_queue_stats *ret_stats)
     stats.bytes_put = tally.bytes_put;
     stats.bytes_acked = tally.bytes_acked;
     stats.recovered = pti_load_relaxed(&ring->hints->recovered);
-    stats.head = pti_load_relaxed(&ring->hints->head) & ring->position_mask;
-    stats.tail = pti_load_relaxed(&ring->hints->tail) & ring->position_mask;
+    stats.head = pti_ring_head_from(ring, pti_load_relaxed(&ring->hints->head) & ring->position_mask);
+    stats.tail = pti_ring_tail_from(ring, pti_load_relaxed(&ring->hints->tail) & ring->position_mask);
     if (!pti_ring_end_position(ring, &stats.end_position))
         stats.end_position = 0;
     stats.oldest_ms = tally.oldest_us != 0 && now > tally.oldest_us ? (now - tally.oldest_us) / 1000 : 0;

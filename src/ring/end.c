@@ -37,7 +37,7 @@ bool pti_ring_end_position(struct pti_ring *ring, uint64_t *ret_position)
             *ret_position = at;
             return true;
         }
-        at = pti_step(ring, at, 1);
+        at = pti_step(ring, at, ahead > 0 ? (uint64_t)ahead * ring->geometry.slots : 1);
     }
     return false;
 }

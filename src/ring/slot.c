@@ -8,6 +8,34 @@
 #include "ring/wait.h"
 
 #define HINT_EVERY 8u
+#define STAMP_EVERY 64u
+
+/* ---- filling */
+
+void pti_block_fill(struct pti_lane *lane, uint32_t block, const struct pti_meta *meta, uint32_t sub, uint32_t batch)
+{
+    struct pti_block *b = pti_block_at(lane->ring, block);
+    const struct pti_geometry *g = &lane->ring->geometry;
+    uint32_t home = 0; /* 1 + the grantee of its extent, who need not be this thread */
+    uint64_t now = 0;
+
+    if (block - lane->own_first < lane->own_count)
+        home = lane->index + 1;
+    else if (block >= g->shared_blocks)
+        home = pti_load_relaxed(&lane->ring->extents[(block - g->shared_blocks) / g->extent_blocks]);
+
+    if (__builtin_expect(lane->stamp++ % STAMP_EVERY == 0, 0))
+        now = pti_now_us();
+    pti_store_relaxed(&b->length, meta->size);
+    pti_store_relaxed(&b->sub, sub);
+    pti_store_relaxed(&b->batch, batch);
+    pti_store_relaxed(&b->home, (uint16_t)home);
+    pti_store_relaxed(&b->deliveries, 0);
+    pti_store_relaxed(&b->put_us, now);
+    pti_store_relaxed(&b->due_us, 0);
+    pti_store_relaxed(&b->kind, meta->kind);
+    pti_store_relaxed(&b->type, meta->type);
+}
 
 /* ---- in */
 
@@ -17,6 +45,8 @@ bool pti_ring_is_taken(struct pti_lane *lane, uint64_t position, bool *ret_corru
     uint64_t slot, word;
     uint32_t block;
 
+    if (pti_diff(ring, lane->settled, position) > 0)
+        return true;
     lane->settled = pti_load_acquire(&ring->hints->head) & ring->position_mask;
     if (pti_diff(ring, lane->settled, position) > 0)
         return true;
@@ -46,7 +76,7 @@ static void adopt_tail(struct pti_lane *lane)
 }
 
 /* Counted, hinted, told: what follows every publish at a drawn position. */
-static inline void note_put(struct pti_lane *lane, uint64_t count, uint64_t bytes, uint64_t position)
+void pti_ring_note_put(struct pti_lane *lane, uint64_t count, uint64_t bytes, uint64_t position)
 {
     struct pti_ring *ring = lane->ring;
     struct pti_entry *entry = lane->entry;
@@ -54,8 +84,7 @@ static inline void note_put(struct pti_lane *lane, uint64_t count, uint64_t byte
     pti_count(&entry->put, count);
     pti_store_relaxed(&entry->bytes_put, pti_load_relaxed(&entry->bytes_put) + bytes);
     lane->tail = pti_step(ring, position, 1);
-    if (++lane->puts_since_hint >= HINT_EVERY) {
-        lane->puts_since_hint = 0;
+    if (lane->puts_since_hint++ % HINT_EVERY == 0) { /* the first, too: many a process puts only one */
         pti_store_release(&ring->hints->tail, lane->tail);
     }
     if (__builtin_expect(!lane->has_put, 0)) {
@@ -65,13 +94,8 @@ static inline void note_put(struct pti_lane *lane, uint64_t count, uint64_t byte
     pti_wake(ring, &ring->hints->get_wait);
 }
 
-void pti_ring_note_put(struct pti_lane *lane, uint64_t count, uint64_t bytes, uint64_t position)
-{
-    note_put(lane, count, bytes, position);
-}
-
 /* Walks to the first unpublished position: PTQ_OK, PTQ_EENDED, PTQ_ECORRUPT.  *ret_slot is what stands there. */
-static enum ptq_err walk_to_tail(struct pti_lane *lane, uint64_t *ret_slot)
+enum ptq_err pti_ring_find_tail(struct pti_lane *lane, uint64_t *ret_slot)
 {
     struct pti_ring *ring = lane->ring;
 
@@ -89,34 +113,20 @@ static enum ptq_err walk_to_tail(struct pti_lane *lane, uint64_t *ret_slot)
             return PTQ_ECORRUPT;
         if (steps > 4 * ring->geometry.slots + 64)
             return PTQ_ECORRUPT; /* no correct ring is full of futures */
-        lane->tail = pti_step(ring, lane->tail, 1);
+        /* What stands here was published: the tail is behind it, however many laps the guess is late. */
+        lane->tail = pti_step(ring, lane->tail, (uint64_t)ahead * ring->geometry.slots + 1);
         if (steps % 8 == 7 || ahead > 0)
             adopt_tail(lane);
     }
 }
 
-static inline enum ptq_err find_tail(struct pti_lane *lane, uint64_t *ret_slot)
-{
-    struct pti_ring *ring = lane->ring;
-    uint64_t slot = pti_load_acquire(pti_slot_at(ring, lane->tail));
-
-    if (__builtin_expect(pti_lap_diff(ring, pti_slot_lap(slot), pti_lap(ring, lane->tail)) == -1, 1)) {
-        *ret_slot = slot;
-        return PTQ_OK;
-    }
-    return walk_to_tail(lane, ret_slot);
-}
-
-enum ptq_err pti_ring_find_tail(struct pti_lane *lane, uint64_t *ret_slot) { return find_tail(lane, ret_slot); }
-
 /* May an entry stand at lane->tail?  Exact for single messages: what lies `capacity` before it must be taken. */
-static inline enum ptq_err check_room(struct pti_lane *lane, uint64_t count)
+static enum ptq_err check_room(struct pti_lane *lane, uint64_t count)
 {
     struct pti_ring *ring = lane->ring;
-    uint64_t lapped = pti_step(ring, lane->tail, 0 - ring->geometry.capacity);
     bool corrupt = false;
 
-    if (__builtin_expect(pti_diff(ring, lane->settled, lapped) <= 0, 0) && !pti_ring_is_taken(lane, lapped, &corrupt))
+    if (!pti_ring_is_taken(lane, pti_step(ring, lane->tail, 0 - ring->geometry.capacity), &corrupt))
         return corrupt ? PTQ_ECORRUPT : PTQ_FULL;
     if (__builtin_expect(pti_load_relaxed(&ring->hints->flags) & PTI_FLAG_BATCHED, 0) &&
         !pti_batch_has_room(lane, lane->tail, count))
@@ -125,18 +135,17 @@ static inline enum ptq_err check_room(struct pti_lane *lane, uint64_t count)
 }
 
 /* The loop of every ordinary publish: word, then slot. */
-static inline __attribute__((always_inline)) enum ptq_err publish_entry(struct pti_lane *lane, uint32_t block,
-                                                                       enum pti_state state, uint64_t count,
-                                                                       uint64_t *ret_position)
+enum ptq_err pti_ring_publish_entry(struct pti_lane *lane, uint32_t block, enum pti_state state, uint64_t count,
+                                    uint64_t *ret_position)
 {
     struct pti_ring *ring = lane->ring;
     _Atomic uint64_t *word = &pti_block_at(ring, block)->word;
 
     for (;;) {
         uint64_t slot, at;
-        enum ptq_err err = find_tail(lane, &slot);
+        enum ptq_err err = pti_ring_find_tail(lane, &slot);
 
-        if (__builtin_expect(err == PTQ_OK, 1))
+        if (err == PTQ_OK)
             err = check_room(lane, count);
         if (err != PTQ_OK)
             return err;
@@ -147,12 +156,6 @@ static inline __attribute__((always_inline)) enum ptq_err publish_entry(struct p
             return PTQ_OK;
         }
     }
-}
-
-enum ptq_err pti_ring_publish_entry(struct pti_lane *lane, uint32_t block, enum pti_state state, uint64_t count,
-                                    uint64_t *ret_position)
-{
-    return publish_entry(lane, block, state, count, ret_position);
 }
 
 /* Unpublished after all: the line is closed first, so that nobody asks where the block went. */
@@ -169,12 +172,12 @@ enum ptq_err pti_ring_publish(struct pti_lane *lane, uint32_t block, uint64_t be
     enum ptq_err err;
 
     pti_journal_open(lane->entry, PTI_OP_PUT, block, before, pti_load_relaxed(&lane->entry->put));
-    err = publish_entry(lane, block, PTI_COMMIT, 1, &at);
+    err = pti_ring_publish_entry(lane, block, PTI_COMMIT, 1, &at);
     if (__builtin_expect(err != PTQ_OK, 0)) {
         undo(lane, block, before);
         return err;
     }
-    note_put(lane, 1, size, at);
+    pti_ring_note_put(lane, 1, size, at);
     *ret_position = at;
     return PTQ_OK;
 }
@@ -263,16 +266,13 @@ static enum ptq_err take_redelivered(struct pti_lane *lane, uint64_t seen, uint3
 }
 
 /* The head guess moves, and now and then the hint. */
-static inline void note_head(struct pti_lane *lane, uint64_t next)
+void pti_ring_note_head(struct pti_lane *lane, uint64_t next)
 {
     lane->head = next;
-    if (++lane->takes_since_hint >= HINT_EVERY) {
-        lane->takes_since_hint = 0;
+    if (lane->takes_since_hint++ % HINT_EVERY == 0) {
         pti_store_release(&lane->ring->hints->head, next); /* pair H */
     }
 }
-
-void pti_ring_note_head(struct pti_lane *lane, uint64_t next) { note_head(lane, next); }
 
 static void adopt_head(struct pti_lane *lane)
 {
@@ -300,7 +300,7 @@ static bool is_dead_letter(struct pti_lane *lane, uint32_t block, uint64_t lease
 }
 
 /* Walks from the guess to the first entry that can be leased.  PTQ_OK, PTQ_EMPTY, PTQ_END (END is at the head). */
-static inline enum ptq_err take_fresh(struct pti_lane *lane, uint32_t *ret_block, uint64_t *ret_word)
+static enum ptq_err take_fresh(struct pti_lane *lane, uint32_t *ret_block, uint64_t *ret_word)
 {
     struct pti_ring *ring = lane->ring;
     struct pti_entry *entry = lane->entry;
@@ -317,8 +317,8 @@ static inline enum ptq_err take_fresh(struct pti_lane *lane, uint32_t *ret_block
             return PTQ_ECORRUPT;
         if (block == PTI_END_BLOCK && ahead == 0)
             return PTQ_END;
-        if (ahead > 0) { /* the guess is more than a lap behind */
-            lane->head = pti_step(ring, h, 1);
+        if (ahead > 0) { /* the guess is more than a lap behind: what was lapped last here is taken, and all before it */
+            lane->head = pti_step(ring, h, (uint64_t)(ahead - 1) * ring->geometry.slots + 1);
             adopt_head(lane);
             continue;
         }
@@ -334,7 +334,7 @@ static inline enum ptq_err take_fresh(struct pti_lane *lane, uint32_t *ret_block
             pti_journal_open(entry, PTI_OP_TAKE, block, lease, taken);
             if (pti_cas(&pti_block_at(ring, block)->word, &word, lease)) { /* pair P: leased */
                 pti_store_release(&entry->taken, taken + 1);
-                note_head(lane, pti_step(ring, h, 1));
+                pti_ring_note_head(lane, pti_step(ring, h, 1));
                 *ret_block = block;
                 *ret_word = lease;
                 return PTQ_OK;
@@ -419,12 +419,26 @@ bool pti_ring_may_put(struct pti_lane *lane, uint64_t count)
 
 uint64_t pti_ring_head(struct pti_lane *lane)
 {
-    struct pti_ring *ring = lane->ring;
-    uint64_t at;
-
     adopt_head(lane);
-    at = lane->head;
-    for (uint64_t steps = 0; steps < ring->geometry.slots; steps++) {
+    return pti_ring_head_from(lane->ring, lane->head);
+}
+
+uint64_t pti_ring_tail_from(struct pti_ring *ring, uint64_t at)
+{
+    for (uint64_t steps = 0; steps < 2 * ring->geometry.slots; steps++) {
+        uint64_t slot = pti_load_acquire(pti_slot_at(ring, at));
+        int64_t ahead = pti_lap_diff(ring, pti_slot_lap(slot), pti_lap(ring, at));
+
+        if (ahead < 0)
+            break;
+        at = pti_step(ring, at, (uint64_t)ahead * ring->geometry.slots + 1);
+    }
+    return at;
+}
+
+uint64_t pti_ring_head_from(struct pti_ring *ring, uint64_t at)
+{
+    for (uint64_t steps = 0; steps < 2 * ring->geometry.slots; steps++) {
         uint64_t slot = pti_load_seq(pti_slot_at(ring, at)), word;
         int64_t ahead = pti_lap_diff(ring, pti_slot_lap(slot), pti_lap(ring, at));
         uint32_t block = pti_slot_block(slot);
@@ -437,7 +451,7 @@ uint64_t pti_ring_head(struct pti_lane *lane)
                 (pti_word_state(word) == PTI_COMMIT || pti_word_state(word) == PTI_COMMITH))
                 break;
         }
-        at = pti_step(ring, at, 1);
+        at = pti_step(ring, at, ahead > 0 ? (uint64_t)(ahead - 1) * ring->geometry.slots + 1 : 1);
     }
     return at;
 }
