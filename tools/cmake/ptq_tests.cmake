@@ -14,6 +14,9 @@ function(ptq_test_properties name timeout serial)
     if(NOT timeout)
         set(timeout 60)
     endif()
+    if(PTQ_SANITIZE)
+        list(APPEND ARGN sanitized)
+    endif()
     set_tests_properties(${name} PROPERTIES TIMEOUT ${timeout} LABELS "${area};${ARGN}" SKIP_RETURN_CODE 77
         RUN_SERIAL ${serial}
         ENVIRONMENT "ASAN_OPTIONS=detect_leaks=1:abort_on_error=0;UBSAN_OPTIONS=print_stacktrace=1;TSAN_OPTIONS=halt_on_error=1")

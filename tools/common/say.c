@@ -2,6 +2,7 @@
 #include "say.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -97,6 +98,14 @@ int tool_misuse(const char *command, const char *format, ...)
     else
         tool_error(command, "%s - see: %s %s --help", line, tool_program.name, command);
     return TOOL_USAGE;
+}
+
+/* A queue's file as descriptor 1 would take our words into its memory. */
+void tool_begin(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) < 0)
+            exit(TOOL_ERROR);
 }
 
 int tool_finish(void)

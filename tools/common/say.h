@@ -38,6 +38,10 @@ __attribute__((format(printf, 2, 3))) int tool_misuse(const char *command, const
 /* Shall `out` be coloured?  NO_COLOR, CLICOLOR_FORCE, TERM=dumb, and whether it is a terminal decide. */
 bool tool_colour(FILE *out);
 
+/* To be called first: where standard input, output or error is closed, puts a file there that can neither be read nor written, so
+ * that nothing else is opened in its place. */
+void tool_begin(void);
+
 /* Flushes standard output: TOOL_OK, or says why not and answers TOOL_ERROR.  To be called last by every command. */
 int tool_finish(void);
 

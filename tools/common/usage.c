@@ -105,12 +105,17 @@ void tool_help(const struct tool_usage *usage, FILE *out)
 
 /* -- the man page --------------------------------------------------------------------------------------------- */
 
-/* Text for mdoc: backslashes and leading dots and quotes are made harmless. */
-static void print_mdoc(const char *text, FILE *out)
+/* Text for mdoc: backslashes and leading dots and quotes are made harmless; with `sentences` each begins a line. */
+static void print_mdoc(const char *text, bool sentences, FILE *out)
 {
     bool start = true;
 
     for (; *text != '\0'; start = *text++ == '\n') {
+        if (sentences && *text == '.' && text[1] == ' ') {
+            fputs(".\n", out);
+            text += strspn(text + 1, " ");
+            continue;
+        }
         if (start && (*text == '.' || *text == '\''))
             fputs("\\&", out);
         if (*text == '\\')
@@ -130,9 +135,8 @@ static void print_mdoc_paragraphs(const char *text, FILE *out)
         if (end == NULL)
             end = text + strlen(text);
         snprintf(paragraph, sizeof paragraph, "%.*s", (int)(end - text), text);
-        fputs(".Pp\n", out);
-        print_mdoc(paragraph, out);
-        fputc('\n', out);
+        print_mdoc(paragraph, true, out);
+        fputs(*end != '\0' ? "\n.Pp\n" : "\n", out);
     }
 }
 
@@ -149,7 +153,7 @@ static void print_mdoc_options(const struct tool_option *options, FILE *out)
         if (option->argument != NULL)
             fprintf(out, " Ar %s", option->argument);
         fputc('\n', out);
-        print_mdoc(option->help, out);
+        print_mdoc(option->help, true, out);
         fputs(".\n", out);
     }
     fputs(".El\n", out);
@@ -170,7 +174,7 @@ void tool_man(const struct tool_usage *usage, FILE *out)
     if (usage->examples == NULL)
         return;
     fputs(".Bd -literal -offset indent\n", out);
-    print_mdoc(usage->examples, out);
+    print_mdoc(usage->examples, false, out);
     fputs("\n.Ed\n", out);
 }
 

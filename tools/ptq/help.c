@@ -3,13 +3,14 @@
 
 #include "commands.h"
 
-static struct {
-    bool man, list;
-} values;
+struct help_options {
+    bool man, man_globals, list;
+};
 
 static const struct tool_option help_options[] = {
-    {0, "man", TOOL_FLAG, 0, NULL, "print the commands as the man page has them"},
-    {0, "list", TOOL_FLAG, sizeof(bool), NULL, "print every command and option, a line each"},
+    {0, "man", TOOL_FLAG, offsetof(struct help_options, man), NULL, "print the commands as the man page has them"},
+    {0, "man-globals", TOOL_FLAG, offsetof(struct help_options, man_globals), NULL, "and the global options"},
+    {0, "list", TOOL_FLAG, offsetof(struct help_options, list), NULL, "print every command and option, a line each"},
     {0}};
 
 const struct tool_usage help_usages[] = {{.name = "help",
@@ -69,9 +70,13 @@ static int print_commands(int argc, char **argv)
 
 int cmd_help(int argc, char **argv)
 {
+    const struct tool_usage everywhere = {.name = "ptq", .operands = "", .summary = "", .options = tool_program.globals};
+    struct help_options values = {0};
     int first = tool_read_operands(help_usages, argc, argv, &values, 0, 2);
 
-    if (values.man)
+    if (values.man_globals)
+        tool_man(&everywhere, stdout);
+    else if (values.man)
         each_usage(tool_man);
     else if (values.list)
         each_usage(tool_list);

@@ -8,7 +8,7 @@ struct rm_options {
 
 static const struct tool_option rm_options[] = {
     {'f', "force", TOOL_FLAG, offsetof(struct rm_options, force), NULL,
-     "also where processes have it open: their calls fail from then on; and a queue that is not there is fine"},
+     "also where processes have it open (their calls fail from then on), or where it is damaged; one that is not there is fine"},
     {0, "all", TOOL_FLAG, offsetof(struct rm_options, all), NULL, "every queue of the bus, instead of QUEUE"},
     {0}};
 
@@ -33,10 +33,12 @@ static int remove_queue(ptq_bus *bus, const char *name, bool force)
         return TOOL_OK;
     if (err == PTQ_ENOENT || err == PTQ_EINVAL)
         return tool_fail(err, name, "cannot remove it: %s", err == PTQ_ENOENT ? "no such queue" : error.text);
-    err = ptq_queue_unlink(bus, name, force); /* a damaged queue, too, can be removed */
+    err = ptq_queue_unlink(bus, name, force);
     if (err == PTQ_EBUSY)
         return tool_fail(err, name, "cannot remove it: processes have it open - end them, or give --force (ptq info %s shows them)",
                          name);
+    if (err == PTQ_ECORRUPT || err == PTQ_EVERSION)
+        return tool_fail(err, name, "cannot remove it: %s - give --force to remove it all the same", ptq_strerror(err));
     return err == PTQ_OK ? TOOL_OK : tool_fail(err, name, "cannot remove it: %s", ptq_strerror(err));
 }
 

@@ -112,6 +112,7 @@ int main(int argc, char **argv)
 {
     struct watcher *watcher = NULL;
 
+    tool_begin();
     setlocale(LC_CTYPE, "");
     if (argc == 3 && strcmp(argv[1], "--print") == 0) /* for the man page and completion at build time */
         return print_table(argv[2]);

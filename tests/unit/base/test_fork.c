@@ -8,6 +8,7 @@
 
 #include "base/atomic.h"
 #include "base/fork.h"
+#include "base/time.h"
 #include "support/ptt.h"
 
 static bool is_open(int fd)
@@ -141,16 +142,17 @@ static int count_descriptors(void *context)
 
 static void no_descriptor_slips_into_a_child_while_threads_open_and_close(void **state)
 {
-    enum { THREADS = 4, FORKS = 300 };
+    enum { THREADS = 4, FORKS = 300, MOST_MS = 1500 };
     pthread_t threads[THREADS];
     _Atomic int last[THREADS];
     int before = count_descriptors(NULL);
+    int64_t end = pti_now_ns() + MOST_MS * PTI_NS_PER_MS;
 
     (void)state;
     for (int i = 0; i < THREADS; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, churn_descriptors, &last[i]), 0);
 
-    for (int i = 0; i < FORKS; i++)
+    for (int i = 0; i < FORKS && pti_now_ns() < end; i++)
         ptt_assert_exit(ptt_fork(count_descriptors, NULL), before, PTT_LONG);
 
     pti_store_release(&is_over, true);

@@ -345,17 +345,19 @@ static void a_close_is_echoed_four_times_and_then_is_quiet(void **state)
 {
     int fd = open_file("file");
     struct pti_waiter *waiter = new_watcher("file", PTI_WATCH_CLOSE_WRITE);
+    int64_t begin = pti_now_ns(), first = 0;
     unsigned told = 0;
 
     (void)state;
-    int64_t begin = pti_now_ns();
     close(fd);
     while (pti_waiter_sleep(waiter, begin + 1500 * PTI_NS_PER_MS) == 0) {
         assert_true(pti_waiter_drain(waiter));
-        told++;
+        if (told++ == 0)
+            first = pti_now_ns();
     }
 
-    assert_in_range(told, 2, 5); /* one, and the echoes; those that a busy machine made late fall together */
+    /* One, and the echoes; those that a busy machine made late fall together, but not the last with one that was in time. */
+    assert_in_range(told, first < begin + 900 * PTI_NS_PER_MS ? 2 : 1, 5);
     assert_false(pti_waiter_drain(waiter));
     pti_waiter_free(waiter);
 }

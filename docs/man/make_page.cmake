@@ -1,0 +1,15 @@
+# make_page.cmake -- fills a manual page's @WORD@ lines with what a program prints about its tables.
+#   cmake -DIN=x.1.in -DOUT=x.1 -DFILLS="COMMANDS=help --man;GLOBALS=..." -DPROGRAM=path -P make_page.cmake
+file(READ ${IN} page)
+foreach(fill IN LISTS FILLS)
+    string(REGEX MATCH "^([A-Z]+)=(.*)$" matched "${fill}")
+    set(word ${CMAKE_MATCH_1})
+    separate_arguments(arguments UNIX_COMMAND "${CMAKE_MATCH_2}")
+    execute_process(COMMAND ${PROGRAM} ${arguments} OUTPUT_VARIABLE text RESULT_VARIABLE failed)
+    if(failed)
+        message(FATAL_ERROR "${PROGRAM} ${CMAKE_MATCH_2}: ${failed}")
+    endif()
+    string(STRIP "${text}" text)
+    string(REPLACE "@${word}@" "${text}" page "${page}")
+endforeach()
+file(WRITE ${OUT} "${page}")

@@ -1,0 +1,12 @@
+/* groups.c -- the groups that run over both carriers. */
+#include "contract/contract.h"
+
+extern const struct contract_group group_open, group_put, group_get, group_batch, group_loan, group_wait, group_end,
+    group_life, group_many, group_descriptor, group_look, group_random;
+
+const struct contract_group *const contract_groups[] = {
+    &group_open, &group_put,  &group_get,  &group_batch,      &group_loan, &group_wait,   &group_end,
+    &group_life, &group_many, &group_descriptor, &group_look, &group_random, NULL,
+};
+
+const struct contract_carrier *const contract_carriers[] = {&contract_local, NULL};

@@ -1,0 +1,184 @@
+/* roles.c -- what the suite's own processes do.  Each is this program again, with a bus of its own, as a user's would be:
+ *     contract --child CARRIER DIR PEERS ROLE QUEUE PAGE-FD ARGUMENT
+ */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "contract/contract.h"
+
+struct role {
+    const char *name;
+    int (*run)(ptq_queue *queue, struct ptt_page *page, uint64_t argument);
+};
+
+_Noreturn static void wait_for_ever(void)
+{
+    for (;;)
+        pause();
+}
+
+/* Leases `argument` messages, tells, and holds them until it is killed. */
+static int hold_leases(ptq_queue *queue, struct ptt_page *page, uint64_t argument)
+{
+    for (uint64_t i = 0; i < argument; i++) {
+        ptq_msg *msg = NULL;
+        if (ptq_get(queue, PTT_LONG, &msg) != PTQ_OK)
+            return 1;
+    }
+    page->words[0] = 1;
+    wait_for_ever();
+}
+
+/* Puts 0 .. argument-1, a loan that it never publishes, tells, and lives on. */
+static int put_and_live(ptq_queue *queue, struct ptt_page *page, uint64_t argument)
+{
+    ptq_msg *loan = NULL;
+
+    for (uint64_t i = 0; i < argument; i++)
+        if (ptq_put(queue, &i, sizeof i, PTT_LONG) != PTQ_OK)
+            return 1;
+    if (ptq_loan(queue, 8, PTT_LONG, &loan) != PTQ_OK)
+        return 2;
+    memset(ptq_msg_buffer(loan), 0xee, 8);
+    page->words[0] = 1;
+    wait_for_ever();
+}
+
+/* Sleeps in a get until it is killed. */
+static int sleep_in_get(ptq_queue *queue, struct ptt_page *page, uint64_t argument)
+{
+    ptq_msg *msg = NULL;
+
+    (void)argument;
+    page->words[0] = (uint64_t)getpid();
+    enum ptq_err err = ptq_get(queue, PTQ_FOREVER, &msg);
+    page->words[1] = 1 + (uint64_t)err;
+    return 0;
+}
+
+/* words[1] counts what all of them put, words[2] what they got: argument of each. */
+static int put_and_get(ptq_queue *queue, struct ptt_page *page, uint64_t argument)
+{
+    for (uint64_t i = 0; i < argument; i++) {
+        uint64_t number = i + 1;
+        size_t size = 0;
+        if (ptq_put(queue, &number, sizeof number, PTT_LONG) != PTQ_OK)
+            return 1;
+        page->words[1] += number;
+        if (ptq_recv(queue, &number, sizeof number, PTT_LONG, &size) != PTQ_OK || size != sizeof number)
+            return 2;
+        page->words[2] += number;
+    }
+    return 0;
+}
+
+/* Puts 0 .. argument-1, waiting for room. */
+static int put_numbers(ptq_queue *queue, struct ptt_page *page, uint64_t argument)
+{
+    (void)page;
+    for (uint64_t i = 0; i < argument; i++)
+        if (ptq_put(queue, &i, sizeof i, PTT_LONG) != PTQ_OK)
+            return 1;
+    return 0;
+}
+
+/* Receives to the end; words[1] counts. */
+static int recv_to_end(ptq_queue *queue, struct ptt_page *page, uint64_t argument)
+{
+    (void)argument;
+    for (;;) {
+        uint64_t number = 0;
+        size_t size = 0;
+        enum ptq_err err = ptq_recv(queue, &number, sizeof number, PTT_LONG, &size);
+        if (err == PTQ_END)
+            return 0;
+        if (err != PTQ_OK)
+            return 1;
+        page->words[1]++;
+    }
+}
+
+static const struct role roles[] = {
+    {"hold-leases", hold_leases}, {"put-and-live", put_and_live}, {"sleep-in-get", sleep_in_get},
+    {"put-and-get", put_and_get}, {"put-numbers", put_numbers},   {"recv-to-end", recv_to_end},
+};
+
+static struct ptt_page *map_page(const char *text)
+{
+    int fd = atoi(text);
+
+    if (fd < 0)
+        return NULL;
+    void *page = mmap(NULL, sizeof(struct ptt_page), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    close(fd);
+    return page == MAP_FAILED ? NULL : page;
+}
+
+static int run_role(const struct role *role, char **argv)
+{
+    struct contract c = {.carrier = contract_carrier_named(argv[2])};
+    ptq_queue *queue = NULL;
+
+    snprintf(c.dir, sizeof c.dir, "%s", argv[3]);
+    snprintf(c.peers, sizeof c.peers, "%s", argv[4]);
+    c.carrier->attach(&c);
+    if (ptq_queue_open(c.bus, contract_address(&c, argv[6]), NULL, &queue) != PTQ_OK)
+        return 99;
+    int code = role->run(queue, map_page(argv[7]), strtoull(argv[8], NULL, 10));
+    ptq_queue_close(queue);
+    ptq_bus_close(c.bus);
+    return code;
+}
+
+int contract_child_main(int argc, char **argv)
+{
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (argc != 9)
+        return 98;
+    for (size_t i = 0; i < sizeof roles / sizeof *roles; i++)
+        if (strcmp(roles[i].name, argv[5]) == 0)
+            return run_role(&roles[i], argv);
+    return 97;
+}
+
+#define PAGE_FD 511 /* the parent's descriptor of the page, in its last word: a child after exec maps it again */
+
+struct ptt_page *contract_page_new(void)
+{
+    int fd = memfd_create("contract", 0);
+
+    assert_true(fd >= 0 && ftruncate(fd, sizeof(struct ptt_page)) == 0);
+    struct ptt_page *page = mmap(NULL, sizeof *page, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    assert_true((void *)page != MAP_FAILED);
+    page->words[PAGE_FD] = (uint64_t)fd;
+    return page;
+}
+
+void contract_page_free(struct ptt_page *page)
+{
+    close((int)page->words[PAGE_FD]);
+    munmap(page, sizeof *page);
+}
+
+pid_t contract_child(struct contract *c, const char *role, const char *queue, struct ptt_page *page, uint64_t argument)
+{
+    char fd_text[16], number[24];
+
+    snprintf(fd_text, sizeof fd_text, "%d", page != NULL ? (int)page->words[PAGE_FD] : -1);
+    snprintf(number, sizeof number, "%llu", (unsigned long long)argument);
+    char *arguments[] = {(char *)(uintptr_t) "contract", (char *)(uintptr_t) "--child",
+                         (char *)(uintptr_t)c->carrier->name, c->dir, c->peers, (char *)(uintptr_t)role,
+                         (char *)(uintptr_t)queue, fd_text, number, NULL};
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        execv("/proc/self/exe", arguments);
+        _exit(96);
+    }
+    return pid;
+}

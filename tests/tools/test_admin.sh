@@ -1,0 +1,225 @@
+#!/bin/bash
+# test_admin.sh -- create, ls, info, stats, peek, rm, gc, verify: queues as an operator handles them.
+# shellcheck source=tests/tools/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+case_ls_lists_names_in_order() {
+    expect 0 "$PTQ" ls
+    out_is_empty
+    for name in beta alpha gamma; do
+        expect 0 "$PTQ" create $name
+    done
+    expect 0 "$PTQ" ls
+    out_is alpha beta gamma
+    expect 0 "$PTQ" ls '*a*m*'
+    out_is gamma
+    expect 0 "$PTQ" ls nothing
+    out_is_empty
+}
+
+case_ls_long_shows_what_each_holds() {
+    expect 0 "$PTQ" create tasks --capacity 2
+    expect 0 "$PTQ" put tasks x -n 2
+    expect 0 "$PTQ" ls -l
+    grep -Eq '^QUEUE +KIND +READY +LEASED +DELAYED +DEAD +CAPACITY +ITEM' "$work/out" || fail "no heads"
+    grep -Eq '^tasks +queue +2 +0 +0 +0 +2 +4096 .* F$' "$work/out" || fail "not the figures"
+}
+
+case_ls_json_has_the_four_keys() {
+    expect 0 "$PTQ" create tasks --capacity 8 --item-size 100
+    expect 0 "$PTQ" put tasks x -n 2
+    expect 0 "$PTQ" ls --json
+    json_is '[.v, .name, .queue_size, .queue_capacity, .queue_utilization_percent, .queue_item_size_bytes]
+        == [1, "tasks", 2, 8, 25, 100]'
+}
+
+case_create_sets_what_is_asked_for() {
+    expect 0 "$PTQ" create tasks -c 2k -s 8K --max-deliveries 3 --max-endpoints 5 --mode 0640
+    expect 0 "$PTQ" info tasks --json
+    [ "$(jq -c '[.queue_capacity, .queue_item_size_bytes, .max_deliveries, .max_endpoints, .mode]' "$work/out")" = \
+        '[2000,8192,3,5,"0640"]' ] || fail "$(cat "$work/out")"
+    expect 0 "$PTQ" create other --no-max-deliveries --prefault --ephemeral
+    expect 0 "$PTQ" info other --json
+    [ "$(jq -c .max_deliveries "$work/out")" = null ] || fail "limited"
+}
+
+case_create_again_is_fine_unless_it_contradicts() {
+    expect 0 "$PTQ" create tasks --item-size 100
+    expect 0 "$PTQ" create tasks
+    expect 0 "$PTQ" create tasks --item-size 100
+    expect 1 "$PTQ" create tasks --item-size 200
+    err_has "ptq: tasks: "
+    err_has 100
+    err_has 200
+    expect 1 "$PTQ" create tasks --exclusive
+    err_has "ptq: tasks: "
+    err_has exists
+}
+
+case_info_shows_geometry_contents_and_who_is_attached() {
+    expect 0 "$PTQ" create tasks
+    expect 0 "$PTQ" put tasks x -n 3
+    mkfifo "$work/hold"
+    start get "$PTQ" get tasks --exec "exec cat '$work/hold'"
+    wait_for figure_is tasks leased 1
+    expect 0 "$PTQ" info tasks
+    out_has "capacity     1000 messages of at most 4096 bytes"
+    out_has "2 ready (0.2 %), 1 leased, 0 delayed, 0 dead"
+    grep -Eq "^ *$pid +ptq +alive .* 1 +[0-9]+$" "$work/out" || fail "the holder is not shown"
+    expect 0 "$PTQ" info tasks --json
+    [ "$(jq -c "[.attached[] | select(.pid == $pid) | .alive, .leased]" "$work/out")" = '[true,1]' ] || fail "nor in JSON"
+    kill "$pid"
+    finish "$pid" 143
+    expect 0 "$PTQ" info tasks
+    out_has "nobody is attached"
+}
+
+case_stats_are_lines_for_scripts() {
+    expect 0 "$PTQ" create tasks
+    expect 0 "$PTQ" put tasks hello
+    expect 0 "$PTQ" stats tasks
+    out_has "queue_size 1"
+    out_has "bytes_put 5"
+    expect 0 "$PTQ" stats tasks ready put acked
+    out_is 1 1 0
+    expect 2 "$PTQ" stats tasks nonsense
+    err_has "there is no figure 'nonsense'"
+}
+
+case_peek_takes_nothing() {
+    expect 0 "$PTQ" create tasks
+    seq 5 >"$work/in"
+    expect_from 0 "$work/in" "$PTQ" put tasks --line
+    expect 0 "$PTQ" peek tasks
+    out_is 1
+    expect 0 "$PTQ" peek tasks -n 3
+    out_is 1 2 3
+    expect 0 "$PTQ" peek tasks --all
+    out_is 1 2 3 4 5
+    expect 0 "$PTQ" peek tasks -F json
+    [ "$(jq -c '[.v, .data, .state, .deliveries]' "$work/out")" = '[1,"1","ready",0]' ] || fail "$(cat "$work/out")"
+    figure tasks taken 0
+    expect 0 "$PTQ" get tasks --all -F json
+    [ "$(jq -s -c '[.[].deliveries] | unique' "$work/out")" = '[1]' ] || fail "it counted"
+}
+
+case_peek_tells_who_holds_a_message() {
+    expect 0 "$PTQ" create tasks
+    expect 0 "$PTQ" put tasks mine
+    expect 0 "$PTQ" put tasks free
+    mkfifo "$work/hold"
+    start get "$PTQ" get tasks --exec "echo started; read -r wait <'$work/hold'"
+    wait_for figure_is tasks leased 1
+    expect 0 "$PTQ" peek tasks --state leased -F json
+    [ "$(jq -c '[.data, .state, .holder_pid]' "$work/out")" = "[\"mine\",\"leased\",$pid]" ] || fail "$(cat "$work/out")"
+    expect 0 "$PTQ" peek tasks
+    out_is free
+    echo go >"$work/hold"
+    finish "$pid" 0
+}
+
+case_peek_of_nothing_is_4() {
+    expect 0 "$PTQ" create tasks
+    expect 4 "$PTQ" peek tasks
+    err_is "ptq: tasks: there is no such message"
+    expect 0 "$PTQ" peek tasks --all
+    expect 2 "$PTQ" peek tasks@elsewhere
+}
+
+case_rm_removes_what_nobody_has_open() {
+    expect 0 "$PTQ" create tasks
+    expect 0 "$PTQ" put tasks x
+    expect 0 "$PTQ" rm tasks
+    expect 0 "$PTQ" ls
+    out_is_empty
+    expect 3 "$PTQ" rm tasks
+    expect 0 "$PTQ" rm tasks --force
+}
+
+case_rm_keeps_what_is_in_use_unless_forced() {
+    expect 0 "$PTQ" create tasks
+    start get "$PTQ" get tasks
+    wait_for figure_is tasks endpoints 1
+    expect 1 "$PTQ" rm tasks
+    err_has "processes have it open - end them, or give --force"
+    expect 0 "$PTQ" ls
+    out_is tasks
+    expect 0 "$PTQ" rm tasks --force
+    finish "$pid" 3
+    has_line "$work/get.err" "ptq: tasks: cannot get: " || fail "the user was not told"
+}
+
+case_rm_all_sweeps_a_run_and_no_other() {
+    for name in one two three; do
+        expect 0 "$PTQ" create $name
+        expect 0 "$PTQ" --run other create $name
+    done
+    expect 0 "$PTQ" rm --all
+    expect 0 "$PTQ" ls
+    out_is_empty
+    expect 0 "$PTQ" --run other ls
+    out_is one three two
+}
+
+case_gc_recovers_the_dead_and_removes_the_empty() {
+    expect 0 "$PTQ" create empty
+    expect 0 "$PTQ" create full
+    expect 0 "$PTQ" put full x
+    start get "$PTQ" get full --exec 'echo started; exec sleep 1000'
+    wait_for has_line "$work/get.out" started
+    local child
+    child=$(cat "/proc/$pid/task/$pid/children")
+    kill -KILL "$pid"
+    wait_for is_gone "$pid"
+    # shellcheck disable=SC2086 # perhaps none
+    kill $child
+    expect 0 "$PTQ" gc --json
+    [ "$(jq -c '[.v, .queues, .removed, .kept, .recovered]' "$work/out")" = '[1,2,1,1,1]' ] || fail "$(cat "$work/out")"
+    figure full queue_size 1
+    expect 0 "$PTQ" gc --force
+    out_has "1 removed"
+    expect 0 "$PTQ" ls
+    out_is_empty
+}
+
+case_verify_counts() {
+    expect 0 "$PTQ" create tasks
+    expect 0 "$PTQ" put tasks x -n 10
+    expect 0 "$PTQ" get tasks -n 3
+    expect 0 "$PTQ" verify
+    out_is "tasks: sound: 10 put = 7 ready + 0 leased + 0 delayed + 0 dead + 3 acked + 0 dropped"
+    expect 0 "$PTQ" verify tasks --json
+    [ "$(jq -c '[.v, .name, .sound, .put, .ready, .acked, .imbalance, .findings]' "$work/out")" = \
+        '[1,"tasks",true,10,7,3,0,[]]' ] || fail "$(cat "$work/out")"
+    expect 0 "$PTQ" verify --quiet
+    out_is_empty
+}
+
+queue_file() {
+    "$PTQ" info "$1" --json | jq -r .path
+}
+
+case_a_damaged_queue_is_told_and_can_be_removed() {
+    expect 0 "$PTQ" create tasks
+    expect 0 "$PTQ" create good
+    printf 'garbage garbage garbage' | dd of="$(queue_file tasks)" conv=notrunc 2>/dev/null
+    for command in 'get tasks' 'put tasks x' 'info tasks' 'peek tasks' 'verify tasks' 'ls -l'; do
+        # shellcheck disable=SC2086 # a command and its arguments
+        "$PTQ" $command >"$work/out" 2>"$work/err" </dev/null
+        local code=$?
+        [ $code -ne 0 ] && [ $code -lt 9 ] || fail "exit $code: ptq $command"
+        err_has "ptq: tasks: "
+    done
+    expect 1 "$PTQ" verify
+    out_has "good: sound"
+    expect 0 "$PTQTOP" --once
+    out_has good
+    out_has "1 cannot be read"
+    expect 1 "$PTQ" rm tasks
+    err_has "give --force"
+    expect 0 "$PTQ" rm tasks --force
+    expect 0 "$PTQ" verify
+}
+
+command -v jq >/dev/null || { echo "skipped: no jq"; exit 77; }
+run_cases

@@ -1,0 +1,155 @@
+#!/bin/bash
+# test_top.sh -- ptqtop as a table and for machines.
+# shellcheck source=tests/tools/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+case_an_empty_bus_is_a_table_without_rows() {
+    expect 0 "$PTQTOP" --once
+    nothing_said
+    out_has "bus test"
+    out_has "0 queues  0 processes alive, 0 dead"
+    grep -q '^QUEUE *KIND *PATH *DEPTH *FILL *READY *LEASED *DELAYED *DEAD *IN/s *OUT/s *B/s *AGE *PROD *CONS *REDLV/s *FLAGS$' \
+        "$work/out" || fail "no heads"
+}
+
+case_once_shows_figures_and_no_rates() {
+    expect 0 "$PTQ" create tasks --capacity 4
+    expect 0 "$PTQ" put tasks 12345 -n 3
+    expect 0 "$PTQTOP" --once
+    grep -Eq '^tasks +queue +shm +3 +75% +3 +0 +0 +0 +- +- +- +[^ ]+ +[0-9]+ +[0-9]+ +- +-$' "$work/out" || fail "not the row"
+    out_has "1 queues"
+}
+
+case_the_second_frame_has_rates() {
+    expect 0 "$PTQ" create tasks
+    mkfifo "$work/pipe"
+    "$PTQTOP" -b -n 2 -d 2 -o ndjson >"$work/pipe" &
+    pid=$!
+    children+=("$pid")
+    exec 7<"$work/pipe"
+    read -ru 7 first
+    expect 0 "$PTQ" put tasks 12345 -n 100
+    expect 0 "$PTQ" get tasks -n 50
+    read -ru 7 second
+    exec 7<&-
+    finish "$pid" 0
+    [ "$(jq -c '[.v, .name, .in_per_second, .out_per_second]' <<<"$first")" = '[1,"tasks",null,null]' ] || fail "first: $first"
+    # 100 in and 50 out of 500 bytes, in about two seconds
+    [ "$(jq '.in_per_second > 1 and .in_per_second <= 51 and (.in_per_second / .out_per_second - 2 | fabs) < 0.001' \
+        <<<"$second")" = true ] || fail "second: $second"
+    [ "$(jq '.bytes_per_second / .in_per_second - 5 | fabs < 0.001' <<<"$second")" = true ] || fail "second: $second"
+}
+
+case_json_is_one_object_with_the_four_keys() {
+    expect 0 "$PTQ" create tasks --capacity 8 --item-size 100
+    expect 0 "$PTQ" put tasks x -n 2
+    expect 0 "$PTQTOP" --once -o json
+    json_is '[.v, .bus, .queue_count, .processes_alive, (.pools | length)] == [1, "test", 1, 0, 0]'
+    json_is '.queues[0] | [.name, .queue_size, .queue_capacity, .queue_utilization_percent, .queue_item_size_bytes,
+        .in_per_second] == ["tasks", 2, 8, 25, 100, null]'
+}
+
+case_csv_has_heads_and_as_many_fields() {
+    expect 0 "$PTQ" create one
+    expect 0 "$PTQ" create two
+    expect 0 "$PTQTOP" -b -n 2 -d 0.1 -o csv
+    [ "$(awk -F, '{print NF}' "$work/out" | sort -u | wc -l)" -eq 1 ] || fail "uneven"
+    [ "$(grep -c '^unix_ms,bus,queue,' "$work/out")" -eq 1 ] || fail "heads not once"
+    [ "$(wc -l <"$work/out")" -eq 5 ] || fail "not two frames of two"
+}
+
+case_sort_and_filter() {
+    for name in a b c; do
+        expect 0 "$PTQ" create $name
+    done
+    expect 0 "$PTQ" put a x
+    expect 0 "$PTQ" put b x -n 3
+    expect 0 "$PTQTOP" --once -o ndjson -s depth
+    [ "$(jq -r .name "$work/out" | tr -d '\n')" = bac ] || fail "depth"
+    expect 0 "$PTQTOP" --once -o ndjson -s depth -r
+    [ "$(jq -r .name "$work/out" | tr -d '\n')" = cab ] || fail "reverse"
+    expect 0 "$PTQTOP" --once -o ndjson
+    [ "$(jq -r .name "$work/out" | tr -d '\n')" = abc ] || fail "by name"
+    expect 0 "$PTQTOP" --once -o ndjson -f '[ab]'
+    [ "$(jq -r .name "$work/out" | tr -d '\n')" = ab ] || fail "glob"
+    expect 0 "$PTQTOP" --once -o json -f c
+    [ "$(jq -c '[.queue_count, [.queues[].name]]' "$work/out")" = '[3,["c"]]' ] || fail "part"
+    expect 2 "$PTQTOP" -s nonsense
+}
+
+case_processes_are_counted() {
+    expect 0 "$PTQ" create tasks
+    start one "$PTQ" get tasks
+    local first=$pid
+    start two "$PTQ" get tasks
+    wait_for figure_is tasks endpoints 2
+    expect 0 "$PTQTOP" --once
+    out_has "2 processes alive, 0 dead"
+    kill -KILL "$first"
+    wait_for is_gone "$first"
+    expect 0 "$PTQTOP" --once -o json
+    [ "$(jq .processes_alive "$work/out")" = 1 ] || fail "the dead one lives"
+}
+
+case_flags_tell_full_dead_and_ended() {
+    expect 0 "$PTQ" create tasks --capacity 1 --max-deliveries 1
+    expect 0 "$PTQ" put tasks x
+    expect 1 "$PTQ" get tasks --exec false
+    expect 4 "$PTQ" get tasks -t 0
+    expect 0 "$PTQ" put tasks y
+    expect 0 "$PTQ" end tasks
+    expect 0 "$PTQTOP" --once -o json
+    [ "$(jq -r '.queues[0].flags' "$work/out")" = FDE ] || fail "flags"
+}
+
+case_stalled_is_told_from_two_frames() {
+    expect 0 "$PTQ" create tasks
+    expect 0 "$PTQ" put tasks x
+    expect 0 "$PTQTOP" -b -n 2 -d 0.1 -o ndjson
+    [ "$(jq -r .flags "$work/out" | tr '\n' '|')" = '|S|' ] || fail "flags"
+}
+
+case_watching_takes_nothing() {
+    expect 0 "$PTQ" create tasks
+    expect 0 "$PTQ" put tasks x -n 5
+    "$PTQ" stats tasks >"$work/before"
+    for output in table json ndjson csv; do
+        expect 0 "$PTQTOP" -b -n 2 -d 0.1 -o $output
+    done
+    "$PTQ" stats tasks >"$work/after"
+    grep -v oldest_ms "$work/before" >"$work/b"
+    grep -v oldest_ms "$work/after" | cmp - "$work/b" || fail "it changed something"
+}
+
+case_not_a_terminal_is_batch_by_itself() {
+    expect 0 "$PTQTOP" -n 1
+    out_has "bus test"
+    ! grep -q $'\033' "$work/out" || fail "escapes without a terminal"
+}
+
+case_a_queue_that_goes_and_comes_is_a_new_one() {
+    expect 0 "$PTQ" create tasks
+    expect 0 "$PTQ" put tasks x -n 9
+    mkfifo "$work/pipe"
+    "$PTQTOP" -b -n 2 -d 1 -o json >"$work/pipe" &
+    pid=$!
+    children+=("$pid")
+    exec 7<"$work/pipe"
+    while IFS= read -ru 7 line && [ "$line" != '}' ]; do :; done
+    expect 0 "$PTQ" rm tasks
+    expect 0 "$PTQ" create tasks
+    expect 0 "$PTQ" put tasks x
+    cat <&7 >"$work/out"
+    exec 7<&-
+    finish "$pid" 0
+    [ "$(jq -c '.queues[0] | [.ready, .put, .in_per_second]' "$work/out")" = '[1,1,null]' ] || fail "not a new one"
+}
+
+case_a_full_disk_is_an_error() {
+    "$PTQTOP" --once >/dev/full 2>"$work/err"
+    [ $? -eq 1 ] || fail "it did not fail"
+    err_has "cannot write to standard output"
+}
+
+command -v jq >/dev/null || { echo "skipped: no jq"; exit 77; }
+run_cases

@@ -1,0 +1,198 @@
+#!/bin/bash
+# test_words.sh -- help, errors of usage, manual pages, completion: all from one table.
+# shellcheck source=tests/tools/lib.sh
+. "$(dirname "$0")/lib.sh"
+pages=$3
+
+case_help_names_every_command() {
+    expect 0 "$PTQ" --help
+    for command in ls info stats create put get peek end rm gc verify completion version help; do
+        grep -q "^  $command " "$work/out" || fail "help lacks $command"
+        expect 0 "$PTQ" "$command" --help
+        out_has "usage: ptq $command"
+        out_has "--dir"
+        expect 0 "$PTQ" --help
+    done
+    nothing_said
+}
+
+case_help_of_a_command_is_its_option() {
+    "$PTQ" help put >"$work/one"
+    "$PTQ" put --help >"$work/other"
+    cmp -s "$work/one" "$work/other" || fail "they differ"
+}
+
+case_help_shows_every_option_of_the_table() {
+    "$PTQ" help --list >"$work/list"
+    [ "$(wc -l <"$work/list")" -gt 30 ] || fail "the list is short"
+    while IFS=$'\t' read -r command option _; do
+        # shellcheck disable=SC2086 # a command may be two words
+        "$PTQ" $command --help >"$work/out"
+        out_has "$option"
+    done <"$work/list"
+}
+
+case_versions_are_told() {
+    expect 0 "$PTQ" version
+    grep -Eq '^ptq [0-9.]+ \(library [0-9.]+, layout [0-9]+, wire [0-9]+\)$' "$work/out" || fail "not a version"
+    expect 0 "$PTQ" --version
+    expect 0 "$PTQTOP" --version
+}
+
+case_no_command_is_misuse() {
+    expect 2 "$PTQ"
+    err_is "ptq: which command? - see: ptq --help"
+}
+
+case_an_unknown_command_is_misuse() {
+    expect 2 "$PTQ" frobnicate
+    err_is "ptq: 'frobnicate' is not a command - see: ptq --help"
+}
+
+case_an_unknown_option_is_misuse() {
+    expect 2 "$PTQ" put tasks --frob
+    err_is "ptq: put: unknown option --frob - see: ptq put --help"
+    expect 2 "$PTQ" put tasks -Z
+    err_is "ptq: put: unknown option -Z - see: ptq put --help"
+    expect 2 "$PTQTOP" --frob
+    err_is "ptqtop: unknown option --frob - see: ptqtop --help"
+}
+
+case_a_bad_value_names_what_is_possible() {
+    expect 2 "$PTQ" get tasks -n many
+    err_is "ptq: get: --count cannot be 'many': it is a number from 1, such as 32 or 10k - see: ptq get --help"
+    expect 2 "$PTQ" get tasks -F xml
+    err_has "--format cannot be 'xml': it is one of raw|line|null|quoted|hex|json"
+    expect 2 "$PTQ" get tasks -n 0
+    expect 2 "$PTQ" get tasks -n -3
+    expect 2 "$PTQ" get tasks -n 99999999999999999999
+    expect 2 "$PTQ" get tasks --timeout soon
+    expect 2 "$PTQ" create tasks --item-size 2M
+    err_has "--item-size is at most 1048576"
+    expect 2 "$PTQ" create tasks --mode 999
+}
+
+case_a_missing_value_is_named() {
+    expect 2 "$PTQ" get tasks --count
+    err_has "--count needs a value"
+    expect 2 "$PTQ" get tasks -n
+    err_has "-n needs a value"
+    expect 2 "$PTQ" get tasks --all=yes
+    err_has "takes no value"
+}
+
+case_operands_are_counted() {
+    expect 2 "$PTQ" get
+    err_has "too few arguments: ptq get QUEUE"
+    expect 2 "$PTQ" get one two
+    err_has "'two' is one argument too many: ptq get QUEUE"
+    expect 2 "$PTQ" put tasks hello world
+    err_has "'world' is one argument too many"
+    expect 2 "$PTQTOP" now
+}
+
+case_options_that_exclude_each_other_are_refused() {
+    expect 2 "$PTQ" get tasks --no-ack --exec true
+    expect 2 "$PTQ" get tasks --all --follow
+    expect 2 "$PTQ" get tasks --no-ack --follow
+    expect 2 "$PTQ" put tasks data --line
+    expect 2 "$PTQ" put tasks data -f file
+    expect 2 "$PTQ" put tasks --line --null
+    expect 2 "$PTQ" rm
+    expect 2 "$PTQ" rm one --all
+    [ ! -e "$PTQ_DIR" ] || fail "a usage error made a bus"
+}
+
+case_globals_stand_before_or_behind() {
+    expect 0 "$PTQ" --run here create tasks
+    expect 0 "$PTQ" ls --run here
+    out_is tasks
+    expect 0 "$PTQ" --run=there ls
+    out_is_empty
+    expect 0 env PTQ_RUN=here "$PTQ" ls
+    out_is tasks
+    mkdir "$work/other"
+    expect 0 "$PTQ" ls --dir "$work/other/bus"
+    out_is_empty
+}
+
+case_colour_is_asked_for_or_not_there() {
+    expect 2 "$PTQ" frob
+    ! grep -q $'\033' "$work/err" || fail "colour without a terminal"
+    expect 2 env CLICOLOR_FORCE=1 "$PTQ" frob
+    grep -q $'\033' "$work/err" || fail "no colour with CLICOLOR_FORCE"
+    expect 2 env CLICOLOR_FORCE=1 NO_COLOR=1 "$PTQ" frob
+    ! grep -q $'\033' "$work/err" || fail "colour with NO_COLOR"
+}
+
+case_control_characters_never_reach_the_terminal() {
+    expect 2 "$PTQ" put $'evil\033[31m' $'x' y
+    expect 2 "$PTQ" $'\033]0;title\007'
+    ! LC_ALL=C grep -q $'[\001-\010\013-\037]' "$work/err" || fail "a control character came through"
+    err_has '\x1b]0;title\a'
+}
+
+# The rendered page, without overstrikes and line breaks.
+render() {
+    if command -v mandoc >/dev/null; then
+        mandoc -T utf8 -O width=999 "$1"
+    elif command -v groff >/dev/null; then
+        groff -mandoc -Tutf8 -rLL=1000n "$1"
+    else
+        return 77
+    fi 2>/dev/null | sed $'s/.\b//g; s/\033\\[[0-9;]*m//g; s/\xe2\x80\x90/-/g; s/\xe2\x88\x92/-/g'
+}
+
+case_manual_pages_show_every_option() {
+    render "$pages/ptq.1" >"$work/page" || { echo "  skipped: neither mandoc nor groff"; return 0; }
+    "$PTQ" help --list >"$work/list"
+    while IFS=$'\t' read -r command option _; do
+        grep -qw -- "$option" "$work/page" || fail "ptq.1 lacks $option of $command"
+    done <"$work/list"
+    for global in --run --dir --peers --insecure; do
+        grep -qw -- "$global" "$work/page" || fail "ptq.1 lacks $global"
+    done
+    render "$pages/ptqtop.1" >"$work/page"
+    "$PTQTOP" --print list >"$work/list"
+    while IFS=$'\t' read -r _ option _; do
+        grep -qw -- "$option" "$work/page" || fail "ptqtop.1 lacks $option"
+    done <"$work/list"
+}
+
+case_manual_pages_have_every_command_and_no_empty_place() {
+    for command in $("$PTQ" help --list | cut -f1 | sort -u); do
+        grep -q "^\.Ss ptq $command" "$pages/ptq.1" || fail "ptq.1 lacks $command"
+    done
+    ! grep -q '^@' "$pages"/*.1 || fail "a place was not filled"
+    grep -q '^\.It Fl Fl run' "$pages/ptq.1" || fail "ptq.1 lacks the globals"
+}
+
+case_manual_pages_are_well_formed() {
+    command -v mandoc >/dev/null || { echo "  skipped: no mandoc"; return 0; }
+    mandoc -T lint -W warning "$pages/ptq.1" "$pages/ptqtop.1" | grep -v 'Mdocdate\|missing date\|cannot parse date' \
+        >"$work/out"
+    out_is_empty
+}
+
+# complete LINE: what bash would offer at its end.
+complete() {
+    bash -c '
+        PATH=$1:$PATH
+        source <(ptq completion bash)
+        read -ra COMP_WORDS <<<"$2"
+        [[ $2 == *" " ]] && COMP_WORDS+=("")
+        COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+        _ptq
+        printf "%s\n" "${COMPREPLY[@]}"' bash "$(dirname "$PTQ")" "$1" | sort
+}
+
+case_completion_offers_commands_options_values_and_queues() {
+    "$PTQ" create tasks && "$PTQ" create others
+    [ "$(complete 'ptq ver')" = $'verify\nversion' ] || fail "commands: $(complete 'ptq ver')"
+    [ "$(complete 'ptq get --fo')" = $'--follow\n--format' ] || fail "options: $(complete 'ptq get --fo')"
+    [ "$(complete 'ptq get -F ')" = $'hex\njson\nline\nnull\nquoted\nraw' ] || fail "values"
+    [ "$(complete 'ptq get ta')" = tasks ] || fail "queues"
+    [ "$(complete 'ptq --run test get o')" = others ] || fail "behind a global: $(complete 'ptq --run test get o')"
+}
+
+run_cases
