@@ -20,12 +20,3 @@ int64_t pti_unix_ms(void)
 {
     return read_clock_ns(CLOCK_REALTIME) / PTI_NS_PER_MS;
 }
-
-int64_t pti_deadline(int timeout_ms)
-{
-    if (timeout_ms == 0)
-        return PTI_DEADLINE_NOW;
-    if (timeout_ms < 0)
-        return PTI_DEADLINE_NEVER;
-    return pti_now_ns() + timeout_ms * PTI_NS_PER_MS;
-}

@@ -18,6 +18,13 @@ int64_t pti_now_ns(void);
 int64_t pti_unix_ms(void);
 
 /* From a public timeout: PTQ_NOWAIT -> PTI_DEADLINE_NOW, negative -> PTI_DEADLINE_NEVER. */
-int64_t pti_deadline(int timeout_ms);
+static inline int64_t pti_deadline(int timeout_ms)
+{
+    if (timeout_ms == 0)
+        return PTI_DEADLINE_NOW;
+    if (timeout_ms < 0)
+        return PTI_DEADLINE_NEVER;
+    return pti_now_ns() + timeout_ms * PTI_NS_PER_MS;
+}
 
 #endif

@@ -126,9 +126,10 @@ static enum ptq_err look_up(struct pti_local *local, struct pti_place **ret_plac
 
 enum ptq_err pti_local_enter(struct pti_local *local, struct pti_place **ret_place)
 {
-    struct pti_place *place = cache[local->serial % CACHE].place;
+    unsigned at = (unsigned)local->serial % CACHE;
+    struct pti_place *place = cache[at].place;
 
-    if (__builtin_expect(cache[local->serial % CACHE].serial != local->serial, 0)) {
+    if (__builtin_expect(cache[at].serial != local->serial, 0)) {
         enum ptq_err err = look_up(local, &place);
 
         if (err != PTQ_OK)
@@ -140,7 +141,7 @@ enum ptq_err pti_local_enter(struct pti_local *local, struct pti_place **ret_pla
     else
         pti_store_relaxed(&place->inside, 1);
     atomic_signal_fence(memory_order_seq_cst);
-    if (__builtin_expect(pti_load_seq(&local->closing), 0)) {
+    if (__builtin_expect(pti_load_relaxed(&local->closing), 0)) {
         pti_local_leave(place);
         return PTQ_EINTR;
     }
@@ -173,7 +174,6 @@ enum ptq_err pti_local_init(struct pti_local *local, const struct pti_lane *firs
     }
     memset(place, 0, sizeof *place);
     place->lane = *first;
-    place->spin = 64;
     give_place(place, thread);
     pti_store_relaxed(&local->places[0], place);
     pti_store_release(&local->places_used, 1);

@@ -23,7 +23,7 @@ struct pti_place {
     uint32_t run;      /* messages since the last time there was none */
     uint32_t dry;      /* times there was none after some */
     uint32_t idle;     /* times there was none, in a row */
-    uint32_t spin;     /* how many looks before a sleep have paid lately */
+    uint32_t vain;     /* polls before a sleep that were in vain, in a row */
     uint32_t sleeps;
     bool pausing;
     /* looking for the dead while all goes well */

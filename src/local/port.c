@@ -386,9 +386,21 @@ static enum ptq_err take_now(struct pti_local *local, struct pti_place *place, s
     return PTQ_OK;
 }
 
-/* Nothing was there.  PTQ_OK: try again. */
-static enum ptq_err nothing(struct pti_local *local, struct pti_place *place, int64_t deadline, struct pti_sleep *sleep)
+/* Nothing was there, or END.  PTQ_OK: try again. */
+static __attribute__((noinline)) enum ptq_err nothing(struct pti_local *local, struct pti_place *place, enum ptq_err answer,
+                                                      int64_t deadline, struct pti_sleep *sleep)
 {
+    if (answer == PTQ_END) {
+        /* END stands at the head: it is the answer once everybody else's leases are settled. */
+        pti_fetch_or_seq(&local->ring.hints->flags, PTI_FLAG_ENDED);
+        if (pti_ring_is_settled(&local->ring, place->lane.index)) {
+            pti_local_rearm(local, PTQ_SIDE_GET);
+            return PTQ_END;
+        }
+        pti_ring_sweep_sometimes(&local->ring, false);
+    } else if (answer != PTQ_EMPTY) {
+        return answer;
+    }
     if (deadline != PTI_DEADLINE_NOW)
         return pti_local_wait(local, place, PTQ_SIDE_GET, 1, deadline, sleep);
     if (pti_local_nothing(local, place, PTQ_SIDE_GET))
@@ -410,26 +422,51 @@ static enum ptq_err local_take(struct pti_port *port, size_t max, int64_t deadli
 
     if (__builtin_expect(err != PTQ_OK, 0))
         return err;
-    for (;;) {
+    do {
         err = take_now(local, place, max, msgs, ret_count);
         if (__builtin_expect(err == PTQ_OK, 1))
             break;
-        if (err == PTQ_END) {
-            /* END stands at the head: it is the answer once everybody else's leases are settled. */
-            pti_fetch_or_seq(&local->ring.hints->flags, PTI_FLAG_ENDED);
-            if (pti_ring_is_settled(&local->ring, place->lane.index)) {
-                pti_local_rearm(local, PTQ_SIDE_GET);
-                break;
-            }
-            pti_ring_sweep_sometimes(&local->ring, false);
-            err = PTQ_EMPTY;
+        err = nothing(local, place, err, deadline, &sleep);
+    } while (err == PTQ_OK);
+    pti_local_leave(place);
+    return err;
+}
+
+static enum ptq_err local_recv(struct pti_port *port, void *buffer, size_t size, int64_t deadline, size_t *ret_size)
+{
+    struct pti_local *local = local_of(port);
+    struct pti_sleep sleep = {0};
+    struct pti_place *place;
+    uint32_t block;
+    uint64_t word;
+    size_t has;
+    enum ptq_err err = pti_local_enter(local, &place);
+
+    if (__builtin_expect(err != PTQ_OK, 0))
+        return err;
+    for (;;) {
+        err = pti_ring_take(&place->lane, &block, &word);
+        if (__builtin_expect(err == PTQ_OK, 1))
+            break;
+        err = nothing(local, place, err, deadline, &sleep);
+        if (err != PTQ_OK) {
+            pti_local_leave(place);
+            return err;
         }
-        if (err != PTQ_EMPTY)
-            break;
-        err = nothing(local, place, deadline, &sleep);
-        if (err != PTQ_OK)
-            break;
     }
+    place->run++;
+    place->idle = 0;
+    has = pti_load_relaxed(&pti_block_at(&local->ring, block)->length);
+    if (__builtin_expect(has > size || has > local->port.item_size, 0)) {
+        pti_ring_nack(&place->lane, block, word, 0, false);
+        err = PTQ_EMSGSIZE;
+    } else {
+        if (has > 0)
+            memcpy(buffer, pti_block_at(&local->ring, block)->payload, has);
+        pti_ring_ack(&place->lane, block, word);
+        pass_baton(local, place);
+    }
+    *ret_size = has;
     pti_local_leave(place);
     return err;
 }
@@ -599,6 +636,7 @@ static const struct pti_port_ops local_ops = {
     .place = local_place,
     .end = local_end,
     .take = local_take,
+    .recv = local_recv,
     .ack = local_ack,
     .nack = local_nack,
     .untake = local_untake,

@@ -18,8 +18,9 @@
 #define PAUSES 20        /* measured: see docs/benchmarks.md */
 #define TRY_EVERY 32     /* times dry, before pausing is tried */
 #define RUN_THAT_PAYS 4
-#define SPIN_MAX 1500    /* looks, about 50 us */
-#define SPIN_LEAST 16
+#define SPIN_NS 60000    /* how long before a sleep: about what a sleeper's wake-up costs */
+#define SPIN_LOOKS 16    /* between two looks at the clock */
+#define SPIN_VAIN 8      /* so many in vain, and only one sleep in so many is preceded by one */
 #define PROBE_EVERY 256  /* times idle, before the clock is read */
 
 static _Atomic uint32_t *wait_word(struct pti_local *local, enum ptq_side side)
@@ -71,7 +72,8 @@ static uint64_t blocks_free(struct pti_lane *lane, uint64_t enough)
     struct pti_ring *ring = lane->ring;
     uint64_t found = 0;
 
-    for (uint32_t i = 0; i < lane->own_count && found < enough; i++) {
+    for (uint32_t n = 0; n < lane->own_count && found < enough; n++) {
+        uint32_t i = (lane->own_at + n) % lane->own_count; /* the next to come back first */
         uint64_t word;
 
         if (lane->own_state[i] == PTI_OWN_LOANED || !pti_block_is_backed(ring, lane->own_first + i))
@@ -99,23 +101,26 @@ static bool may_go_on(struct pti_place *place, enum ptq_side side, uint64_t need
     return side == PTQ_SIDE_GET ? pti_ring_may_take(&place->lane) : pti_local_may_put(place, need);
 }
 
-/* True: worth another try. */
+/* True: worth another try.  While messages flow, polling for as long as a wake-up costs is cheaper for both than a sleep;
+ * where it has been in vain for long, it is tried now and then. */
 static bool poll_some(struct pti_local *local, struct pti_place *place, enum ptq_side side, uint64_t need)
 {
-    uint32_t limit = place->spin;
+    int64_t end;
 
-    if (!local->may_spin)
+    if (!local->may_spin || (place->vain >= SPIN_VAIN && ++place->sleeps % SPIN_VAIN != 0))
         return false;
-    if (limit < SPIN_LEAST)
-        limit = ++place->sleeps % 16 == 0 ? 4 * SPIN_LEAST : 0;
-    for (uint32_t i = 0; i < limit; i++) {
-        pti_pause();
-        if (may_go_on(place, side, need)) {
-            place->spin = limit * 2 < SPIN_MAX ? limit * 2 : SPIN_MAX;
-            return true;
+    end = pti_now_ns() + SPIN_NS;
+    do {
+        for (unsigned i = 0; i < SPIN_LOOKS; i++) {
+            pti_pause();
+            if (may_go_on(place, side, need)) {
+                place->vain = 0;
+                return true;
+            }
         }
-    }
-    place->spin /= 2;
+    } while (pti_now_ns() < end);
+    if (place->vain < SPIN_VAIN)
+        place->vain++;
     return false;
 }
 

@@ -88,6 +88,9 @@ struct pti_port_ops {
     /* Leases 1 to max messages: blocks for the first only.  PTQ_END. */
     enum ptq_err (*take)(struct pti_port *port, size_t max, int64_t deadline, struct ptq_msg **msgs, size_t *ret_count);
 
+    /* Takes, copies and acks in one; PTQ_EMSGSIZE leaves it in the queue, uncounted.  NULL: queue.c does it in steps. */
+    enum ptq_err (*recv)(struct pti_port *port, void *buffer, size_t size, int64_t deadline, size_t *ret_size);
+
     /* Both take msg, whatever they answer. delay_ms as ptq_nack, PTQ_BACKOFF included. */
     enum ptq_err (*ack)(struct pti_port *port, struct ptq_msg *msg);
     enum ptq_err (*nack)(struct pti_port *port, struct ptq_msg *msg, int delay_ms);

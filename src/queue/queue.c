@@ -308,8 +308,13 @@ enum ptq_err ptq_recv(ptq_queue *queue, void *buffer, size_t size, int timeout_m
 
     if (__builtin_expect((!buffer && size > 0) || !ret_size, 0))
         return PTQ_EINVAL;
-    err = ptq_get(queue, timeout_ms, &msg);
+    err = check_handle(queue);
     if (__builtin_expect(err != PTQ_OK, 0))
+        return err;
+    if (queue->port->ops->recv)
+        return queue->port->ops->recv(queue->port, buffer, size, pti_deadline(timeout_ms), ret_size);
+    err = ptq_get(queue, timeout_ms, &msg);
+    if (err != PTQ_OK)
         return err;
     has = msg->size;
     if (__builtin_expect(has > size, 0)) {

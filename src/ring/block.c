@@ -20,11 +20,6 @@ static bool stretch_is_backed(const struct pti_ring *ring, uint64_t stretch)
     return pti_load_acquire(&ring->stretches[stretch / 64]) >> (stretch % 64) & 1;
 }
 
-bool pti_block_is_backed(const struct pti_ring *ring, uint32_t block)
-{
-    return stretch_is_backed(ring, block_offset(ring, block) >> ring->geometry.stretch_shift);
-}
-
 enum ptq_err pti_block_back(struct pti_ring *ring, uint32_t block)
 {
     unsigned shift = ring->geometry.stretch_shift;
@@ -228,7 +223,7 @@ static enum ptq_err alloc_scanned(struct pti_lane *lane, uint32_t *ret_block, ui
     return PTQ_FULL;
 }
 
-enum ptq_err pti_block_alloc(struct pti_lane *lane, uint32_t *ret_block, uint64_t *ret_before)
+enum ptq_err pti_block_alloc_slow(struct pti_lane *lane, uint32_t *ret_block, uint64_t *ret_before)
 {
     enum ptq_err err;
 
@@ -237,7 +232,7 @@ enum ptq_err pti_block_alloc(struct pti_lane *lane, uint32_t *ret_block, uint64_
             return PTQ_OK;
     } else if (!lane->granted) {
         grant(lane);
-        return pti_block_alloc(lane, ret_block, ret_before);
+        return pti_block_alloc_slow(lane, ret_block, ret_before);
     }
     err = alloc_marked(lane, ret_block, ret_before);
     if (err == PTQ_OK || alloc_own(lane, lane->own_count, ret_block, ret_before))

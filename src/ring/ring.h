@@ -126,17 +126,42 @@ static inline bool pti_is_mine(struct pti_ring *ring, uint32_t endpoint)
     return pti_load_relaxed(&ring->mine[endpoint / 64]) >> (endpoint % 64) & 1;
 }
 
+/* Monotonic microseconds, 48 bits (ring/delay.c). */
+uint64_t pti_now_us(void);
+
 /* ---- memory (ring/block.c) */
 
 /* Has the word of this block memory under it? */
-bool pti_block_is_backed(const struct pti_ring *ring, uint32_t block);
+static inline bool pti_block_is_backed(const struct pti_ring *ring, uint32_t block)
+{
+    uint64_t stretch = (ring->geometry.off_blocks + (uint64_t)block * ring->stride) >> ring->geometry.stretch_shift;
+
+    return pti_load_acquire(&ring->stretches[stretch / 64]) >> (stretch % 64) & 1;
+}
 
 /* Gives the block memory: PTQ_ENOSPC.  A system call only for the first in a stretch. */
 enum ptq_err pti_block_back(struct pti_ring *ring, uint32_t block);
 
 /* A block that is ours alone: its word is OWNED(me, position of its last use), *ret_before what it was before.
  * PTQ_FULL: none can be had now; PTQ_ENOSPC. */
-enum ptq_err pti_block_alloc(struct pti_lane *lane, uint32_t *ret_block, uint64_t *ret_before);
+enum ptq_err pti_block_alloc_slow(struct pti_lane *lane, uint32_t *ret_block, uint64_t *ret_before);
+static inline enum ptq_err pti_block_alloc(struct pti_lane *lane, uint32_t *ret_block, uint64_t *ret_before)
+{
+    uint32_t i = lane->own_at;
+    uint64_t word;
+
+    /* The fast way: the next of our own, come back by the acker's plain store (pair A). */
+    if (__builtin_expect(lane->own_count != 0 && lane->own_state[i] == PTI_OWN_READY, 1)) {
+        word = pti_load_acquire(&pti_block_at(lane->ring, lane->own_first + i)->word);
+        if (__builtin_expect((word & 0x7fff) == pti_word(PTI_OWNED, lane->index, 0, 0), 1)) {
+            lane->own_at = i + 1 < lane->own_count ? i + 1 : 0;
+            *ret_block = lane->own_first + i;
+            *ret_before = word;
+            return PTQ_OK;
+        }
+    }
+    return pti_block_alloc_slow(lane, ret_block, ret_before);
+}
 
 /* Unpublished, back to where it came from: `before` as alloc gave it. */
 void pti_block_give_back(struct pti_lane *lane, uint32_t block, uint64_t before);
@@ -158,13 +183,38 @@ void pti_used_clear(struct pti_ring *ring, uint32_t block);
 
 /* ---- the ring proper (ring/slot.c) */
 
+#define PTI_STAMP_EVERY 64u /* a clock call costs as much as a put */
+
 /* Meta of a message. */
 struct pti_meta {
     uint32_t size;
     uint16_t type;
     uint8_t kind;
 };
-void pti_block_fill(struct pti_lane *lane, uint32_t block, const struct pti_meta *meta, uint32_t sub, uint32_t batch);
+static inline void pti_block_fill(struct pti_lane *lane, uint32_t block, const struct pti_meta *meta, uint32_t sub,
+                                  uint32_t batch)
+{
+    struct pti_block *b = pti_block_at(lane->ring, block);
+    const struct pti_geometry *g = &lane->ring->geometry;
+    uint32_t home = 0; /* 1 + the grantee of its extent, who need not be this thread */
+    uint64_t now = 0;
+
+    if (__builtin_expect(block - lane->own_first < lane->own_count, 1))
+        home = lane->index + 1;
+    else if (block >= g->shared_blocks)
+        home = pti_load_relaxed(&lane->ring->extents[(block - g->shared_blocks) / g->extent_blocks]);
+    if (__builtin_expect(lane->stamp++ % PTI_STAMP_EVERY == 0, 0))
+        now = pti_now_us();
+    pti_store_relaxed(&b->length, meta->size);
+    pti_store_relaxed(&b->sub, sub);
+    pti_store_relaxed(&b->batch, batch);
+    pti_store_relaxed(&b->home, (uint16_t)home);
+    pti_store_relaxed(&b->deliveries, 0);
+    pti_store_relaxed(&b->put_us, now);
+    pti_store_relaxed(&b->due_us, 0);
+    pti_store_relaxed(&b->kind, meta->kind);
+    pti_store_relaxed(&b->type, meta->type);
+}
 
 /* Publishes an owned block that is filled.  PTQ_FULL, PTQ_EENDED, PTQ_ECORRUPT: it is still OWNED(me), as `before`. */
 enum ptq_err pti_ring_publish(struct pti_lane *lane, uint32_t block, uint64_t before, uint64_t *ret_position);
@@ -234,7 +284,6 @@ void pti_ring_raise_limit(struct pti_ring *ring, uint64_t limit);
 
 /* ---- delay (ring/delay.c) */
 
-uint64_t pti_now_us(void);
 /* If something is due, makes it REDELIV. */
 void pti_delay_look(struct pti_ring *ring);
 /* Nacker's part before its CAS: due and mark are set. */

@@ -8,34 +8,6 @@
 #include "ring/wait.h"
 
 #define HINT_EVERY 8u
-#define STAMP_EVERY 64u
-
-/* ---- filling */
-
-void pti_block_fill(struct pti_lane *lane, uint32_t block, const struct pti_meta *meta, uint32_t sub, uint32_t batch)
-{
-    struct pti_block *b = pti_block_at(lane->ring, block);
-    const struct pti_geometry *g = &lane->ring->geometry;
-    uint32_t home = 0; /* 1 + the grantee of its extent, who need not be this thread */
-    uint64_t now = 0;
-
-    if (block - lane->own_first < lane->own_count)
-        home = lane->index + 1;
-    else if (block >= g->shared_blocks)
-        home = pti_load_relaxed(&lane->ring->extents[(block - g->shared_blocks) / g->extent_blocks]);
-
-    if (__builtin_expect(lane->stamp++ % STAMP_EVERY == 0, 0))
-        now = pti_now_us();
-    pti_store_relaxed(&b->length, meta->size);
-    pti_store_relaxed(&b->sub, sub);
-    pti_store_relaxed(&b->batch, batch);
-    pti_store_relaxed(&b->home, (uint16_t)home);
-    pti_store_relaxed(&b->deliveries, 0);
-    pti_store_relaxed(&b->put_us, now);
-    pti_store_relaxed(&b->due_us, 0);
-    pti_store_relaxed(&b->kind, meta->kind);
-    pti_store_relaxed(&b->type, meta->type);
-}
 
 /* ---- in */
 
@@ -45,8 +17,6 @@ bool pti_ring_is_taken(struct pti_lane *lane, uint64_t position, bool *ret_corru
     uint64_t slot, word;
     uint32_t block;
 
-    if (pti_diff(ring, lane->settled, position) > 0)
-        return true;
     lane->settled = pti_load_acquire(&ring->hints->head) & ring->position_mask;
     if (pti_diff(ring, lane->settled, position) > 0)
         return true;
@@ -76,7 +46,7 @@ static void adopt_tail(struct pti_lane *lane)
 }
 
 /* Counted, hinted, told: what follows every publish at a drawn position. */
-void pti_ring_note_put(struct pti_lane *lane, uint64_t count, uint64_t bytes, uint64_t position)
+static inline void note_put(struct pti_lane *lane, uint64_t count, uint64_t bytes, uint64_t position)
 {
     struct pti_ring *ring = lane->ring;
     struct pti_entry *entry = lane->entry;
@@ -94,8 +64,13 @@ void pti_ring_note_put(struct pti_lane *lane, uint64_t count, uint64_t bytes, ui
     pti_wake(ring, &ring->hints->get_wait);
 }
 
+void pti_ring_note_put(struct pti_lane *lane, uint64_t count, uint64_t bytes, uint64_t position)
+{
+    note_put(lane, count, bytes, position);
+}
+
 /* Walks to the first unpublished position: PTQ_OK, PTQ_EENDED, PTQ_ECORRUPT.  *ret_slot is what stands there. */
-enum ptq_err pti_ring_find_tail(struct pti_lane *lane, uint64_t *ret_slot)
+static enum ptq_err walk_to_tail(struct pti_lane *lane, uint64_t *ret_slot)
 {
     struct pti_ring *ring = lane->ring;
 
@@ -120,13 +95,28 @@ enum ptq_err pti_ring_find_tail(struct pti_lane *lane, uint64_t *ret_slot)
     }
 }
 
-/* May an entry stand at lane->tail?  Exact for single messages: what lies `capacity` before it must be taken. */
-static enum ptq_err check_room(struct pti_lane *lane, uint64_t count)
+static inline enum ptq_err find_tail(struct pti_lane *lane, uint64_t *ret_slot)
 {
     struct pti_ring *ring = lane->ring;
+    uint64_t slot = pti_load_acquire(pti_slot_at(ring, lane->tail));
+
+    if (__builtin_expect(pti_lap_diff(ring, pti_slot_lap(slot), pti_lap(ring, lane->tail)) == -1, 1)) {
+        *ret_slot = slot;
+        return PTQ_OK;
+    }
+    return walk_to_tail(lane, ret_slot);
+}
+
+enum ptq_err pti_ring_find_tail(struct pti_lane *lane, uint64_t *ret_slot) { return find_tail(lane, ret_slot); }
+
+/* May an entry stand at lane->tail?  Exact for single messages: what lies `capacity` before it must be taken. */
+static inline enum ptq_err check_room(struct pti_lane *lane, uint64_t count)
+{
+    struct pti_ring *ring = lane->ring;
+    uint64_t lapped = pti_step(ring, lane->tail, 0 - ring->geometry.capacity);
     bool corrupt = false;
 
-    if (!pti_ring_is_taken(lane, pti_step(ring, lane->tail, 0 - ring->geometry.capacity), &corrupt))
+    if (__builtin_expect(pti_diff(ring, lane->settled, lapped) <= 0, 0) && !pti_ring_is_taken(lane, lapped, &corrupt))
         return corrupt ? PTQ_ECORRUPT : PTQ_FULL;
     if (__builtin_expect(pti_load_relaxed(&ring->hints->flags) & PTI_FLAG_BATCHED, 0) &&
         !pti_batch_has_room(lane, lane->tail, count))
@@ -135,17 +125,18 @@ static enum ptq_err check_room(struct pti_lane *lane, uint64_t count)
 }
 
 /* The loop of every ordinary publish: word, then slot. */
-enum ptq_err pti_ring_publish_entry(struct pti_lane *lane, uint32_t block, enum pti_state state, uint64_t count,
-                                    uint64_t *ret_position)
+static inline __attribute__((always_inline)) enum ptq_err publish_entry(struct pti_lane *lane, uint32_t block,
+                                                                       enum pti_state state, uint64_t count,
+                                                                       uint64_t *ret_position)
 {
     struct pti_ring *ring = lane->ring;
     _Atomic uint64_t *word = &pti_block_at(ring, block)->word;
 
     for (;;) {
         uint64_t slot, at;
-        enum ptq_err err = pti_ring_find_tail(lane, &slot);
+        enum ptq_err err = find_tail(lane, &slot);
 
-        if (err == PTQ_OK)
+        if (__builtin_expect(err == PTQ_OK, 1))
             err = check_room(lane, count);
         if (err != PTQ_OK)
             return err;
@@ -156,6 +147,12 @@ enum ptq_err pti_ring_publish_entry(struct pti_lane *lane, uint32_t block, enum 
             return PTQ_OK;
         }
     }
+}
+
+enum ptq_err pti_ring_publish_entry(struct pti_lane *lane, uint32_t block, enum pti_state state, uint64_t count,
+                                    uint64_t *ret_position)
+{
+    return publish_entry(lane, block, state, count, ret_position);
 }
 
 /* Unpublished after all: the line is closed first, so that nobody asks where the block went. */
@@ -172,12 +169,12 @@ enum ptq_err pti_ring_publish(struct pti_lane *lane, uint32_t block, uint64_t be
     enum ptq_err err;
 
     pti_journal_open(lane->entry, PTI_OP_PUT, block, before, pti_load_relaxed(&lane->entry->put));
-    err = pti_ring_publish_entry(lane, block, PTI_COMMIT, 1, &at);
+    err = publish_entry(lane, block, PTI_COMMIT, 1, &at);
     if (__builtin_expect(err != PTQ_OK, 0)) {
         undo(lane, block, before);
         return err;
     }
-    pti_ring_note_put(lane, 1, size, at);
+    note_put(lane, 1, size, at);
     *ret_position = at;
     return PTQ_OK;
 }
@@ -266,13 +263,15 @@ static enum ptq_err take_redelivered(struct pti_lane *lane, uint64_t seen, uint3
 }
 
 /* The head guess moves, and now and then the hint. */
-void pti_ring_note_head(struct pti_lane *lane, uint64_t next)
+static inline void note_head(struct pti_lane *lane, uint64_t next)
 {
     lane->head = next;
     if (lane->takes_since_hint++ % HINT_EVERY == 0) {
         pti_store_release(&lane->ring->hints->head, next); /* pair H */
     }
 }
+
+void pti_ring_note_head(struct pti_lane *lane, uint64_t next) { note_head(lane, next); }
 
 static void adopt_head(struct pti_lane *lane)
 {
@@ -300,7 +299,7 @@ static bool is_dead_letter(struct pti_lane *lane, uint32_t block, uint64_t lease
 }
 
 /* Walks from the guess to the first entry that can be leased.  PTQ_OK, PTQ_EMPTY, PTQ_END (END is at the head). */
-static enum ptq_err take_fresh(struct pti_lane *lane, uint32_t *ret_block, uint64_t *ret_word)
+static inline enum ptq_err take_fresh(struct pti_lane *lane, uint32_t *ret_block, uint64_t *ret_word)
 {
     struct pti_ring *ring = lane->ring;
     struct pti_entry *entry = lane->entry;
@@ -334,7 +333,7 @@ static enum ptq_err take_fresh(struct pti_lane *lane, uint32_t *ret_block, uint6
             pti_journal_open(entry, PTI_OP_TAKE, block, lease, taken);
             if (pti_cas(&pti_block_at(ring, block)->word, &word, lease)) { /* pair P: leased */
                 pti_store_release(&entry->taken, taken + 1);
-                pti_ring_note_head(lane, pti_step(ring, h, 1));
+                note_head(lane, pti_step(ring, h, 1));
                 *ret_block = block;
                 *ret_word = lease;
                 return PTQ_OK;
