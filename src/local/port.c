@@ -349,6 +349,16 @@ static void look_for_the_dead(struct pti_local *local, struct pti_place *place)
     pti_ring_sweep_sometimes(&local->ring, false);
 }
 
+static inline void note_taken(struct pti_local *local, struct pti_place *place, uint32_t count)
+{
+    place->run += count;
+    place->idle = 0;
+    if (__builtin_expect(place->probe_in <= count, 0))
+        look_for_the_dead(local, place);
+    else
+        place->probe_in -= count;
+}
+
 /* Leases up to max now. */
 static enum ptq_err take_now(struct pti_local *local, struct pti_place *place, size_t max, struct ptq_msg **msgs,
                              size_t *ret_count)
@@ -375,12 +385,7 @@ static enum ptq_err take_now(struct pti_local *local, struct pti_place *place, s
     }
     if (count == 0)
         return err;
-    place->run += (uint32_t)count;
-    place->idle = 0;
-    if (__builtin_expect(place->probe_in <= count, 0))
-        look_for_the_dead(local, place);
-    else
-        place->probe_in -= (uint32_t)count;
+    note_taken(local, place, (uint32_t)count);
     pass_baton(local, place);
     *ret_count = count;
     return PTQ_OK;
@@ -454,8 +459,7 @@ static enum ptq_err local_recv(struct pti_port *port, void *buffer, size_t size,
             return err;
         }
     }
-    place->run++;
-    place->idle = 0;
+    note_taken(local, place, 1);
     has = pti_load_relaxed(&pti_block_at(&local->ring, block)->length);
     if (__builtin_expect(has > size || has > local->port.item_size, 0)) {
         pti_ring_nack(&place->lane, block, word, 0, false);

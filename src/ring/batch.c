@@ -172,6 +172,15 @@ static void cursor_start(struct pti_ring *ring, struct pti_cursor *c, uint32_t h
     c->active = true;
 }
 
+/* A later list block of this batch.  Only a freer takes that away, who has seen every element taken. */
+static bool is_list_of(const struct pti_ring *ring, uint32_t list, const struct pti_cursor *c)
+{
+    const struct pti_block *b = pti_block_at(ring, list);
+
+    return pti_load_acquire(&b->word) == pti_word(PTI_COMMITH, pti_word_owner(c->header_word), c->t0, 0) &&
+           pti_load_relaxed(&b->batch) == c->header + 1;
+}
+
 /* The next element's block; PTI_NO_BLOCK at the end of the list (or where the list makes no sense). */
 static uint32_t cursor_next(struct pti_ring *ring, struct pti_cursor *c)
 {
@@ -187,6 +196,9 @@ static uint32_t cursor_next(struct pti_ring *ring, struct pti_cursor *c)
             uint32_t next = pti_load_acquire(&batch->next);
 
             if (next == 0 || !is_usable(ring, next - 1))
+                return PTI_NO_BLOCK;
+            c->cut = !is_list_of(ring, next - 1, c);
+            if (c->cut)
                 return PTI_NO_BLOCK;
             c->list = next - 1;
             c->run = c->step = 0;
@@ -281,7 +293,7 @@ bool pti_batch_settle(struct pti_lane *lane, uint32_t header, uint64_t header_wo
             return !header_stands(lane->ring, &c);
     if (!header_stands(lane->ring, &c))
         return true; /* somebody was faster */
-    if (c.index < c.count)
+    if (c.index < c.count && !c.cut)
         return false; /* a list that makes no sense, though its header stands */
     free_header(lane->ring, header, header_word);
     return true;

@@ -58,6 +58,7 @@ struct pti_cursor {
     uint32_t index; /* elements passed */
     uint32_t count;
     bool active;
+    bool cut; /* the chain is being freed: then every element is taken */
 };
 
 struct pti_lane {

@@ -8,6 +8,8 @@
 #include "ring/wait.h"
 
 #define HINT_EVERY 8u
+/* Walkers are faster than who they follow, and jump by the hints: one that goes on for so long reads nonsense. */
+#define WALK_MAX (UINT64_C(1) << 20)
 
 /* ---- in */
 
@@ -74,7 +76,7 @@ static enum ptq_err walk_to_tail(struct pti_lane *lane, uint64_t *ret_slot)
 {
     struct pti_ring *ring = lane->ring;
 
-    for (unsigned steps = 0;; steps++) {
+    for (uint64_t steps = 0;; steps++) {
         uint64_t slot = pti_load_acquire(pti_slot_at(ring, lane->tail));
         int64_t ahead = pti_lap_diff(ring, pti_slot_lap(slot), pti_lap(ring, lane->tail));
 
@@ -86,8 +88,8 @@ static enum ptq_err walk_to_tail(struct pti_lane *lane, uint64_t *ret_slot)
             return PTQ_EENDED;
         if (ahead < -1)
             return PTQ_ECORRUPT;
-        if (steps > 4 * ring->geometry.slots + 64)
-            return PTQ_ECORRUPT; /* no correct ring is full of futures */
+        if (steps > WALK_MAX + 4 * ring->geometry.slots)
+            return PTQ_ECORRUPT;
         /* What stands here was published: the tail is behind it, however many laps the guess is late. */
         lane->tail = pti_step(ring, lane->tail, (uint64_t)ahead * ring->geometry.slots + 1);
         if (steps % 8 == 7 || ahead > 0)
@@ -312,7 +314,7 @@ static inline enum ptq_err take_fresh(struct pti_lane *lane, uint32_t *ret_block
 
         if (ahead < 0)
             return PTQ_EMPTY;
-        if (steps > 8 * ring->geometry.slots + 64)
+        if (steps > WALK_MAX + 8 * ring->geometry.slots)
             return PTQ_ECORRUPT;
         if (block == PTI_END_BLOCK && ahead == 0)
             return PTQ_END;
