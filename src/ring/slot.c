@@ -257,7 +257,8 @@ static enum ptq_err take_redelivered(struct pti_lane *lane, uint64_t seen, uint3
             continue;
         pti_special_clear(ring, best);
         pti_store_relaxed(&pti_block_at(ring, best)->due_us, 0);
-        pti_store_relaxed(&lane->entry->redelivered, pti_load_relaxed(&lane->entry->redelivered) + 1);
+        if (pti_word_redelivered(lease)) /* else it was parked, or taken and put back */
+            pti_store_relaxed(&lane->entry->redelivered, pti_load_relaxed(&lane->entry->redelivered) + 1);
         *ret_block = best;
         *ret_word = lease;
         return PTQ_OK;
@@ -485,6 +486,8 @@ void pti_ring_nack(struct pti_lane *lane, uint32_t block, uint64_t word, uint64_
     uint64_t expected = word;
     unsigned flag = counted ? 1 : pti_word_redelivered(word);
 
+    if (!counted && flag) /* the sum over all entries is what counts */
+        pti_store_relaxed(&entry->redelivered, pti_load_relaxed(&entry->redelivered) - 1);
     if (!counted && pti_load_relaxed(&b->deliveries) > 0)
         pti_store_relaxed(&b->deliveries, (uint16_t)(pti_load_relaxed(&b->deliveries) - 1));
     if (due_us) {
