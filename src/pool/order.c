@@ -143,7 +143,7 @@ static enum ptq_err wait_a_while(ptq_pool *pool, int64_t deadline, ptq_msg **ret
 {
     struct pti_order *order = &pool->order;
     int64_t until = earlier(deadline, order->look_at_ns);
-    if (order->looks >= 2 && make_descriptor(pool) == PTQ_OK)
+    if (order->looks >= 1 && make_descriptor(pool) == PTQ_OK)
         return sleep_long(pool, until);
     return sleep_briefly(pool, earlier(until, pti_now_ns() + PTI_POOL_SLICE), ret_msg);
 }
@@ -161,6 +161,7 @@ static enum ptq_err claim(ptq_pool *pool, int64_t deadline)
     if (err != PTQ_OK)
         return err;
     uint64_t head;
+    pti_queue_sweep(pool->done); /* what a dead getter had comes before all that is fresh */
     err = pti_queue_head(pool->done, &head);
     if (err != PTQ_OK)
         return err; /* the claim is kept; the next call asks again */
