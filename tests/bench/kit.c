@@ -242,6 +242,19 @@ static void pin(int cpu)
         bench_fail("cannot pin to core %d: %s", cpu, strerror(errno));
 }
 
+/* Under chrt -f a role that polls would keep the parent, which says when to stop, off both cores for ever. */
+static void stay_below_parent(void)
+{
+    struct sched_param priority;
+    int policy = sched_getscheduler(0);
+    if ((policy != SCHED_FIFO && policy != SCHED_RR) || sched_getparam(0, &priority) != 0)
+        return;
+    if (--priority.sched_priority < 1)
+        bench_fail("a real-time priority of 2 or more is needed: the parent runs one above its roles");
+    if (sched_setscheduler(0, policy, &priority) != 0)
+        bench_fail("sched_setscheduler: %s", strerror(errno));
+}
+
 static void start_role(struct bench *bench, bench_role *role, unsigned index, int cpu)
 {
     pid_t parent = getpid();
@@ -253,6 +266,7 @@ static void start_role(struct bench *bench, bench_role *role, unsigned index, in
         die_with(parent);
         signal(SIGINT, SIG_DFL);
         signal(SIGTERM, SIG_DFL);
+        stay_below_parent();
         pin(cpu);
         role(bench, index);
         _exit(0);
