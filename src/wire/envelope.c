@@ -241,7 +241,7 @@ static bool read_opened(struct pti_opened *opened, const Ptq__V1__Opened *messag
     opened->window = message->window;
     opened->placed = message->placed;
     opened->credit_bytes = message->credit_bytes;
-    return message->capacity > 0 && message->item_size > 0 && message->item_size <= PTQ_ITEM_MAX && message->credit_bytes > 0 &&
+    return message->capacity > 0 && message->item_size > 0 && message->item_size <= PTI_WIRE_ITEM_BYTES && message->credit_bytes > 0 &&
            COPY_NAME(opened->run, message->run) && COPY_TEXT(opened->node, message->node);
 }
 

@@ -30,7 +30,7 @@ extern "C" {
 #pragma GCC visibility push(default)
 
 #define PTQ_TASK_NAME_MAX 63 /**< bytes in the name of a task: [A-Za-z0-9._-], not beginning with a dot */
-#define PTQ_POOL_ITEM_MAX (PTQ_ITEM_MAX - 1024) /**< the largest item_size and result_size of a pool */
+#define PTQ_POOL_ITEM_MAX PTQ_ITEM_MAX /**< the largest item_size and result_size of a pool */
 
 /** One process's attachment to a pool.  Opaque. */
 typedef struct ptq_pool ptq_pool;
