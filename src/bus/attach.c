@@ -203,8 +203,10 @@ static enum ptq_err enter(ptq_bus *bus, const char *name, const struct pti_attac
     if (err != PTQ_OK)
         return err;
     err = compare(&header.geometry, &ask->geometry, name, error);
-    if (err == PTQ_OK && pti_load_acquire(&ring->hints->flags) & PTI_FLAG_REMOVED)
+    if (pti_load_acquire(&ring->hints->flags) & PTI_FLAG_REMOVED) {
+        pti_reap_finish(bus, name, &ring->segment);
         err = PTQ_EGONE;
+    }
     if (err == PTQ_OK) {
         err = pti_lane_register(lane, ring);
         if (err == PTQ_EAGAIN)
@@ -222,6 +224,21 @@ static enum ptq_err enter(ptq_bus *bus, const char *name, const struct pti_attac
     pti_lane_unregister(lane);
     pti_ring_fini(ring);
     return PTQ_EGONE;
+}
+
+/* Exclusive create met a queue: was it on its way out?  Then it is gone now. */
+static bool was_removed(ptq_bus *bus, const char *name)
+{
+    struct pti_ring ring;
+    struct pti_header header;
+
+    if (pti_attach_view(bus, name, true, NULL, &header, &ring) != PTQ_OK)
+        return false;
+    bool removed = pti_load_acquire(&ring.hints->flags) & PTI_FLAG_REMOVED;
+    if (removed)
+        pti_reap_finish(bus, name, &ring.segment);
+    pti_ring_fini(&ring);
+    return removed;
 }
 
 static void rest(void)
@@ -245,7 +262,7 @@ enum ptq_err pti_attach(ptq_bus *bus, const char *name, const struct pti_attach 
             err = enter(bus, name, ask, error, ring, lane);
         if (err == PTQ_ENOENT && ask->mode != PTQ_ATTACH) {
             err = create(bus, name, file, ask, error);
-            if (err == PTQ_EEXIST && ask->mode == PTQ_CREATE)
+            if (err == PTQ_EEXIST && ask->mode == PTQ_CREATE && !was_removed(bus, name))
                 return pti_error(error, err, "queue '%s' exists; remove it, or open it without exclusive create", name);
             if (err != PTQ_OK && err != PTQ_EEXIST)
                 return err;

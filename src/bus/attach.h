@@ -25,6 +25,10 @@ enum ptq_err pti_attach(ptq_bus *bus, const char *name, const struct pti_attach 
 enum ptq_err pti_attach_view(ptq_bus *bus, const char *name, bool writable, struct ptq_error *error,
                              struct pti_header *ret_header, struct pti_ring *ring);
 
+/* Takes the name away from this segment, which bears REMOVED (bus/reap.c): its remover may have been killed before it came to
+ * that.  True: the name does not lead here any more.  False: somebody else has it in hand.  Close the segment soon. */
+bool pti_reap_finish(ptq_bus *bus, const char *name, const struct pti_segment *segment);
+
 /* Removes a queue (bus/reap.c): PTQ_EBUSY with living users, unless force.  PTQ_OK when there is none. */
 enum ptq_err pti_reap_unlink(ptq_bus *bus, const char *name, bool force);
 

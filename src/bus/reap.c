@@ -6,38 +6,39 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "base/time.h"
 #include "bus/attach.h"
 #include "os/life.h"
 #include "ring/tally.h"
 #include "ring/wait.h"
 
-/* Takes the name away from exactly this inode: rename, look what was moved, and only then unlink. */
-static void take_name(ptq_bus *bus, const char *name, const struct pti_segment *segment)
+/* Law: whoever unlinks the name of a segment holds its REMOVER byte.  So when the name leads here under that lock, it still
+ * does in the unlink, and nobody's new queue is hit.  A remover that is killed lets the byte go, and the next one goes on. */
+bool pti_reap_finish(ptq_bus *bus, const char *name, const struct pti_segment *segment)
 {
-    char file[PTI_FILE_NAME_MAX], gone[PTI_FILE_NAME_MAX];
-    struct stat moved;
+    char file[PTI_FILE_NAME_MAX];
 
     pti_segment_file(name, file, sizeof file);
-    snprintf(gone, sizeof gone, "%s~gone.%llx", name, (unsigned long long)segment->ino);
-    if (renameat(bus->dirfd, file, bus->dirfd, gone) != 0)
-        return;
-    if (fstatat(bus->dirfd, gone, &moved, AT_SYMLINK_NOFOLLOW) == 0 &&
-        (moved.st_ino != segment->ino || moved.st_dev != segment->dev)) {
-        /* Somebody else's new queue: back with it, unless a newer one stands there. */
-        renameat2(bus->dirfd, gone, bus->dirfd, file, RENAME_NOREPLACE);
-        return;
-    }
-    unlinkat(bus->dirfd, gone, 0);
+    if (pti_segment_is_named(segment, bus->dirfd, file) != 0)
+        return true;
+    if (pti_life_lock_write(segment->fd, PTI_LIFE_REMOVER) != 0)
+        return false;
+    if (pti_segment_is_named(segment, bus->dirfd, file) == 0)
+        unlinkat(bus->dirfd, file, 0);
+    return pti_segment_is_named(segment, bus->dirfd, file) != 0;
 }
 
-static void remove_queue(ptq_bus *bus, const char *name, struct pti_ring *ring)
+/* The mark first: from here on every call answers PTQ_EGONE, and whoever opens it helps. */
+static bool remove_queue(ptq_bus *bus, const char *name, struct pti_ring *ring)
 {
     pti_fetch_or_seq(&ring->hints->flags, PTI_FLAG_REMOVED);
-    take_name(bus, name, &ring->segment);
+    bool is_gone = pti_reap_finish(bus, name, &ring->segment);
     pti_wake_all(ring, &ring->hints->get_wait);
     pti_wake_all(ring, &ring->hints->put_wait);
+    return is_gone;
 }
 
 /* Everybody is dead: the caller holds the whole range. */
@@ -68,6 +69,20 @@ static enum ptq_err unlink_unreadable(ptq_bus *bus, const char *name)
     return errno == EACCES || errno == EPERM ? PTQ_EPERM : PTQ_ESYS;
 }
 
+/* gc may have the range for a moment; one that stays held is a process that stands still. */
+static enum ptq_err remove_by_name(ptq_bus *bus, const char *name, struct pti_ring *ring)
+{
+    const struct timespec pause = {.tv_nsec = PTI_NS_PER_MS};
+    int64_t deadline = pti_now_ns() + PTI_NS_PER_S;
+
+    while (!remove_queue(bus, name, ring)) {
+        if (pti_now_ns() > deadline)
+            return PTQ_EBUSY;
+        nanosleep(&pause, NULL);
+    }
+    return PTQ_OK;
+}
+
 enum ptq_err pti_reap_unlink(ptq_bus *bus, const char *name, bool force)
 {
     struct pti_ring ring;
@@ -83,7 +98,7 @@ enum ptq_err pti_reap_unlink(ptq_bus *bus, const char *name, bool force)
     if (!force && pti_life_lock_all(ring.segment.fd) != 0)
         err = PTQ_EBUSY;
     else
-        remove_queue(bus, name, &ring);
+        err = remove_by_name(bus, name, &ring);
     pti_ring_fini(&ring);
     return err;
 }
@@ -110,16 +125,19 @@ static void collect(ptq_bus *bus, const char *name, bool force, struct ptq_gc_re
     report->recovered += recover_everybody(&ring);
     pti_tally_make(&ring, &tally);
     if (force || header.geometry.flags & PTI_GEO_EPHEMERAL ||
+        pti_load_acquire(&ring.hints->flags) & PTI_FLAG_REMOVED || /* its remover was killed half way */
         tally.ready + tally.leased + tally.redeliverable + tally.delayed + tally.dead == 0) {
-        remove_queue(bus, name, &ring);
-        report->removed++;
+        if (remove_queue(bus, name, &ring))
+            report->removed++;
+        else
+            report->live++; /* its directory does not let us */
     } else {
         report->kept++;
     }
     pti_ring_fini(&ring);
 }
 
-/* What a killed creator or remover left: "<name>~new.*" whose creator lives no more, "<name>~gone.*". */
+/* What a killed creator left: "<name>~new.*" whose creator lives no more. */
 static void collect_leftovers(ptq_bus *bus, struct ptq_gc_report *report)
 {
     int fd = openat(bus->dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -132,10 +150,9 @@ static void collect_leftovers(ptq_bus *bus, struct ptq_gc_report *report)
         return;
     }
     while ((entry = readdir(dir)) != NULL) {
-        bool half_made = strstr(entry->d_name, "~new.") != NULL;
         int file;
 
-        if (!half_made && !strstr(entry->d_name, "~gone."))
+        if (!strstr(entry->d_name, "~new."))
             continue;
         file = openat(bus->dirfd, entry->d_name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
         if (file < 0)
