@@ -78,7 +78,7 @@ struct pti_sleep {
 };
 
 /* There was nothing (or no room) now: polls well, then sleeps.  PTQ_OK: try again; PTQ_TIMEDOUT, PTQ_EINTR, PTQ_EGONE.
- * `need`: for puts, how many messages must fit. */
+ * `need`: for puts, how many messages must fit; 0: one that has its block. */
 enum ptq_err pti_local_wait(struct pti_local *local, struct pti_place *place, enum ptq_side side, uint64_t need,
                             int64_t deadline, struct pti_sleep *sleep);
 

@@ -89,7 +89,7 @@ static void give_all_back(struct pti_lane *lane, size_t count)
         pti_block_keep(lane, lane->scratch.blocks[count], false);
         pti_block_give_back(lane, lane->scratch.blocks[count], lane->scratch.befores[count]);
     }
-    pti_wake(lane->ring, &lane->ring->hints->put_wait);
+    pti_wake_putters(lane->ring);
 }
 
 static enum ptq_err try_put_many(struct pti_place *place, const struct pti_put *puts, size_t count,
@@ -232,12 +232,15 @@ static enum ptq_err local_publish(struct pti_port *port, struct ptq_msg *loan, u
 
     if (err != PTQ_OK)
         return err;
+    /* Another thread's loan becomes ours before our journal names it. */
+    loan->word = pti_word(PTI_OWNED, place->lane.index, pti_word_position(loan->word), 0);
+    pti_store_release(&pti_block_at(&local->ring, loan->block)->word, loan->word);
     pti_block_fill(&place->lane, loan->block, &meta, 0, 0);
     do {
         err = pti_ring_publish(&place->lane, loan->block, loan->word, ret_position);
         if (err != PTQ_FULL)
             break;
-        err = no_room(local, place, 1, deadline, &sleep);
+        err = no_room(local, place, 0, deadline, &sleep); /* a place in the ring; it has its block */
     } while (err == PTQ_OK);
     if (err == PTQ_OK) {
         pti_block_keep(&pti_load_acquire(&local->places[loan->lane])->lane, loan->block, false);
@@ -250,12 +253,13 @@ static enum ptq_err local_publish(struct pti_port *port, struct ptq_msg *loan, u
 static void local_abort(struct pti_port *port, struct ptq_msg *loan)
 {
     struct pti_local *local = local_of(port);
+    struct pti_lane *lane = &pti_load_acquire(&local->places[loan->lane])->lane; /* where it was lent */
     struct pti_place *place;
 
     if (pti_local_enter(local, &place) != PTQ_OK)
         return; /* the queue is gone, or being closed: close frees it */
-    pti_block_give_back(&pti_load_acquire(&local->places[loan->lane])->lane, loan->block, loan->word);
-    pti_wake(&local->ring, &local->ring.hints->put_wait);
+    pti_block_give_back(lane, loan->block, pti_word(PTI_OWNED, lane->index, pti_word_position(loan->word), 0));
+    pti_wake_putters(&local->ring);
     pti_local_msg_free(place, loan);
     pti_local_leave(place);
 }

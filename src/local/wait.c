@@ -90,10 +90,10 @@ static uint64_t blocks_free(struct pti_lane *lane, uint64_t enough)
 
 bool pti_local_may_put(struct pti_place *place, uint64_t need)
 {
-    /* A batch needs list blocks besides; at the worst one for each seven elements. */
-    uint64_t blocks = need == 1 ? 1 : need + (need + 6) / 7;
+    /* A batch needs list blocks besides; at the worst one for each seven elements.  A loan has its block. */
+    uint64_t blocks = need <= 1 ? need : need + (need + 6) / 7;
 
-    return pti_ring_may_put(&place->lane, need) && blocks_free(&place->lane, blocks) >= blocks;
+    return pti_ring_may_put(&place->lane, need ? need : 1) && blocks_free(&place->lane, blocks) >= blocks;
 }
 
 static bool may_go_on(struct pti_place *place, enum ptq_side side, uint64_t need)

@@ -142,9 +142,10 @@ enum ptq_err pti_ring_publish_batch(struct pti_lane *lane, size_t count, uint64_
     pti_journal_open(lane->entry, PTI_OP_PUT_MANY, s->lists[0], s->list_befores[0], pti_load_relaxed(&lane->entry->put));
     err = pti_ring_publish_entry(lane, s->lists[0], PTI_COMMITH, count, &at);
     if (err != PTQ_OK) {
-        pti_journal_close(lane->entry);
         for (size_t i = 0; i < count; i++)
             pti_store_release(&pti_block_at(ring, s->blocks[i])->word, s->befores[i]);
+        pti_store_release(&pti_block_at(ring, s->lists[0])->word, s->list_befores[0]);
+        pti_journal_close(lane->entry);
         give_lists_back(lane, lists);
         return err;
     }
@@ -237,7 +238,7 @@ static void free_exactly(struct pti_ring *ring, uint32_t block, uint64_t word)
         to = pti_word(PTI_OWNED, (home - 1) & 2047, position, 0);
     if (pti_cas(&b->word, &word, to)) {
         pti_used_clear(ring, block);
-        pti_wake(ring, &ring->hints->put_wait);
+        pti_wake_putters(ring);
     }
 }
 
@@ -372,6 +373,30 @@ bool pti_batch_lists(struct pti_ring *ring, uint32_t header, uint32_t block, uin
     return false;
 }
 
+/* Messages that wait in the ring from one position to another, entry by entry. */
+static uint64_t count_ready(struct pti_ring *ring, uint64_t from, uint64_t to)
+{
+    uint64_t ready = 0;
+
+    for (uint64_t at = from; at != to; at = pti_step(ring, at, 1)) {
+        uint64_t slot = pti_load_acquire(pti_slot_at(ring, at)), word;
+        uint32_t block = pti_slot_block(slot);
+
+        if (pti_slot_lap(slot) != pti_lap(ring, at) || !is_usable(ring, block))
+            continue;
+        word = pti_load_acquire(&pti_block_at(ring, block)->word);
+        if (pti_word_position(word) != at)
+            continue;
+        if (pti_word_state(word) == PTI_COMMIT)
+            ready++;
+        else if (pti_word_state(word) == PTI_COMMITH)
+            ready += pti_batch_ready(ring, block, word);
+    }
+    return ready;
+}
+
+/* By the counters, where they say yes.  A taker who is stopped between his lease and his count makes them too high: then the
+ * entries are counted, which are exact. */
 bool pti_batch_has_room(struct pti_lane *lane, uint64_t position, uint64_t count)
 {
     struct pti_ring *ring = lane->ring;
@@ -390,5 +415,7 @@ bool pti_batch_has_room(struct pti_lane *lane, uint64_t position, uint64_t count
         taken += pti_load_acquire(&ring->entries[i].taken);
     for (uint32_t i = 0; i < used; i++)
         put += pti_load_acquire(&ring->entries[i].put);
-    return (int64_t)(put - taken) <= 0 || put - taken + count <= capacity;
+    if ((int64_t)(put - taken) <= 0 || put - taken + count <= capacity)
+        return true;
+    return count_ready(ring, pti_step(ring, position, 0 - capacity), position) + count <= capacity;
 }

@@ -30,11 +30,10 @@ void pti_delay_lower(struct pti_ring *ring, uint64_t due_us)
 }
 
 /* Makes one due block REDELIV.  The mark stays: it is marked for that state too. */
-static bool release_due(struct pti_ring *ring, uint32_t block, uint64_t word)
+static void release_due(struct pti_ring *ring, uint32_t block, uint64_t word)
 {
-    uint64_t to = pti_word(PTI_REDELIV, 0, pti_word_position(word), pti_word_redelivered(word));
-
-    return pti_cas(&pti_block_at(ring, block)->word, &word, to);
+    pti_cas(&pti_block_at(ring, block)->word, &word,
+            pti_word(PTI_REDELIV, 0, pti_word_position(word), pti_word_redelivered(word)));
 }
 
 void pti_delay_look(struct pti_ring *ring)
@@ -58,9 +57,13 @@ void pti_delay_look(struct pti_ring *ring)
             due = pti_load_acquire(&pti_block_at(ring, block)->due_us);
             if (pti_word_state(word) == PTI_DELAYED) {
                 if (due <= now) {
-                    released |= release_due(ring, block, word);
+                    release_due(ring, block, word);
+                    released = true;
                     continue;
                 }
+            } else if (pti_word_state(word) == PTI_REDELIV) {
+                released = true; /* perhaps by a looker who was stopped before he told */
+                continue;
             } else if (pti_word_state(word) != PTI_LEASED || due == 0) {
                 continue;
             } else if (due < now + SOON_US) {
@@ -70,7 +73,8 @@ void pti_delay_look(struct pti_ring *ring)
                 least = due;
         }
     }
-    pti_cas(&ring->hints->next_due, &seen, (((seen >> 48) + 1) << 48) | (least & TIME_MASK));
+    /* Told first: once next_due is raised nobody else looks. */
     if (released)
         pti_ring_redeliver(ring);
+    pti_cas(&ring->hints->next_due, &seen, (((seen >> 48) + 1) << 48) | (least & TIME_MASK));
 }

@@ -30,18 +30,13 @@ static void read_command(char *command, size_t size)
     command[strcspn(command, "\n")] = 0;
 }
 
-/* A past life of this index may have been killed anywhere: it is recovered before the index is used again. */
 static void begin_life(struct pti_ring *ring, uint32_t x)
 {
     struct pti_entry *entry = &ring->entries[x];
-    uint64_t dead[2048 / 64] = {0};
     uint32_t used = pti_load_relaxed(&ring->hints->entries_used);
 
     while (used < x + 1 && !pti_cas(&ring->hints->entries_used, &used, x + 1))
         ;
-    dead[x / 64] |= UINT64_C(1) << (x % 64);
-    if (pti_load_relaxed(&entry->used))
-        pti_ring_recover(ring, dead);
     pti_store_relaxed(&entry->used, 1);
     pti_store_relaxed(&entry->pid, getpid());
     pti_store_relaxed(&entry->tid, gettid());
@@ -49,6 +44,28 @@ static void begin_life(struct pti_ring *ring, uint32_t x)
     pti_store_relaxed(&entry->roles, 0);
     read_command(entry->command, sizeof entry->command);
     pti_store_release(&entry->state, 1);
+}
+
+/* A past life of this index may have been killed anywhere.  It is recovered under the read lock, so that a registrant who is
+ * stopped here keeps nobody else from recovering it; then the lock becomes a write lock, if no other recoverer is at it. */
+static int lock_index(struct pti_ring *ring, uint32_t x)
+{
+    uint64_t dead[2048 / 64] = {0};
+    int error;
+
+    if (pti_load_acquire(&ring->entries[x].state) != 0) {
+        error = pti_life_lock_read(ring->segment.fd, x);
+        if (error != 0)
+            return error;
+        dead[x / 64] |= UINT64_C(1) << (x % 64);
+        pti_ring_recover(ring, dead);
+    }
+    error = pti_life_lock_write(ring->segment.fd, x);
+    if (error == 0 && pti_load_acquire(&ring->entries[x].state) != 0)
+        error = EAGAIN; /* somebody came and died in between */
+    if (error != 0)
+        pti_life_unlock(ring->segment.fd, x);
+    return error;
 }
 
 static int lock_one(struct pti_ring *ring, uint32_t *ret_index)
@@ -60,7 +77,7 @@ static int lock_one(struct pti_ring *ring, uint32_t *ret_index)
 
         if (pti_is_mine(ring, x))
             continue;
-        error = pti_life_lock_write(ring->segment.fd, x);
+        error = lock_index(ring, x);
         if (error == 0) {
             *ret_index = x;
             return 0;

@@ -103,9 +103,10 @@ enum ptq_err pti_geometry_make(const struct pti_geometry_request *request, struc
     g.start &= (UINT64_C(1) << g.position_bits) - 1;
 
     g.stride = (uint32_t)larger(STRIDE_MIN, round_up(PTI_BLOCK_HEAD + (uint64_t)g.item_size, PTI_LINE));
-    /* What may be ready at once (in a placed ring: all of the window), and as much again leased, within reason. */
+    /* What may be ready at once (in a placed ring: all of the window); and as much again leased, within reason, or half as
+     * much for the headers of batches of two. */
     shared = larger(g.capacity, g.window);
-    shared += 64 + (shared < 4096 ? shared : 4096);
+    shared += 64 + larger(shared / 2, shared < 4096 ? shared : 4096);
     g.extent_blocks = extent_blocks(g.stride);
     g.extents = g.endpoints < EXTENTS_MAX ? g.endpoints : EXTENTS_MAX;
     if (shared + (uint64_t)g.extents * g.extent_blocks > PTI_BLOCK_MAX)

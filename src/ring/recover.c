@@ -81,10 +81,18 @@ static void decide(struct pti_ring *ring, uint32_t endpoint)
 
 /* ---- the words */
 
-/* An unpublished word's position may yet be given to another message; the block's last use lies before it. */
-static uint64_t position_before(const struct pti_ring *ring, uint64_t position)
+/* Where an unpublished block was used last.  Its own line says so, if it is the line's; else it belongs to a batch, whose
+ * position was the first unpublished one when all its blocks were owned: so the last use was before that.  The position in the
+ * word itself may yet be given to another message. */
+static uint64_t last_use(struct pti_ring *ring, uint32_t block, uint64_t word)
 {
-    return (position - ring->geometry.slots) & ring->position_mask;
+    const struct pti_entry *entry = &ring->entries[pti_word_owner(word)];
+    uint64_t line = pti_load_acquire(&entry->journal);
+    enum pti_operation op = pti_journal_operation(line);
+
+    if ((op == PTI_OP_PUT || op == PTI_OP_PUT_MANY) && pti_journal_block(line) == block)
+        return pti_word_position(pti_load_acquire(&entry->journal_word));
+    return (pti_word_position(word) - 1) & ring->position_mask;
 }
 
 static bool is_published(struct pti_ring *ring, uint32_t block, uint64_t word)
@@ -111,7 +119,7 @@ static bool put_right(struct pti_ring *ring, uint32_t block, uint64_t word)
     case PTI_COMMITH:
         if (is_published(ring, block, word))
             return false;
-        if (pti_cas(at, &word, pti_word(PTI_FREE, 0, position_before(ring, position), 0)))
+        if (pti_cas(at, &word, pti_word(PTI_FREE, 0, last_use(ring, block, word), 0)))
             pti_used_clear(ring, block);
         return false;
     case PTI_LEASED:

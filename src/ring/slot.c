@@ -157,11 +157,11 @@ enum ptq_err pti_ring_publish_entry(struct pti_lane *lane, uint32_t block, enum 
     return publish_entry(lane, block, state, count, ret_position);
 }
 
-/* Unpublished after all: the line is closed first, so that nobody asks where the block went. */
+/* Unpublished after all: the old word first, by which the open line is known to be undone. */
 static void undo(struct pti_lane *lane, uint32_t block, uint64_t before)
 {
-    pti_journal_close(lane->entry);
     pti_store_release(&pti_block_at(lane->ring, block)->word, before);
+    pti_journal_close(lane->entry);
 }
 
 enum ptq_err pti_ring_publish(struct pti_lane *lane, uint32_t block, uint64_t before, uint64_t *ret_position)
@@ -296,8 +296,7 @@ static bool is_dead_letter(struct pti_lane *lane, uint32_t block, uint64_t lease
         return false;
     pti_special_set(ring, block);
     pti_store_release(&b->word, pti_word(PTI_DEAD, 0, pti_word_position(lease), pti_word_redelivered(lease)));
-    if (pti_load_relaxed(&ring->hints->flags) & PTI_FLAG_ENDED)
-        pti_wake_all(ring, &ring->hints->get_wait);
+    pti_wake_after_store(ring);
     return true;
 }
 
@@ -386,7 +385,7 @@ enum ptq_err pti_ring_take(struct pti_lane *lane, uint32_t *ret_block, uint64_t 
         if (__builtin_expect(is_dead_letter(lane, *ret_block, *ret_word), 0))
             continue;
         /* Space was made in the ring: the taker wakes producers. */
-        pti_wake(ring, &ring->hints->put_wait);
+        pti_wake_putters(ring);
         return PTQ_OK;
     }
 }
@@ -472,9 +471,7 @@ void pti_ring_ack(struct pti_lane *lane, uint32_t block, uint64_t word)
     pti_block_free(lane, block, pti_word_position(word));
     pti_store_release(&entry->acked, acked + 1);
     pti_store_relaxed(&entry->bytes_acked, pti_load_relaxed(&entry->bytes_acked) + size);
-    pti_wake_plain(ring, &ring->hints->put_wait);
-    if (__builtin_expect(pti_load_relaxed(&ring->hints->flags) & PTI_FLAG_ENDED, 0))
-        pti_wake_all(ring, &ring->hints->get_wait);
+    pti_wake_after_store(ring);
 }
 
 void pti_ring_nack(struct pti_lane *lane, uint32_t block, uint64_t word, uint64_t due_us, bool counted)

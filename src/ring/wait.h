@@ -25,14 +25,23 @@ static inline void pti_wake_all(struct pti_ring *ring, _Atomic uint32_t *word)
     pti_wait_signal(ring, word, pti_load_seq(word), true);
 }
 
-/* After a plain release store (an ack): the sleeper's membarrier stands in for our fence (pair M). */
-static inline void pti_wake_plain(struct pti_ring *ring, _Atomic uint32_t *word)
+/* There is room.  Where batches are used, those who wait for it need more or less of it: all of them look. */
+static inline void pti_wake_putters(struct pti_ring *ring)
 {
-    atomic_signal_fence(memory_order_seq_cst);
-    uint32_t seen = pti_load_relaxed(word);
+    uint32_t seen = pti_load_seq(&ring->hints->put_wait);
 
     if (__builtin_expect((seen & PTI_WAIT_BITS) != 0, 0))
-        pti_wait_signal(ring, word, seen, false);
+        pti_wait_signal(ring, &ring->hints->put_wait, seen, pti_load_relaxed(&ring->hints->flags) & PTI_FLAG_BATCHED);
+}
+
+/* After a plain release store (an ack): the sleeper's membarrier stands in for our fence (pair M). */
+static inline void pti_wake_after_store(struct pti_ring *ring)
+{
+    atomic_signal_fence(memory_order_seq_cst);
+    if (__builtin_expect((pti_load_relaxed(&ring->hints->put_wait) & PTI_WAIT_BITS) != 0, 0))
+        pti_wake_putters(ring);
+    if (__builtin_expect(pti_load_relaxed(&ring->hints->flags) & PTI_FLAG_ENDED, 0))
+        pti_wake_all(ring, &ring->hints->get_wait); /* whoever waits for the end looks whether this was the last lease */
 }
 
 /* Announces a sleeper or a descriptor; the value to sleep on. */
