@@ -17,7 +17,7 @@ case_once_shows_figures_and_no_rates() {
     expect 0 "$PTQ" put tasks 12345 -n 3
     expect 0 "$PTQTOP" --once
     grep -Eq '^tasks +queue +shm +3 +75% +3 +0 +0 +0 +- +- +- +[^ ]+ +[0-9]+ +[0-9]+ +- +-$' "$work/out" || fail "not the row"
-    out_has "1 queues"
+    out_has "1 queue "
 }
 
 case_the_second_frame_has_rates() {
