@@ -17,21 +17,26 @@ static void signal_descriptors(struct pti_ring *ring)
 
 void pti_wait_signal(struct pti_ring *ring, _Atomic uint32_t *word, uint32_t seen, bool all)
 {
-    uint32_t clear = 0, expected = seen;
+    uint32_t clear = seen & PTI_WAIT_DESCRIPTOR, expected = seen;
 
     if (!ring->segment.writable)
         return;
-    if (seen & PTI_WAIT_DESCRIPTOR) {
+    if (seen & PTI_WAIT_DESCRIPTOR)
         signal_descriptors(ring);
-        clear |= PTI_WAIT_DESCRIPTOR;
-    }
     if (seen & PTI_WAIT_SLEEPER) {
+        /* The count moves first, the bit stays: who has armed and is not yet asleep finds another value and looks again.
+         * Else it fell asleep between a wake that met nobody and the clearing of its bit, and nobody woke it. */
+        bool moved = pti_cas(word, &expected, seen + PTI_WAIT_COUNT);
+
         if (pti_futex_wake(word, all ? INT_MAX : 1) == 0 || all)
             clear |= PTI_WAIT_SLEEPER;
+        if (!moved)
+            return; /* somebody armed or signals: the bits are theirs */
+        expected = seen + PTI_WAIT_COUNT;
     }
-    /* Lost against an arm or another waker: then the bit is theirs to clear. */
+    /* Lost against an arm or another waker: then the bits are theirs to clear. */
     if (clear)
-        pti_cas(word, &expected, seen & ~clear);
+        pti_cas(word, &expected, expected & ~clear);
 }
 
 uint32_t pti_wait_arm(_Atomic uint32_t *word, uint32_t bit)
