@@ -160,9 +160,9 @@ case_manual_pages_show_every_option() {
 }
 
 case_manual_pages_have_every_command_and_no_empty_place() {
-    for command in $("$PTQ" help --list | cut -f1 | sort -u); do
+    while read -r command; do
         grep -q "^\.Ss ptq $command" "$pages/ptq.1" || fail "ptq.1 lacks $command"
-    done
+    done < <("$PTQ" help --list | cut -f1 | sort -u)
     ! grep -q '^@' "$pages"/*.1 || fail "a place was not filled"
     grep -q '^\.It Fl Fl run' "$pages/ptq.1" || fail "ptq.1 lacks the globals"
 }
