@@ -101,7 +101,8 @@ static enum ptq_err list_queues(struct watcher *watcher)
             ptq_view_close(watcher->queues[i].view);
     }
     watcher->count = kept;
-    qsort(watcher->queues, kept, sizeof *watcher->queues, compare_watched);
+    if (kept > 1)
+        qsort(watcher->queues, kept, sizeof *watcher->queues, compare_watched);
     return PTQ_OK;
 }
 
