@@ -6,10 +6,10 @@ pages=$3
 
 case_help_names_every_command() {
     expect 0 "$PTQ" --help
-    for command in ls info stats create put get peek end rm gc verify completion version help; do
+    for command in ls info stats create put get peek end rm gc verify pool bench completion version help; do
         grep -q "^  $command " "$work/out" || fail "help lacks $command"
         expect 0 "$PTQ" "$command" --help
-        out_has "usage: ptq $command"
+        case $command in pool) out_has "usage: ptq pool run" ;; *) out_has "usage: ptq $command" ;; esac
         out_has "--dir"
         expect 0 "$PTQ" --help
     done
@@ -188,6 +188,9 @@ complete() {
 
 case_completion_offers_commands_options_values_and_queues() {
     "$PTQ" create tasks && "$PTQ" create others
+    [ "$(complete 'ptq po')" = pool ] || fail "commands of two words: $(complete 'ptq po')"
+    [ "$(complete 'ptq pool st')" = $'status\nstop' ] || fail "second words: $(complete 'ptq pool st')"
+    [ "$(complete 'ptq pool run --exe')" = --exec ] || fail "options of two words: $(complete 'ptq pool run --exe')"
     [ "$(complete 'ptq ver')" = $'verify\nversion' ] || fail "commands: $(complete 'ptq ver')"
     [ "$(complete 'ptq get --fo')" = $'--follow\n--format' ] || fail "options: $(complete 'ptq get --fo')"
     [ "$(complete 'ptq get -F ')" = $'hex\njson\nline\nnull\nquoted\nraw' ] || fail "values"

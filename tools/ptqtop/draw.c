@@ -159,8 +159,8 @@ static int draw_facts(const struct row *row, int y)
              top_flags(row, flags)[0] != '\0' ? flags : "-", stats->ended ? "  ended" : "");
     draw_text(y++, line, 0, A_NORMAL);
     if (row->is_pool) {
-        snprintf(line, sizeof line, "next ticket out %llu  window %llu  held by %d %s%s", (ull)row->sequence,
-                 (ull)row->info.window, row->holder_pid, row->holder_pid != 0 ? row->holder_command : "nobody",
+        snprintf(line, sizeof line, "next ticket out %llu  window %llu  %llu results wait  head held by %d %s%s",
+                 (ull)row->sequence, (ull)row->info.window, (ull)row->held, row->holder_pid, row->holder_pid != 0 ? row->holder_command : "nobody",
                  row->holder_pid != 0 && !row->holder_alive ? " (dead)" : "");
         draw_text(y++, line, 0, A_NORMAL);
     }

@@ -311,6 +311,8 @@ static void add_pool_row(struct watcher *watcher, struct watched *jobs)
     row->is_pool = true;
     row->info = jobs->info;
     row->stats = jobs->stats;
+    row->held = done->stats.ready;
+    row->stats.bytes += done->stats.bytes;
     row->stats.dead += done->stats.dead;
     row->stats.redelivered += done->stats.redelivered;
     row->stats.recovered += done->stats.recovered;

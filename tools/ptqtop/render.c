@@ -88,6 +88,7 @@ static json_t *row_json(const struct row *row)
     json_object_set_new(object, "kind", json_string("pool"));
     json_object_del(object, "path");
     tool_set_number(object, "sequence", row->sequence);
+    tool_set_number(object, "held", row->held);
     json_object_set_new(object, "head_pid", row->holder_pid != 0 ? json_integer(row->holder_pid) : json_null());
     if (row->holder_pid != 0) {
         json_object_set_new(object, "head_alive", json_boolean(row->holder_alive));
