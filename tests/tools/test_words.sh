@@ -169,8 +169,7 @@ case_manual_pages_have_every_command_and_no_empty_place() {
 
 case_manual_pages_are_well_formed() {
     command -v mandoc >/dev/null || { echo "  skipped: no mandoc"; return 0; }
-    mandoc -T lint -W warning "$pages/ptq.1" "$pages/ptqtop.1" | grep -v 'Mdocdate\|missing date\|cannot parse date' \
-        >"$work/out"
+    mandoc -T lint -W warning "$pages/ptq.1" "$pages/ptqtop.1" >"$work/out"
     out_is_empty
 }
 
