@@ -180,7 +180,7 @@ struct ptq_pool_stats {
     uint64_t submitted; /**< jobs and markers since the pool was made */
     uint64_t queued;    /**< wait for a worker */
     uint64_t running;   /**< handed to workers */
-    uint64_t held;      /**< finished, behind one that is not */
+    uint64_t held;      /**< finished, behind one that is not; from another host: all that are finished */
     uint64_t ready;     /**< finished, and next in order: can be got at once */
     uint64_t got;       /**< got and done */
     uint64_t window;
