@@ -20,12 +20,13 @@ struct pti_place {
     struct ptq_msg *free_msgs;
     uint32_t number;
     /* polling well before sleeping */
-    uint32_t run;      /* messages since the last time there was none */
-    uint32_t dry;      /* times there was none after some */
-    uint32_t idle;     /* times there was none, in a row */
-    uint32_t vain;     /* polls before a sleep that were in vain, in a row */
-    uint32_t sleeps;
-    bool pausing;
+    uint32_t run;       /* messages since the last time there was none */
+    uint32_t idle;      /* times there was none, in a row */
+    uint32_t try_in;    /* times dry, until a rest is tried */
+    uint32_t try_every;
+    uint32_t skip;      /* sleeps to go without polling before them */
+    uint32_t skip_next;
+    bool resting;
     /* looking for the dead while all goes well */
     uint32_t probe_in;    /* takes until the next look at the clock */
     uint32_t probe_every; /* how many that was */

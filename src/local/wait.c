@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/rest.h"
 #include "base/time.h"
 #include "local/lane.h"
 #include "os/futex.h"
@@ -15,12 +16,12 @@
 #include "ring/wait.h"
 
 #define SLICE_NS (250 * PTI_NS_PER_MS)
-#define PAUSES 20        /* measured: see docs/benchmarks.md */
-#define TRY_EVERY 32     /* times dry, before pausing is tried */
+#define TRY_FIRST 32     /* times dry, before resting is tried; doubled while that does not pay, */
+#define TRY_LAST 4096    /* up to so many */
 #define RUN_THAT_PAYS 4
 #define SPIN_NS 60000    /* how long before a sleep: about what a sleeper's wake-up costs */
 #define SPIN_LOOKS 16    /* between two looks at the clock */
-#define SPIN_VAIN 8      /* so many in vain, and only one sleep in so many is preceded by one */
+#define SKIP_MAX 1023    /* sleeps without polling before them, where polling was in vain */
 #define PROBE_EVERY 256  /* times idle, before the clock is read */
 
 static _Atomic uint32_t *wait_word(struct pti_local *local, enum ptq_side side)
@@ -30,36 +31,37 @@ static _Atomic uint32_t *wait_word(struct pti_local *local, enum ptq_side side)
 
 /* ---- polling */
 
-static void pause_some(unsigned pauses)
-{
-    while (pauses-- > 0)
-        pti_pause();
-}
-
 /* Polling hard pulls the line from the producer.  Every so often a rest is tried, and kept while what came after it was
  * more than a few. */
-static void pause_well(struct pti_place *place)
+static void rest_well(struct pti_place *place)
 {
     uint32_t run = place->run;
 
     place->run = 0;
-    if (place->pausing) {
-        if (run > 0 && run < RUN_THAT_PAYS)
-            place->pausing = false;
-    } else if (run > 0 && ++place->dry % TRY_EVERY == 0) {
-        place->pausing = true;
+    if (place->resting) {
+        if (run > 0 && run < RUN_THAT_PAYS) {
+            place->resting = false;
+            place->try_in = place->try_every = place->try_every < TRY_LAST ? 2 * place->try_every : TRY_LAST;
+        } else if (run > 0) {
+            place->try_every = TRY_FIRST;
+        }
+    } else if (run > 0) {
+        if (place->try_every == 0)
+            place->try_in = place->try_every = TRY_FIRST;
+        if (--place->try_in == 0)
+            place->resting = true;
     }
-    if (place->pausing)
-        pause_some(PAUSES);
+    if (place->resting)
+        pti_rest();
 }
 
 bool pti_local_nothing(struct pti_local *local, struct pti_place *place, enum ptq_side side)
 {
     if (local->may_spin) {
         if (side == PTQ_SIDE_GET)
-            pause_well(place);
+            rest_well(place);
         else
-            pause_some(PAUSES);
+            pti_rest();
     }
     /* Who only ever asks once must find the dead too. */
     if (++place->idle % PROBE_EVERY != 0)
@@ -101,26 +103,34 @@ static bool may_go_on(struct pti_place *place, enum ptq_side side, uint64_t need
     return side == PTQ_SIDE_GET ? pti_ring_may_take(&place->lane) : pti_local_may_put(place, need);
 }
 
-/* True: worth another try.  While messages flow, polling for as long as a wake-up costs is cheaper for both than a sleep;
- * where it has been in vain for long, it is tried now and then. */
+/* True: worth another try.  While messages flow, polling for as long as a wake-up costs is cheaper for both than a sleep.
+ * Where it was in vain (nothing comes for long, or the other side needs this processor) more and more sleeps go without. */
 static bool poll_some(struct pti_local *local, struct pti_place *place, enum ptq_side side, uint64_t need)
 {
     int64_t end;
 
-    if (!local->may_spin || (place->vain >= SPIN_VAIN && ++place->sleeps % SPIN_VAIN != 0))
+    if (!local->may_spin)
         return false;
+    if (place->skip > 0) {
+        place->skip--;
+        return false;
+    }
+    if (side == PTQ_SIDE_GET)
+        rest_well(place);
+    else
+        pti_rest();
     end = pti_now_ns() + SPIN_NS;
     do {
         for (unsigned i = 0; i < SPIN_LOOKS; i++) {
-            pti_pause();
             if (may_go_on(place, side, need)) {
-                place->vain = 0;
+                place->skip_next = 0;
                 return true;
             }
+            pti_pause();
         }
     } while (pti_now_ns() < end);
-    if (place->vain < SPIN_VAIN)
-        place->vain++;
+    place->skip_next = place->skip_next < SKIP_MAX ? 2 * place->skip_next + 1 : SKIP_MAX;
+    place->skip = place->skip_next;
     return false;
 }
 
@@ -260,7 +270,6 @@ enum ptq_err pti_local_wait(struct pti_local *local, struct pti_place *place, en
 {
     enum ptq_err err;
 
-    place->run = 0;
     if (sleep->stage == 0) {
         sleep->stage = 1;
         if (poll_some(local, place, side, need)) {

@@ -302,6 +302,19 @@ bool pti_batch_settle(struct pti_lane *lane, uint32_t header, uint64_t header_wo
 
 /* ---- taking */
 
+#define AHEAD 3
+
+/* The elements behind this one are published too: their lines may travel while this one is worked on. */
+static inline void ask_ahead(const struct pti_ring *ring, const struct pti_cursor *c, uint32_t block)
+{
+    const char *next = (const char *)pti_block_at(ring, block + AHEAD);
+
+    if (c->index + AHEAD > c->count || block + AHEAD >= ring->geometry.blocks)
+        return;
+    pti_prefetch_to_write(next);
+    __builtin_prefetch(next + PTI_LINE);
+}
+
 enum ptq_err pti_batch_take(struct pti_lane *lane, uint64_t position, uint32_t header, uint64_t header_word,
                             uint32_t *ret_block, uint64_t *ret_word)
 {
@@ -316,6 +329,7 @@ enum ptq_err pti_batch_take(struct pti_lane *lane, uint64_t position, uint32_t h
     while ((block = cursor_next(ring, c)) != PTI_NO_BLOCK) {
         uint64_t word = element_word(c), taken = pti_load_relaxed(&entry->taken);
 
+        ask_ahead(ring, c, block);
         if (pti_load_acquire(&pti_block_at(ring, block)->word) != word)
             continue;
         if (!header_stands(ring, c))

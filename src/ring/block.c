@@ -6,7 +6,11 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/rest.h"
 #include "ring/ring.h"
+
+/* How many shared blocks are taken before the own ring is looked at again, while its consumers stand still. */
+#define AWAY 64
 
 /* ---- memory under the file */
 
@@ -223,17 +227,42 @@ static enum ptq_err alloc_scanned(struct pti_lane *lane, uint32_t *ret_block, ui
     return PTQ_FULL;
 }
 
+/* The own ring, oldest first: it comes back in order, so where the oldest is not back the others are not either, and looking
+ * at them would only pull their lines from the consumers. */
+static bool alloc_oldest(struct pti_lane *lane, uint32_t *ret_block, uint64_t *ret_before)
+{
+    uint32_t i = lane->own_at;
+
+    if (lane->own_away > 0) {
+        lane->own_away--;
+        return false;
+    }
+    if (!try_own(lane, i, ret_before)) {
+        if (!lane->paced) {
+            lane->own_away = AWAY;
+            lane->own_at = i + 1 < lane->own_count ? i + 1 : 0; /* somebody may hold this one for long */
+            return false;
+        }
+        pti_rest();
+        if (!try_own(lane, i, ret_before)) {
+            lane->paced = false; /* the consumers stand still: no more rests before they move */
+            return false;
+        }
+    }
+    lane->paced = true;
+    lane->own_at = i + 1 < lane->own_count ? i + 1 : 0;
+    *ret_block = lane->own_first + i;
+    return true;
+}
+
 enum ptq_err pti_block_alloc_slow(struct pti_lane *lane, uint32_t *ret_block, uint64_t *ret_before)
 {
     enum ptq_err err;
 
-    if (__builtin_expect(lane->own_count != 0, 1)) {
-        if (alloc_own(lane, 4, ret_block, ret_before))
-            return PTQ_OK;
-    } else if (!lane->granted) {
+    if (!lane->granted)
         grant(lane);
-        return pti_block_alloc_slow(lane, ret_block, ret_before);
-    }
+    if (lane->own_count != 0 && alloc_oldest(lane, ret_block, ret_before))
+        return PTQ_OK;
     err = alloc_marked(lane, ret_block, ret_before);
     if (err == PTQ_OK || alloc_own(lane, lane->own_count, ret_block, ret_before))
         return PTQ_OK;

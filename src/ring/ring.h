@@ -74,6 +74,10 @@ struct pti_lane {
     uint32_t puts_since_hint, takes_since_hint;
     uint32_t stamp;     /* puts since the last stamp */
     bool granted;       /* an extent was asked for */
+    bool streams;       /* consumers are well behind: lines are asked for ahead */
+    uint32_t takes_in_a_row;
+    bool paced;         /* resting for own blocks has paid lately */
+    uint32_t own_away;  /* allocations to go without a look at them */
     bool has_put, has_taken;
     bool shared;        /* several threads use it, under mutex */
     struct pti_cursor cursor;
@@ -152,10 +156,16 @@ static inline enum ptq_err pti_block_alloc(struct pti_lane *lane, uint32_t *ret_
     uint64_t word;
 
     /* The fast way: the next of our own, come back by the acker's plain store (pair A). */
-    if (__builtin_expect(lane->own_count != 0 && lane->own_state[i] == PTI_OWN_READY, 1)) {
+    if (__builtin_expect(lane->own_away == 0 && lane->own_count != 0 && lane->own_state[i] == PTI_OWN_READY, 1)) {
         word = pti_load_acquire(&pti_block_at(lane->ring, lane->own_first + i)->word);
         if (__builtin_expect((word & 0x7fff) == pti_word(PTI_OWNED, lane->index, 0, 0), 1)) {
             lane->own_at = i + 1 < lane->own_count ? i + 1 : 0;
+            if (lane->streams && i + 3 < lane->own_count) {
+                const char *next = (const char *)pti_block_at(lane->ring, lane->own_first + i + 3);
+
+                pti_prefetch_to_write(next);
+                pti_prefetch_to_write(next + PTI_LINE);
+            }
             *ret_block = lane->own_first + i;
             *ret_before = word;
             return PTQ_OK;

@@ -8,6 +8,7 @@
 #include "ring/wait.h"
 
 #define HINT_EVERY 8u
+#define STREAM 16 /* so many behind each other are a stream: then lines are asked for ahead, which costs a lone message time */
 /* Walkers are faster than who they follow, and jump by the hints: one that goes on for so long reads nonsense. */
 #define WALK_MAX (UINT64_C(1) << 20)
 
@@ -58,6 +59,8 @@ static inline void note_put(struct pti_lane *lane, uint64_t count, uint64_t byte
     lane->tail = pti_step(ring, position, 1);
     if (lane->puts_since_hint++ % HINT_EVERY == 0) { /* the first, too: many a process puts only one */
         pti_store_release(&ring->hints->tail, lane->tail);
+        lane->settled = pti_load_acquire(&ring->hints->head) & ring->position_mask;
+        lane->streams = pti_diff(ring, lane->tail, lane->settled) >= STREAM;
     }
     if (__builtin_expect(!lane->has_put, 0)) {
         lane->has_put = true;
@@ -312,8 +315,10 @@ static inline enum ptq_err take_fresh(struct pti_lane *lane, uint32_t *ret_block
         int64_t ahead = pti_lap_diff(ring, pti_slot_lap(slot), pti_lap(ring, h));
         uint32_t block = pti_slot_block(slot);
 
-        if (ahead < 0)
+        if (ahead < 0) {
+            lane->takes_in_a_row = 0;
             return PTQ_EMPTY;
+        }
         if (steps > WALK_MAX + 8 * ring->geometry.slots)
             return PTQ_ECORRUPT;
         if (block == PTI_END_BLOCK && ahead == 0)
@@ -327,6 +332,9 @@ static inline enum ptq_err take_fresh(struct pti_lane *lane, uint32_t *ret_block
             return PTQ_EMPTY;
         if (__builtin_expect(block >= ring->geometry.blocks || !pti_block_is_backed(ring, block), 0))
             return PTQ_ECORRUPT;
+        if (lane->takes_in_a_row >= STREAM)
+            pti_prefetch_to_write(pti_block_at(ring, block)); /* the lease and the ack will write it */
+        __builtin_prefetch(&pti_block_at(ring, block)->payload[PTI_LINE - PTI_BLOCK_HEAD]);
         word = pti_load_acquire(&pti_block_at(ring, block)->word);
         if (pti_word_state(word) == PTI_COMMIT && pti_word_position(word) == h) {
             uint64_t taken = pti_load_relaxed(&entry->taken);
@@ -336,6 +344,7 @@ static inline enum ptq_err take_fresh(struct pti_lane *lane, uint32_t *ret_block
             if (pti_cas(&pti_block_at(ring, block)->word, &word, lease)) { /* pair P: leased */
                 pti_store_release(&entry->taken, taken + 1);
                 note_head(lane, pti_step(ring, h, 1));
+                lane->takes_in_a_row++;
                 *ret_block = block;
                 *ret_word = lease;
                 return PTQ_OK;

@@ -17,26 +17,23 @@ static void signal_descriptors(struct pti_ring *ring)
 
 void pti_wait_signal(struct pti_ring *ring, _Atomic uint32_t *word, uint32_t seen, bool all)
 {
-    uint32_t clear = seen & PTI_WAIT_DESCRIPTOR, expected = seen;
+    uint32_t moved = seen + PTI_WAIT_COUNT, expected = seen, clear = 0;
+    bool ours;
 
     if (!ring->segment.writable)
         return;
-    if (seen & PTI_WAIT_DESCRIPTOR)
+    if (seen & PTI_WAIT_DESCRIPTOR) {
         signal_descriptors(ring);
-    if (seen & PTI_WAIT_SLEEPER) {
-        /* The count moves first, the bit stays: who has armed and is not yet asleep finds another value and looks again.
-         * Else it fell asleep between a wake that met nobody and the clearing of its bit, and nobody woke it. */
-        bool moved = pti_cas(word, &expected, seen + PTI_WAIT_COUNT);
-
-        if (pti_futex_wake(word, all ? INT_MAX : 1) == 0 || all)
-            clear |= PTI_WAIT_SLEEPER;
-        if (!moved)
-            return; /* somebody armed or signals: the bits are theirs */
-        expected = seen + PTI_WAIT_COUNT;
+        clear |= PTI_WAIT_DESCRIPTOR;
     }
-    /* Lost against an arm or another waker: then the bits are theirs to clear. */
-    if (clear)
-        pti_cas(word, &expected, expected & ~clear);
+    /* The count moves before the wake, so that who has armed and is not asleep yet does not fall asleep any more.  Without it:
+     * a wake that finds nobody, the sleeper falling asleep, its bit cleared; that was a missed wake. */
+    ours = pti_cas(word, &expected, moved);
+    if (seen & PTI_WAIT_SLEEPER && (pti_futex_wake(word, all ? INT_MAX : 1) == 0 || all))
+        clear |= PTI_WAIT_SLEEPER;
+    /* Not ours: somebody armed, or another waker is at it; then the bits stay for the next one to see. */
+    if (ours && clear)
+        pti_cas(word, &moved, moved & ~clear);
 }
 
 uint32_t pti_wait_arm(_Atomic uint32_t *word, uint32_t bit)

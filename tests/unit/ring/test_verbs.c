@@ -84,10 +84,11 @@ static void scatter(struct ptt_scratch *scratch, struct scattered *t)
     s->lists = calloc(MANY, sizeof *s->lists);
     s->list_befores = calloc(MANY, sizeof *s->list_befores);
     s->size = MANY;
-    t->a.lane.own_at = 0;
     for (uint32_t i = 0; i < MANY / 2; i++) {
         struct pti_meta meta = {.size = sizeof i};
 
+        t->a.lane.own_at = 2 * i; /* past the one that is held */
+        t->a.lane.own_away = 0;
         assert_ok(pti_block_alloc(&t->a.lane, &s->blocks[i], &s->befores[i]));
         pti_block_keep(&t->a.lane, s->blocks[i], true);
         pti_block_fill(&t->a.lane, s->blocks[i], &meta, i, 0);
