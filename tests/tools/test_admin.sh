@@ -195,6 +195,21 @@ case_verify_counts() {
     out_is_empty
 }
 
+case_a_bus_that_is_open_to_everybody_is_6() {
+    expect 0 "$PTQ" create tasks
+    chmod 0777 "$PTQ_DIR"
+    for command in 'ls' 'get tasks' 'put tasks x' 'create other' 'gc' 'verify'; do
+        # shellcheck disable=SC2086 # a command and its arguments
+        expect 6 "$PTQ" $command
+        err_has "ptq: cannot open the bus: "
+    done
+    expect 6 "$PTQTOP" --once
+    err_has "ptqtop: cannot open the bus: "
+    chmod 0700 "$PTQ_DIR"
+    expect 0 "$PTQ" ls
+    out_is tasks
+}
+
 queue_file() {
     "$PTQ" info "$1" --json | jq -r .path
 }

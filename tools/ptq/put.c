@@ -277,6 +277,8 @@ static int put_input(struct putting *putting)
     if (code != TOOL_OK)
         return code;
     putting->progress = isatty(STDERR_FILENO) && !isatty(input.fd);
+    if (isatty(input.fd) && isatty(STDERR_FILENO))
+        fprintf(stderr, "%s from the terminal; Ctrl-D ends\n", options->line ? "a message a line" : "a message");
     code = separator == INPUT_WHOLE ? put_whole(putting, &input) : put_pieces(putting, &input);
     input_close(&input);
     return code;
