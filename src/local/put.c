@@ -1,0 +1,299 @@
+/* put.c -- the ways in: put, put_many, loan and publish, place, end. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/time.h"
+#include "local/verbs.h"
+#include "ring/wait.h"
+
+static struct pti_meta meta_of(const struct pti_put *put)
+{
+    struct pti_meta meta = {put->size, put->type, put->kind};
+
+    return meta;
+}
+
+
+static void copy_in(struct pti_place *place, uint32_t block, const struct pti_put *put, uint32_t sub)
+{
+    struct pti_meta meta = meta_of(put);
+
+    pti_block_fill(&place->lane, block, &meta, sub, 0);
+    if (put->size)
+        memcpy(pti_block_at(place->lane.ring, block)->payload, put->data, put->size);
+}
+
+static void note_stream(struct pti_place *place, const struct pti_put *put)
+{
+    if (__builtin_expect(put->stream == 0, 1))
+        return;
+    pti_store_release(&place->lane.entry->stream, put->stream);
+    pti_store_release(&place->lane.entry->number, put->number);
+}
+
+static enum ptq_err try_put(struct pti_place *place, const struct pti_put *put, uint64_t *ret_position)
+{
+    uint32_t block;
+    uint64_t before;
+    enum ptq_err err = pti_block_alloc(&place->lane, &block, &before);
+
+    if (err != PTQ_OK)
+        return err;
+    copy_in(place, block, put, 0);
+    note_stream(place, put);
+    err = pti_ring_publish(&place->lane, block, before, ret_position);
+    if (__builtin_expect(err != PTQ_OK, 0))
+        pti_block_give_back(&place->lane, block, before);
+    return err;
+}
+
+static enum ptq_err make_scratch(struct pti_lane *lane, size_t count)
+{
+    struct pti_scratch *s = &lane->scratch, new = {0};
+
+    if (s->size >= count)
+        return PTQ_OK;
+    new.size = count;
+    new.blocks = calloc(count, sizeof *new.blocks);
+    new.befores = calloc(count, sizeof *new.befores);
+    new.lists = calloc(count, sizeof *new.lists);
+    new.list_befores = calloc(count, sizeof *new.list_befores);
+    if (!new.blocks || !new.befores || !new.lists || !new.list_befores) {
+        free(new.blocks);
+        free(new.befores);
+        free(new.lists);
+        free(new.list_befores);
+        return PTQ_ENOMEM;
+    }
+    free(s->blocks);
+    free(s->befores);
+    free(s->lists);
+    free(s->list_befores);
+    *s = new;
+    return PTQ_OK;
+}
+
+/* No call waits for blocks while it owns blocks that it has not published: all go back. */
+static void give_all_back(struct pti_lane *lane, size_t count)
+{
+    while (count-- > 0) {
+        pti_block_keep(lane, lane->scratch.blocks[count], false);
+        pti_block_give_back(lane, lane->scratch.blocks[count], lane->scratch.befores[count]);
+    }
+    pti_wake_putters(lane->ring);
+}
+
+static enum ptq_err try_put_many(struct pti_place *place, const struct pti_put *puts, size_t count,
+                                 uint64_t *ret_position)
+{
+    struct pti_lane *lane = &place->lane;
+    struct pti_scratch *s = &lane->scratch;
+    enum ptq_err err = PTQ_OK;
+    size_t have = 0;
+
+    /* Looked at first, so that a full queue does not cost the copies. */
+    if (!pti_ring_may_put(lane, count))
+        return PTQ_FULL;
+    for (; have < count; have++) {
+        err = pti_block_alloc(lane, &s->blocks[have], &s->befores[have]);
+        if (err != PTQ_OK)
+            break;
+        pti_block_keep(lane, s->blocks[have], true);
+        copy_in(place, s->blocks[have], &puts[have], (uint32_t)have);
+    }
+    if (err == PTQ_OK) {
+        note_stream(place, &puts[0]);
+        err = pti_ring_publish_batch(lane, count, ret_position);
+    }
+    if (err != PTQ_OK) {
+        give_all_back(lane, have);
+        return err;
+    }
+    for (size_t i = 0; i < count; i++)
+        pti_block_keep(lane, s->blocks[i], false);
+    return PTQ_OK;
+}
+
+/* What a put does when it found no room.  PTQ_OK: try again. */
+static enum ptq_err no_room(struct pti_local *local, struct pti_place *place, uint64_t need, int64_t deadline,
+                            struct pti_sleep *sleep)
+{
+    enum ptq_err err = PTQ_FULL;
+
+    if (deadline != PTI_DEADLINE_NOW)
+        return pti_local_wait(local, place, PTQ_SIDE_PUT, need, deadline, sleep);
+    if (pti_local_nothing(local, place, PTQ_SIDE_PUT))
+        return PTQ_OK;
+    if (pti_local_disarm(local, place, PTQ_SIDE_PUT) && pti_local_may_put(place, need)) {
+        pti_local_rearm(local, PTQ_SIDE_PUT);
+        err = PTQ_OK;
+    }
+    return err;
+}
+
+enum ptq_err pti_local_put(struct pti_port *port, const struct pti_put *put, int64_t deadline, uint64_t *ret_position)
+{
+    struct pti_local *local = pti_local_of(port);
+    struct pti_sleep sleep = {0};
+    struct pti_place *place;
+    enum ptq_err err = pti_local_enter(local, &place);
+
+    if (err != PTQ_OK)
+        return err;
+    do {
+        err = try_put(place, put, ret_position);
+        if (__builtin_expect(err != PTQ_FULL, 1))
+            break;
+        err = no_room(local, place, 1, deadline, &sleep);
+    } while (err == PTQ_OK);
+    pti_local_leave(place);
+    return err;
+}
+
+enum ptq_err pti_local_put_many(struct pti_port *port, const struct pti_put *puts, size_t count, int64_t deadline,
+                                   uint64_t *ret_position)
+{
+    struct pti_local *local = pti_local_of(port);
+    struct pti_sleep sleep = {0};
+    struct pti_place *place;
+    enum ptq_err err;
+
+    if (count == 1)
+        return pti_local_put(port, puts, deadline, ret_position);
+    err = pti_local_enter(local, &place);
+    if (err != PTQ_OK)
+        return err;
+    err = make_scratch(&place->lane, count);
+    while (err == PTQ_OK) {
+        err = try_put_many(place, puts, count, ret_position);
+        if (err != PTQ_FULL)
+            break;
+        err = no_room(local, place, count, deadline, &sleep);
+    }
+    pti_local_leave(place);
+    return err;
+}
+
+enum ptq_err pti_local_loan(struct pti_port *port, uint32_t size, int64_t deadline, struct ptq_msg **ret_loan)
+{
+    struct pti_local *local = pti_local_of(port);
+    struct pti_sleep sleep = {0};
+    struct pti_place *place;
+    struct ptq_msg *msg;
+    enum ptq_err err = pti_local_enter(local, &place);
+
+    if (err != PTQ_OK)
+        return err;
+    msg = pti_local_msg_new(local, place);
+    if (!msg) {
+        pti_local_leave(place);
+        return PTQ_ENOMEM;
+    }
+    do {
+        err = pti_block_alloc(&place->lane, &msg->block, &msg->word);
+        if (err != PTQ_FULL)
+            break;
+        err = no_room(local, place, 1, deadline, &sleep);
+    } while (err == PTQ_OK);
+    if (err == PTQ_OK) {
+        pti_block_keep(&place->lane, msg->block, true);
+        msg->port = port;
+        msg->data = pti_block_at(&local->ring, msg->block)->payload;
+        msg->size = size;
+        msg->lane = place->number;
+        msg->state = PTI_MSG_LOANED;
+        msg->kind = PTI_KIND_DATA;
+        msg->type = 0;
+        *ret_loan = msg;
+    } else {
+        pti_local_msg_free(place, msg);
+    }
+    pti_local_leave(place);
+    return err;
+}
+
+enum ptq_err pti_local_publish(struct pti_port *port, struct ptq_msg *loan, uint32_t size, int64_t deadline,
+                                  uint64_t *ret_position)
+{
+    struct pti_local *local = pti_local_of(port);
+    struct pti_meta meta = {size, loan->type, loan->kind};
+    struct pti_sleep sleep = {0};
+    struct pti_place *place;
+    enum ptq_err err = pti_local_enter(local, &place);
+
+    if (err != PTQ_OK)
+        return err;
+    /* Another thread's loan becomes ours before our journal names it. */
+    loan->word = pti_word(PTI_OWNED, place->lane.index, pti_word_position(loan->word), 0);
+    pti_store_release(&pti_block_at(&local->ring, loan->block)->word, loan->word);
+    pti_block_fill(&place->lane, loan->block, &meta, 0, 0);
+    do {
+        err = pti_ring_publish(&place->lane, loan->block, loan->word, ret_position);
+        if (err != PTQ_FULL)
+            break;
+        err = no_room(local, place, 0, deadline, &sleep); /* a place in the ring; it has its block */
+    } while (err == PTQ_OK);
+    if (err == PTQ_OK) {
+        pti_block_keep(&pti_load_acquire(&local->places[loan->lane])->lane, loan->block, false);
+        pti_local_msg_free(place, loan);
+    }
+    pti_local_leave(place);
+    return err;
+}
+
+void pti_local_abort(struct pti_port *port, struct ptq_msg *loan)
+{
+    struct pti_local *local = pti_local_of(port);
+    struct pti_lane *lane = &pti_load_acquire(&local->places[loan->lane])->lane; /* where it was lent */
+    struct pti_place *place;
+
+    if (pti_local_enter(local, &place) != PTQ_OK)
+        return; /* the queue is gone, or being closed: close frees it */
+    pti_block_give_back(lane, loan->block, pti_word(PTI_OWNED, lane->index, pti_word_position(loan->word), 0));
+    pti_wake_putters(&local->ring);
+    pti_local_msg_free(place, loan);
+    pti_local_leave(place);
+}
+
+enum ptq_err pti_local_place(struct pti_port *port, uint64_t position, const struct pti_put *put, int64_t deadline)
+{
+    struct pti_local *local = pti_local_of(port);
+    struct pti_sleep sleep = {0};
+    struct pti_place *place;
+    enum ptq_err err = pti_local_enter(local, &place);
+
+    if (err != PTQ_OK)
+        return err;
+    position &= local->ring.position_mask;
+    do {
+        uint32_t block;
+        uint64_t before;
+
+        err = pti_block_alloc(&place->lane, &block, &before);
+        if (err == PTQ_OK) {
+            copy_in(place, block, put, 0);
+            err = pti_ring_place(&place->lane, position, block, before);
+            if (err != PTQ_OK)
+                pti_block_give_back(&place->lane, block, before);
+            break; /* FULL here means beyond the window, and waiting is not ours */
+        }
+        if (err == PTQ_FULL)
+            err = no_room(local, place, 1, deadline, &sleep);
+        else
+            break;
+    } while (err == PTQ_OK);
+    pti_local_leave(place);
+    return err;
+}
+
+enum ptq_err pti_local_end(struct pti_port *port)
+{
+    struct pti_place *place;
+    enum ptq_err err = pti_local_enter(pti_local_of(port), &place);
+
+    if (err != PTQ_OK)
+        return err;
+    err = pti_ring_end(&place->lane);
+    pti_local_leave(place);
+    return err;
+}

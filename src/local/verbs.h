@@ -1,0 +1,28 @@
+/* verbs.h -- the local carrier's operations, as queue/port.h tells them. */
+#ifndef PTQ_LOCAL_VERBS_H
+#define PTQ_LOCAL_VERBS_H
+
+#include "local/lane.h"
+#include "queue/port.h"
+
+static inline struct pti_local *pti_local_of(struct pti_port *port) { return (struct pti_local *)(void *)port; }
+
+/* local/put.c */
+enum ptq_err pti_local_put(struct pti_port *port, const struct pti_put *put, int64_t deadline, uint64_t *ret_position);
+enum ptq_err pti_local_put_many(struct pti_port *port, const struct pti_put *puts, size_t count, int64_t deadline,
+                                uint64_t *ret_position);
+enum ptq_err pti_local_loan(struct pti_port *port, uint32_t size, int64_t deadline, struct ptq_msg **ret_loan);
+enum ptq_err pti_local_publish(struct pti_port *port, struct ptq_msg *loan, uint32_t size, int64_t deadline,
+                               uint64_t *ret_position);
+void pti_local_abort(struct pti_port *port, struct ptq_msg *loan);
+enum ptq_err pti_local_place(struct pti_port *port, uint64_t position, const struct pti_put *put, int64_t deadline);
+enum ptq_err pti_local_end(struct pti_port *port);
+
+/* local/take.c */
+enum ptq_err pti_local_take(struct pti_port *port, size_t max, int64_t deadline, struct ptq_msg **msgs, size_t *ret_count);
+enum ptq_err pti_local_recv(struct pti_port *port, void *buffer, size_t size, int64_t deadline, size_t *ret_size);
+enum ptq_err pti_local_ack(struct pti_port *port, struct ptq_msg *msg);
+enum ptq_err pti_local_nack(struct pti_port *port, struct ptq_msg *msg, int delay_ms);
+enum ptq_err pti_local_untake(struct pti_port *port, struct ptq_msg *msg);
+
+#endif
