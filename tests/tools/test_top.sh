@@ -42,11 +42,11 @@ case_later_frames_have_rates() {
         fail "first: $frame"
     expect 0 "$PTQ" put tasks 12345 -n 100
     frame_with in_per_second
-    jq -e '.in_per_second <= 100 / 0.2 and (.bytes_per_second / .in_per_second - 5 | fabs) < 0.001' <<<"$frame" >/dev/null ||
+    jq -e '.in_per_second <= 100 / 0.1 and (.bytes_per_second / .in_per_second - 5 | fabs) < 0.001' <<<"$frame" >/dev/null ||
         fail "puts: $frame"
     expect 0 "$PTQ" get tasks -n 50
     frame_with out_per_second
-    jq -e '.out_per_second <= 50 / 0.2' <<<"$frame" >/dev/null || fail "gets: $frame"
+    jq -e '.out_per_second <= 50 / 0.1' <<<"$frame" >/dev/null || fail "gets: $frame"
     exec 7<&-
     kill "$pid"
 }

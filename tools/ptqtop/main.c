@@ -59,7 +59,6 @@ static int print_table(const char *what)
     return tool_finish();
 }
 
-/* Sleeps until `due`; the first frame is due at once. */
 static void wait_until(const struct timespec *due)
 {
     while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, due, NULL) == EINTR)
@@ -86,6 +85,7 @@ static int run_batch(struct watcher *watcher, uint64_t count)
     for (uint64_t i = 0; i < count && code == TOOL_OK; i++) {
         const struct frame *frame;
         wait_until(&due);
+        clock_gettime(CLOCK_MONOTONIC, &due); /* a late frame does not hurry the next */
         add_seconds(&due, top_options.delay);
         enum ptq_err err = watcher_look(watcher, &frame);
         if (err != PTQ_OK)
