@@ -183,10 +183,14 @@ enum ptq_err pti_attach_view(ptq_bus *bus, const char *name, bool writable, stru
     return PTQ_OK;
 }
 
+/* Every byte was locked when we looked: by as many endpoints, or by gc, which takes the whole range for a moment and may have
+ * let it go since.  It is a crowd only if every entry belongs to somebody. */
 static enum ptq_err describe_crowd(struct ptq_error *error, const char *name, const struct pti_ring *ring)
 {
-    if (pti_life_is_locked(ring->segment.fd, PTI_LIFE_BYTES - 1) == 1)
-        return pti_error(error, PTQ_EBUSY, "queue '%s' is being collected by gc; try again", name);
+    for (uint32_t x = 0; x < ring->geometry.endpoints; x++) {
+        if (pti_load_acquire(&ring->entries[x].state) == 0)
+            return pti_error(error, PTQ_EBUSY, "queue '%s' is being collected by gc; try again", name);
+    }
     return pti_error(error, PTQ_EAGAIN,
                      "queue '%s' has its %" PRIu32 " endpoints attached; close some, or create it with more max_endpoints",
                      name, ring->geometry.endpoints);
