@@ -51,11 +51,6 @@ void pti_segment_file(const char *name, char *buffer, size_t size)
     snprintf(buffer, size, "%s" SEGMENT_SUFFIX, name);
 }
 
-void pti_signal_file(const char *name, enum ptq_side side, char *buffer, size_t size)
-{
-    snprintf(buffer, size, "%s~%s", name, side == PTQ_SIDE_GET ? "get" : "put");
-}
-
 /* ---- what a person is told ---- */
 
 enum ptq_err pti_error(struct ptq_error *error, enum ptq_err code, const char *format, ...)

@@ -178,6 +178,12 @@ bool pti_spawn_die_with(pid_t parent, int signal)
     return getppid() == parent; /* it may have ended before the prctl */
 }
 
+void pti_name_process(const char *name)
+{
+    const char *slash = strrchr(name, '/');
+    (void)prctl(PR_SET_NAME, slash != NULL ? slash + 1 : name, 0, 0, 0);
+}
+
 void pti_exit_text(const struct pti_exit *how, char *buffer, size_t size)
 {
     if (!how->known)

@@ -50,6 +50,9 @@ bool pti_is_main_thread(void);
 /* In a child: die by `signal` when the thread that started it ends; false if the parent is not `parent` any more. */
 bool pti_spawn_die_with(pid_t parent, int signal);
 
+/* What ps shows, up to 15 bytes: a program started as /proc/self/exe would be called "exe". */
+void pti_name_process(const char *name);
+
 /* "exit status 3" or "signal 11 (Segmentation fault), core dumped". */
 void pti_exit_text(const struct pti_exit *how, char *buffer, size_t size);
 

@@ -8,12 +8,16 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/error.h"
 #include "os/spawn.h"
 #include "pool/pool.h"
+
+extern char **environ;
 
 struct command {
     int in, out;  /* our ends; -1: closed */
@@ -49,7 +53,32 @@ static int make_pipe(int ends[2])
     return 0;
 }
 
-static int start(struct command *command, const char *line)
+/* The environment, and what the command may want to know of its job.  NULL: no memory; else to be freed, in one piece. */
+static char **make_environment(const ptq_task *task)
+{
+    enum { OURS = 3, WORD = PTQ_NAME_MAX + 32 };
+    size_t count = 0, kept = 0;
+    while (environ[count] != NULL)
+        count++;
+    char **all = malloc((count + OURS + 1) * sizeof *all + OURS * WORD);
+    if (all == NULL)
+        return NULL;
+    char *word = (char *)(all + count + OURS + 1);
+    for (size_t i = 0; i < count; i++)
+        if (strncmp(environ[i], "PTQ_POOL=", 9) != 0 && strncmp(environ[i], "PTQ_TICKET=", 11) != 0 &&
+            strncmp(environ[i], "PTQ_TRIES=", 10) != 0)
+            all[kept++] = environ[i];
+    (void)snprintf(word, WORD, "PTQ_POOL=%s", task->worker->pool->name);
+    all[kept++] = word;
+    (void)snprintf(word + WORD, WORD, "PTQ_TICKET=%llu", (unsigned long long)task->ticket);
+    all[kept++] = word + WORD;
+    (void)snprintf(word + 2 * WORD, WORD, "PTQ_TRIES=%u", task->tries);
+    all[kept++] = word + 2 * WORD;
+    all[kept] = NULL;
+    return all;
+}
+
+static int start(struct command *command, const char *line, char **environment)
 {
     int input[2], output[2];
     int error = make_pipe(input);
@@ -63,7 +92,7 @@ static int start(struct command *command, const char *line)
     }
     char shell[] = "sh", flag[] = "-c";
     char *argv[] = {shell, flag, (char *)(uintptr_t)line, NULL};
-    struct pti_spawn spawn = {.path = "/bin/sh", .argv = argv, .in = input[0], .out = output[1],
+    struct pti_spawn spawn = {.path = "/bin/sh", .argv = argv, .envp = environment, .in = input[0], .out = output[1],
                               .death_signal = pti_is_main_thread() ? SIGKILL : 0};
     pid_t pid;
     error = pti_spawn(&spawn, &pid, &command->pidfd);
@@ -140,7 +169,9 @@ static void unblock_sigpipe(const sigset_t *before)
 enum ptq_err pti_exec_run(const char *line, ptq_task *task, const void *data, size_t size)
 {
     struct command command = {.in = -1, .out = -1, .pidfd = -1, .data = data, .size = size};
-    int error = start(&command, line);
+    char **environment = make_environment(task);
+    int error = environment != NULL ? start(&command, line, environment) : ENOMEM;
+    free(environment);
     if (error != 0)
         return ptq_task_fail(task, pti_err_from_errno(error), "cannot start the command '%s': error %d", line, error);
 

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "bus/bus.h"
+#include "os/spawn.h"
 #include "pool/pool.h"
 #include "process/tether.h"
 
@@ -149,6 +150,7 @@ void ptq_worker_main(int argc, char **argv)
         (void)fprintf(stderr, "%s: %s is for ptq_pool_spawn only\n", argv[0], PTI_WORKER_FLAG);
         exit(2);
     }
+    pti_name_process(argv[0]);
     if (pti_tether_hold(tether, leave, NULL) != 0 || pti_status_join(page, (unsigned)slot, &status) != 0)
         exit(1);
     enum ptq_err err = work(words, status, &error);

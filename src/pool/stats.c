@@ -12,33 +12,42 @@
 
 /* -- the head of the line ------------------------------------------------------------------------------------- */
 
-/* Counts results that stand next to each other from the head. */
+/* Counts what nobody has got yet: next to each other from the head, and behind a gap. */
 struct row {
-    uint64_t next, count;
+    uint64_t next, ready, held;
 };
 
 static bool count_row(const struct ptq_view_msg *msg, void *context)
 {
     struct row *row = context;
-    if (pti_position_compare(msg->position, row->next) > 0)
-        return false;
-    if (pti_position_is(msg->position, row->next) && (msg->state == PTQ_VIEW_READY || msg->state == PTQ_VIEW_REDELIVERABLE)) {
-        row->next = row->next + 1;
-        row->count++;
+    struct pti_result body;
+    if (msg->state == PTQ_VIEW_LEASED)
+        return true;
+    if (msg->kind == PTI_KIND_ERROR && pti_result_read(msg->data, msg->size, &body) && body.code == PTQ_END)
+        return true; /* the word of the end is no result */
+    if (pti_position_compare(msg->position, row->next) > 0) {
+        row->held++;
+        return true;
     }
+    if (pti_position_is(msg->position, row->next))
+        row->next++;
+    row->ready++; /* before the head stands what a getter had and did not finish */
     return true;
 }
 
-static uint64_t count_ready(ptq_pool *pool, uint64_t head)
+static void count_results(ptq_pool *pool, const struct ptq_queue_stats *done, struct ptq_pool_stats *stats)
 {
-    struct row row = {.next = head};
+    struct row row = {.next = stats->head};
     ptq_view *view;
-    if (pool->done->port->remote || ptq_view_open(pool->bus, pool->done->name, NULL, &view) != PTQ_OK)
-        return 0;
+    if (pool->done->port->remote || ptq_view_open(pool->bus, pool->done->name, NULL, &view) != PTQ_OK) {
+        stats->held = done->ready; /* which of them are next cannot be seen from here */
+        return;
+    }
     enum ptq_err ignored = ptq_view_peek(view, count_row, &row);
     (void)ignored;
     ptq_view_close(view);
-    return row.count;
+    stats->ready = row.ready;
+    stats->held = row.held;
 }
 
 /* Our own workers say what they have in hand. */
@@ -117,8 +126,9 @@ enum ptq_err ptq_pool_stats(ptq_pool *pool, struct ptq_pool_stats *ret_stats)
     stats.submitted = jobs.put;
     stats.queued = jobs.ready + jobs.delayed;
     stats.running = jobs.leased;
-    stats.ready = count_ready(pool, stats.head);
-    stats.held = done.ready > stats.ready ? done.ready - stats.ready : 0;
+    if (jobs.ended && pti_position_compare(stats.head, jobs.end_position) > 0)
+        stats.head = jobs.end_position;
+    count_results(pool, &done, &stats);
     stats.got = done.acked;
     stats.window = pool->window;
     stats.retried = jobs.redelivered;

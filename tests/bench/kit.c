@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #define WARM_MS 40
-#define GRACE_MS 8000 /* a role has this long to gather, and to end */
+#define GRACE_MS 8000 /* a role has this long to gather, and to end after the stop */
 
 /* What must be ended and removed; file-wide, because a signal handler needs it. */
 static pid_t children[BENCH_ROLES_MAX];

@@ -98,7 +98,7 @@ END {
     title["many"] = "64 B messages, two producers, two consumers, two cores"
     title["sizes"] = "Larger messages, one producer, one consumer"
     title["trip"] = "There and back, nobody sleeps"
-    title["sleep"] = "There and back, both sleep"
+    title["sleep"] = "There and back, both make calls that wait"
     title["tcp"] = "TCP on the loopback, 64 B messages"
     title["cost"] = "Coming, going, waiting"
     base_name["reference"] = "reference ring"

@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/time.h"
 #include "pool/pool.h"
 
 /* -- tasks ---------------------------------------------------------------------------------------------------- */
@@ -76,6 +76,15 @@ static enum ptq_err big(ptq_task *task, const void *data, size_t size)
     return PTQ_OK;
 }
 
+/* Echoes after some work. */
+static enum ptq_err spin(ptq_task *task, const void *data, size_t size)
+{
+    int64_t end = pti_now_ns() + (int64_t)(ptq_task_ticket(task) % 8) * 100000;
+    while (pti_now_ns() < end)
+        ;
+    return ptq_task_result(task, data, size);
+}
+
 static enum ptq_err tell_pid(ptq_task *task, const void *data, size_t size)
 {
     char text[32];
@@ -90,7 +99,7 @@ void pools_register(void)
         const char *name;
         ptq_task_fn fn;
     } tasks[] = {{"echo", echo}, {"gate", gate},  {"die", die},     {"die-once", die_once},
-                 {"fail", failing}, {"big", big}, {"pid", tell_pid}};
+                 {"fail", failing}, {"big", big}, {"pid", tell_pid}, {"spin", spin}};
     for (size_t i = 0; i < sizeof tasks / sizeof *tasks; i++)
         if (ptq_task_register(tasks[i].name, tasks[i].fn, NULL) != PTQ_OK)
             abort();

@@ -23,7 +23,9 @@ void pools_fini(struct pools *pools);
 void pools_register(void);
 /* Tasks: "echo" gives its data back; "gate" <name> tells queue "at" its ticket, waits for a token at queue <name>, and gives the
  * name back; "die" kills its worker; "die-once" at the first try only; "fail" fails with its data as text; "big" gives as
- * many bytes as its data says; "pid" gives the worker's pid; "slow" <ms>. */
+ * many bytes as its data says; "pid" gives the worker's pid;
+ * "spin" echoes
+ * after up to 0.7 ms of work. */
 
 /* Lets one job through gate <name>. */
 void pools_open_gate(struct pools *pools, const char *name);

@@ -200,6 +200,23 @@ static void a_command_is_a_task(void **state)
     pools_fini(&pools);
 }
 
+static void a_command_knows_its_job(void **state)
+{
+    struct pools pools;
+    uint64_t ticket;
+    char expected[64];
+
+    (void)state;
+    setenv("PTQ_TRIES", "99", 1);
+    pools_init(&pools, NULL, 0);
+    spawn_command(&pools, 1, "echo $PTQ_POOL $PTQ_TICKET $PTQ_TRIES");
+    assert_ok(ptq_pool_submit(pools.pool, NULL, NULL, 0, PTT_LONG, &ticket));
+    snprintf(expected, sizeof expected, "pool %llu 1\n", (unsigned long long)ticket);
+    pools_expect(&pools, ticket, expected);
+    unsetenv("PTQ_TRIES");
+    pools_fini(&pools);
+}
+
 static void a_command_that_fails_is_an_error_with_its_status(void **state)
 {
     struct pools pools;
@@ -325,6 +342,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_small_result_size_still_has_room_for_errors),
         cmocka_unit_test(an_unknown_task_is_refused_before_it_is_queued),
         cmocka_unit_test(a_command_is_a_task),
+        cmocka_unit_test(a_command_knows_its_job),
         cmocka_unit_test(a_command_that_fails_is_an_error_with_its_status),
         cmocka_unit_test(pipes_never_wait_for_each_other),
         cmocka_unit_test(a_commands_output_beyond_the_limit_is_an_error),

@@ -183,7 +183,7 @@ case_fewer_than_asked_for_is_4_with_what_came() {
 case_full_is_5() {
     expect 0 "$PTQ" create tasks --capacity 2
     expect 5 "$PTQ" put tasks x -n 3 --timeout 0
-    err_has "cannot put 1 bytes; 2 messages were put before: it is full, 2 of 2 messages - "
+    err_has "cannot put 1 byte; 2 messages were put before: it is full, 2 of 2 messages - "
     expect 4 "$PTQ" put tasks x --timeout 20
     err_has "it is full, 2 of 2 messages"
     figure tasks put 2

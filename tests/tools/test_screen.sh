@@ -110,6 +110,20 @@ case_enter_shows_one_queue() {
     leave
 }
 
+case_wide_tables_scroll_behind_the_names() {
+    fill
+    columns=60
+    open -d 0.2
+    wait_for seen 'LEASED'
+    unseen 'FLAGS' || fail "it fits"
+    type Right Right Right Right Right Right Right Right Right
+    wait_for seen 'FLAGS'
+    seen 'alpha' || fail "the names went away"
+    type Left Left Left Left Left Left Left Left Left
+    wait_for seen 'KIND'
+    leave
+}
+
 case_any_size_will_do() {
     fill
     open -d 0.2

@@ -17,7 +17,7 @@ case_once_shows_figures_and_no_rates() {
     expect 0 "$PTQ" put tasks 12345 -n 3
     expect 0 "$PTQTOP" --once
     grep -Eq '^tasks +queue +shm +3 +75% +3 +0 +0 +0 +- +- +- +[^ ]+ +[0-9]+ +[0-9]+ +- +-$' "$work/out" || fail "not the row"
-    out_has "1 queues"
+    out_has "1 queue "
 }
 
 # Reads frames until one has a rate of KEY above 0: $frame.
@@ -118,6 +118,32 @@ case_stalled_is_told_from_two_frames() {
     expect 0 "$PTQ" put tasks x
     expect 0 "$PTQTOP" -b -n 2 -d 0.1 -o ndjson
     [ "$(jq -r .flags "$work/out" | tr '\n' '|')" = '|S|' ] || fail "flags"
+}
+
+head_is_held() {
+    "$PTQTOP" --once -o json >"$work/out" && jq -e '.pools[0] | .head_pid != null and .held == 2' "$work/out" >/dev/null
+}
+
+case_a_pool_is_a_row_that_tells_who_holds_the_head() {
+    mkfifo "$work/hold"
+    seq 5 >"$work/in"
+    "$PTQ" pool run squares --workers 2 --window 3 --exec "read n; [ \$n = 3 ] && cat '$work/hold'; echo \$((n * n))" \
+        <"$work/in" >"$work/squares" &
+    local pool=$!
+    children+=("$pool")
+    wait_for head_is_held # 3 is held back, 4 and 5 are done, behind it
+    json_is '[.queues[].kind] == ["done", "jobs"] and (.pools | length) == 1'
+    json_is '.pools[0] | [.name, .kind, .window, .leased, .head_alive] == ["squares", "pool", 3, 1, true]'
+    local holder sequence
+    holder=$(jq '.pools[0].head_pid' "$work/out")
+    sequence=$(jq '.pools[0].sequence' "$work/out")
+    expect 0 "$PTQ" info squares.jobs --json
+    json_is ".attached | map(select(.pid == $holder)) | .[0] | .leased == 1 and .oldest_position == $sequence"
+    expect 0 "$PTQTOP" --once
+    grep -Eq "^squares +pool .* $sequence +3 +$holder " "$work/out" || fail "not in the table"
+    echo >"$work/hold"
+    finish "$pool" 0
+    [ "$(tr -d '\n' <"$work/squares" | tr -s ' ')" = 1491625 ] || fail "results: $(cat "$work/squares")"
 }
 
 case_watching_takes_nothing() {

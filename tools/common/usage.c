@@ -1,4 +1,4 @@
-/* usage.c -- the option tables as help, as a man page's sections, as a list, and as bash completion. */
+/* usage.c -- the option tables as help, as a man page's sections, and as a list. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -185,91 +185,4 @@ void tool_list(const struct tool_usage *usage, FILE *out)
     for (const struct tool_option *option = usage->options; option != NULL && option->name != NULL; option++)
         fprintf(out, "%s\t--%s\t%c\t%s\n", usage->name, option->name, option->letter != 0 ? option->letter : '-',
                 option->argument != NULL ? option->argument : "-");
-}
-
-static void print_words(const struct tool_option *options, FILE *out)
-{
-    for (const struct tool_option *option = options; option != NULL && option->name != NULL; option++)
-        fprintf(out, " --%s", option->name);
-}
-
-static void print_choices(const struct tool_option *options, const char *command, FILE *out)
-{
-    for (const struct tool_option *option = options; option != NULL && option->name != NULL; option++) {
-        if (option->kind != TOOL_CHOICE)
-            continue;
-        fprintf(out, "        '%s --%s'", command, option->name);
-        if (option->letter != 0)
-            fprintf(out, "|'%s -%c'", command, option->letter);
-        fputs(") COMPREPLY=($(compgen -W '", out);
-        for (const char *c = option->argument; *c != '\0'; c++)
-            fputc(*c == '|' ? ' ' : *c, out);
-        fputs("' -- \"$word\")); return ;;\n", out);
-    }
-}
-
-/* The values of options, then option names, then commands and queues. */
-void tool_completion(const struct tool_usage *const *usages, FILE *out)
-{
-    const char *name = tool_program.name;
-
-    fprintf(out, "# bash completion for %s\n_%s() {\n", name, name);
-    fputs("    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} command=\n"
-          "    local i skip=\n"
-          "    COMPREPLY=()\n",
-          out);
-    if (tool_program.commands) {
-        fputs("    for ((i = 1; i < COMP_CWORD; i++)); do\n"
-              "        [[ $skip ]] && { skip=; continue; }\n"
-              "        case ${COMP_WORDS[i]} in\n",
-              out);
-        for (const struct tool_option *option = tool_program.globals; option->name != NULL; option++)
-            if (option->kind != TOOL_FLAG)
-                fprintf(out, "            --%s) skip=1 ;;\n", option->name);
-        fputs("            -*) ;;\n"
-              "            *) command=${COMP_WORDS[i]}; break ;;\n"
-              "        esac\n"
-              "    done\n",
-              out);
-    } else {
-        fprintf(out, "    command=%s\n", name);
-    }
-    fputs("    case \"$command $before\" in\n", out);
-    for (const struct tool_usage *const *usage = usages; *usage != NULL; usage++)
-        print_choices((*usage)->options, (*usage)->name, out);
-    fputs("        *' --dir') COMPREPLY=($(compgen -d -- \"$word\")); return ;;\n"
-          "        *' --file'|*' -f') COMPREPLY=($(compgen -f -- \"$word\")); return ;;\n"
-          "    esac\n"
-          "    if [[ $word == -* ]]; then\n"
-          "        case $command in\n",
-          out);
-    for (const struct tool_usage *const *usage = usages; *usage != NULL; usage++) {
-        fprintf(out, "            '%s') COMPREPLY=($(compgen -W '--help", (*usage)->name);
-        print_words((*usage)->options, out);
-        if (tool_program.globals != (*usage)->options)
-            print_words(tool_program.globals, out);
-        fputs("' -- \"$word\")) ;;\n", out);
-    }
-    fputs("            *) COMPREPLY=($(compgen -W '--help", out);
-    print_words(tool_program.globals, out);
-    fputs("' -- \"$word\")) ;;\n"
-          "        esac\n"
-          "        return\n"
-          "    fi\n",
-          out);
-    if (tool_program.commands) {
-        fputs("    if [[ ! $command ]]; then\n"
-              "        COMPREPLY=($(compgen -W '",
-              out);
-        for (const struct tool_usage *const *usage = usages; *usage != NULL; usage++)
-            if (strchr((*usage)->name, ' ') == NULL)
-                fprintf(out, "%s ", (*usage)->name);
-        fputs("' -- \"$word\")); return\n"
-              "    fi\n",
-              out);
-    }
-    fprintf(out,
-            "    COMPREPLY=($(compgen -W \"$(ptq ls 2>/dev/null)\" -- \"$word\"))\n"
-            "}\ncomplete -o default -F _%s %s\n",
-            name, name);
 }

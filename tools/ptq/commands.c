@@ -13,12 +13,8 @@ const struct command commands[] = {
     {cmd_rm, rm_usages},
     {cmd_gc, gc_usages},
     {cmd_verify, verify_usages},
-#if PTQ_WITH_POOL
     {cmd_pool, pool_usages},
-#endif
-#if PTQ_WITH_BENCH
     {cmd_bench, bench_usages},
-#endif
     {cmd_completion, completion_usages},
     {cmd_version, version_usages},
     {cmd_help, help_usages},

@@ -23,8 +23,8 @@ const struct tool_usage gc_usages[] = {
 
 static void print_report(const struct ptq_gc_report *report)
 {
-    printf("%u queues: %u in use, %u kept with messages, %u removed; %u dead endpoints recovered\n", report->queues,
-           report->live, report->kept, report->removed, report->recovered);
+    printf("%u queue%s: %u in use, %u kept with messages, %u removed; %u dead endpoint%s recovered\n", report->queues, report->queues == 1 ? "" : "s",
+           report->live, report->kept, report->removed, report->recovered, report->recovered == 1 ? "" : "s");
 }
 
 static int print_json(const struct ptq_gc_report *report)

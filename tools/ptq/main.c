@@ -32,6 +32,7 @@ int main(int argc, char **argv)
 {
     static char help[] = "help", version[] = "version";
 
+    ptq_worker_main(argc, argv); /* returns, but in a worker that `ptq pool` started */
     tool_begin();
     signal(SIGPIPE, SIG_IGN); /* what was not written is not acknowledged: see get.c */
     if (argc > 1 && strcmp(argv[1], "--help") == 0)

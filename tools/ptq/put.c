@@ -129,7 +129,7 @@ static int put_one(struct putting *putting, const void *data, size_t size)
     while (err == PTQ_EINTR && !was_signalled());
     if (err == PTQ_OK)
         return finish_put(putting, 1, position);
-    snprintf(what, sizeof what, "%zu bytes", size);
+    snprintf(what, sizeof what, "%zu byte%s", size, size == 1 ? "" : "s");
     return fail_put(putting, err, size, what);
 }
 

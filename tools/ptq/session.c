@@ -16,12 +16,32 @@ int open_bus(ptq_bus **ret_bus)
     return tool_fail(err, NULL, "cannot open the bus: %s", error.text[0] != '\0' ? error.text : ptq_strerror(err));
 }
 
+/* The library's sentences name the queue and part what to do by a semicolon; our lines begin with the name, and have a dash. */
+static const char *adapt_text(const char *name, const char *text, char *buffer, size_t room)
+{
+    size_t length = strlen(name);
+    bool named = strncmp(text, "queue '", 7) == 0 && strncmp(text + 7, name, length) == 0 && text[7 + length] == '\'';
+    const char *rest = named ? text + 8 + length : text;
+
+    if (named && strncmp(rest, ": ", 2) == 0)
+        rest += 2;
+    const char *advice = strstr(rest, "; ");
+    snprintf(buffer, room, "%s%.*s%s%s", named && *rest == ' ' ? "it" : "",
+             advice != NULL ? (int)(advice - rest) : (int)strlen(rest), rest, advice != NULL ? " - " : "",
+             advice != NULL ? advice + 2 : "");
+    return buffer;
+}
+
 static int fail_open(ptq_bus *bus, const char *name, enum ptq_err err, const char *text)
 {
+    char buffer[600];
+
     if (err == PTQ_ENOENT)
         return tool_fail(err, name, "no such queue on bus '%s' (%s) - create it with: ptq create %s", ptq_bus_run(bus),
                          ptq_bus_path(bus), name);
-    return tool_fail(err, name, "cannot open: %s", text[0] != '\0' ? text : ptq_strerror(err));
+    if (text[0] == '\0')
+        return tool_fail(err, name, "cannot open: %s", ptq_strerror(err));
+    return tool_fail(err, name, "cannot open: %s", adapt_text(name, text, buffer, sizeof buffer));
 }
 
 int open_queue(ptq_bus *bus, const char *name, const struct ptq_queue_options *options, ptq_queue **ret_queue)
@@ -68,6 +88,7 @@ static void explain(ptq_queue *queue, enum ptq_err err, size_t size, char *text,
 {
     struct ptq_queue_stats stats;
     bool known = ptq_queue_stats(queue, &stats) == PTQ_OK;
+    char told[1024];
 
     if (err == PTQ_EMSGSIZE && known && size > PTQ_ITEM_MAX)
         snprintf(text, room, "item_size is %llu - %u is the largest there is: put it in parts, or put the name of a file",
@@ -82,7 +103,7 @@ static void explain(ptq_queue *queue, enum ptq_err err, size_t size, char *text,
         snprintf(text, room, "it is full, %llu of %llu messages - get some, or wait longer with --timeout",
                  (unsigned long long)stats.ready, (unsigned long long)stats.capacity);
     else
-        ptq_queue_explain(queue, err, size, text, room);
+        adapt_text(ptq_queue_name(queue), ptq_queue_explain(queue, err, size, told, sizeof told), text, room);
 }
 
 int fail_queue(ptq_queue *queue, enum ptq_err err, size_t size, const char *format, ...)

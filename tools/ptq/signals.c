@@ -81,6 +81,20 @@ bool wait_fd(int fd, bool writing)
     return false;
 }
 
+bool wait_two(int fd, int other)
+{
+    struct pollfd fds[] = {{.fd = fd, .events = POLLIN}, {.fd = other, .events = POLLIN}, {.fd = state.pipe[0], .events = POLLIN}};
+
+    while (!was_signalled()) {
+        int ready = poll(fds, 3, -1);
+        if (ready < 0 && errno != EINTR)
+            return true;
+        if (ready > 0 && (fds[0].revents | fds[1].revents) != 0)
+            return true;
+    }
+    return false;
+}
+
 int end_by_signal(int code)
 {
     int number = atomic_load_explicit(&state.number, memory_order_relaxed);

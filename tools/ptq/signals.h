@@ -22,6 +22,9 @@ void share_signals(pid_t child);
 /* Waits until `fd` can be read (or written).  false: a signal came first. */
 bool wait_fd(int fd, bool writing);
 
+/* Waits until one of two descriptors can be read; -1 is none.  false: a signal came first. */
+bool wait_two(int fd, int other);
+
 /* Ends the process by the signal that came, as its parent expects; returns `code` if none did. */
 int end_by_signal(int code);
 

@@ -7,26 +7,41 @@
 #include "common/report.h"
 #include "common/text.h"
 
-/* Writes `text` from column `left` of its own on, cut to the width of the screen; one column a code point. */
-static void draw_text(int y, const char *text, size_t left, attr_t attributes)
+/* Behind `count` characters of escaped text; *ret_passed is how many there were. */
+static const char *pass(const char *at, int count, int *ret_passed)
+{
+    int passed = 0;
+
+    for (; passed < count && *at != '\0'; passed++)
+        at += tool_utf8((const unsigned char *)at, strlen(at));
+    *ret_passed = passed;
+    return at;
+}
+
+/* Writes `text`, cut to the width of the screen, one column a character.  The first `fixed` characters stay; of the rest
+ * `left` are left out. */
+static void draw_part(int y, const char *text, int fixed, int left, attr_t attributes)
 {
     char safe[4096];
     const char *at = tool_escape(text, strlen(text), safe, sizeof safe);
-    const char *end;
-    int width = 0;
+    int width, more, skipped;
 
-    while (left > 0 && *at != '\0') {
-        at += tool_utf8((const unsigned char *)at, strlen(at));
-        left--;
-    }
-    for (end = at; *end != '\0' && width < COLS; width++)
-        end += tool_utf8((const unsigned char *)end, strlen(end));
+    const char *end = pass(at, fixed < COLS ? fixed : COLS, &width);
     attrset(attributes);
     mvaddnstr(y, 0, at, (int)(end - at));
+    at = pass(end, left, &skipped);
+    end = pass(at, COLS - width, &more);
+    addnstr(at, (int)(end - at));
+    width += more;
     if (attributes & A_REVERSE)
         for (; width < COLS; width++)
             addch(' ');
     attrset(A_NORMAL);
+}
+
+static void draw_text(int y, const char *text, attr_t attributes)
+{
+    draw_part(y, text, 0, 0, attributes);
 }
 
 static attr_t paint(const struct screen *screen, enum paint pair, attr_t without)
@@ -51,7 +66,7 @@ static void draw_header(const struct screen *screen)
     char line[1024];
 
     for (int i = 0; i < HEADER_LINES; i++)
-        draw_text(i, top_header(screen->frame, i, line, sizeof line), 0, i == 0 ? A_BOLD : A_NORMAL);
+        draw_text(i, top_header(screen->frame, i, line, sizeof line), i == 0 ? A_BOLD : A_NORMAL);
 }
 
 static void draw_footer(const struct screen *screen)
@@ -67,7 +82,7 @@ static void draw_footer(const struct screen *screen)
                  top_column((size_t)top_options.sort).head, top_options.reverse ? " reversed" : "",
                  screen->filter[0] != '\0' ? "filter " : "", screen->filter, screen->filter[0] != '\0' ? "  " : "",
                  screen->paused ? "PAUSED  " : "");
-    draw_text(LINES - 1, line, 0, A_REVERSE);
+    draw_text(LINES - 1, line, A_REVERSE);
 }
 
 static void keep_selection(struct screen *screen)
@@ -94,7 +109,7 @@ static void draw_queues(struct screen *screen)
     char line[2048];
 
     top_fill_table(frame, screen->look, &table);
-    draw_text(HEADER_LINES + 1, tool_table_line(&table, SIZE_MAX, line, sizeof line), screen->left,
+    draw_part(HEADER_LINES + 1, tool_table_line(&table, SIZE_MAX, line, sizeof line), table.widths[0] + 2, screen->left,
               A_REVERSE | paint(screen, PAINT_HEAD, A_NORMAL));
     if (screen->selected < screen->top)
         screen->top = screen->selected;
@@ -103,10 +118,11 @@ static void draw_queues(struct screen *screen)
     for (size_t i = 0; i < room && screen->top + i < tool_table_rows(&table); i++) {
         size_t row = screen->top + i;
         attr_t attributes = row == screen->selected ? A_REVERSE : paint_row(screen, &frame->rows[row]);
-        draw_text(HEADER_LINES + 2 + (int)i, tool_table_line(&table, row, line, sizeof line), screen->left, attributes);
+        draw_part(HEADER_LINES + 2 + (int)i, tool_table_line(&table, row, line, sizeof line), table.widths[0] + 2,
+                  screen->left, attributes);
     }
     if (frame->count == 0)
-        draw_text(HEADER_LINES + 3, frame->queues == 0 && screen->filter[0] == '\0' ? "no queues yet" : "no queue passes the filter", 0,
+        draw_text(HEADER_LINES + 3, frame->queues == 0 && screen->filter[0] == '\0' ? "no queues yet" : "no queue passes the filter",
                   A_NORMAL);
     tool_table_fini(&table);
 }
@@ -145,24 +161,24 @@ static int draw_facts(const struct row *row, int y)
     char line[1024], age[16], flags[16];
 
     snprintf(line, sizeof line, "%s  (%s)  %s", row->name, row->kind, row->is_pool ? "" : row->info.path);
-    draw_text(y++, line, 0, A_BOLD);
+    draw_text(y++, line, A_BOLD);
     snprintf(line, sizeof line, "%llu messages of at most %llu bytes   %llu ready (%.0f%%)  %llu leased  %llu delayed  %llu dead",
              (ull)stats->capacity, (ull)stats->item_size, (ull)stats->ready, tool_queue_fill(stats), (ull)stats->leased,
              (ull)stats->delayed, (ull)stats->dead);
-    draw_text(y++, line, 0, A_NORMAL);
+    draw_text(y++, line, A_NORMAL);
     snprintf(line, sizeof line, "%llu put  %llu taken  %llu acked  %llu given back  %llu redelivered  %llu dropped",
              (ull)stats->put, (ull)stats->taken, (ull)stats->acked, (ull)stats->nacked, (ull)stats->redelivered,
              (ull)stats->dropped);
-    draw_text(y++, line, 0, A_NORMAL);
+    draw_text(y++, line, A_NORMAL);
     snprintf(line, sizeof line, "oldest %s  recoveries %llu  flags %s%s",
              stats->oldest_ms > 0 ? tool_age(stats->oldest_ms, age) : "-", (ull)stats->recovered,
              top_flags(row, flags)[0] != '\0' ? flags : "-", stats->ended ? "  ended" : "");
-    draw_text(y++, line, 0, A_NORMAL);
+    draw_text(y++, line, A_NORMAL);
     if (row->is_pool) {
-        snprintf(line, sizeof line, "next ticket out %llu  window %llu  held by %d %s%s", (ull)row->sequence,
-                 (ull)row->info.window, row->holder_pid, row->holder_pid != 0 ? row->holder_command : "nobody",
+        snprintf(line, sizeof line, "next ticket out %llu  window %llu  %llu results wait  head held by %d %s%s",
+                 (ull)row->sequence, (ull)row->info.window, (ull)row->held, row->holder_pid, row->holder_pid != 0 ? row->holder_command : "nobody",
                  row->holder_pid != 0 && !row->holder_alive ? " (dead)" : "");
-        draw_text(y++, line, 0, A_NORMAL);
+        draw_text(y++, line, A_NORMAL);
     }
     return y;
 }
@@ -175,20 +191,20 @@ static void draw_detail(struct screen *screen)
 
     if (screen->selected >= frame->count ||
         strcmp(frame->rows[screen->selected].name, screen->selected_name) != 0) {
-        draw_text(HEADER_LINES + 1, "the queue is gone", 0, A_BOLD);
+        draw_text(HEADER_LINES + 1, "the queue is gone", A_BOLD);
         return;
     }
     const struct row *row = &frame->rows[screen->selected];
     int y = draw_facts(row, HEADER_LINES + 1);
     snprintf(name, sizeof name, "%s%s", row->name, row->is_pool ? ".jobs" : "");
     fill_endpoints(screen, name, &table);
-    draw_text(++y, tool_table_line(&table, SIZE_MAX, line, sizeof line), screen->left,
+    draw_part(++y, tool_table_line(&table, SIZE_MAX, line, sizeof line), table.widths[0] + 2, screen->left,
               A_REVERSE | paint(screen, PAINT_HEAD, A_NORMAL));
     for (size_t i = 0; i < tool_table_rows(&table) && ++y < LINES - 1; i++)
-        draw_text(y, tool_table_line(&table, i, line, sizeof line), screen->left,
+        draw_part(y, tool_table_line(&table, i, line, sizeof line), table.widths[0] + 2, screen->left,
                   screen->endpoints[i].alive ? A_NORMAL : paint(screen, PAINT_ALARM, A_BOLD));
     if (tool_table_rows(&table) == 0 && y + 1 < LINES - 1)
-        draw_text(y + 1, "nobody is attached", 0, A_NORMAL);
+        draw_text(y + 1, "nobody is attached", A_NORMAL);
     tool_table_fini(&table);
 }
 
@@ -213,7 +229,7 @@ static void draw_help(void)
         "                 E ended  S stalled: holds messages and none left since the last frame"};
 
     for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++)
-        draw_text(HEADER_LINES + 1 + (int)i, lines[i], 0, A_NORMAL);
+        draw_text(HEADER_LINES + 1 + (int)i, lines[i], A_NORMAL);
 }
 
 void screen_draw(struct screen *screen)

@@ -101,7 +101,8 @@ static enum ptq_err list_queues(struct watcher *watcher)
             ptq_view_close(watcher->queues[i].view);
     }
     watcher->count = kept;
-    qsort(watcher->queues, kept, sizeof *watcher->queues, compare_watched);
+    if (kept > 1)
+        qsort(watcher->queues, kept, sizeof *watcher->queues, compare_watched);
     return PTQ_OK;
 }
 
@@ -310,6 +311,8 @@ static void add_pool_row(struct watcher *watcher, struct watched *jobs)
     row->is_pool = true;
     row->info = jobs->info;
     row->stats = jobs->stats;
+    row->held = done->stats.ready;
+    row->stats.bytes += done->stats.bytes;
     row->stats.dead += done->stats.dead;
     row->stats.redelivered += done->stats.redelivered;
     row->stats.recovered += done->stats.recovered;

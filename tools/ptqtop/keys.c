@@ -84,7 +84,7 @@ static void move_key(struct screen *screen, int key)
         break;
     case KEY_RIGHT:
     case 'l':
-        screen->left += 8;
+        screen->left += screen->left < 400 ? 8 : 0;
         break;
     case KEY_LEFT:
     case 'h':

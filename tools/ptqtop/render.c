@@ -26,8 +26,9 @@ char *top_header(const struct frame *frame, int line, char *buffer, size_t room)
         return buffer;
     }
     if (line == 1) {
-        int length = snprintf(buffer, room, "%u queues  %u processes alive, %u dead  shared memory %s used, %s free",
-                              frame->queues, frame->processes_alive, frame->processes_dead,
+        int length = snprintf(buffer, room, "%u queue%s  %u process%s alive, %u dead  shared memory %s used, %s free",
+                              frame->queues, frame->queues == 1 ? "" : "s", frame->processes_alive,
+                              frame->processes_alive == 1 ? "" : "es", frame->processes_dead,
                               tool_human(frame->memory_used, 1024, used), tool_human(frame->memory_free, 1024, left));
         if (frame->unreadable > 0 && length > 0 && (size_t)length < room)
             snprintf(buffer + length, room - (size_t)length, "  %u cannot be read", frame->unreadable);
@@ -35,7 +36,7 @@ char *top_header(const struct frame *frame, int line, char *buffer, size_t room)
     }
     print_rate(in, sizeof in, " in/s", &frame->total, frame->total.in);
     print_rate(out, sizeof out, " out/s", &frame->total, frame->total.out);
-    print_rate(bytes, sizeof bytes, "B/s", &frame->total, frame->total.bytes);
+    print_rate(bytes, sizeof bytes, " B/s", &frame->total, frame->total.bytes);
     snprintf(buffer, room, "%s  %s  %s  %" PRIu64 " dropped  %" PRIu64 " recoveries", in, out, bytes, frame->dropped,
              frame->recovered);
     return buffer;
@@ -87,6 +88,7 @@ static json_t *row_json(const struct row *row)
     json_object_set_new(object, "kind", json_string("pool"));
     json_object_del(object, "path");
     tool_set_number(object, "sequence", row->sequence);
+    tool_set_number(object, "held", row->held);
     json_object_set_new(object, "head_pid", row->holder_pid != 0 ? json_integer(row->holder_pid) : json_null());
     if (row->holder_pid != 0) {
         json_object_set_new(object, "head_alive", json_boolean(row->holder_alive));

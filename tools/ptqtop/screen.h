@@ -14,7 +14,8 @@ struct screen {
     struct watcher *watcher;
     const struct frame *frame;
     enum view view;
-    size_t selected, top, left;      /* row, first row drawn, first byte column drawn */
+    size_t selected, top;            /* row, first row drawn */
+    int left;                        /* how far wide tables are scrolled, behind the first column */
     char selected_name[PTQ_NAME_MAX + 1];
     const char *selected_kind;
     char filter[PTQ_NAME_MAX + 1];

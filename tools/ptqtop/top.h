@@ -40,6 +40,7 @@ struct row {
     bool stalled;          /* it holds messages, and none left since the frame before */
     bool is_pool;
     uint64_t sequence;     /* pool: the next ticket to come out */
+    uint64_t held;         /* pool: results that wait for their turn, or to be got */
     int32_t holder_pid;    /* pool: who works on that ticket; 0: nobody */
     bool holder_alive;
     char holder_command[16];

@@ -47,7 +47,8 @@ struct ptq_pool_options {
     int wait_ms;             /**< PTQ_ATTACH: how long to wait for it to come into being */
     uint64_t capacity;       /**< jobs that wait to be run, at most; then submit blocks; 0: 1000 */
     uint32_t item_size;      /**< bytes in the largest job or marker, to PTQ_POOL_ITEM_MAX; 0: 4096 */
-    uint32_t result_size;    /**< bytes in the largest result or marker, to PTQ_POOL_ITEM_MAX; 0: 4096 */
+    uint32_t result_size;    /**< bytes in the largest result or marker, to PTQ_POOL_ITEM_MAX; 0: 4096; from 500, for
+                              *   errors must fit */
     uint64_t window;         /**< how far work may run ahead of the oldest result that is not done; 0: 10 x processors */
     uint32_t lives;          /**< workers that a job submitted by this handle may cost before it is an error; 0: 3 */
     uint32_t max_endpoints;  /**< handles that may be open at once, to 2047; 0: 256 */
@@ -179,7 +180,7 @@ struct ptq_pool_stats {
     uint64_t submitted; /**< jobs and markers since the pool was made */
     uint64_t queued;    /**< wait for a worker */
     uint64_t running;   /**< handed to workers */
-    uint64_t held;      /**< finished, behind one that is not */
+    uint64_t held;      /**< finished, behind one that is not; from another host: all that are finished */
     uint64_t ready;     /**< finished, and next in order: can be got at once */
     uint64_t got;       /**< got and done */
     uint64_t window;
@@ -254,8 +255,9 @@ void ptq_worker_main(int argc, char **argv);
 /** Zero is the default of every field. */
 struct ptq_spawn_options {
     unsigned count;       /**< workers; 0: one a processor */
-    const char *exec;     /**< a command for /bin/sh -c, run once a job: the job on standard input, the result from standard
-                           *   output; exit status 0, else PTQ_EFAILED.  It is the default task.  NULL: registered tasks */
+    const char *exec;     /**< a command for /bin/sh -c, run once a job: the job on standard input, the result from
+                           *   standard output; exit status 0, else PTQ_EFAILED.  Its environment has PTQ_POOL, PTQ_TICKET
+                           *   and PTQ_TRIES.  It is the default task.  NULL: registered tasks */
     const char *name;     /**< of the workers, "<name>-<index>"; NULL: "worker" */
     bool no_respawn;      /**< leave the dead dead */
     unsigned crash_limit; /**< deaths of one worker in a row without a job done in between, until it is given up; 0: 10 */

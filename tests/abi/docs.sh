@@ -1,0 +1,27 @@
+#!/bin/sh
+# docs.sh SOURCE -- no link in the documentation leads nowhere, and no page is missing in its index.
+. "$(dirname "$0")/lib.sh"
+cd "$1" || fail "no tree"
+
+find . -name '*.md' -not -path './build*' -not -path './.git/*' >"$work/pages"
+[ "$(wc -l <"$work/pages")" -ge 8 ] || fail "only $(wc -l <"$work/pages") pages were found"
+links=0
+while read -r page; do
+    grep -o '](\([^)]*\))' "$page" | sed 's/^](//; s/)$//; s/#.*//' | grep -v '^[a-z]*:' | grep . >"$work/links" || continue
+    while read -r link; do
+        links=$((links + 1))
+        [ -e "$(dirname "$page")/$link" ] || { say "$page: there is no $link" >&2; echo x >>"$work/bad"; }
+    done <"$work/links"
+done <"$work/pages"
+[ "$links" -ge 10 ] || fail "only $links links were found"
+
+for page in docs/*.md; do
+    [ "$page" = docs/README.md ] || grep -qF "($(basename "$page"))" docs/README.md ||
+        { say "docs/README.md does not list $page" >&2; echo x >>"$work/bad"; }
+done
+for page in docs/decisions/*.md; do
+    [ "$page" = docs/decisions/README.md ] || grep -qF "($(basename "$page"))" docs/decisions/README.md ||
+        { say "docs/decisions/README.md does not list $page" >&2; echo x >>"$work/bad"; }
+done
+[ ! -e "$work/bad" ] || fail "$(wc -l <"$work/bad") findings"
+say "$links links lead somewhere, and every page is in its index"

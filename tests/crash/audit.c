@@ -1,0 +1,328 @@
+/* audit.c -- draining and comparing: nothing lost, nothing doubled in silence, nothing in parts, nothing leaked, counts exact. */
+#include "crash/audit.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+struct drained {
+    uint32_t id, sub;
+    uint64_t position;
+    bool redelivered;
+};
+
+struct drain {
+    struct drained msgs[LEDGER_IDS];
+    size_t count;
+    bool ended;
+};
+
+static bool wrong(struct audit *audit, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static bool wrong(struct audit *audit, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(audit->text, sizeof audit->text, format, arguments);
+    va_end(arguments);
+    return false;
+}
+
+/* ---- draining */
+
+static bool take_down(struct audit *audit, struct drain *drain, ptq_msg *msg)
+{
+    int id = ledger_id_of(ptq_msg_data(msg), ptq_msg_size(msg));
+
+    if (id < 0)
+        return wrong(audit, "a message of %zu bytes at %llu is none that was put", ptq_msg_size(msg),
+                     (unsigned long long)ptq_msg_position(msg));
+    if (drain->count == LEDGER_IDS)
+        return wrong(audit, "there is no end of messages");
+    if (ptq_msg_deliveries(msg) < 1)
+        return wrong(audit, "message %d was delivered %u times", id, ptq_msg_deliveries(msg));
+    drain->msgs[drain->count++] = (struct drained){.id = (uint32_t)id,
+                                                   .sub = ptq_msg_sub(msg),
+                                                   .position = ptq_msg_position(msg),
+                                                   .redelivered = ptq_msg_redelivered(msg)};
+    return true;
+}
+
+static bool drain_all(struct audit *audit, ptq_queue *queue, struct drain *drain)
+{
+    struct ptq_queue_stats stats;
+    int timeout_ms = PTQ_NOWAIT;
+
+    for (;;) {
+        ptq_msg *msg = NULL;
+        enum ptq_err err = ptq_get(queue, timeout_ms, &msg);
+        if (err == PTQ_OK) {
+            if (!take_down(audit, drain, msg))
+                return false;
+            if ((err = ptq_ack(msg)) != PTQ_OK)
+                return wrong(audit, "an ack answered %s", ptq_err_name(err));
+            continue;
+        }
+        drain->ended = err == PTQ_END;
+        if (err == PTQ_END)
+            return true;
+        if (err != PTQ_EMPTY && err != PTQ_TIMEDOUT)
+            return wrong(audit, "a get answered %s", ptq_err_name(err));
+        if (ptq_queue_stats(queue, &stats) != PTQ_OK)
+            return wrong(audit, "stats failed");
+        if (stats.ready > 0)
+            return wrong(audit, "a get answered %s beside %llu ready", ptq_err_name(err), (unsigned long long)stats.ready);
+        if (stats.delayed == 0)
+            return true;
+        if (timeout_ms != PTQ_NOWAIT)
+            return wrong(audit, "%llu delayed messages do not come", (unsigned long long)stats.delayed);
+        timeout_ms = 5000;
+    }
+}
+
+/* ---- comparing */
+
+static bool check_order(struct audit *audit, const struct drain *drain)
+{
+    for (size_t i = 1; i < drain->count; i++) {
+        const struct drained *a = &drain->msgs[i - 1], *b = &drain->msgs[i];
+        bool delayed = audit->ledger->msgs[b->id].out == NACKING || audit->ledger->msgs[b->id].out == IS_NACKED;
+        bool sorted = a->position < b->position || (a->position == b->position && a->sub < b->sub);
+        if (a->redelivered == b->redelivered && !sorted && !delayed)
+            return wrong(audit, "message %u (%llu.%u) came before %u (%llu.%u)", a->id, (unsigned long long)a->position,
+                         a->sub, b->id, (unsigned long long)b->position, b->sub);
+        if (b->redelivered && !a->redelivered && !delayed)
+            return wrong(audit, "redelivered message %u came after %u", b->id, a->id);
+        if (!a->redelivered && !b->redelivered && a->id / 128 == b->id / 128 && a->id > b->id && a->id < LEDGER_PEER)
+            return wrong(audit, "message %u of a producer came before its %u", a->id, b->id);
+    }
+    return true;
+}
+
+struct tally {
+    uint32_t times, flagged, alive; /* alive: while the victim lived */
+};
+
+static void tally_all(const struct audit *audit, const struct drain *drain, struct tally tallies[LEDGER_IDS])
+{
+    for (size_t i = 0; audit->seen != NULL && i < audit->seen->count; i++) {
+        struct tally *tally = &tallies[audit->seen->ids[i]];
+        tally->times++;
+        tally->alive++;
+        tally->flagged += audit->seen->redelivered[i];
+    }
+    for (size_t i = 0; i < drain->count; i++) {
+        tallies[drain->msgs[i].id].times++;
+        tallies[drain->msgs[i].id].flagged += drain->msgs[i].redelivered;
+    }
+}
+
+/* What the call under way may have taken: as many as it asked for, flagged; or, receiving, gone. */
+struct doubt {
+    uint32_t flagged, gone;
+};
+
+static bool check_put(struct audit *audit, uint32_t id, const struct tally *tally, struct doubt *doubt)
+{
+    const struct ledger_msg *msg = &audit->ledger->msgs[id];
+
+    switch ((enum ledger_out)msg->out) {
+    case IS_IN:
+        if (tally->times == 0) {
+            if (doubt->gone++ < audit->ledger->receiving)
+                return true;
+            return wrong(audit, "message %u was put and is lost", id);
+        }
+        if (tally->flagged && doubt->flagged++ >= audit->ledger->taking)
+            return wrong(audit, "message %u came flagged, though nobody had taken it", id);
+        return true;
+    case IS_LEASED:
+        if (tally->times == 0)
+            return wrong(audit, "message %u was leased by the dead and is lost", id);
+        if (!tally->flagged)
+            return wrong(audit, "message %u came a second time without a flag", id);
+        if (tally->alive)
+            return wrong(audit, "message %u was taken from the living", id);
+        return true;
+    case ACKING:
+        if (tally->times > 0 && (!tally->flagged || tally->alive))
+            return wrong(audit, "message %u, being acked, came %s", id, tally->alive ? "to another" : "without a flag");
+        return true;
+    case IS_ACKED:
+        return tally->times == 0 || wrong(audit, "message %u was acked and came again", id);
+    case NACKING:
+    case IS_NACKED:
+        if (tally->times == 0)
+            return doubt->gone++ < audit->ledger->receiving || wrong(audit, "message %u was nacked and is lost", id);
+        return tally->flagged || wrong(audit, "message %u was nacked and came without a flag", id);
+    case IS_BURIED:
+        return tally->times == 0 || wrong(audit, "message %u was buried and came again", id);
+    }
+    return wrong(audit, "the ledger of message %u is odd", id);
+}
+
+/* All of a batch or none: of one in doubt. */
+static bool check_group(struct audit *audit, uint32_t id, const struct tally tallies[LEDGER_IDS])
+{
+    uint16_t group = audit->ledger->msgs[id].group;
+    bool is_last = id + 1 == LEDGER_IDS || audit->ledger->msgs[id + 1].group != group;
+
+    if (group == 0 || is_last || audit->ledger->msgs[id].put == PUT_REFUSED)
+        return true;
+    bool here = tallies[id].times > 0 || audit->ledger->msgs[id].out != IS_IN;
+    bool next = tallies[id + 1].times > 0 || audit->ledger->msgs[id + 1].out != IS_IN;
+    return here == next || audit->ledger->receiving > 0 ||
+           wrong(audit, "of a batch message %u is %s, %u is %s", id, here ? "in" : "out", id + 1, next ? "in" : "out");
+}
+
+static bool check_messages(struct audit *audit, const struct drain *drain, uint64_t *ret_put, uint64_t *ret_buried)
+{
+    struct tally tallies[LEDGER_IDS] = {{0}};
+    struct doubt doubt = {0};
+
+    tally_all(audit, drain, tallies);
+    *ret_put = audit->ledger->turned;
+    *ret_buried = 0;
+    for (uint32_t id = 0; id < LEDGER_IDS; id++) {
+        const struct ledger_msg *msg = &audit->ledger->msgs[id];
+        if (tallies[id].times > 1)
+            return wrong(audit, "message %u came %u times", id, tallies[id].times);
+        if ((msg->put == NOT_PUT || msg->put == PUT_REFUSED) && tallies[id].times > 0)
+            return wrong(audit, "message %u was %s and came", id, msg->put == NOT_PUT ? "not put" : "refused");
+        if (msg->put == IS_PUT && !check_put(audit, id, &tallies[id], &doubt))
+            return false;
+        if (!check_group(audit, id, tallies))
+            return false;
+        *ret_put += msg->put == IS_PUT || (msg->put == PUTTING && (tallies[id].times > 0 || msg->out != IS_IN));
+        *ret_buried += msg->put == IS_PUT && msg->out == IS_BURIED;
+    }
+    return true;
+}
+
+static void note_finding(const char *finding, void *context)
+{
+    struct audit *audit = context;
+
+    wrong(audit, "verify: %s", finding);
+}
+
+static bool check_counts(struct audit *audit, ptq_bus *bus, const char *name, ptq_queue *queue, uint64_t put,
+                         uint64_t buried)
+{
+    struct ptq_verify_report report = {0};
+    struct ptq_queue_stats stats;
+    ptq_view *view = NULL;
+
+    if (ptq_queue_stats(queue, &stats) != PTQ_OK || ptq_view_open(bus, name, NULL, &view) != PTQ_OK)
+        return wrong(audit, "stats or a view failed");
+    enum ptq_err err = ptq_view_verify(view, note_finding, audit, &report);
+    ptq_view_close(view);
+    if (audit->text[0] != '\0')
+        return false;
+    if (err != PTQ_OK || !report.quiet || report.imbalance != 0)
+        return wrong(audit, "verify answered %s, imbalance %lld, %s: put %llu acked %llu dead %llu", ptq_err_name(err),
+                     (long long)report.imbalance, report.quiet ? "quiet" : "busy", (unsigned long long)report.put,
+                     (unsigned long long)report.acked, (unsigned long long)report.dead);
+    if (stats.put != put || report.put != put)
+        return wrong(audit, "put counts %llu, %llu were", (unsigned long long)stats.put, (unsigned long long)put);
+    if (stats.dead != buried || stats.acked != put - buried)
+        return wrong(audit, "acked counts %llu and dead %llu, of %llu put and %llu buried",
+                     (unsigned long long)stats.acked, (unsigned long long)stats.dead, (unsigned long long)put,
+                     (unsigned long long)buried);
+    if (stats.ready + stats.leased + stats.delayed != 0)
+        return wrong(audit, "drained, it counts %llu ready, %llu leased, %llu delayed", (unsigned long long)stats.ready,
+                     (unsigned long long)stats.leased, (unsigned long long)stats.delayed);
+    return true;
+}
+
+/* ---- leaks */
+
+#define MOST 2048
+
+uint64_t audit_blocks(ptq_queue *queue, uint64_t capacity)
+{
+    static ptq_msg *held[MOST];
+    size_t count = 0;
+    uint64_t settled = 0;
+    char byte = 0;
+
+    /* Twice around the ring first, so that headers of old batches are met and freed. */
+    for (uint64_t i = 0; i < 2 * (capacity + 64); i++) {
+        ptq_msg *msg = NULL;
+        if (ptq_put(queue, &byte, 1, PTQ_NOWAIT) != PTQ_OK || ptq_get(queue, PTQ_NOWAIT, &msg) != PTQ_OK ||
+            ptq_ack(msg) != PTQ_OK)
+            return 0;
+        settled++;
+    }
+    while (count < MOST && ptq_put(queue, &byte, 1, PTQ_NOWAIT) == PTQ_OK)
+        if (ptq_get(queue, PTQ_NOWAIT, &held[count]) == PTQ_OK)
+            count++;
+    for (size_t i = 0; i < count; i++)
+        if (ptq_ack(held[i]) != PTQ_OK)
+            return 0;
+    return settled > 0 ? count : 0;
+}
+
+static bool check_blocks(struct audit *audit, ptq_queue *queue, uint64_t buried)
+{
+    enum ptq_err err;
+    uint64_t filled = 0;
+    ptq_msg *msg = NULL;
+    char byte = 0;
+
+    while ((err = ptq_put(queue, &byte, 1, PTQ_NOWAIT)) == PTQ_OK)
+        filled++;
+    if (err != PTQ_FULL || filled != audit->capacity)
+        return wrong(audit, "drained, it takes %llu of %llu messages, then %s", (unsigned long long)filled,
+                     (unsigned long long)audit->capacity, ptq_err_name(err));
+    while (ptq_get(queue, PTQ_NOWAIT, &msg) == PTQ_OK)
+        if (ptq_ack(msg) != PTQ_OK)
+            return wrong(audit, "an ack failed");
+    if (audit->blocks == 0)
+        return true;
+    uint64_t blocks = audit_blocks(queue, audit->capacity);
+    if (blocks + buried != audit->blocks)
+        return wrong(audit, "%llu blocks are left of %llu", (unsigned long long)(blocks + buried),
+                     (unsigned long long)audit->blocks);
+    return true;
+}
+
+/* ---- all of it */
+
+static bool check_all(struct audit *audit, ptq_bus *bus, const char *name, ptq_queue *queue)
+{
+    static struct drain drain;
+    uint64_t put = 0, buried = 0;
+
+    drain.count = 0;
+    drain.ended = false;
+    if (!drain_all(audit, queue, &drain))
+        return false;
+    if (!check_messages(audit, &drain, &put, &buried) || !check_order(audit, &drain) ||
+        !check_counts(audit, bus, name, queue, put, buried))
+        return false;
+    if (drain.ended)
+        return audit->ledger->ending > 0 || wrong(audit, "it ended, and nobody had ended it");
+    if (audit->ledger->ending == 2)
+        return wrong(audit, "it was ended, and a get answers EMPTY");
+    return check_blocks(audit, queue, buried);
+}
+
+bool audit_queue(struct audit *audit, ptq_bus *bus, const char *name)
+{
+    struct ptq_error error = {0};
+    struct ptq_queue_options options = {.mode = PTQ_ATTACH, .error = &error};
+    ptq_queue *queue = NULL;
+
+    audit->text[0] = '\0';
+    if (audit->ledger->wrong != 0)
+        return wrong(audit, "a call of the victim answered %s",
+                     audit->ledger->wrong >= 1000 ? "foreign bytes"
+                                                  : ptq_err_name((enum ptq_err)(audit->ledger->wrong - 1)));
+    enum ptq_err err = ptq_queue_open(bus, name, &options, &queue);
+    if (err != PTQ_OK)
+        return wrong(audit, "open answered %s: %s", ptq_err_name(err), error.text);
+    bool sound = check_all(audit, bus, name, queue);
+    ptq_queue_close(queue);
+    return sound;
+}

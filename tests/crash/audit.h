@@ -1,0 +1,31 @@
+/* audit.h -- a stranger opens what was left, drains it, and compares it with the ledger. */
+#ifndef PTQ_TESTS_CRASH_AUDIT_H
+#define PTQ_TESTS_CRASH_AUDIT_H
+
+#include "crash/ledger.h"
+
+/* What the peer of a stopped victim got and acked while the victim lived. */
+struct audit_seen {
+    uint32_t ids[LEDGER_IDS];
+    bool redelivered[LEDGER_IDS];
+    size_t count;
+};
+
+struct audit {
+    const struct ledger *ledger;
+    uint64_t capacity;
+    size_t item_size;
+    uint64_t blocks;        /* as audit_blocks said of the sound queue; 0: not asked */
+    bool survivors;         /* others have it open: blocks may be theirs */
+    const struct audit_seen *seen; /* may be NULL */
+    char text[400];         /* what is wrong */
+};
+
+/* Opens queue `name`, which recovers it, drains it to the last message and compares.  True: all promises were kept.  Else
+ * audit->text says which was not.  Afterwards the queue is empty and closed. */
+bool audit_queue(struct audit *audit, ptq_bus *bus, const char *name);
+
+/* How many messages an empty queue can hold when all are leased: its blocks. */
+uint64_t audit_blocks(ptq_queue *queue, uint64_t capacity);
+
+#endif

@@ -1,0 +1,238 @@
+/* ledger.c -- calls with their entries in the ledger. */
+#include "crash/ledger.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+struct ledger *ledger_new(void)
+{
+    void *ledger = mmap(NULL, sizeof(struct ledger), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    if (ledger == MAP_FAILED)
+        abort();
+    return ledger;
+}
+
+void ledger_free(struct ledger *ledger) { munmap(ledger, sizeof *ledger); }
+
+/* ---- messages: id, its size, and a pattern */
+
+#define HEAD 8u
+
+static unsigned char pattern(uint32_t id, size_t i) { return (unsigned char)(id * 31 + i * 7 + (i >> 5)); }
+
+static size_t size_of(uint32_t id, size_t max)
+{
+    size_t size = HEAD + id * 37 % 200;
+
+    return size < max ? size : max;
+}
+
+size_t ledger_fill(void *buffer, uint32_t id, size_t max)
+{
+    unsigned char *bytes = buffer;
+    uint32_t size = (uint32_t)size_of(id, max);
+
+    memcpy(bytes, &id, 4);
+    memcpy(bytes + 4, &size, 4);
+    for (size_t i = HEAD; i < size; i++)
+        bytes[i] = pattern(id, i);
+    return size;
+}
+
+int ledger_id_of(const void *data, size_t size)
+{
+    const unsigned char *bytes = data;
+    uint32_t id, noted;
+
+    if (size < HEAD)
+        return -1;
+    memcpy(&id, bytes, 4);
+    memcpy(&noted, bytes + 4, 4);
+    if (id >= LEDGER_IDS || noted != size)
+        return -1;
+    for (size_t i = HEAD; i < size; i++)
+        if (bytes[i] != pattern(id, i))
+            return -1;
+    return (int)id;
+}
+
+/* ---- in */
+
+static void note_put(struct ledger_msg *msg, enum ptq_err err) { msg->put = err == PTQ_OK ? IS_PUT : PUT_REFUSED; }
+
+enum ptq_err ledger_put(struct ledger_actor *actor)
+{
+    unsigned char bytes[512];
+    struct ledger_msg *msg = &actor->ledger->msgs[actor->next];
+    size_t size = ledger_fill(bytes, actor->next++, actor->item_size);
+    uint64_t position = 0;
+
+    actor->ledger->calls++;
+    msg->put = PUTTING;
+    enum ptq_err err = ptq_put_position(actor->queue, bytes, size, PTQ_NOWAIT, &position);
+    note_put(msg, err);
+    return err;
+}
+
+enum ptq_err ledger_put_many(struct ledger_actor *actor, size_t count)
+{
+    static unsigned char bytes[64][512];
+    struct ptq_bytes items[64];
+    uint32_t first = actor->next;
+
+    actor->ledger->calls++;
+    for (size_t i = 0; i < count; i++) {
+        struct ledger_msg *msg = &actor->ledger->msgs[first + i];
+        items[i] = (struct ptq_bytes){bytes[i], ledger_fill(bytes[i], actor->next++, actor->item_size)};
+        msg->group = (uint16_t)(first + 1);
+        msg->put = PUTTING;
+    }
+    enum ptq_err err = ptq_put_many(actor->queue, items, count, PTQ_NOWAIT, NULL);
+    /* One store for all: that the call returned. */
+    for (size_t i = count; i > 0; i--)
+        note_put(&actor->ledger->msgs[first + i - 1], err);
+    return err;
+}
+
+enum ptq_err ledger_loan(struct ledger_actor *actor, ptq_msg **ret_loan)
+{
+    actor->ledger->calls++;
+    return ptq_loan(actor->queue, actor->item_size, PTQ_NOWAIT, ret_loan);
+}
+
+enum ptq_err ledger_publish(struct ledger_actor *actor, ptq_msg *loan)
+{
+    struct ledger_msg *msg = &actor->ledger->msgs[actor->next];
+    size_t size = ledger_fill(ptq_msg_buffer(loan), actor->next++, actor->item_size);
+
+    actor->ledger->calls++;
+    msg->put = PUTTING;
+    enum ptq_err err = ptq_publish(loan, size, PTQ_NOWAIT, NULL);
+    note_put(msg, err);
+    return err;
+}
+
+/* ---- out */
+
+static void hold(struct ledger_actor *actor, ptq_msg *msg)
+{
+    int id = ledger_id_of(ptq_msg_data(msg), ptq_msg_size(msg));
+
+    if (id < 0 || actor->held_count == 64) {
+        actor->ledger->wrong = 1000;
+        return;
+    }
+    actor->held[actor->held_count] = msg;
+    actor->held_ids[actor->held_count++] = (uint32_t)id;
+    actor->ledger->msgs[id].out = IS_LEASED;
+}
+
+enum ptq_err ledger_get_many(struct ledger_actor *actor, size_t max)
+{
+    ptq_msg *msgs[64];
+    size_t count = 0;
+
+    actor->ledger->calls++;
+    actor->ledger->taking = (uint32_t)max;
+    enum ptq_err err = ptq_get_many(actor->queue, msgs, max, PTQ_NOWAIT, &count);
+    for (size_t i = 0; err == PTQ_OK && i < count; i++)
+        hold(actor, msgs[i]);
+    actor->ledger->taking = 0;
+    return err;
+}
+
+enum ptq_err ledger_get(struct ledger_actor *actor)
+{
+    ptq_msg *msg = NULL;
+
+    actor->ledger->calls++;
+    actor->ledger->taking = 1;
+    enum ptq_err err = ptq_get(actor->queue, PTQ_NOWAIT, &msg);
+    if (err == PTQ_OK)
+        hold(actor, msg);
+    actor->ledger->taking = 0;
+    return err;
+}
+
+static void let_go(struct ledger_actor *actor, size_t which)
+{
+    actor->held_count--;
+    for (size_t i = which; i < actor->held_count; i++) {
+        actor->held[i] = actor->held[i + 1];
+        actor->held_ids[i] = actor->held_ids[i + 1];
+    }
+}
+
+enum ptq_err ledger_ack(struct ledger_actor *actor, size_t which)
+{
+    struct ledger_msg *msg = &actor->ledger->msgs[actor->held_ids[which]];
+
+    actor->ledger->calls++;
+    msg->out = ACKING;
+    enum ptq_err err = ptq_ack(actor->held[which]);
+    if (err == PTQ_OK)
+        msg->out = IS_ACKED;
+    let_go(actor, which);
+    return err;
+}
+
+enum ptq_err ledger_nack(struct ledger_actor *actor, size_t which, int delay_ms)
+{
+    struct ledger_msg *msg = &actor->ledger->msgs[actor->held_ids[which]];
+
+    actor->ledger->calls++;
+    msg->out = NACKING;
+    enum ptq_err err = ptq_nack(actor->held[which], delay_ms);
+    if (err == PTQ_OK)
+        msg->out = IS_NACKED;
+    let_go(actor, which);
+    return err;
+}
+
+enum ptq_err ledger_recv(struct ledger_actor *actor, size_t room)
+{
+    unsigned char bytes[512];
+    size_t size = 0;
+
+    actor->ledger->calls++;
+    actor->ledger->taking = actor->ledger->receiving = 1;
+    enum ptq_err err = ptq_recv(actor->queue, bytes, room, PTQ_NOWAIT, &size);
+    if (err == PTQ_OK) {
+        int id = ledger_id_of(bytes, size);
+        if (id < 0)
+            actor->ledger->wrong = 1001;
+        else
+            actor->ledger->msgs[id].out = IS_ACKED;
+    }
+    actor->ledger->taking = actor->ledger->receiving = 0;
+    return err;
+}
+
+enum ptq_err ledger_end(struct ledger_actor *actor)
+{
+    actor->ledger->calls++;
+    actor->ledger->ending = 1;
+    enum ptq_err err = ptq_end(actor->queue);
+    actor->ledger->ending = err == PTQ_OK ? 2 : 0;
+    return err;
+}
+
+void ledger_close(struct ledger_actor *actor)
+{
+    actor->ledger->calls++;
+    for (size_t i = 0; i < actor->held_count; i++)
+        actor->ledger->msgs[actor->held_ids[i]].out = NACKING;
+    ptq_queue_close(actor->queue);
+    for (size_t i = 0; i < actor->held_count; i++)
+        actor->ledger->msgs[actor->held_ids[i]].out = IS_NACKED;
+    actor->held_count = 0;
+    actor->queue = NULL;
+}
+
+void ledger_expect(struct ledger_actor *actor, enum ptq_err expected, enum ptq_err got)
+{
+    if (expected != got && actor->ledger->wrong == 0)
+        actor->ledger->wrong = 1 + (int32_t)got;
+}

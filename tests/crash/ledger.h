@@ -1,0 +1,73 @@
+/* ledger.h -- what was promised: written around each call by whoever makes it, read by the auditor after a death.
+ *
+ * A message is a number (its id) and a pattern.  Ids are given in the order of puts, by producer: SETUP before, VICTIM in the
+ * traced process, PEER beside it.  The ledger lies in memory that the victim and the auditor share; a call that was begun
+ * and has not returned is in doubt, and only that.
+ */
+#ifndef PTQ_TESTS_CRASH_LEDGER_H
+#define PTQ_TESTS_CRASH_LEDGER_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <ptq/ptq.h>
+
+#define LEDGER_IDS 1024u
+#define LEDGER_SETUP 0u
+#define LEDGER_VICTIM 128u
+#define LEDGER_PEER 256u
+
+enum ledger_put { NOT_PUT, PUTTING, IS_PUT, PUT_REFUSED };
+enum ledger_out { IS_IN, IS_LEASED, ACKING, IS_ACKED, NACKING, IS_NACKED, IS_BURIED };
+
+struct ledger_msg {
+    _Atomic uint8_t put, out;
+    _Atomic uint16_t group; /* elements of one batch: 1 + its first id; else 0 */
+};
+
+struct ledger {
+    _Atomic uint32_t phase;     /* 1: the calls of interest begin; 2: they are over */
+    _Atomic uint32_t taking;    /* so many messages may be taken by the call under way */
+    _Atomic uint32_t receiving; /* ... and acked as well */
+    _Atomic uint32_t ending;    /* 1: end was begun, 2: it returned */
+    _Atomic uint32_t calls;     /* begun, for people */
+    _Atomic uint32_t turned;    /* messages without an id that went in and out before */
+    _Atomic int32_t wrong;      /* a call answered what it must not: 1 + its answer */
+    struct ledger_msg msgs[LEDGER_IDS];
+};
+
+struct ledger *ledger_new(void);
+void ledger_free(struct ledger *ledger);
+
+/* Which bytes message `id` has, at most `max`; is that it?  -1: none of ours. */
+size_t ledger_fill(void *buffer, uint32_t id, size_t max);
+int ledger_id_of(const void *data, size_t size);
+
+/* Calls with their entries.  Each answers what the call answered. */
+struct ledger_actor {
+    ptq_queue *queue;
+    struct ledger *ledger;
+    size_t item_size;
+    uint32_t next; /* id of the next put */
+    ptq_msg *held[64];
+    uint32_t held_ids[64];
+    size_t held_count;
+};
+enum ptq_err ledger_put(struct ledger_actor *actor);
+enum ptq_err ledger_put_many(struct ledger_actor *actor, size_t count);
+enum ptq_err ledger_loan(struct ledger_actor *actor, ptq_msg **ret_loan);
+enum ptq_err ledger_publish(struct ledger_actor *actor, ptq_msg *loan);
+enum ptq_err ledger_get(struct ledger_actor *actor); /* held[held_count++] */
+enum ptq_err ledger_get_many(struct ledger_actor *actor, size_t max);
+enum ptq_err ledger_ack(struct ledger_actor *actor, size_t which); /* of held */
+enum ptq_err ledger_nack(struct ledger_actor *actor, size_t which, int delay_ms);
+enum ptq_err ledger_recv(struct ledger_actor *actor, size_t room);
+enum ptq_err ledger_end(struct ledger_actor *actor);
+void ledger_close(struct ledger_actor *actor); /* leases go back */
+
+/* Notes an answer that must have been another. */
+void ledger_expect(struct ledger_actor *actor, enum ptq_err expected, enum ptq_err got);
+
+#endif

@@ -1,0 +1,337 @@
+/* scripts.c -- the table: what the victim does when it dies. */
+#include "crash/scene.h"
+
+#include <unistd.h>
+
+#define SMALL .options = {.capacity = 6, .item_size = 1024, .max_endpoints = 6}
+
+/* ---- what was before */
+
+static void expect_ok(struct ledger_actor *actor, enum ptq_err err) { ledger_expect(actor, PTQ_OK, err); }
+
+static void put_some(struct ledger_actor *actor, unsigned count)
+{
+    while (count-- > 0)
+        expect_ok(actor, ledger_put(actor));
+}
+
+/* `count` messages through the queue, not in the ledger: the ring stands elsewhere, and its slots bear old words. */
+static void turn(struct ledger_actor *actor, unsigned count)
+{
+    char bytes[1024];
+    size_t size = 0;
+
+    while (count-- > 0) {
+        expect_ok(actor, ptq_put(actor->queue, "x", 1, PTQ_NOWAIT));
+        expect_ok(actor, ptq_recv(actor->queue, bytes, sizeof bytes, PTQ_NOWAIT, &size));
+        actor->ledger->turned++;
+    }
+}
+
+static void two(struct ledger_actor *actor) { put_some(actor, 2); }
+static void three(struct ledger_actor *actor) { put_some(actor, 3); }
+static void full(struct ledger_actor *actor) { put_some(actor, 6); }
+
+static void near_wrap(struct ledger_actor *actor)
+{
+    turn(actor, 61);
+    put_some(actor, 2);
+}
+
+static void second_lap(struct ledger_actor *actor)
+{
+    turn(actor, 140);
+    put_some(actor, 2);
+}
+
+static void batch_and_two(struct ledger_actor *actor)
+{
+    expect_ok(actor, ledger_put_many(actor, 3));
+    put_some(actor, 2);
+}
+
+static void used_batches(struct ledger_actor *actor)
+{
+    struct ptq_bytes items[3] = {{"a", 1}, {"b", 1}, {"c", 1}};
+    char bytes[8];
+    size_t size = 0;
+
+    for (int i = 0; i < 30; i++) {
+        expect_ok(actor, ptq_put_many(actor->queue, items, 3, PTQ_NOWAIT, NULL));
+        for (int k = 0; k < 3; k++)
+            expect_ok(actor, ptq_recv(actor->queue, bytes, sizeof bytes, PTQ_NOWAIT, &size));
+        actor->ledger->turned += 3;
+    }
+    put_some(actor, 1);
+}
+
+/* Blocks come and go in such an order that a batch finds none side by side. */
+static void fragments(struct ledger_actor *actor)
+{
+    ptq_msg *msgs[40];
+
+    for (int lap = 0; lap < 14; lap++) {
+        for (int i = 0; i < 40; i++) {
+            expect_ok(actor, ptq_put(actor->queue, "x", 1, PTQ_NOWAIT));
+            expect_ok(actor, ptq_get(actor->queue, PTQ_NOWAIT, &msgs[i]));
+        }
+        for (int i = 0; i < 40; i++)
+            expect_ok(actor, ptq_ack(msgs[i * 17 % 40]));
+        actor->ledger->turned += 40;
+    }
+    put_some(actor, 1);
+}
+
+static void nacked_and_left(struct ledger_actor *actor)
+{
+    put_some(actor, 4);
+    for (int i = 0; i < 3; i++)
+        expect_ok(actor, ledger_get(actor));
+    expect_ok(actor, ledger_nack(actor, 1, 0));
+}
+
+static void nacked_twice(struct ledger_actor *actor)
+{
+    put_some(actor, 2);
+    for (int i = 0; i < 2; i++) {
+        expect_ok(actor, ledger_get(actor));
+        expect_ok(actor, ledger_nack(actor, 0, 0));
+    }
+    actor->ledger->msgs[0].out = IS_BURIED; /* whoever takes it next */
+}
+
+static void delayed(struct ledger_actor *actor)
+{
+    put_some(actor, 3);
+    for (int i = 0; i < 2; i++)
+        expect_ok(actor, ledger_get(actor));
+    expect_ok(actor, ledger_nack(actor, 1, 2));
+    expect_ok(actor, ledger_nack(actor, 0, 1));
+}
+
+static void ended(struct ledger_actor *actor)
+{
+    put_some(actor, 1);
+    expect_ok(actor, ledger_end(actor));
+}
+
+/* ---- what the victim has done already */
+
+static void get_three(struct ledger_actor *actor)
+{
+    for (int i = 0; i < 3; i++)
+        expect_ok(actor, ledger_get(actor));
+}
+
+static void get_two_put_one_lend_one(struct ledger_actor *actor)
+{
+    ptq_msg *loan = NULL;
+
+    for (int i = 0; i < 2; i++)
+        expect_ok(actor, ledger_get(actor));
+    put_some(actor, 1);
+    expect_ok(actor, ledger_loan(actor, &loan));
+}
+
+static void put_one(struct ledger_actor *actor) { put_some(actor, 1); }
+static void let_it_be_due(struct ledger_actor *actor)
+{
+    (void)actor;
+    usleep(5000);
+}
+
+/* ---- the calls of interest */
+
+static void act_put(struct ledger_actor *actor) { put_some(actor, 2); }
+static void act_put_three(struct ledger_actor *actor) { put_some(actor, 3); }
+
+static void act_put_many(struct ledger_actor *actor)
+{
+    expect_ok(actor, ledger_put_many(actor, 3));
+    expect_ok(actor, ledger_put_many(actor, 2));
+}
+
+static void act_mixed_puts(struct ledger_actor *actor)
+{
+    put_some(actor, 1);
+    expect_ok(actor, ledger_put_many(actor, 2));
+    put_some(actor, 1);
+}
+
+static void act_put_large_batch(struct ledger_actor *actor) { expect_ok(actor, ledger_put_many(actor, 20)); }
+
+static void act_put_refused(struct ledger_actor *actor)
+{
+    ledger_expect(actor, PTQ_FULL, ledger_put(actor));
+    ledger_expect(actor, PTQ_FULL, ledger_put_many(actor, 2));
+}
+
+static void act_put_many_refused(struct ledger_actor *actor)
+{
+    ledger_expect(actor, PTQ_FULL, ledger_put_many(actor, 2));
+    put_some(actor, 1);
+    ledger_expect(actor, PTQ_FULL, ledger_put_many(actor, 2));
+}
+
+static void act_get(struct ledger_actor *actor)
+{
+    expect_ok(actor, ledger_get(actor));
+    expect_ok(actor, ledger_get(actor));
+}
+
+static void act_get_until_empty(struct ledger_actor *actor)
+{
+    while (ledger_get(actor) == PTQ_OK)
+        ;
+    ledger_expect(actor, PTQ_EMPTY, ledger_get(actor));
+}
+
+static void act_get_and_ack(struct ledger_actor *actor)
+{
+    for (int i = 0; i < 5; i++) {
+        expect_ok(actor, ledger_get(actor));
+        if (i % 2 == 0)
+            expect_ok(actor, ledger_ack(actor, 0));
+    }
+}
+
+static void act_get_many(struct ledger_actor *actor) { expect_ok(actor, ledger_get_many(actor, 4)); }
+
+static void act_ack(struct ledger_actor *actor)
+{
+    expect_ok(actor, ledger_ack(actor, 1));
+    expect_ok(actor, ledger_ack(actor, 0));
+}
+
+static void act_nack(struct ledger_actor *actor)
+{
+    expect_ok(actor, ledger_nack(actor, 1, 0));
+    expect_ok(actor, ledger_nack(actor, 0, 0));
+}
+
+static void act_nack_delayed(struct ledger_actor *actor)
+{
+    expect_ok(actor, ledger_nack(actor, 1, 3));
+    expect_ok(actor, ledger_nack(actor, 0, 2));
+}
+
+static void act_nack_and_get(struct ledger_actor *actor)
+{
+    expect_ok(actor, ledger_nack(actor, 1, PTQ_BACKOFF));
+    expect_ok(actor, ledger_get(actor));
+}
+
+static void act_recv(struct ledger_actor *actor)
+{
+    expect_ok(actor, ledger_recv(actor, 512));
+    ledger_expect(actor, PTQ_EMSGSIZE, ledger_recv(actor, 4));
+    expect_ok(actor, ledger_recv(actor, 512));
+}
+
+static void act_take_again(struct ledger_actor *actor)
+{
+    expect_ok(actor, ledger_get(actor));
+    expect_ok(actor, ledger_get(actor));
+    expect_ok(actor, ledger_ack(actor, 0));
+    expect_ok(actor, ledger_recv(actor, 512));
+    expect_ok(actor, ledger_get(actor));
+}
+
+static void act_bury(struct ledger_actor *actor)
+{
+    expect_ok(actor, ledger_get(actor));
+    ledger_expect(actor, PTQ_EMPTY, ledger_get(actor));
+}
+
+static void act_loan(struct ledger_actor *actor)
+{
+    ptq_msg *one = NULL, *two_ = NULL;
+
+    expect_ok(actor, ledger_loan(actor, &one));
+    expect_ok(actor, ledger_loan(actor, &two_));
+    expect_ok(actor, ledger_publish(actor, two_));
+    ptq_abort(one);
+    expect_ok(actor, ledger_loan(actor, &one));
+    expect_ok(actor, ledger_publish(actor, one));
+}
+
+static void act_end(struct ledger_actor *actor)
+{
+    expect_ok(actor, ledger_end(actor));
+    ledger_expect(actor, PTQ_EENDED, ledger_put(actor));
+}
+
+static void act_drain_to_end(struct ledger_actor *actor)
+{
+    expect_ok(actor, ledger_recv(actor, 512));
+    ledger_expect(actor, PTQ_END, ledger_get(actor));
+    ledger_expect(actor, PTQ_EENDED, ledger_put(actor));
+}
+
+static void act_close(struct ledger_actor *actor) { ledger_close(actor); }
+
+static void act_open_put_get_close(struct ledger_actor *actor)
+{
+    expect_ok(actor, ptq_queue_open(script_bus, SCENE_QUEUE, NULL, &actor->queue));
+    put_some(actor, 1);
+    expect_ok(actor, ledger_get(actor));
+    ledger_close(actor);
+}
+
+static void act_sleep(struct ledger_actor *actor)
+{
+    ptq_msg *msg = NULL;
+
+    ledger_expect(actor, PTQ_TIMEDOUT, ptq_get(actor->queue, 1, &msg));
+}
+
+static void act_sleep_in_put(struct ledger_actor *actor)
+{
+    ledger_expect(actor, PTQ_TIMEDOUT, ptq_put(actor->queue, "x", 1, 1));
+}
+
+static void act_descriptor(struct ledger_actor *actor)
+{
+    int fd = -1;
+
+    expect_ok(actor, ptq_queue_fd(actor->queue, PTQ_SIDE_GET, &fd));
+    ledger_expect(actor, PTQ_EMPTY, ledger_get(actor));
+}
+
+const struct script scripts[] = {
+    {"first put", SMALL, NULL, NULL, act_put, false},
+    {"put", SMALL, two, put_one, act_put, false},
+    {"put over the wrap of slots", SMALL, near_wrap, NULL, act_put_three, false},
+    {"put on used slots", SMALL, second_lap, put_one, act_put, false},
+    {"put_many", SMALL, NULL, NULL, act_put_many, false},
+    {"put_many beside used batches", SMALL, used_batches, NULL, act_mixed_puts, false},
+    {"put_many of many runs",
+     .options = {.capacity = 40, .item_size = 80, .max_endpoints = 6},
+     fragments, NULL, act_put_large_batch, false},
+    {"put refused", SMALL, full, NULL, act_put_refused, false},
+    {"put_many refused", SMALL, batch_and_two, NULL, act_put_many_refused, false},
+    {"loan, publish, abort", SMALL, two, NULL, act_loan, false},
+    {"get", SMALL, three, NULL, act_get, false},
+    {"get until empty", SMALL, near_wrap, NULL, act_get_until_empty, false},
+    {"get of a batch", SMALL, batch_and_two, NULL, act_get_and_ack, false},
+    {"get_many", SMALL, batch_and_two, NULL, act_get_many, false},
+    {"get of what comes again", SMALL, nacked_and_left, NULL, act_take_again, false},
+    {"get of what is due", SMALL, delayed, let_it_be_due, act_get_until_empty, false},
+    {"get that buries", .options = {.capacity = 6, .item_size = 1024, .max_endpoints = 6, .max_deliveries = 2},
+     nacked_twice, NULL, act_bury, false},
+    {"ack", SMALL, three, get_three, act_ack, false},
+    {"ack of a batch", SMALL, batch_and_two, get_three, act_ack, false},
+    {"nack", SMALL, three, get_three, act_nack, false},
+    {"nack delayed", SMALL, three, get_three, act_nack_delayed, false},
+    {"nack, then get", SMALL, three, get_three, act_nack_and_get, false},
+    {"recv", SMALL, three, NULL, act_recv, false},
+    {"end", SMALL, two, NULL, act_end, false},
+    {"end of a full queue", SMALL, full, NULL, act_end, false},
+    {"end reached", SMALL, ended, NULL, act_drain_to_end, false},
+    {"sleep in get", SMALL, NULL, NULL, act_sleep, false},
+    {"sleep in put", SMALL, full, NULL, act_sleep_in_put, false},
+    {"descriptor", SMALL, NULL, NULL, act_descriptor, false},
+    {"close", SMALL, three, get_two_put_one_lend_one, act_close, false},
+    {"open, use, close", SMALL, nacked_and_left, NULL, act_open_put_get_close, true},
+};
+const size_t script_count = sizeof scripts / sizeof *scripts;

@@ -1,0 +1,186 @@
+/* step.c -- single steps by ptrace, victim and tracer on one processor: switching between two costs more than the step. */
+#include "crash/step.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/user.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#if defined(__x86_64__)
+
+static _Noreturn void give_up(const char *what)
+{
+    perror(what);
+    abort();
+}
+
+static void wait_for(struct victim *victim)
+{
+    while (waitpid(victim->pid, &victim->status, __WALL) < 0)
+        if (errno != EINTR)
+            give_up("waitpid");
+    victim->over = !WIFSTOPPED(victim->status);
+}
+
+static void use_one_processor(pid_t pid)
+{
+    cpu_set_t set;
+
+    CPU_ZERO(&set);
+    CPU_SET((size_t)sched_getcpu(), &set);
+    sched_setaffinity(pid, sizeof set, &set);
+}
+
+static void use_all_processors(void)
+{
+    cpu_set_t set;
+
+    CPU_ZERO(&set);
+    for (size_t i = 0; i < CPU_SETSIZE; i++)
+        CPU_SET(i, &set);
+    sched_setaffinity(0, sizeof set, &set);
+}
+
+static int do_nothing(void *context)
+{
+    (void)context;
+    victim_mark();
+    return 0;
+}
+
+bool victim_is_possible(void)
+{
+    struct victim victim;
+    pid_t pid = fork();
+    int status;
+
+    if (pid == 0)
+        _exit(ptrace(PTRACE_TRACEME, 0, NULL, NULL) == 0 ? 0 : 1);
+    if (pid < 0 || waitpid(pid, &status, 0) != pid || status != 0)
+        return false;
+    victim_start(&victim, do_nothing, NULL);
+    bool steps = victim_step(&victim) && victim_step(&victim);
+    victim_kill(&victim);
+    return steps;
+}
+
+void victim_mark(void) { raise(SIGSTOP); }
+
+void victim_start(struct victim *victim, int (*work)(void *context), void *context)
+{
+    *victim = (struct victim){0};
+    use_one_processor(0);
+    fflush(NULL);
+    victim->pid = fork();
+    if (victim->pid < 0)
+        give_up("fork");
+    if (victim->pid == 0) {
+        use_all_processors(); /* the library shall see the machine as it is */
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) != 0)
+            _exit(120);
+        _exit(work(context));
+    }
+    do
+        wait_for(victim);
+    while (!victim->over && WSTOPSIG(victim->status) != SIGSTOP && ptrace(PTRACE_CONT, victim->pid, NULL, NULL) == 0);
+    if (victim->over)
+        return;
+    ptrace(PTRACE_SETOPTIONS, victim->pid, NULL, PTRACE_O_EXITKILL | PTRACE_O_TRACESYSGOOD);
+    use_one_processor(victim->pid);
+}
+
+bool victim_is_at_call(const struct victim *victim)
+{
+    unsigned long long at =
+        (unsigned long long)ptrace(PTRACE_PEEKUSER, victim->pid, offsetof(struct user_regs_struct, rip), NULL);
+    long bytes = ptrace(PTRACE_PEEKTEXT, victim->pid, (void *)(uintptr_t)at, NULL);
+
+    return (bytes & 0xffff) == 0x050f; /* syscall */
+}
+
+/* What a stop means: a trap is the step; anything else is a signal of its own, to be delivered. */
+static int signal_to_deliver(const struct victim *victim)
+{
+    int signal = WSTOPSIG(victim->status);
+
+    return signal == SIGTRAP || signal == (SIGTRAP | 0x80) || signal == SIGSTOP ? 0 : signal;
+}
+
+bool victim_step(struct victim *victim)
+{
+    int signal = 0;
+
+    if (victim->over)
+        return false;
+    do {
+        if (ptrace(PTRACE_SINGLESTEP, victim->pid, NULL, (void *)(uintptr_t)signal) != 0)
+            give_up("single step");
+        wait_for(victim);
+        signal = victim->over ? 0 : signal_to_deliver(victim);
+    } while (signal != 0);
+    victim->steps++;
+    return !victim->over;
+}
+
+bool victim_run_to_call(struct victim *victim, uint64_t n, bool behind)
+{
+    uint64_t stops = 2 * n + (behind ? 2 : 1); /* one at the entry, one at the exit of each */
+    int signal = 0;
+
+    while (victim->calls < stops) {
+        if (victim->over || ptrace(PTRACE_SYSCALL, victim->pid, NULL, (void *)(uintptr_t)signal) != 0)
+            return false;
+        wait_for(victim);
+        if (victim->over)
+            return false;
+        signal = signal_to_deliver(victim);
+        victim->calls += WSTOPSIG(victim->status) == (SIGTRAP | 0x80);
+    }
+    return true;
+}
+
+void victim_kill(struct victim *victim)
+{
+    if (victim->over)
+        return;
+    kill(victim->pid, SIGKILL);
+    while (!victim->over)
+        wait_for(victim);
+}
+
+void victim_finish(struct victim *victim)
+{
+    int signal = 0;
+
+    while (!victim->over) {
+        if (ptrace(PTRACE_CONT, victim->pid, NULL, (void *)(uintptr_t)signal) != 0)
+            give_up("continue");
+        wait_for(victim);
+        signal = victim->over ? 0 : signal_to_deliver(victim);
+    }
+}
+
+#else /* LL/SC machines cannot be stepped through an exclusive pair */
+
+bool victim_is_possible(void) { return false; }
+void victim_mark(void) {}
+void victim_start(struct victim *victim, int (*work)(void *context), void *context)
+{
+    (void)work, (void)context;
+    *victim = (struct victim){.over = true};
+}
+bool victim_step(struct victim *victim) { return victim->over && false; }
+bool victim_is_at_call(const struct victim *victim) { return victim->over && false; }
+bool victim_run_to_call(struct victim *victim, uint64_t n, bool behind) { return victim->over && n == 0 && behind && false; }
+void victim_kill(struct victim *victim) { victim->over = true; }
+void victim_finish(struct victim *victim) { victim->over = true; }
+
+#endif

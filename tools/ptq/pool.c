@@ -1,0 +1,315 @@
+/* pool.c -- ptq pool: run, worker, status, stop, rm. */
+#include "pool.h"
+
+#include <jansson.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "commands.h"
+#include "common/report.h"
+#include "signals.h"
+
+enum { WORKERS_MAX = 1000 };
+
+int open_pool(ptq_bus *bus, const char *name, const struct ptq_pool_options *options, ptq_pool **ret_pool)
+{
+    struct ptq_error error = {0};
+    struct ptq_pool_options filled = {.mode = PTQ_ATTACH};
+
+    if (options != NULL)
+        filled = *options;
+    filled.error = &error;
+    enum ptq_err err = ptq_pool_open(bus, name, &filled, ret_pool);
+    if (err == PTQ_ENOENT)
+        return tool_fail(err, name, "no such pool on bus '%s' (%s) - wait for it with --wait, or look with: ptq ls",
+                         ptq_bus_run(bus), ptq_bus_path(bus));
+    if (err != PTQ_OK)
+        return tool_fail(err, name, "cannot open the pool: %s", error.text[0] != '\0' ? error.text : ptq_strerror(err));
+    return TOOL_OK;
+}
+
+int fail_pool(ptq_pool *pool, enum ptq_err err, const char *what)
+{
+    char why[700];
+
+    return tool_fail(err, ptq_pool_name(pool), "%s: %s", what, ptq_pool_explain(pool, err, why, sizeof why));
+}
+
+/* -- words ---------------------------------------------------------------------------------------------------- */
+
+struct worker_options {
+    const char *exec, *name;
+    uint64_t workers;
+    int wait;
+};
+
+#define FIELD(name) offsetof(struct worker_options, name)
+static const struct tool_option worker_options[] = {
+    {'x', "exec", TOOL_TEXT, FIELD(exec), "CMD", "the command that does a job: sh -c CMD, once a job"},
+    {'n', "name", TOOL_TEXT, FIELD(name), "NAME", "what the worker is called in results; else \"worker\""},
+    {'j', "workers", TOOL_COUNT, FIELD(workers), "N", "so many at once, started again when they die; else 1"},
+    {'w', "wait", TOOL_MS, FIELD(wait), "MS", "wait so long for the pool to come into being"},
+    {0}};
+#undef FIELD
+
+struct status_options {
+    bool json;
+};
+
+static const struct tool_option status_options[] = {
+    {0, "json", TOOL_FLAG, offsetof(struct status_options, json), NULL, "as one JSON object"}, {0}};
+
+struct rm_options {
+    bool force;
+};
+
+static const struct tool_option rm_options[] = {
+    {'f', "force", TOOL_FLAG, offsetof(struct rm_options, force), NULL,
+     "also where processes have it open: their calls fail from then on"},
+    {0}};
+
+enum { RUN, WORKER, STATUS, STOP, RM };
+
+const struct tool_usage pool_usages[] = {
+    [RUN] = {.name = "pool run",
+         .operands = "[POOL]",
+         .summary = "run a command for each line, many at once, results in the order of the lines",
+         .text = "Reads lines from standard input.  Each line, with its newline, is the standard input of one run of the command; "
+                 "what the runs write comes out in the order of the lines, however long each took.  A missing newline at the end "
+                 "of an output is added; no output gives no line.  Memory does not grow with the input.\n\n"
+                 "A command that fails is told on standard error with the number of its line, the others go on, and the exit code "
+                 "is 1 in the end.  A worker that is killed costs nothing: its line is given to another one, --lives times.\n\n"
+                 "With a name for the POOL, workers may join from elsewhere: see ptq pool worker.  --no-workers leaves all work to "
+                 "them.  The pool is removed at the end.",
+         .examples = "ptq pool run --exec 'xargs curl -s | sha256sum' < urls\n"
+                     "seq 1000 | ptq pool run squares --workers 4 --exec 'read n; echo $((n * n))'",
+         .options = pool_run_options},
+    [WORKER] = {.name = "pool worker",
+         .operands = "POOL",
+         .summary = "work for a pool, on this host or on another",
+         .text = "Takes jobs from POOL until the pool ends.  A job is the command's standard input, what it writes to standard output "
+                 "is the result; when it exits with anything but 0 the result is an error.  Its environment has PTQ_POOL, "
+                 "PTQ_TICKET and PTQ_TRIES.  A worker that is killed loses nothing: its job goes to another.\n\n"
+                 "SIGTERM or SIGINT lets a worker finish its job and leave; a second one ends it.",
+         .examples = "ptq pool worker thumbs --exec 'convert - -resize 64x64 png:-'\n"
+                     "ptq --peers home=tcp://10.0.0.1:7000 pool worker thumbs@home --workers 8 --exec ./thumb",
+         .options = worker_options},
+    [STATUS] = {.name = "pool status",
+         .operands = "POOL",
+         .summary = "show what a pool holds, and what its results wait for",
+         .text = "Prints one figure a line.  queued: jobs that wait for a worker.  running: jobs that workers have.  held: finished, "
+                 "behind one that is not.  ready: finished, and next in order.  got: taken by the getter, and done.  head: the "
+                 "ticket that comes out next; head_pid: the process that works on it; head_ms: for how long, as far as is known "
+                 "from here.  retried: handed out again because a worker died.",
+         .examples = "ptq pool status thumbs\nptq pool status thumbs --json | jq .held",
+         .options = status_options},
+    [STOP] = {.name = "pool stop",
+         .operands = "POOL",
+         .summary = "let a pool end: nothing more is submitted, what was submitted is done",
+         .text = "From now on every submit fails.  What was submitted is done and can be got; then workers leave, and the getter "
+                 "learns that it was all.  Returns at once.",
+         .examples = "ptq pool stop thumbs"},
+    [RM] = {.name = "pool rm",
+         .operands = "POOL",
+         .summary = "remove a pool with all that is in it",
+         .examples = "ptq pool rm thumbs --force",
+         .options = rm_options},
+    {0}};
+
+/* -- ptq pool worker ------------------------------------------------------------------------------------------ */
+
+static ptq_pool *working_for; /* for the handler */
+
+static void leave(int number)
+{
+    (void)number;
+    ptq_pool_leave(working_for);
+}
+
+/* The first signal lets it finish its job, a second one ends it. */
+static void leave_on_signals(ptq_pool *pool)
+{
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+    struct sigaction action = {.sa_handler = leave, .sa_flags = (int)SA_RESETHAND};
+
+    working_for = pool;
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+        struct sigaction before;
+        sigaction(numbers[i], NULL, &before);
+        if (before.sa_handler != SIG_IGN)
+            sigaction(numbers[i], &action, NULL);
+    }
+}
+
+static int work_here(ptq_pool *pool, const struct worker_options *options)
+{
+    struct ptq_work_options how = {.exec = options->exec, .name = options->name};
+
+    leave_on_signals(pool);
+    enum ptq_err err = ptq_pool_work(pool, &how);
+    if (err == PTQ_OK || err == PTQ_EINTR || err == PTQ_EGONE) /* it ended, we were told to leave, or it was removed */
+        return TOOL_OK;
+    return fail_pool(pool, err, "cannot go on working");
+}
+
+static int work_with_children(ptq_pool *pool, const struct worker_options *options)
+{
+    struct ptq_error error = {0};
+    struct ptq_spawn_options how = {
+        .exec = options->exec, .name = options->name, .count = (unsigned)options->workers, .error = &error};
+
+    catch_signals(NULL);
+    enum ptq_err err = ptq_pool_spawn(pool, &how);
+    if (err != PTQ_OK)
+        return tool_fail(err, ptq_pool_name(pool), "cannot start workers: %s", error.text);
+    do
+        err = ptq_pool_supervise(pool, 1000); /* a signal between the look and the sleep is seen a second later */
+    while ((err == PTQ_TIMEDOUT || err == PTQ_EINTR) && !was_signalled());
+    if (err == PTQ_OK || was_signalled())
+        return TOOL_OK;
+    return fail_pool(pool, err, "cannot go on working");
+}
+
+static int pool_worker(int argc, char **argv)
+{
+    struct worker_options options = {.workers = 1};
+    int first = tool_read_operands(&pool_usages[WORKER], argc, argv, &options, 1, 1);
+    ptq_bus *bus = NULL;
+    ptq_pool *pool = NULL;
+
+    if (options.exec == NULL)
+        return tool_misuse("pool worker", "give the command that does a job with --exec (tasks of a program run in that program)");
+    if (options.workers > WORKERS_MAX)
+        return tool_misuse("pool worker", "--workers is at most %d", WORKERS_MAX);
+    int code = open_bus(&bus);
+    if (code == TOOL_OK)
+        code = open_pool(bus, argv[first], &(struct ptq_pool_options){.mode = PTQ_ATTACH, .wait_ms = options.wait}, &pool);
+    if (code == TOOL_OK)
+        code = options.workers > 1 ? work_with_children(pool, &options) : work_here(pool, &options);
+    ptq_pool_close(pool);
+    ptq_bus_close(bus);
+    return code;
+}
+
+/* -- ptq pool status ------------------------------------------------------------------------------------------ */
+
+static json_t *status_json(ptq_pool *pool, const struct ptq_pool_stats *stats)
+{
+    json_t *object = json_object();
+
+    json_object_set_new(object, "v", json_integer(1));
+    json_object_set_new(object, "pool", tool_text_json(ptq_pool_name(pool)));
+    tool_set_number(object, "submitted", stats->submitted);
+    tool_set_number(object, "queued", stats->queued);
+    tool_set_number(object, "running", stats->running);
+    tool_set_number(object, "held", stats->held);
+    tool_set_number(object, "ready", stats->ready);
+    tool_set_number(object, "got", stats->got);
+    tool_set_number(object, "window", stats->window);
+    tool_set_number(object, "head", stats->head);
+    json_object_set_new(object, "head_pid", stats->head_pid > 0 ? json_integer(stats->head_pid) : json_null());
+    json_object_set_new(object, "head_ms", stats->head_ms >= 0 ? json_integer(stats->head_ms) : json_null());
+    tool_set_number(object, "retried", stats->retried);
+    json_object_set_new(object, "stopped", json_boolean(stats->stopped));
+    return object;
+}
+
+static void print_figures(const json_t *object)
+{
+    const char *key;
+    json_t *value;
+
+    json_object_foreach((json_t *)object, key, value) {
+        char *text = json_is_string(value) ? NULL : json_dumps(value, JSON_ENCODE_ANY);
+        if (strcmp(key, "v") != 0)
+            printf("%s %s\n", key, text == NULL ? json_string_value(value) : json_is_null(value) ? "-" : text);
+        free(text);
+    }
+}
+
+static int pool_status(int argc, char **argv)
+{
+    struct status_options options = {0};
+    int first = tool_read_operands(&pool_usages[STATUS], argc, argv, &options, 1, 1);
+    struct ptq_pool_stats stats;
+    ptq_bus *bus = NULL;
+    ptq_pool *pool = NULL;
+
+    int code = open_bus(&bus);
+    if (code == TOOL_OK)
+        code = open_pool(bus, argv[first], NULL, &pool);
+    enum ptq_err err = code == TOOL_OK ? ptq_pool_stats(pool, &stats) : PTQ_OK;
+    if (err != PTQ_OK)
+        code = fail_pool(pool, err, "cannot look at it");
+    if (code == TOOL_OK) {
+        json_t *object = status_json(pool, &stats);
+        if (options.json) {
+            code = tool_print_json(object, stdout);
+        } else {
+            print_figures(object);
+            json_decref(object);
+        }
+    }
+    ptq_pool_close(pool);
+    ptq_bus_close(bus);
+    int finished = tool_finish();
+    return code != TOOL_OK ? code : finished;
+}
+
+/* -- ptq pool stop, rm ---------------------------------------------------------------------------------------- */
+
+static int pool_stop(int argc, char **argv)
+{
+    int first = tool_read_operands(&pool_usages[STOP], argc, argv, NULL, 1, 1);
+    ptq_bus *bus = NULL;
+    ptq_pool *pool = NULL;
+
+    int code = open_bus(&bus);
+    if (code == TOOL_OK)
+        code = open_pool(bus, argv[first], NULL, &pool);
+    enum ptq_err err = code == TOOL_OK ? ptq_pool_stop(pool) : PTQ_OK;
+    if (err != PTQ_OK)
+        code = fail_pool(pool, err, "cannot stop it");
+    ptq_pool_close(pool);
+    ptq_bus_close(bus);
+    return code;
+}
+
+static int pool_rm(int argc, char **argv)
+{
+    struct rm_options options = {0};
+    int first = tool_read_operands(&pool_usages[RM], argc, argv, &options, 1, 1);
+    ptq_bus *bus = NULL;
+
+    int code = open_bus(&bus);
+    enum ptq_err err = code == TOOL_OK ? ptq_pool_unlink(bus, argv[first], options.force) : PTQ_OK;
+    if (err == PTQ_EBUSY)
+        code = tool_fail(err, argv[first], "cannot remove it: processes have it open - end them, or give --force");
+    else if (err != PTQ_OK)
+        code = tool_fail(err, argv[first], "cannot remove it: %s", ptq_strerror(err));
+    ptq_bus_close(bus);
+    return code;
+}
+
+/* -- ptq pool ------------------------------------------------------------------------------------------------- */
+
+int cmd_pool(int argc, char **argv)
+{
+    static int (*const subcommands[])(int argc, char **argv) = {
+        [RUN] = pool_run, [WORKER] = pool_worker, [STATUS] = pool_status, [STOP] = pool_stop, [RM] = pool_rm};
+
+    if (argc < 2)
+        return tool_misuse("pool", "which of run, worker, status, stop, rm?");
+    for (size_t i = 0; i < sizeof subcommands / sizeof *subcommands; i++)
+        if (strcmp(argv[1], pool_usages[i].name + strlen("pool ")) == 0)
+            return subcommands[i](argc - 1, argv + 1);
+    if (strcmp(argv[1], "--help") != 0 && strcmp(argv[1], "-h") != 0)
+        return tool_misuse("pool", "'%s' is none of run, worker, status, stop, rm", argv[1]);
+    for (const struct tool_usage *usage = pool_usages; usage->summary != NULL; usage++) {
+        tool_help(usage, stdout);
+        if (usage[1].summary != NULL)
+            putchar('\n');
+    }
+    return tool_finish();
+}
