@@ -1,9 +1,14 @@
 /* ptq.c -- the composition root: the one file that knows every room, and plugs the carriers into the bus. */
 #include "bus/bus.h"
 #include "local/port.h"
+#if PTQ_WITH_REMOTE
+#include "remote/remote.h"
+#endif
 
 const struct pti_carriers pti_carriers = {
     .open_local = pti_local_open,
-    .open_remote = NULL,
-    .ask_remote = NULL,
+#if PTQ_WITH_REMOTE
+    .open_remote = pti_remote_open,
+    .ask_remote = pti_remote_ask,
+#endif
 };

@@ -1,22 +1,319 @@
-/* resolve.c -- from a name to the carrier that reaches it. */
+/* resolve.c -- from a name to its home: this host, or another.
+ *
+ * Law: a queue is made here by its bare name only when every peer has said that it has none, so that nobody makes a
+ * second one because the home of the first was silent.
+ */
 #include "queue/resolve.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/time.h"
+
+#define PEERS_FILE "~peers"
+#define PEERS_MOST (1u << 20) /* bytes of it that are read */
+#define LOOK_NS (20 * PTI_NS_PER_MS)
+
+/* A name, taken apart. */
+struct address {
+    char name[PTQ_NAME_MAX + 1];
+    char node[64];              /* after '@'; "" */
+    char url[256];              /* "tcp://host:port", "ipc:///path"; "" */
+    char run[PTQ_NAME_MAX + 1]; /* with url */
+};
+
+/* ---- reading names ---- */
 
 void pti_resolve_bare(const char *name, char *buffer, size_t size)
 {
     const char *slash = strrchr(name, '/');
-    const char *bare = slash ? slash + 1 : name;
+    const char *bare = slash != NULL ? slash + 1 : name;
 
     snprintf(buffer, size, "%.*s", (int)strcspn(bare, "@"), bare);
+}
+
+/* Copies `length` bytes if they fit. */
+static bool copy_part(char *to, size_t room, const char *from, size_t length)
+{
+    if (length >= room)
+        return false;
+    memcpy(to, from, length);
+    to[length] = '\0';
+    return true;
+}
+
+/* "<where>/<run>/<name>" behind the scheme */
+static bool read_url(const char *rest, const char *scheme, struct address *address)
+{
+    const char *slash = strrchr(rest, '/'), *before = slash;
+    size_t length = strlen(scheme);
+
+    while (before != NULL && before > rest && before[-1] != '/')
+        before--;
+    if (slash == NULL || before == rest || before - 1 == rest)
+        return false;
+    memcpy(address->url, scheme, length);
+    return copy_part(address->url + length, sizeof address->url - length, rest, (size_t)(before - 1 - rest)) &&
+           copy_part(address->run, sizeof address->run, before, (size_t)(slash - before)) &&
+           copy_part(address->name, sizeof address->name, slash + 1, strlen(slash + 1)) &&
+           pti_name_is_valid(address->run);
+}
+
+static bool read_name(const char *text, struct address *address)
+{
+    if (strncmp(text, "ptq://", 6) == 0)
+        return read_url(text + 6, "tcp://", address);
+    if (strncmp(text, "ptq+ipc://", 10) == 0)
+        return read_url(text + 10, "ipc://", address);
+    const char *at = strchr(text, '@');
+    if (at == NULL)
+        return copy_part(address->name, sizeof address->name, text, strlen(text));
+    return copy_part(address->name, sizeof address->name, text, (size_t)(at - text)) &&
+           copy_part(address->node, sizeof address->node, at + 1, strlen(at + 1)) && pti_name_is_valid(address->node);
+}
+
+static enum ptq_err parse(const char *text, struct ptq_error *error, struct address *address)
+{
+    memset(address, 0, sizeof *address);
+    if (read_name(text, address) && pti_name_is_valid(address->name))
+        return PTQ_OK;
+    if (strstr(text, "://") != NULL)
+        return pti_error(error, PTQ_EINVAL, "'%.300s' is no address of a queue: write ptq://host:port/run/name", text);
+    return pti_error(
+        error, PTQ_EINVAL,
+        "'%.300s' is no name of a queue: use A-Z a-z 0-9 . _ -, at most %d bytes, not beginning with a dot; after "
+        "an @ the name of a host",
+        text, PTQ_NAME_MAX);
+}
+
+/* ---- peers ---- */
+
+static char *read_published(ptq_bus *bus)
+{
+    int fd = openat(bus->dirfd, PEERS_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    char *text = fd >= 0 ? calloc(1, PEERS_MOST + 1) : NULL;
+    size_t size = 0;
+    ssize_t part = 1;
+
+    while (text != NULL && part > 0 && size < PEERS_MOST) {
+        part = read(fd, text + size, PEERS_MOST - size);
+        size += part > 0 ? (size_t)part : 0;
+    }
+    if (fd >= 0)
+        close(fd);
+    return text;
+}
+
+/* Lines "peer <node> <url> ..."; what does not read so is passed over. */
+static size_t count_published(const char *text, struct pti_peer *peers, size_t room)
+{
+    size_t count = 0;
+
+    for (const char *line = text; line != NULL && *line != '\0'; line = strchr(line, '\n')) {
+        struct pti_peer peer = {0};
+        line += *line == '\n';
+        if (sscanf(line, "peer %63s %255s", peer.node, peer.url) != 2 || !pti_name_is_valid(peer.node))
+            continue;
+        if (count < room)
+            peers[count] = peer;
+        count++;
+    }
+    return count;
+}
+
+static enum ptq_err published_peers(ptq_bus *bus, struct pti_peer **ret_peers, size_t *ret_count)
+{
+    char *text = read_published(bus);
+    size_t count = text != NULL && strncmp(text, "ptq-peers 1\n", 12) == 0 ? count_published(text, NULL, 0) : 0;
+    struct pti_peer *peers = calloc(count + 1, sizeof *peers);
+
+    if (peers == NULL) {
+        free(text);
+        return PTQ_ENOMEM;
+    }
+    if (count > 0)
+        count_published(text, peers, count);
+    free(text);
+    *ret_peers = peers;
+    *ret_count = count;
+    return PTQ_OK;
+}
+
+enum ptq_err pti_resolve_peers(ptq_bus *bus, struct pti_peer **ret_peers, size_t *ret_count)
+{
+    if (bus->peer_count == 0)
+        return published_peers(bus, ret_peers, ret_count);
+    struct pti_peer *peers = calloc(bus->peer_count, sizeof *peers);
+    if (peers == NULL)
+        return PTQ_ENOMEM;
+    memcpy(peers, bus->peers, bus->peer_count * sizeof *peers);
+    *ret_peers = peers;
+    *ret_count = bus->peer_count;
+    return PTQ_OK;
+}
+
+/* ---- opening ---- */
+
+static bool is_here(ptq_bus *bus, const char *name)
+{
+    char file[PTI_FILE_NAME_MAX];
+
+    pti_segment_file(name, file, sizeof file);
+    return faccessat(bus->dirfd, file, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+static enum ptq_err open_there(ptq_bus *bus, const char *url, const char *run, const char *name,
+                               const struct pti_open *open, struct ptq_error *error, struct pti_port **ret_port)
+{
+    if (pti_carriers.open_remote == NULL)
+        return pti_error(error, PTQ_EINVAL,
+                         "queue '%s' is at '%s', but this ptq was built without links to other hosts", name, url);
+    return pti_carriers.open_remote(bus, url, run, name, open, error, ret_port);
+}
+
+static enum ptq_err open_at_node(ptq_bus *bus, const struct address *address, const struct pti_open *open,
+                                 struct ptq_error *error, struct pti_port **ret_port)
+{
+    struct pti_peer *peers;
+    size_t count, i = 0;
+
+    if (strcmp(address->node, "self") == 0)
+        return pti_carriers.open_local(bus, address->name, open, error, ret_port);
+    enum ptq_err answer = pti_resolve_peers(bus, &peers, &count);
+    if (answer != PTQ_OK)
+        return pti_error(error, answer, "queue '%s': out of memory", address->name);
+    while (i < count && strcmp(peers[i].node, address->node) != 0)
+        i++;
+    if (i < count)
+        answer = open_there(bus, peers[i].url, bus->run, address->name, open, error, ret_port);
+    else if (strcmp(address->node, bus->node) == 0) /* a peer may bear our name: two buses of one host */
+        answer = pti_carriers.open_local(bus, address->name, open, error, ret_port);
+    else
+        answer = pti_error(
+            error, PTQ_ENOENT,
+            "queue '%s@%s': no peer is called '%s'; name it in PTQ_PEERS (name=url) or start ptqbridge with --peer",
+            address->name, address->node, address->node);
+    free(peers);
+    return answer;
+}
+
+/* What all peers said. */
+struct asked {
+    const struct pti_peer *has; /* the first that has it */
+    const struct pti_peer *has_too;
+    const struct pti_peer *silent;
+    struct ptq_error silence;
+};
+
+static void ask_all(ptq_bus *bus, const char *name, const struct pti_peer *peers, size_t count, struct asked *asked)
+{
+    memset(asked, 0, sizeof *asked);
+    for (size_t i = 0; i < count; i++) {
+        struct ptq_error error = {0};
+        enum ptq_err answer = pti_carriers.ask_remote(bus, peers[i].url, bus->run, name, &error);
+        if (answer == PTQ_OK && asked->has != NULL)
+            asked->has_too = &peers[i];
+        else if (answer == PTQ_OK)
+            asked->has = &peers[i];
+        else if (answer != PTQ_ENOENT && asked->silent == NULL) {
+            asked->silent = &peers[i];
+            asked->silence = error;
+            asked->silence.code = answer;
+        }
+    }
+}
+
+static enum ptq_err tell_silence(const struct asked *asked, const char *name, struct ptq_error *error)
+{
+    enum ptq_err code =
+        asked->silence.code == PTQ_EPERM || asked->silence.code == PTQ_EFORKED || asked->silence.code == PTQ_EINVAL
+            ? asked->silence.code
+            : PTQ_EUNREACHABLE;
+
+    return pti_error(
+        error, code,
+        "queue '%s' is not here, and peer '%s' does not say whether it has it (%.250s); wait for it, or write "
+        "'%s@self' for a queue of this host",
+        name, asked->silent->node, asked->silence.text, name);
+}
+
+/* Here is none.  PTQ_ENOENT: and nowhere else. */
+static enum ptq_err open_elsewhere(ptq_bus *bus, const char *name, const struct pti_peer *peers, size_t count,
+                                   const struct pti_open *open, struct ptq_error *error, struct pti_port **ret_port)
+{
+    struct pti_open attach = *open;
+    struct asked asked;
+
+    ask_all(bus, name, peers, count, &asked);
+    if (asked.has_too != NULL)
+        return pti_error(error, PTQ_EEXIST,
+                         "queue '%s' is at '%s' and at '%s'; write '%s@%s' or '%s@%s' to say which is meant", name,
+                         asked.has->node, asked.has_too->node, name, asked.has->node, name, asked.has_too->node);
+    if (asked.has == NULL)
+        return asked.silent != NULL ? tell_silence(&asked, name, error)
+                                    : pti_error(error, PTQ_ENOENT, "there is no queue '%s', here or at %zu peer%s",
+                                                name, count, count == 1 ? "" : "s");
+    if (open->options.mode == PTQ_CREATE)
+        return pti_error(error, PTQ_EEXIST, "queue '%s' exists already, at '%s'; write '%s@self' for another one here",
+                         name, asked.has->node, name);
+    attach.options.mode = PTQ_ATTACH; /* never made anew there because it went meanwhile */
+    return open_there(bus, asked.has->url, bus->run, name, &attach, error, ret_port);
+}
+
+static enum ptq_err open_once(ptq_bus *bus, const char *name, const struct pti_peer *peers, size_t count,
+                              const struct pti_open *open, struct ptq_error *error, struct pti_port **ret_port)
+{
+    if (is_here(bus, name))
+        return pti_carriers.open_local(bus, name, open, error, ret_port);
+    enum ptq_err answer = open_elsewhere(bus, name, peers, count, open, error, ret_port);
+    if (answer == PTQ_ENOENT && open->options.mode != PTQ_ATTACH)
+        answer = pti_carriers.open_local(bus, name, open, error, ret_port);
+    return answer;
+}
+
+/* It may come into being here or there, and a silent peer may speak again. */
+static enum ptq_err open_bare(ptq_bus *bus, const char *name, const struct pti_peer *peers, size_t count,
+                              const struct pti_open *open, struct ptq_error *error, struct pti_port **ret_port)
+{
+    struct pti_open look = *open;
+    int64_t until = open->options.wait_ms != 0 ? pti_deadline(open->options.wait_ms) : 0;
+    struct timespec nap = {.tv_nsec = LOOK_NS};
+    enum ptq_err answer;
+
+    look.options.wait_ms = 0;
+    while ((answer = open_once(bus, name, peers, count, &look, error, ret_port)) != PTQ_OK) {
+        bool may_pass = answer == PTQ_EUNREACHABLE || answer == PTQ_EBUSY ||
+                        (answer == PTQ_ENOENT && open->options.mode == PTQ_ATTACH);
+        if (!may_pass || pti_now_ns() >= until)
+            break;
+        nanosleep(&nap, NULL);
+    }
+    return answer;
 }
 
 enum ptq_err pti_resolve_open(ptq_bus *bus, const char *name, const struct pti_open *open, struct ptq_error *error,
                               struct pti_port **ret_port)
 {
-    if (!pti_name_is_valid(name))
-        return pti_error(error, PTQ_EINVAL, "'%s' is no name of a queue: use A-Z a-z 0-9 . _ -, at most %d bytes", name,
-                         PTQ_NAME_MAX);
-    return pti_carriers.open_local(bus, name, open, error, ret_port);
+    struct address address;
+    struct pti_peer *peers = NULL;
+    size_t count = 0;
+    enum ptq_err answer = parse(name, error, &address);
+
+    if (answer != PTQ_OK)
+        return answer;
+    if (address.url[0] != '\0')
+        return open_there(bus, address.url, address.run, address.name, open, error, ret_port);
+    if (address.node[0] != '\0')
+        return open_at_node(bus, &address, open, error, ret_port);
+    if (pti_carriers.ask_remote != NULL && pti_resolve_peers(bus, &peers, &count) != PTQ_OK)
+        return pti_error(error, PTQ_ENOMEM, "queue '%s': out of memory", name);
+    answer = count == 0 ? pti_carriers.open_local(bus, name, open, error, ret_port)
+                        : open_bare(bus, name, peers, count, open, error, ret_port);
+    free(peers);
+    return answer;
 }

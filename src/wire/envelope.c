@@ -42,7 +42,8 @@ static void arena_init(struct arena *arena, size_t bytes)
     arena->left = ARENA_BASE + bytes * ARENA_PER_BYTE;
 }
 
-static void *unpack(const ProtobufCMessageDescriptor *descriptor, struct arena *arena, const uint8_t *bytes, size_t size)
+static void *unpack(const ProtobufCMessageDescriptor *descriptor, struct arena *arena, const uint8_t *bytes,
+                    size_t size)
 {
     arena_init(arena, size);
     return size <= PTI_WIRE_FRAME_BYTES ? protobuf_c_message_unpack(descriptor, &arena->allocator, size, bytes) : NULL;
@@ -129,8 +130,8 @@ size_t pti_hello_pack(const struct pti_hello *hello, uint8_t *buffer, size_t roo
 
 static bool read_limits(struct pti_limits *limits, const Ptq__V1__Limits *message)
 {
-    if (message == NULL || message->frame_bytes < PTI_WIRE_FRAME_FIRST || message->request_bytes < message->frame_bytes ||
-        message->requests == 0 || message->channels == 0)
+    if (message == NULL || message->frame_bytes < PTI_WIRE_FRAME_FIRST ||
+        message->request_bytes < message->frame_bytes || message->requests == 0 || message->channels == 0)
         return false;
     *limits = (struct pti_limits){message->frame_bytes, message->request_bytes, message->requests, message->channels};
     return true;
@@ -152,8 +153,8 @@ static bool read_hello(struct pti_hello *hello, const Ptq__V1__Hello *message)
            COPY_NAME_OR_NONE(hello->run, message->run) && read_limits(&hello->limits, message->limits);
 }
 
-/* The rest of the file is the same three steps for each message: unpack in an arena, read into a local with all checks, hand
- * it over only if they passed. */
+/* The rest of the file is the same three steps for each message: unpack in an arena, read into a local with all checks,
+ * hand it over only if they passed. */
 #define UNPACK(type, descriptor, read, bytes, size, ret)                                                               \
     do {                                                                                                               \
         struct arena arena;                                                                                            \
@@ -209,8 +210,8 @@ static bool read_open(struct pti_open_message *open, const Ptq__V1__Open *messag
     open->placed = message->placed;
     open->window = message->window;
     open->start = message->start;
-    return message->mode <= PTQ_CREATE && (message->file_mode & ~0777u) == 0 && COPY_NAME_OR_NONE(open->run, message->run) &&
-           COPY_NAME(open->name, message->name);
+    return message->mode <= PTQ_CREATE && (message->file_mode & ~0777u) == 0 &&
+           COPY_NAME_OR_NONE(open->run, message->run) && COPY_NAME(open->name, message->name);
 }
 
 enum ptq_err pti_open_unpack(const uint8_t *bytes, size_t size, struct pti_open_message *ret_open)
@@ -241,8 +242,8 @@ static bool read_opened(struct pti_opened *opened, const Ptq__V1__Opened *messag
     opened->window = message->window;
     opened->placed = message->placed;
     opened->credit_bytes = message->credit_bytes;
-    return message->capacity > 0 && message->item_size > 0 && message->item_size <= PTI_WIRE_ITEM_BYTES && message->credit_bytes > 0 &&
-           COPY_NAME(opened->run, message->run) && COPY_TEXT(opened->node, message->node);
+    return message->capacity > 0 && message->item_size > 0 && message->item_size <= PTI_WIRE_ITEM_BYTES &&
+           message->credit_bytes > 0 && COPY_NAME(opened->run, message->run) && COPY_TEXT(opened->node, message->node);
 }
 
 enum ptq_err pti_opened_unpack(const uint8_t *bytes, size_t size, struct pti_opened *ret_opened)

@@ -1,8 +1,8 @@
 /* envelope.h -- control messages as plain structs; protobuf-c stays behind this file.
  *
- * pack writes at most `room` bytes and returns how many, 0 if they do not fit.  unpack checks everything: sizes of lists and
- * texts, ranges of numbers, names; PTQ_EPROTO for what no correct peer sends, and then nothing was written.  What
- * unpacking may allocate is capped, whatever the bytes say.
+ * pack writes at most `room` bytes and returns how many, 0 if they do not fit.  unpack checks everything: sizes of
+ * lists and texts, ranges of numbers, names; PTQ_EPROTO for what no correct peer sends, and then nothing was written.
+ * What unpacking may allocate is capped, whatever the bytes say.
  */
 #ifndef PTQ_WIRE_ENVELOPE_H
 #define PTQ_WIRE_ENVELOPE_H

@@ -10,7 +10,18 @@
 
 #define ROOM_FIRST (16u << 10)
 
-enum offset { MAGIC = 0, VERSION = 4, TYPE = 5, FLAGS = 6, LENGTH = 8, CHANNEL = 12, NUMBER = 16, ACK = 24, CREDIT = 32, SUM = 36 };
+enum offset {
+    MAGIC = 0,
+    VERSION = 4,
+    TYPE = 5,
+    FLAGS = 6,
+    LENGTH = 8,
+    CHANNEL = 12,
+    NUMBER = 16,
+    ACK = 24,
+    CREDIT = 32,
+    SUM = 36
+};
 
 _Static_assert(SUM + 4 == PTI_FRAME_HEADER, "the header ends with its checksum");
 
@@ -107,7 +118,8 @@ static enum ptq_err refuse(const char **ret_reason, const char *reason)
 }
 
 /* Law: the length is compared with the cap before a byte is allocated or waited for because of it. */
-enum ptq_err pti_frame_reader_next(struct pti_frame_reader *reader, struct pti_frame *ret_frame, const char **ret_reason)
+enum ptq_err pti_frame_reader_next(struct pti_frame_reader *reader, struct pti_frame *ret_frame,
+                                   const char **ret_reason)
 {
     uint8_t *at = reader->bytes + reader->begin;
     size_t have = reader->end - reader->begin;

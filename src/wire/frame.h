@@ -53,7 +53,7 @@ struct pti_frame {
     uint32_t channel; /* 0: the link itself */
     uint64_t number;  /* of the request, in its channel */
     uint64_t ack;     /* requests of this channel up to here are answered, and the answers were received */
-    uint32_t credit;  /* unanswered bytes of puts that the receiver may have on this channel from now on; 0: as before */
+    uint32_t credit; /* unanswered bytes of puts that the receiver may have on this channel from now on; 0: as before */
     const uint8_t *payload;
 };
 
@@ -73,12 +73,14 @@ void pti_frame_reader_fini(struct pti_frame_reader *reader);
 /* From now on payloads up to `cap`. */
 void pti_frame_reader_set_cap(struct pti_frame_reader *reader, uint32_t cap);
 
-/* Where the next bytes shall be written, and how many at most; NULL: no memory.  Payloads handed out before end here. */
+/* Where the next bytes shall be written, and how many at most; NULL: no memory.  Payloads handed out before end here.
+ */
 uint8_t *pti_frame_reader_space(struct pti_frame_reader *reader, size_t *ret_size);
 void pti_frame_reader_filled(struct pti_frame_reader *reader, size_t size);
 
 /* The next whole frame; its payload is borrowed until pti_frame_reader_space.  PTQ_EMPTY: more bytes are needed.
  * PTQ_EPROTO, with a sentence in *ret_reason: nothing more can be read from this stream. */
-enum ptq_err pti_frame_reader_next(struct pti_frame_reader *reader, struct pti_frame *ret_frame, const char **ret_reason);
+enum ptq_err pti_frame_reader_next(struct pti_frame_reader *reader, struct pti_frame *ret_frame,
+                                   const char **ret_reason);
 
 #endif

@@ -1,4 +1,4 @@
-/* limits.h -- what this library is ready to receive and to keep: said in HELLO, enforced before anything is allocated. */
+/* limits.h -- what this library is ready to receive: said in HELLO, enforced before anything is allocated. */
 #ifndef PTQ_WIRE_LIMITS_H
 #define PTQ_WIRE_LIMITS_H
 

@@ -4,7 +4,6 @@
 #include "wire/bytes.h"
 
 #define FLAG_REDELIVERED 1u
-#define FLAG_WATCH 1u
 
 /* ---- records with bodies ---- */
 
@@ -25,7 +24,8 @@ static enum ptq_err begin_records(const uint8_t *at, const uint8_t *end, uint32_
     return PTQ_OK;
 }
 
-enum ptq_err pti_read_put(const uint8_t *payload, size_t size, uint32_t *ret_timeout, struct pti_record_cursor *ret_cursor)
+enum ptq_err pti_read_put(const uint8_t *payload, size_t size, uint32_t *ret_timeout,
+                          struct pti_record_cursor *ret_cursor)
 {
     if (size < PTI_PUT_HEAD || pti_fetch32(payload) == 0)
         return PTQ_EPROTO;
@@ -36,7 +36,7 @@ enum ptq_err pti_read_put(const uint8_t *payload, size_t size, uint32_t *ret_tim
 enum ptq_err pti_read_place(const uint8_t *payload, size_t size, uint64_t *ret_position, uint32_t *ret_timeout,
                             struct pti_record_cursor *ret_cursor)
 {
-    if (size < PTI_PLACE_HEAD || pti_fetch64(payload) >> 48 != 0)
+    if (size < PTI_PLACE_HEAD)
         return PTQ_EPROTO;
     *ret_position = pti_fetch64(payload);
     *ret_timeout = pti_fetch32(payload + 8);
@@ -113,15 +113,13 @@ void pti_write_take(uint8_t *at, const struct pti_take *take)
 {
     pti_store32(at, take->max);
     pti_store32(at + 4, take->timeout);
-    pti_store32(at + 8, take->watch ? FLAG_WATCH : 0);
-    pti_store32(at + 12, 0);
 }
 
 enum ptq_err pti_read_take(const uint8_t *payload, size_t size, struct pti_take *ret_take)
 {
     if (size != PTI_TAKE_BYTES || pti_fetch32(payload) == 0)
         return PTQ_EPROTO;
-    *ret_take = (struct pti_take){pti_fetch32(payload), pti_fetch32(payload + 4), (pti_fetch32(payload + 8) & FLAG_WATCH) != 0};
+    *ret_take = (struct pti_take){pti_fetch32(payload), pti_fetch32(payload + 4)};
     return PTQ_OK;
 }
 
@@ -142,26 +140,26 @@ enum ptq_err pti_read_settle(const uint8_t *payload, size_t size, struct pti_set
     int32_t delay_ms = (int32_t)pti_fetch32(payload + 4);
     if (verb < PTI_SETTLE_ACK || verb > PTI_SETTLE_UNTAKE || delay_ms < -2)
         return PTQ_EPROTO;
-    *ret_settle = (struct pti_settle){(enum pti_settle_verb)verb, delay_ms, pti_fetch64(payload + 8), pti_fetch32(payload + 16),
-                                      pti_fetch32(payload + 20)};
+    *ret_settle = (struct pti_settle){(enum pti_settle_verb)verb, delay_ms, pti_fetch64(payload + 8),
+                                      pti_fetch32(payload + 16), pti_fetch32(payload + 20)};
     return PTQ_OK;
 }
 
-void pti_write_call(uint8_t *at, const struct pti_call *call)
+void pti_write_call(uint8_t *at, const struct pti_call_message *call)
 {
     pti_store32(at, (uint32_t)call->verb);
     pti_store32(at + 4, call->timeout);
     pti_store64(at + 8, call->value);
 }
 
-enum ptq_err pti_read_call(const uint8_t *payload, size_t size, struct pti_call *ret_call)
+enum ptq_err pti_read_call(const uint8_t *payload, size_t size, struct pti_call_message *ret_call)
 {
     if (size != PTI_CALL_BYTES)
         return PTQ_EPROTO;
     uint32_t verb = pti_fetch32(payload);
     if (verb < PTI_CALL_END || verb > PTI_CALL_CLAIM)
         return PTQ_EPROTO;
-    *ret_call = (struct pti_call){(enum pti_call_verb)verb, pti_fetch32(payload + 4), pti_fetch64(payload + 8)};
+    *ret_call = (struct pti_call_message){(enum pti_call_verb)verb, pti_fetch32(payload + 4), pti_fetch64(payload + 8)};
     return PTQ_OK;
 }
 

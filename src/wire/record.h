@@ -2,7 +2,7 @@
  *
  *      PUT       count:32 timeout:32, then count times      length:32 kind:8 0:8 type:16 body
  *      PLACE     position:64 timeout:32 0:32, then one      length:32 kind:8 0:8 type:16 body
- *      TAKE      max:32 timeout:32 flags:32 0:32
+ *      TAKE      max:32 timeout:32
  *      SETTLE    verb:8 0:24 delay:32 position:64 sub:32 deliveries:32
  *      CALL      verb:32 timeout:32 value:64
  *      WATCH     side:32 0:32                               NOTIFY has the same
@@ -25,7 +25,7 @@
 #define PTI_PUT_HEAD 8u
 #define PTI_PUT_RECORD 8u
 #define PTI_PLACE_HEAD 16u
-#define PTI_TAKE_BYTES 16u
+#define PTI_TAKE_BYTES 8u
 #define PTI_SETTLE_BYTES 24u
 #define PTI_CALL_BYTES 16u
 #define PTI_WATCH_BYTES 8u
@@ -47,8 +47,9 @@ struct pti_record {
     uint64_t position;
 };
 
-/* Reading: a cursor over a payload.  The heads answer PTQ_EPROTO for what is too short or says more records than could be
- * in it; next answers PTQ_END after the last, PTQ_EPROTO when a record reaches beyond the payload or bytes are left. */
+/* Reading: a cursor over a payload.  The heads answer PTQ_EPROTO for what is too short or says more records than could
+ * be in it; next answers PTQ_END after the last, PTQ_EPROTO when a record reaches beyond the payload or bytes are left.
+ */
 struct pti_record_cursor {
     const uint8_t *at, *end;
     uint32_t left;  /* records */
@@ -56,7 +57,8 @@ struct pti_record_cursor {
     bool delivered; /* MESSAGES: the longer records */
 };
 
-enum ptq_err pti_read_put(const uint8_t *payload, size_t size, uint32_t *ret_timeout, struct pti_record_cursor *ret_cursor);
+enum ptq_err pti_read_put(const uint8_t *payload, size_t size, uint32_t *ret_timeout,
+                          struct pti_record_cursor *ret_cursor);
 enum ptq_err pti_read_place(const uint8_t *payload, size_t size, uint64_t *ret_position, uint32_t *ret_timeout,
                             struct pti_record_cursor *ret_cursor);
 enum ptq_err pti_read_messages(const uint8_t *payload, size_t size, struct pti_record_cursor *ret_cursor);
@@ -72,7 +74,6 @@ void pti_write_message_record(uint8_t *at, const struct pti_record *record);
 struct pti_take {
     uint32_t max;
     uint32_t timeout;
-    bool watch; /* if there is nothing: say so when there is (NOTIFY) */
 };
 void pti_write_take(uint8_t *at, const struct pti_take *take);
 enum ptq_err pti_read_take(const uint8_t *payload, size_t size, struct pti_take *ret_take);
@@ -95,13 +96,13 @@ enum pti_call_verb {
     PTI_CALL_CENSUS = 4, /* value: the position; answers 1 if it is lost */
     PTI_CALL_CLAIM = 5
 };
-struct pti_call {
+struct pti_call_message {
     enum pti_call_verb verb;
     uint32_t timeout;
     uint64_t value;
 };
-void pti_write_call(uint8_t *at, const struct pti_call *call);
-enum ptq_err pti_read_call(const uint8_t *payload, size_t size, struct pti_call *ret_call);
+void pti_write_call(uint8_t *at, const struct pti_call_message *call);
+enum ptq_err pti_read_call(const uint8_t *payload, size_t size, struct pti_call_message *ret_call);
 
 void pti_write_side(uint8_t *at, uint32_t side);
 enum ptq_err pti_read_side(const uint8_t *payload, size_t size, uint32_t *ret_side);

@@ -163,6 +163,14 @@ static bool read_choice(const char *words, const char *text, int *ret_choice)
     return false;
 }
 
+static bool add_text(struct tool_texts *texts, const char *text)
+{
+    if (texts->count == TOOL_TEXTS_MAX)
+        return false;
+    texts->items[texts->count++] = text;
+    return true;
+}
+
 static bool store_value(const struct tool_option *option, const char *text, void *values)
 {
     void *field = (char *)values + option->field;
@@ -175,6 +183,8 @@ static bool store_value(const struct tool_option *option, const char *text, void
     case TOOL_TEXT:
         *(const char **)field = text;
         return true;
+    case TOOL_TEXTS:
+        return add_text(field, text);
     case TOOL_COUNT:
     case TOOL_SIZE:
         if (!scale_number(text, option->kind == TOOL_SIZE ? 1024 : 1000, &number) || number == 0)
@@ -206,6 +216,8 @@ static const char *describe_kind(enum tool_kind kind)
         return "seconds above 0";
     case TOOL_OCTAL:
         return "permission bits in octal, such as 0660";
+    case TOOL_TEXTS:
+        return "given too often";
     default:
         return "something else";
     }

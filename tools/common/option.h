@@ -20,7 +20,14 @@ enum tool_kind {
     TOOL_MS,       /* int: milliseconds, or with a unit ms s m; "forever" or -1: PTQ_FOREVER */
     TOOL_SECONDS,  /* double, above 0 */
     TOOL_OCTAL,    /* uint32_t: permission bits */
+    TOOL_TEXTS,    /* struct tool_texts: may be given several times */
     TOOL_CHOICE    /* int: which of the words of `argument`, "raw|line|json", from 0 */
+};
+
+enum { TOOL_TEXTS_MAX = 64 };
+struct tool_texts {
+    const char *items[TOOL_TEXTS_MAX]; /* borrowed from argv */
+    size_t count;
 };
 
 struct tool_option {

@@ -82,12 +82,27 @@ static void hello_with_impossible_values_is_refused(void **state)
 
 static void open_and_its_answer_come_back_as_they_were(void **state)
 {
-    struct pti_open_message open = {.run = "demo", .name = "tasks.done", .mode = PTQ_CREATE, .capacity = UINT64_MAX, .window = 17,
-                                    .start = 1, .item_size = 3, .max_deliveries = PTQ_NEVER, .max_endpoints = 5,
-                                    .file_mode = 0640, .prefault = true, .placed = true},
+    struct pti_open_message open = {.run = "demo",
+                                    .name = "tasks.done",
+                                    .mode = PTQ_CREATE,
+                                    .capacity = UINT64_MAX,
+                                    .window = 17,
+                                    .start = 1,
+                                    .item_size = 3,
+                                    .max_deliveries = PTQ_NEVER,
+                                    .max_endpoints = 5,
+                                    .file_mode = 0640,
+                                    .prefault = true,
+                                    .placed = true},
                             got;
-    struct pti_opened opened = {.capacity = 1000, .window = 4, .credit_bytes = 5, .item_size = PTQ_ITEM_MAX, .max_deliveries = 20,
-                                .placed = true, .run = "demo", .node = "west"},
+    struct pti_opened opened = {.capacity = 1000,
+                                .window = 4,
+                                .credit_bytes = 5,
+                                .item_size = PTQ_ITEM_MAX,
+                                .max_deliveries = 20,
+                                .placed = true,
+                                .run = "demo",
+                                .node = "west"},
                       answer;
     uint8_t buffer[PTI_CONTROL_BYTES];
     (void)state;
@@ -100,7 +115,8 @@ static void open_and_its_answer_come_back_as_they_were(void **state)
 
 static void names_that_could_lead_elsewhere_are_refused(void **state)
 {
-    static const char *const names[] = {"", ".", "..", "a/b", "/dev/shm/x", "~peers", "tasks~v1", "a b", "a\nb", "\xff"};
+    static const char *const names[] = {"",       ".",        "..",  "a/b",  "/dev/shm/x",
+                                        "~peers", "tasks~v1", "a b", "a\nb", "\xff"};
     uint8_t buffer[PTI_CONTROL_BYTES];
     (void)state;
 

@@ -1,4 +1,4 @@
-/* test_frame.c -- frames and records: what was written is read; what is damaged is refused, and nothing else happens. */
+/* test_frame.c -- frames and records: what was written is read; what is damaged is refused. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,8 +13,8 @@
 
 static size_t write_frame(uint8_t *at, uint8_t type, uint64_t number, const void *payload, uint32_t size)
 {
-    struct pti_frame frame = {.version = 1, .type = type, .length = size, .channel = 7, .number = number, .ack = number - 1,
-                              .credit = 99};
+    struct pti_frame frame = {
+        .version = 1, .type = type, .length = size, .channel = 7, .number = number, .ack = number - 1, .credit = 99};
 
     if (size > 0)
         memcpy(at + PTI_FRAME_HEADER, payload, size);
@@ -59,7 +59,7 @@ static void read_as_everything(const uint8_t *payload, size_t size)
     }
     struct pti_take take;
     struct pti_settle settle;
-    struct pti_call call;
+    struct pti_call_message call;
     sum += pti_read_take(payload, size, &take) + pti_read_settle(payload, size, &settle) +
            pti_read_call(payload, size, &call) + pti_read_side(payload, size, &side);
     if (pti_read_results(size, &count) == PTQ_OK) {
@@ -128,8 +128,9 @@ static void frames_come_whole_however_the_stream_is_cut(void **state)
     for (size_t i = 0; i < sizeof body; i++)
         body[i] = (uint8_t)i;
     while (size < (3u << 20))
-        size += write_frame(stream + size, PTI_FRAME_PUT, ++count, body,
-                            (uint32_t)(ptt_random(&seed) % 50 == 0 ? ptt_random(&seed) % sizeof body : ptt_random(&seed) % 100));
+        size += write_frame(
+            stream + size, PTI_FRAME_PUT, ++count, body,
+            (uint32_t)(ptt_random(&seed) % 50 == 0 ? ptt_random(&seed) % sizeof body : ptt_random(&seed) % 100));
     pti_frame_reader_init(&reader, PTI_WIRE_FRAME_BYTES);
     while (at < size) {
         size_t part = 1 + ptt_random(&seed) % (ptt_random(&seed) % 8 == 0 ? 100000 : 60);
@@ -294,7 +295,8 @@ static void damaged_streams_end_with_an_error_and_never_with_a_wrong_frame(void 
         size_t size = 0;
         uint64_t number = 0;
         while (size < sizeof stream - 300)
-            size += write_frame(stream + size, PTI_FRAME_PUT, ++number, "0123456789abcdef", (uint32_t)(ptt_random(&seed) % 16));
+            size += write_frame(stream + size, PTI_FRAME_PUT, ++number, "0123456789abcdef",
+                                (uint32_t)(ptt_random(&seed) % 16));
         memcpy(whole, stream, size);
         for (uint64_t damage = 1 + ptt_random(&seed) % 4; damage > 0; damage--)
             stream[ptt_random(&seed) % size] ^= (uint8_t)(1 + ptt_random(&seed) % 255);

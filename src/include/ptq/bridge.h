@@ -1,0 +1,73 @@
+/* bridge.h -- serving a bus to other hosts: what ptqbridge does, for a service that wants to do it in its own process.
+ *
+ * The home serves: whoever opens a queue of this bus from another host talks to a bridge here, over tcp:// or ipc://.
+ * A plain link is neither encrypted nor checked, so beyond the loopback nothing listens or dials unless `insecure` says
+ * so.
+ */
+#ifndef PTQ_BRIDGE_H
+#define PTQ_BRIDGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <ptq/bus.h>
+#include <ptq/err.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+#pragma GCC visibility push(default)
+
+/** One bus that is served.  Opaque. */
+typedef struct ptq_bridge ptq_bridge;
+
+/** How much a line of the log matters. */
+enum ptq_bridge_level { PTQ_BRIDGE_ERROR = 1, PTQ_BRIDGE_WARNING = 2, PTQ_BRIDGE_INFO = 3, PTQ_BRIDGE_DEBUG = 4 };
+
+/** Zero is the default of every field. */
+struct ptq_bridge_options {
+    const char *const *listen; /**< addresses: "tcp://127.0.0.1:7400" (port 0: any), "ipc:///run/ptq.sock" */
+    size_t listen_count;
+    const char *const *peers;  /**< other homes, "name=url": their directories are learned and published in this bus */
+    size_t peer_count;
+    bool all_runs;             /**< serve every run of the directory, not only that of the bus */
+    int grace_ms;              /**< how long a silent session keeps its leases; 0: 10000 */
+    int drain_ms;              /**< how long ptq_bridge_stop lets leases be settled; 0: 5000 */
+    /** Called with each line of the log, without a newline: "component=session event=down ..."; may be NULL. */
+    void (*log)(void *context, enum ptq_bridge_level level, const char *line);
+    void *log_context;
+    struct ptq_error *error;   /**< filled when the call fails; may be NULL */
+};
+
+/**
+ * Listens.  The bus stays the caller's and must outlive the bridge.  Starts nng, with its threads, in this process.
+ *
+ * PTQ_EINVAL: no address, or not one; PTQ_EPERM: beyond the loopback without ptq_bus_options.insecure; PTQ_EBUSY: the
+ * address is in use; PTQ_EFORKED: a child of a process that used nng.
+ */
+PTQ_MUST_CHECK enum ptq_err ptq_bridge_open(ptq_bus *bus, const struct ptq_bridge_options *options,
+                                            ptq_bridge **ret_bridge);
+
+/** Where it listens, the real port in place of 0: borrowed until close; NULL beyond the last. */
+const char *ptq_bridge_url(const ptq_bridge *bridge, size_t index);
+
+/**
+ * Serves, in the calling thread, until ptq_bridge_stop has been obeyed.  PTQ_OK: drained, nothing was leased any more
+ * or the time for that had passed.  PTQ_ESYS, PTQ_ENOMEM: it could not go on.
+ */
+PTQ_MUST_CHECK enum ptq_err ptq_bridge_run(ptq_bridge *bridge);
+
+/**
+ * Asks ptq_bridge_run to end: no new links, no new work; what waits is told to ask again later; leases may be settled
+ * for drain_ms.  A second call ends it at once.  Async-signal-safe, from any thread.
+ */
+void ptq_bridge_stop(ptq_bridge *bridge);
+
+/** Closes links and listeners; leases that are left are redelivered.  NULL is fine.  Not while it runs. */
+void ptq_bridge_close(ptq_bridge *bridge);
+
+#pragma GCC visibility pop
+#ifdef __cplusplus
+}
+#endif
+#endif

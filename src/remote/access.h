@@ -1,0 +1,13 @@
+/* access.h -- which addresses may be used: plain links beyond this host only by request. */
+#ifndef PTQ_REMOTE_ACCESS_H
+#define PTQ_REMOTE_ACCESS_H
+
+#include <stdbool.h>
+
+#include <ptq/err.h>
+
+/* May a link to or on `url` be made?  `what` begins the sentence: "listen on", "dial".  PTQ_EINVAL: not an address that
+ * ptq speaks to; PTQ_EPERM: beyond the loopback without `insecure`. */
+enum ptq_err pti_access_check(const char *what, const char *url, bool insecure, struct ptq_error *error);
+
+#endif

@@ -1,0 +1,139 @@
+/* call.h -- one handle's side of a channel, and the calls that are under way on it.
+ *
+ * A call gets a number, is kept in the handle's list until its answer comes, and is asked again after a broken link.
+ * Its caller sleeps on a word of the handle; everything else is under conn->mutex.
+ */
+#ifndef PTQ_REMOTE_CALL_H
+#define PTQ_REMOTE_CALL_H
+
+#include <uthash.h>
+
+#include "base/atomic.h"
+#include "remote/conn.h"
+
+#define PTI_SLOTS 32
+
+struct pti_call;
+
+/* Where callers sleep: a word that counts what happened, and how many sleep. */
+struct pti_slot {
+    _Atomic uint32_t word, sleepers;
+};
+
+/* A leased message or a loan, with its bytes behind it. */
+struct pti_message {
+    struct ptq_msg msg;
+    uint64_t epoch; /* the session that leased it */
+    TAILQ_ENTRY(pti_message) listed;
+    _Alignas(16) uint8_t bytes[];
+};
+
+/* One handle. */
+struct pti_remote {
+    struct pti_port port; /* first */
+    struct pti_conn *conn;
+    UT_hash_handle hh;
+    uint32_t channel;
+    bool bare; /* asks questions only; there is no queue behind it */
+    struct pti_open_message asked;
+    char where_run[PTQ_NAME_MAX + 1];
+
+    /* under conn->mutex */
+    enum pti_remote_state state;
+    uint64_t opened_epoch;
+    enum ptq_err failure;
+    char failure_text[PTI_WIRE_TEXT_BYTES];
+    struct pti_lane lane;
+    struct pti_assembly assembly;
+    uint64_t last_number;
+    TAILQ_HEAD(, pti_call) calls;       /* without an answer, by number */
+    TAILQ_HEAD(, pti_message) messages; /* leased or loaned */
+    unsigned count;                     /* of calls */
+    bool claimed, claim_lost;
+    _Atomic bool closing;
+
+    int fds[2];                         /* eventfd for each side; -1: nobody asked */
+    bool watching[2];                   /* unreadable, and the home will tell */
+
+    _Atomic uint32_t inside;            /* callers */
+    _Atomic uint32_t interrupts;        /* asked for */
+    _Atomic uint32_t interrupts_seen;   /* answered with PTQ_EINTR */
+    _Atomic uint32_t next_slot;
+    struct pti_slot slots[PTI_SLOTS];
+};
+
+struct pti_call {
+    struct pti_out out; /* first */
+    TAILQ_ENTRY(pti_call) listed;
+    struct pti_remote *remote;
+    struct pti_slot *slot;
+    int64_t deadline;
+    uint32_t interrupts_seen; /* when it began */
+    uint64_t number;
+    uint8_t type;   /* enum pti_frame_type */
+    bool sent;      /* over a link that has ended since */
+    bool pushed;    /* over the link that is up */
+    bool cancelled; /* the home was asked to give it up */
+    bool abandoned; /* nobody waits: what comes is given back */
+    uint8_t head[24], record[8];
+    uint8_t verb;   /* PTI_FRAME_CALL: enum pti_call_verb */
+    uint8_t head_size, timeout_at; /* where in head the timeout stands; 0: nowhere */
+    const struct pti_put *puts;    /* borrowed from the caller */
+    size_t put_count;
+    uint32_t max;                  /* take */
+    /* the answer */
+    _Atomic bool done;
+    enum ptq_err code;
+    uint64_t value;
+    struct ptq_msg **msgs;         /* the caller's room for max */
+    size_t got;
+    struct ptq_queue_stats *stats;
+    struct pti_directory *directory;
+    struct ptq_error *error;
+};
+
+void pti_remote_init(struct pti_remote *remote, struct pti_conn *conn);
+void pti_remote_fini(struct pti_remote *remote); /* forgets calls, messages, descriptors */
+
+/* A call of `type` with nothing in it.  NULL: no memory. */
+struct pti_call *pti_call_new(struct pti_remote *remote, uint8_t type);
+/* The head that was written at call->head: its size, and where the timeout is (0: none). */
+void pti_call_set_head(struct pti_call *call, size_t size, size_t timeout_at);
+void pti_call_set_puts(struct pti_call *call, const struct pti_put *puts, size_t count);
+
+/* Asks, and waits for the answer: the home's code, or PTQ_EINTR (only with `may_interrupt`), PTQ_EUNREACHABLE (not
+ * asked), PTQ_EINDOUBT (asked, no answer).  *call_ptr becomes NULL where it goes on without its caller; else its answer
+ * may be read, and then it is freed. */
+enum ptq_err pti_call_run(struct pti_call **call_ptr, int64_t deadline, bool may_interrupt);
+void pti_call_free(struct pti_call *call);
+
+/* Asks and does not wait; `call` is taken.  With conn->mutex held. */
+void pti_call_leave(struct pti_call *call);
+
+/* With conn->mutex held, the answer came: takes it out of the list and wakes the caller. */
+struct pti_call *pti_call_find(struct pti_remote *remote, uint64_t number);
+void pti_call_finish(struct pti_call *call, enum ptq_err code, uint64_t value);
+/* The home has not done it and will not: it is asked again of the next link. */
+void pti_call_retry(struct pti_call *call);
+
+/* With conn->mutex held: sends all that has not been sent over this link. */
+void pti_remote_push_calls(struct pti_remote *remote);
+/* Wakes all who sleep, to look again. */
+void pti_remote_wake(struct pti_remote *remote);
+
+/* With conn->mutex held: gives a lease back that nobody will see. */
+void pti_remote_return(struct pti_remote *remote, uint64_t position, uint32_t sub, uint32_t deliveries);
+
+/* Messages. */
+struct pti_message *pti_message_new(struct pti_remote *remote, size_t size);
+void pti_message_free(struct pti_remote *remote, struct pti_message *message);
+
+/* Descriptors, with conn->mutex held: this side has nothing (unreadable, ask the home to tell); it may have something.
+ */
+void pti_remote_dry(struct pti_remote *remote, enum ptq_side side);
+void pti_remote_ready(struct pti_remote *remote, enum ptq_side side);
+
+/* Milliseconds for the wire. */
+uint32_t pti_wire_timeout(int64_t deadline);
+
+#endif

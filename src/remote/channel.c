@@ -1,0 +1,338 @@
+/* channel.c -- one open queue of a session: opened as any local process opens it, watched while somebody waits. */
+#define HASH_NONFATAL_OOM 1
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/time.h"
+#include "os/event.h"
+#include "remote/server.h"
+
+#define CLAIM_LOOK_MS 100 /* a claim is tried again so often, beside when the descriptor says so */
+
+struct pti_channel *pti_channel_find(struct pti_session *session, uint32_t id)
+{
+    struct pti_channel *channel;
+
+    HASH_FIND(hh, session->channels, &id, sizeof id, channel);
+    return channel;
+}
+
+struct pti_lease *pti_channel_lease(struct pti_channel *channel, uint64_t position, uint32_t sub)
+{
+    struct pti_lease *lease, key = {.key = {position, sub}};
+
+    HASH_FIND(hh, channel->leases, &key.key, sizeof key.key, lease);
+    return lease;
+}
+
+void pti_channel_count_gathered(struct pti_channel *channel)
+{
+    channel->session->server->buffered += channel->assembly.room - channel->gathered;
+    channel->gathered = channel->assembly.room;
+}
+
+/* ---- opening ---- */
+
+static void answer_error(struct pti_session *session, uint32_t id, enum ptq_err code, const char *text)
+{
+    struct pti_error_message error = {.code = code};
+    uint8_t bytes[PTI_CONTROL_BYTES];
+
+    snprintf(error.text, sizeof error.text, "%.511s", text);
+    size_t size = pti_error_pack(&error, bytes, sizeof bytes);
+    if (!pti_outbox_push_answer(&session->guest->outbox, id, PTI_FRAME_ERROR, 0, bytes, size))
+        pti_guest_doom(session->guest, "no memory for an answer");
+    session->guest->dirty = true;
+}
+
+/* Room for puts that wait: less where many wait already. */
+static uint64_t credit_now(const struct pti_server *server)
+{
+    return server->buffered < PTI_BUFFERED_MOST / 2 ? PTI_WIRE_CREDIT_BYTES : PTI_WIRE_PIECE_BYTES;
+}
+
+static void answer_opened(struct pti_channel *channel)
+{
+    const struct pti_port *port = channel->port;
+    struct pti_server *server = channel->session->server;
+    struct pti_opened opened = {.capacity = port->capacity, .window = port->window, .item_size = port->item_size,
+                                .max_deliveries = port->max_deliveries, .placed = port->placed,
+                                .credit_bytes = credit_now(server)};
+    uint8_t bytes[PTI_CONTROL_BYTES];
+
+    snprintf(opened.run, sizeof opened.run, "%s", channel->run);
+    snprintf(opened.node, sizeof opened.node, "%s", server->bus->node);
+    pti_guest_push(channel->session->guest, &channel->lane, PTI_FRAME_OPEN, PTI_FRAME_REPLY, 0, bytes,
+                  pti_opened_pack(&opened, bytes, sizeof bytes));
+}
+
+static void to_open(const struct pti_open_message *asked, struct ptq_error *error, struct pti_open *open)
+{
+    *open = (struct pti_open){.placed = asked->placed, .window = asked->window, .start = asked->start};
+    open->options = (struct ptq_queue_options){
+        .mode = (enum ptq_open_mode)asked->mode, .capacity = asked->capacity, .item_size = asked->item_size,
+        .max_deliveries = asked->max_deliveries, .max_endpoints = asked->max_endpoints, .file_mode = asked->file_mode,
+        .prefault = asked->prefault, .ephemeral = asked->ephemeral, .error = error};
+}
+
+static enum ptq_err open_port(struct pti_server *server, const struct pti_open_message *asked, struct ptq_error *error,
+                              struct pti_channel *channel)
+{
+    struct pti_open open;
+    ptq_bus *bus = pti_server_bus(server, asked->run, asked->mode != PTQ_ATTACH);
+
+    if (bus == NULL)
+        return pti_error(error, PTQ_ENOENT, "run '%s' is not served at '%s'", asked->run, server->bus->node);
+    if (asked->item_size > PTI_WIRE_ITEM_BYTES)
+        return pti_error(error, PTQ_EINVAL, "queue '%s': item_size %u is too large: at most %u", asked->name,
+                         asked->item_size, PTI_WIRE_ITEM_BYTES);
+    to_open(asked, error, &open);
+    snprintf(channel->name, sizeof channel->name, "%s", asked->name);
+    snprintf(channel->run, sizeof channel->run, "%s", bus->run);
+    snprintf(error->text, sizeof error->text, "queue '%s'", asked->name);
+    return pti_carriers.open_local(bus, asked->name, &open, error, &channel->port);
+}
+
+static struct pti_channel *new_channel(struct pti_session *session, uint32_t id)
+{
+    unsigned before = HASH_COUNT(session->channels);
+    struct pti_channel *channel = before < PTI_WIRE_CHANNELS ? calloc(1, sizeof *channel) : NULL;
+
+    if (channel == NULL)
+        return NULL;
+    channel->session = session;
+    channel->id = id;
+    channel->fds[0] = channel->fds[1] = -1;
+    TAILQ_INIT(&channel->requests);
+    TAILQ_INIT(&channel->takes);
+    TAILQ_INIT(&channel->puts);
+    TAILQ_INIT(&channel->claims);
+    pti_lane_init(&channel->lane, id, UINT64_MAX); /* credit is for puts; answers need none */
+    HASH_ADD(hh, session->channels, id, sizeof channel->id, channel);
+    if (HASH_COUNT(session->channels) == before) {
+        free(channel);
+        return NULL;
+    }
+    return channel;
+}
+
+void pti_channel_open(struct pti_session *session, const struct pti_frame *frame)
+{
+    struct pti_open_message asked;
+    struct ptq_error error = {0};
+
+    if ((frame->flags & PTI_FRAME_MORE) != 0 || pti_open_unpack(frame->payload, frame->length, &asked) != PTQ_OK) {
+        pti_guest_refuse(session->guest, PTQ_EPROTO, "an OPEN makes no sense");
+        return;
+    }
+    struct pti_channel *channel = pti_channel_find(session, frame->channel);
+    if (channel != NULL && strcmp(channel->name, asked.name) != 0) {
+        pti_guest_refuse(session->guest, PTQ_EPROTO, "channel %u is open for another queue", frame->channel);
+        return;
+    }
+    if (channel != NULL) { /* the answer was lost with a link */
+        answer_opened(channel);
+        return;
+    }
+    channel = new_channel(session, frame->channel);
+    if (channel == NULL) {
+        answer_error(session, frame->channel, PTQ_EAGAIN, "this session has as many queues open as a session may");
+        return;
+    }
+    enum ptq_err answer = open_port(session->server, &asked, &error, channel);
+    if (answer != PTQ_OK) {
+        pti_channel_free(channel);
+        answer_error(session, frame->channel, answer, error.text);
+        return;
+    }
+    pti_server_log(session->server, PTQ_BRIDGE_DEBUG, "component=channel event=open session=%llu channel=%u queue=%s",
+                   (unsigned long long)session->number, channel->id, channel->name);
+    answer_opened(channel);
+}
+
+/* ---- end ---- */
+
+static void free_requests(struct pti_channel *channel)
+{
+    struct pti_request *request;
+
+    while ((request = TAILQ_FIRST(&channel->requests)) != NULL)
+        pti_request_free(request);
+}
+
+static void forget_leases(struct pti_channel *channel)
+{
+    struct pti_lease *lease, *next;
+
+    for (lease = channel->leases; lease != NULL; lease = next) {
+        next = lease->hh.next;
+        HASH_DELETE(hh, channel->leases, lease);
+        free(lease);
+    }
+}
+
+/* Law: what is being said is forgotten before the messages that it points to. */
+void pti_channel_free(struct pti_channel *channel)
+{
+    struct pti_session *session = channel->session;
+    struct pti_server *server = session->server;
+
+    if (channel->due)
+        TAILQ_REMOVE(&server->due, channel, due_listed);
+    for (int side = 0; side < 2; side++) {
+        if (channel->fds[side] >= 0)
+            pti_poll_remove(server->poll_fd, channel->fds[side]);
+    }
+    if (session->guest != NULL)
+        pti_lane_fini(&session->guest->outbox, &channel->lane);
+    else
+        free(channel->lane.results);
+    free_requests(channel);
+    forget_leases(channel);
+    pti_assembly_clear(&channel->assembly);
+    pti_channel_count_gathered(channel);
+    if (channel->port != NULL)
+        channel->port->ops->close(channel->port, PTI_DEADLINE_NOW); /* leases go back, flagged */
+    HASH_DELETE(hh, session->channels, channel);
+    free(channel);
+}
+
+/* ---- waiting for the queue ---- */
+
+/* Two words in one: a descriptor's tag is the channel, its lowest bit the side. */
+static uint64_t tag_of(struct pti_channel *channel, enum ptq_side side)
+{
+    return (uint64_t)(uintptr_t)channel | side;
+}
+
+static void set_watch(struct pti_channel *channel, enum ptq_side side, bool on)
+{
+    int poll = channel->session->server->poll_fd;
+
+    if (channel->armed[side] != on && pti_poll_watch(poll, channel->fds[side], tag_of(channel, side), on) == 0)
+        channel->armed[side] = on;
+}
+
+static bool get_descriptor(struct pti_channel *channel, enum ptq_side side)
+{
+    int fd;
+
+    if (channel->fds[side] >= 0)
+        return true;
+    if (channel->port->ops->fd(channel->port, side, &fd) != PTQ_OK ||
+        pti_poll_add(channel->session->server->poll_fd, fd, tag_of(channel, side), false) != 0)
+        return false;
+    channel->fds[side] = fd;
+    return true;
+}
+
+void pti_channel_arm(struct pti_channel *channel, enum ptq_side side)
+{
+    if (get_descriptor(channel, side))
+        set_watch(channel, side, true);
+    else /* no descriptors left: by the clock, then */
+        pti_server_remind(channel->session->server, pti_now_ns() + CLAIM_LOOK_MS * PTI_NS_PER_MS);
+}
+
+void pti_channel_mark(struct pti_channel *channel, enum ptq_side side)
+{
+    channel->ready[side] = true;
+    if (!channel->due)
+        TAILQ_INSERT_TAIL(&channel->session->server->due, channel, due_listed);
+    channel->due = true;
+}
+
+/* In the order in which they asked, until the queue has nothing more.  Of puts, a batch that finds no room lets the
+ * single ones behind it try. */
+static void try_all(struct pti_requests *waiting)
+{
+    struct pti_request *request = TAILQ_FIRST(waiting), *next;
+
+    for (; request != NULL; request = next) {
+        next = TAILQ_NEXT(request, waiting);
+        enum ptq_err answer = pti_request_try(request); /* may free it */
+        if (answer == PTQ_EMPTY)
+            return;
+    }
+}
+
+static void notify(struct pti_channel *channel, enum ptq_side side)
+{
+    uint8_t bytes[PTI_WATCH_BYTES];
+
+    if (!channel->watched[side] || channel->session->guest == NULL)
+        return;
+    channel->watched[side] = false;
+    pti_write_side(bytes, side);
+    pti_guest_push(channel->session->guest, &channel->lane, PTI_FRAME_NOTIFY, 0, 0, bytes, sizeof bytes);
+}
+
+static bool somebody_waits(const struct pti_channel *channel, enum ptq_side side)
+{
+    if (side == PTQ_SIDE_PUT)
+        return !TAILQ_EMPTY(&channel->puts);
+    return !TAILQ_EMPTY(&channel->takes) || !TAILQ_EMPTY(&channel->claims);
+}
+
+static void look_at_side(struct pti_channel *channel, enum ptq_side side)
+{
+    if (!channel->ready[side])
+        return;
+    channel->ready[side] = false;
+    if (side == PTQ_SIDE_GET) {
+        try_all(&channel->claims);
+        try_all(&channel->takes);
+    } else {
+        try_all(&channel->puts);
+    }
+    notify(channel, side);
+    if (channel->fds[side] >= 0)
+        set_watch(channel, side, somebody_waits(channel, side));
+}
+
+void pti_channel_look(struct pti_channel *channel)
+{
+    look_at_side(channel, PTQ_SIDE_GET);
+    look_at_side(channel, PTQ_SIDE_PUT);
+}
+
+/* ---- deadlines ---- */
+
+static void expire_list(struct pti_channel *channel, struct pti_requests *waiting, int64_t now)
+{
+    struct pti_request *request = TAILQ_FIRST(waiting), *next;
+
+    for (; request != NULL; request = next) {
+        next = TAILQ_NEXT(request, waiting);
+        if (request->deadline <= now)
+            pti_request_finish(request, PTQ_TIMEDOUT, 0);
+        else if (request->deadline != PTI_DEADLINE_NEVER)
+            pti_server_remind(channel->session->server, request->deadline);
+    }
+}
+
+void pti_channel_expire(struct pti_channel *channel, int64_t now)
+{
+    expire_list(channel, &channel->takes, now);
+    expire_list(channel, &channel->puts, now);
+    expire_list(channel, &channel->claims, now);
+    for (int side = 0; side < 2; side++) {
+        bool by_clock = !channel->armed[side] || (side == PTQ_SIDE_GET && !TAILQ_EMPTY(&channel->claims));
+        if (!by_clock || !somebody_waits(channel, (enum ptq_side)side))
+            continue;
+        pti_channel_mark(channel, (enum ptq_side)side);
+        pti_server_remind(channel->session->server, now + CLAIM_LOOK_MS * PTI_NS_PER_MS);
+    }
+}
+
+void pti_channel_release(struct pti_channel *channel)
+{
+    struct pti_requests *const lists[] = {&channel->takes, &channel->puts, &channel->claims};
+    struct pti_request *request;
+
+    for (size_t i = 0; i < 3; i++) {
+        while ((request = TAILQ_FIRST(lists[i])) != NULL)
+            pti_request_finish(request, PTI_RESULT_RETRY, 0);
+    }
+}

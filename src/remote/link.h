@@ -1,0 +1,95 @@
+/* link.h -- a stream of frames to another process; link.c behind it is the only file that sees nng.
+ *
+ * Events come on threads of nng's; they must not block.  A link has at most one read and one write under way, so of its
+ * events readable never runs twice at once, nor does fill, and down is the last.  In a forked child nothing here may be
+ * called: nng would abort the process (pti_link_may_start says so first).
+ */
+#ifndef PTQ_REMOTE_LINK_H
+#define PTQ_REMOTE_LINK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <ptq/err.h>
+
+#include "wire/frame.h"
+
+struct pti_link;
+struct pti_listener;
+struct pti_ticker;
+
+struct pti_link_events {
+    /* A dialled link stands; reading has not begun yet. */
+    void (*up)(void *context, struct pti_link *link);
+    /* Bytes came: pti_link_next until it says PTQ_EMPTY, then pti_link_resume; here, or later from any thread. */
+    void (*readable)(void *context, struct pti_link *link);
+    /* The wire is free: write frames at `buffer`, how many bytes?  0: nothing to say; then pti_link_kick begins anew.
+     */
+    size_t (*fill)(void *context, uint8_t *buffer, size_t room);
+    /* It has ended, or never began: nothing more will come.  It wants to be freed, but not from here. */
+    void (*down)(void *context, struct pti_link *link);
+};
+
+/* Is this a process in which nng may run: PTQ_OK, or PTQ_EFORKED in a child of one that had started it.  The first call
+ * that says PTQ_OK counts as the start. */
+enum ptq_err pti_link_may_start(void);
+
+/* Begins to dial `url`.  Free it, whatever becomes of it. */
+enum ptq_err pti_link_dial(const char *url, const struct pti_link_events *events, void *context,
+                           struct pti_link **ret_link);
+
+/* An accepted link is silent until it is started. */
+void pti_link_start(struct pti_link *link, const struct pti_link_events *events, void *context);
+
+/* The longest payload that is let in; at first PTI_WIRE_FRAME_FIRST.  Where the reader is: in readable, or before
+ * resume. */
+void pti_link_set_cap(struct pti_link *link, uint32_t cap);
+
+/* As pti_frame_reader_next; the payload is borrowed until resume. */
+enum ptq_err pti_link_next(struct pti_link *link, struct pti_frame *ret_frame, const char **ret_reason);
+void pti_link_resume(struct pti_link *link);
+
+/* There is something to say.  Calls fill, from here, if the wire is free: hold no lock that fill takes. */
+void pti_link_kick(struct pti_link *link);
+
+/* Has nothing been said that the kernel has not taken yet? */
+bool pti_link_is_drained(struct pti_link *link);
+
+/* Ends it; down follows, perhaps before this returns.  `reason` is kept if it is the first. */
+void pti_link_close(struct pti_link *link, const char *reason);
+
+/* Closes, waits for events under way, frees.  NULL is fine.  Not from one of its own events. */
+void pti_link_free(struct pti_link *link);
+
+/* Why it ended; "" while it stands. */
+void pti_link_reason(struct pti_link *link, char *buffer, size_t size);
+
+/* The address of the other side, for people. */
+void pti_link_peer(struct pti_link *link, char *buffer, size_t size);
+
+/* Is the other side on this host, by its address? */
+bool pti_link_is_near(struct pti_link *link);
+
+/* ---- listening ---- */
+
+/* `accepted` gets each new link, to be started or freed. */
+enum ptq_err pti_listener_open(const char *url, void (*accepted)(void *context, struct pti_link *link), void *context,
+                               struct ptq_error *error, struct pti_listener **ret_listener);
+/* Where it listens, the real port in place of 0: borrowed. */
+const char *pti_listener_url(const struct pti_listener *listener);
+/* Accepts nothing more; waits for `accepted` under way.  NULL is fine. */
+void pti_listener_close(struct pti_listener *listener);
+
+/* ---- time ---- */
+
+/* Calls tick, never twice at once, each time after as many milliseconds as it answered (at first at once); less than 0:
+ * not until it is poked. */
+enum ptq_err pti_ticker_start(int (*tick)(void *context), void *context, struct pti_ticker **ret_ticker);
+/* Now; any thread, also in tick. */
+void pti_ticker_poke(struct pti_ticker *ticker);
+/* Waits for tick under way; there will be no other.  It may still be poked until it is freed.  NULL is fine. */
+void pti_ticker_stop(struct pti_ticker *ticker);
+void pti_ticker_free(struct pti_ticker *ticker);
+
+#endif

@@ -1,0 +1,241 @@
+/* open.c -- how a queue of another host is opened, and what may be asked of a home without a queue. */
+#define HASH_NONFATAL_OOM 1
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/time.h"
+#include "os/futex.h"
+#include "remote/port.h"
+#include "remote/remote.h"
+
+#define FIRST_LOOK_MS 5 /* between looks for a queue that is not there yet; doubles */
+#define MOST_LOOK_MS 200
+
+static enum ptq_err new_remote(const char *url, bool insecure, struct ptq_error *error, struct pti_remote **ret_remote)
+{
+    struct pti_remote *remote = calloc(1, sizeof *remote);
+    struct pti_conn *conn;
+
+    if (remote == NULL)
+        return pti_error(error, PTQ_ENOMEM, "no memory for a queue at '%s'", url);
+    enum ptq_err answer = pti_conn_hold(url, insecure, error, &conn);
+    if (answer != PTQ_OK) {
+        free(remote);
+        return answer;
+    }
+    pti_remote_init(remote, conn);
+    remote->port.ops = &pti_remote_ops;
+    remote->port.remote = true;
+    *ret_remote = remote;
+    return PTQ_OK;
+}
+
+static enum ptq_err join(struct pti_remote *remote, struct ptq_error *error)
+{
+    struct pti_conn *conn = remote->conn;
+
+    pthread_mutex_lock(&conn->mutex);
+    enum ptq_err answer = pti_conn_join(conn, remote);
+    pthread_mutex_unlock(&conn->mutex);
+    pti_conn_kick(conn);
+    pti_ticker_poke(conn->ticker);
+    if (answer != PTQ_OK) {
+        pti_remote_fini(remote);
+        free(remote);
+        pti_conn_drop(conn, PTI_DEADLINE_NOW);
+        return pti_error(error, answer, "no memory for a queue at '%s'", conn->url);
+    }
+    return PTQ_OK;
+}
+
+/* ---- waiting for the first answer ---- */
+
+static enum ptq_err explain_silence(struct pti_conn *conn, struct ptq_error *error)
+{
+    enum ptq_err code = conn->refusal != PTQ_OK ? conn->refusal : PTQ_EUNREACHABLE;
+
+    if (code != PTQ_EUNREACHABLE)
+        return pti_error(error, code, "the home at '%s' refuses: %s", conn->url, conn->reason);
+    return pti_error(error, code, "the home at '%s' does not answer: %s; is ptqbridge running there?", conn->url,
+                     conn->reason[0] != '\0' ? conn->reason : "nothing came for 3 s");
+}
+
+/* PTQ_OK: it is open.  PTQ_EMPTY: not yet, and nothing is decided. */
+static enum ptq_err look(struct pti_remote *remote, unsigned attempts, int64_t until, struct ptq_error *error)
+{
+    struct pti_conn *conn = remote->conn;
+
+    if (remote->state == PTI_REMOTE_OPEN)
+        return PTQ_OK;
+    if (remote->state == PTI_REMOTE_FAILED)
+        return pti_error(error, remote->failure, "%s", remote->failure_text);
+    if ((conn->state == PTI_CONN_DOWN && conn->attempts != attempts) || pti_now_ns() >= until)
+        return explain_silence(conn, error);
+    return PTQ_EMPTY;
+}
+
+static enum ptq_err wait_until_open(struct pti_remote *remote, struct ptq_error *error)
+{
+    struct pti_conn *conn = remote->conn;
+    struct pti_slot *slot = &remote->slots[0];
+    int64_t until = pti_now_ns() + PTI_LINK_DEADLINE_MS * PTI_NS_PER_MS;
+    enum ptq_err answer;
+
+    pthread_mutex_lock(&conn->mutex);
+    unsigned attempts = conn->attempts;
+    pthread_mutex_unlock(&conn->mutex);
+    pti_fetch_add_seq(&slot->sleepers, 1);
+    for (;;) {
+        uint32_t seen = pti_load_seq(&slot->word);
+        pthread_mutex_lock(&conn->mutex);
+        answer = look(remote, attempts, until, error);
+        pthread_mutex_unlock(&conn->mutex);
+        if (answer != PTQ_EMPTY)
+            break;
+        pti_futex_wait(&slot->word, seen, until);
+    }
+    pti_fetch_add_seq(&slot->sleepers, -1u);
+    return answer;
+}
+
+/* ---- opening ---- */
+
+static void describe(struct pti_open_message *asked, const char *run, const char *name, const struct pti_open *open)
+{
+    const struct ptq_queue_options *options = &open->options;
+
+    *asked = (struct pti_open_message){.mode = (uint32_t)options->mode,
+                                       .capacity = options->capacity,
+                                       .window = open->window,
+                                       .start = open->start,
+                                       .item_size = options->item_size,
+                                       .max_deliveries = options->max_deliveries,
+                                       .max_endpoints = options->max_endpoints,
+                                       .file_mode = options->file_mode,
+                                       .prefault = options->prefault,
+                                       .ephemeral = options->ephemeral,
+                                       .placed = open->placed};
+    snprintf(asked->run, sizeof asked->run, "%s", run != NULL ? run : "");
+    snprintf(asked->name, sizeof asked->name, "%s", name);
+}
+
+/* ptq://host:port/run/name, or ptq+ipc:///path/run/name */
+static void name_place(struct pti_remote *remote)
+{
+    const char *url = remote->conn->url;
+    const char *scheme = strncmp(url, "ipc://", 6) == 0 ? "ptq+ipc://" : "ptq://";
+    char text[sizeof remote->conn->url + 2 * sizeof remote->asked.name + 16];
+
+    snprintf(text, sizeof text, "%s%s/%s/%s", scheme, url + 6, remote->where_run, remote->asked.name);
+    snprintf(remote->port.where, sizeof remote->port.where, "%.255s", text);
+}
+
+static enum ptq_err try_open(const char *url, bool insecure, const struct pti_open_message *asked,
+                             struct ptq_error *error, struct pti_remote **ret_remote)
+{
+    struct pti_remote *remote;
+    enum ptq_err answer = new_remote(url, insecure, error, &remote);
+
+    if (answer == PTQ_OK) {
+        remote->asked = *asked;
+        answer = join(remote, error);
+    }
+    if (answer != PTQ_OK)
+        return answer;
+    answer = wait_until_open(remote, error);
+    if (answer != PTQ_OK) {
+        pti_remote_close(remote, PTI_DEADLINE_NOW);
+        return answer;
+    }
+    remote->asked.mode = PTQ_ATTACH; /* whoever opens it again must not make it anew */
+    remote->asked.prefault = remote->asked.ephemeral = false;
+    name_place(remote);
+    *ret_remote = remote;
+    return PTQ_OK;
+}
+
+/* What may change while one waits: the queue comes into being, its home comes up, gc lets it go. */
+static bool may_pass(enum ptq_err answer, const struct ptq_queue_options *options)
+{
+    return answer == PTQ_EBUSY || answer == PTQ_EUNREACHABLE || (answer == PTQ_ENOENT && options->mode == PTQ_ATTACH);
+}
+
+enum ptq_err pti_remote_open(ptq_bus *bus, const char *url, const char *run, const char *name,
+                             const struct pti_open *open, struct ptq_error *error, struct pti_port **ret_port)
+{
+    struct pti_open_message asked;
+    struct pti_remote *remote;
+    int64_t until = open->options.wait_ms != 0 ? pti_deadline(open->options.wait_ms) : 0;
+    struct timespec nap = {.tv_nsec = FIRST_LOOK_MS * PTI_NS_PER_MS};
+    enum ptq_err answer;
+
+    describe(&asked, run, name, open);
+    while ((answer = try_open(url, bus->insecure, &asked, error, &remote)) != PTQ_OK) {
+        if (!may_pass(answer, &open->options) || pti_now_ns() >= until)
+            return answer;
+        nanosleep(&nap, NULL);
+        if (nap.tv_nsec < MOST_LOOK_MS * PTI_NS_PER_MS)
+            nap.tv_nsec *= 2;
+    }
+    *ret_port = &remote->port;
+    return PTQ_OK;
+}
+
+/* ---- asking ---- */
+
+static enum ptq_err ask_directory(bool insecure, const char *url, const struct pti_directory_ask *ask,
+                                  struct ptq_error *error, struct pti_directory *ret_directory)
+{
+    uint8_t bytes[PTI_CONTROL_BYTES];
+    struct pti_remote *remote;
+    enum ptq_err answer = new_remote(url, insecure, error, &remote);
+
+    if (answer != PTQ_OK)
+        return answer;
+    remote->bare = true;
+    answer = join(remote, error);
+    if (answer != PTQ_OK)
+        return answer;
+    answer = wait_until_open(remote, error);
+    struct pti_call *call = answer == PTQ_OK ? pti_call_new(remote, PTI_FRAME_DIRECTORY) : NULL;
+    if (call != NULL) {
+        call->out.bytes = bytes;
+        call->out.size = pti_directory_ask_pack(ask, bytes, sizeof bytes);
+        call->directory = ret_directory;
+        answer = pti_call_run(&call, PTI_DEADLINE_NOW, false);
+        if (answer != PTQ_OK)
+            (void)!pti_error(error, answer, "the home at '%s' does not answer: %s", url, ptq_strerror(answer));
+        pti_call_free(call);
+    } else if (answer == PTQ_OK) {
+        answer = pti_error(error, PTQ_ENOMEM, "no memory to ask '%s'", url);
+    }
+    pti_remote_close(remote, PTI_DEADLINE_NOW);
+    return answer;
+}
+
+enum ptq_err pti_remote_directory(bool insecure, const char *url, const char *run, const char *after,
+                                  struct ptq_error *error, struct pti_directory *ret_directory)
+{
+    struct pti_directory_ask ask = {0};
+
+    snprintf(ask.run, sizeof ask.run, "%s", run != NULL ? run : "");
+    snprintf(ask.after, sizeof ask.after, "%s", after);
+    return ask_directory(insecure, url, &ask, error, ret_directory);
+}
+
+enum ptq_err pti_remote_ask(ptq_bus *bus, const char *url, const char *run, const char *name, struct ptq_error *error)
+{
+    struct pti_directory_ask ask = {0};
+    struct pti_directory directory = {0};
+
+    snprintf(ask.run, sizeof ask.run, "%s", run != NULL ? run : "");
+    snprintf(ask.name, sizeof ask.name, "%s", name);
+    enum ptq_err answer = ask_directory(bus->insecure, url, &ask, error, &directory);
+    if (answer != PTQ_OK)
+        return answer;
+    bool there = directory.count > 0;
+    free(directory.names);
+    return there ? PTQ_OK : pti_error(error, PTQ_ENOENT, "there is no queue '%s' at '%s'", name, url);
+}

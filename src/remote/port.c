@@ -1,0 +1,375 @@
+/* port.c -- the operations of queue/port.h over a link: each is one call of the channel. */
+#define HASH_NONFATAL_OOM 1
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/time.h"
+#include "os/event.h"
+#include "os/futex.h"
+#include "remote/call.h"
+#include "remote/port.h"
+
+static struct pti_remote *remote_of(struct pti_port *port)
+{
+    return (struct pti_remote *)(void *)port;
+}
+
+static struct pti_message *message_of(struct ptq_msg *msg)
+{
+    return (struct pti_message *)(void *)msg;
+}
+
+static bool may_wait(int64_t deadline)
+{
+    return deadline != PTI_DEADLINE_NOW;
+}
+
+/* ---- in ---- */
+
+static enum ptq_err run_put(struct pti_call *call, int64_t deadline, uint64_t *ret_position)
+{
+    if (call->out.size > PTI_WIRE_REQUEST_BYTES) {
+        pti_call_free(call);
+        return PTQ_ETOOBIG;
+    }
+    enum ptq_err answer = pti_call_run(&call, deadline, may_wait(deadline));
+    if (answer == PTQ_OK && ret_position != NULL)
+        *ret_position = call->value;
+    pti_call_free(call);
+    return answer;
+}
+
+static enum ptq_err remote_put_many(struct pti_port *port, const struct pti_put *puts, size_t count, int64_t deadline,
+                                    uint64_t *ret_position)
+{
+    struct pti_call *call = pti_call_new(remote_of(port), PTI_FRAME_PUT);
+
+    if (call == NULL)
+        return PTQ_ENOMEM;
+    pti_write_put_head(call->head, (uint32_t)count, 0);
+    pti_call_set_head(call, PTI_PUT_HEAD, 4);
+    pti_call_set_puts(call, puts, count);
+    return run_put(call, deadline, ret_position);
+}
+
+static enum ptq_err remote_put(struct pti_port *port, const struct pti_put *put, int64_t deadline,
+                               uint64_t *ret_position)
+{
+    return remote_put_many(port, put, 1, deadline, ret_position);
+}
+
+static enum ptq_err remote_place(struct pti_port *port, uint64_t position, const struct pti_put *put, int64_t deadline)
+{
+    struct pti_call *call = pti_call_new(remote_of(port), PTI_FRAME_PLACE);
+
+    if (call == NULL)
+        return PTQ_ENOMEM;
+    pti_write_place_head(call->head, position, 0);
+    pti_call_set_head(call, PTI_PLACE_HEAD, 8);
+    pti_call_set_puts(call, put, 1);
+    return run_put(call, deadline, NULL);
+}
+
+/* A loan is memory of this process; it meets the queue when it is published. */
+static enum ptq_err remote_loan(struct pti_port *port, uint32_t size, int64_t deadline, struct ptq_msg **ret_loan)
+{
+    struct pti_remote *remote = remote_of(port);
+    (void)deadline;
+
+    pthread_mutex_lock(&remote->conn->mutex);
+    struct pti_message *message = pti_message_new(remote, size);
+    pthread_mutex_unlock(&remote->conn->mutex);
+    if (message == NULL)
+        return PTQ_ENOMEM;
+    message->msg.state = PTI_MSG_LOANED;
+    *ret_loan = &message->msg;
+    return PTQ_OK;
+}
+
+static void free_message(struct pti_remote *remote, struct ptq_msg *msg)
+{
+    pthread_mutex_lock(&remote->conn->mutex);
+    pti_message_free(remote, message_of(msg));
+    pthread_mutex_unlock(&remote->conn->mutex);
+}
+
+static enum ptq_err remote_publish(struct pti_port *port, struct ptq_msg *loan, uint32_t size, int64_t deadline,
+                                   uint64_t *ret_position)
+{
+    struct pti_put put = {.data = loan->data, .size = size, .kind = loan->kind, .type = loan->type};
+    enum ptq_err answer = remote_put(port, &put, deadline, ret_position);
+
+    if (answer == PTQ_OK)
+        free_message(remote_of(port), loan);
+    return answer;
+}
+
+static void remote_abort(struct pti_port *port, struct ptq_msg *loan)
+{
+    free_message(remote_of(port), loan);
+}
+
+/* ---- small questions ---- */
+
+static enum ptq_err ask_home(struct pti_port *port, enum pti_call_verb verb, uint64_t value, int64_t deadline,
+                             uint64_t *ret_value)
+{
+    struct pti_call *call = pti_call_new(remote_of(port), PTI_FRAME_CALL);
+
+    if (call == NULL)
+        return PTQ_ENOMEM;
+    call->verb = (uint8_t)verb;
+    pti_write_call(call->head, &(struct pti_call_message){verb, 0, value});
+    pti_call_set_head(call, PTI_CALL_BYTES, 4);
+    enum ptq_err answer = pti_call_run(&call, deadline, may_wait(deadline));
+    if (answer == PTQ_OK && ret_value != NULL)
+        *ret_value = call->value;
+    pti_call_free(call);
+    return answer;
+}
+
+static enum ptq_err remote_end(struct pti_port *port)
+{
+    return ask_home(port, PTI_CALL_END, 0, PTI_DEADLINE_NOW, NULL);
+}
+
+static enum ptq_err remote_limit(struct pti_port *port, uint64_t limit)
+{
+    return ask_home(port, PTI_CALL_LIMIT, limit, PTI_DEADLINE_NOW, NULL);
+}
+
+static enum ptq_err remote_head(struct pti_port *port, uint64_t *ret_position)
+{
+    return ask_home(port, PTI_CALL_HEAD, 0, PTI_DEADLINE_NOW, ret_position);
+}
+
+static enum ptq_err remote_census(struct pti_port *port, uint64_t position, bool *ret_lost)
+{
+    uint64_t lost;
+    enum ptq_err answer = ask_home(port, PTI_CALL_CENSUS, position, PTI_DEADLINE_NOW, &lost);
+
+    if (answer == PTQ_OK)
+        *ret_lost = lost != 0;
+    return answer;
+}
+
+static enum ptq_err remote_claim(struct pti_port *port, int64_t deadline)
+{
+    enum ptq_err answer = ask_home(port, PTI_CALL_CLAIM, 0, deadline, NULL);
+
+    return answer == PTQ_TIMEDOUT ? PTQ_EBUSY : answer;
+}
+
+static enum ptq_err remote_stats(struct pti_port *port, struct ptq_queue_stats *ret_stats)
+{
+    struct ptq_queue_stats stats;
+    struct pti_call *call = pti_call_new(remote_of(port), PTI_FRAME_STATS);
+
+    if (call == NULL)
+        return PTQ_ENOMEM;
+    call->stats = &stats;
+    enum ptq_err answer = pti_call_run(&call, PTI_DEADLINE_NOW, false);
+    if (answer == PTQ_OK)
+        *ret_stats = stats;
+    pti_call_free(call);
+    return answer;
+}
+
+/* ---- out ---- */
+
+static bool has_lost_claim(struct pti_remote *remote)
+{
+    pthread_mutex_lock(&remote->conn->mutex);
+    bool lost = remote->claim_lost;
+    pthread_mutex_unlock(&remote->conn->mutex);
+    return lost;
+}
+
+static enum ptq_err take_once(struct pti_remote *remote, uint32_t max, int64_t deadline, struct ptq_msg **msgs,
+                              size_t *ret_count)
+{
+    struct pti_call *call = pti_call_new(remote, PTI_FRAME_TAKE);
+
+    if (call == NULL)
+        return PTQ_ENOMEM;
+    call->max = max;
+    call->msgs = msgs;
+    pti_write_take(call->head, &(struct pti_take){.max = max});
+    pti_call_set_head(call, PTI_TAKE_BYTES, 4);
+    enum ptq_err answer = pti_call_run(&call, deadline, may_wait(deadline));
+    if (answer == PTQ_OK)
+        *ret_count = call->got;
+    pti_call_free(call);
+    return answer;
+}
+
+/* The exclusive right to get ends with the session at the home: it is claimed again before anything is taken. */
+static enum ptq_err remote_take(struct pti_port *port, size_t max, int64_t deadline, struct ptq_msg **msgs,
+                                size_t *ret_count)
+{
+    struct pti_remote *remote = remote_of(port);
+    uint32_t most = max < UINT32_MAX ? (uint32_t)max : UINT32_MAX;
+    enum ptq_err answer;
+
+    do {
+        if (has_lost_claim(remote) && (answer = remote_claim(port, PTI_DEADLINE_NOW)) != PTQ_OK)
+            return answer;
+        answer = take_once(remote, most, deadline, msgs, ret_count);
+    } while (answer == PTQ_EAGAIN && has_lost_claim(remote));
+    return answer;
+}
+
+static enum ptq_err settle(struct pti_port *port, struct ptq_msg *msg, enum pti_settle_verb verb, int delay_ms)
+{
+    struct pti_remote *remote = remote_of(port);
+    struct pti_settle settlement = {verb, delay_ms, msg->position, msg->sub, msg->deliveries};
+    uint64_t epoch = message_of(msg)->epoch;
+
+    free_message(remote, msg);
+    pthread_mutex_lock(&remote->conn->mutex);
+    bool lost = epoch != remote->conn->epoch;
+    pthread_mutex_unlock(&remote->conn->mutex);
+    if (lost)
+        return PTQ_ELEASELOST;
+    struct pti_call *call = pti_call_new(remote, PTI_FRAME_SETTLE);
+    if (call == NULL)
+        return PTQ_ENOMEM;
+    pti_write_settle(call->head, &settlement);
+    pti_call_set_head(call, PTI_SETTLE_BYTES, 0);
+    enum ptq_err answer = pti_call_run(&call, PTI_DEADLINE_NOW, false);
+    pti_call_free(call);
+    return answer == PTQ_EUNREACHABLE ? PTQ_EINDOUBT : answer; /* it is kept, and goes over the next link */
+}
+
+static enum ptq_err remote_ack(struct pti_port *port, struct ptq_msg *msg)
+{
+    return settle(port, msg, PTI_SETTLE_ACK, 0);
+}
+
+static enum ptq_err remote_nack(struct pti_port *port, struct ptq_msg *msg, int delay_ms)
+{
+    return settle(port, msg, PTI_SETTLE_NACK, delay_ms);
+}
+
+static enum ptq_err remote_untake(struct pti_port *port, struct ptq_msg *msg)
+{
+    return settle(port, msg, PTI_SETTLE_UNTAKE, 0);
+}
+
+/* ---- around ---- */
+
+static enum ptq_err remote_fd(struct pti_port *port, enum ptq_side side, int *ret_fd)
+{
+    struct pti_remote *remote = remote_of(port);
+    enum ptq_err answer = PTQ_OK;
+
+    pthread_mutex_lock(&remote->conn->mutex);
+    if (remote->fds[side] < 0)
+        (void)pti_event_new(true, &remote->fds[side]); /* readable until a call has found nothing */
+    if (remote->fds[side] < 0)
+        answer = PTQ_ENOMEM;
+    else
+        *ret_fd = remote->fds[side];
+    pthread_mutex_unlock(&remote->conn->mutex);
+    return answer;
+}
+
+static void remote_interrupt(struct pti_port *port)
+{
+    struct pti_remote *remote = remote_of(port);
+
+    pti_fetch_add_seq(&remote->interrupts, 1);
+    pti_remote_wake(remote); /* atomics and futexes: fit for a signal handler */
+}
+
+static void remote_explain(struct pti_port *port, enum ptq_err err, char *buffer, size_t size)
+{
+    struct pti_conn *conn = remote_of(port)->conn;
+
+    if (err != PTQ_EUNREACHABLE && err != PTQ_EINDOUBT)
+        return;
+    pthread_mutex_lock(&conn->mutex);
+    snprintf(buffer, size, "%s, at %s%s%.200s", ptq_strerror(err), conn->url, conn->reason[0] != '\0' ? ": " : "",
+             conn->reason);
+    pthread_mutex_unlock(&conn->mutex);
+}
+
+/* ---- close ---- */
+
+static void wait_for_callers(struct pti_remote *remote)
+{
+    uint32_t inside;
+
+    while ((inside = pti_load_seq(&remote->inside)) > 0)
+        pti_futex_wait(&remote->inside, inside,
+                       pti_now_ns() + 10 * PTI_NS_PER_MS); /* one may have gone before this look */
+}
+
+/* The last call of the channel; it goes past the door that is closed for others. */
+static bool close_channel(struct pti_remote *remote, int64_t deadline)
+{
+    struct pti_conn *conn = remote->conn;
+    struct pti_call *call = pti_call_new(remote, PTI_FRAME_CLOSE);
+
+    if (call == NULL)
+        return false;
+    pthread_mutex_lock(&conn->mutex);
+    bool told = conn->state == PTI_CONN_UP && remote->state == PTI_REMOTE_OPEN;
+    if (told)
+        pti_store_seq(&remote->closing, false);
+    pthread_mutex_unlock(&conn->mutex);
+    if (told) {
+        int64_t most = pti_now_ns() + PTI_LINK_DEADLINE_MS * PTI_NS_PER_MS;
+        told = pti_call_run(&call, deadline < most ? deadline : most, false) == PTQ_OK;
+    }
+    pti_call_free(call);
+    return told;
+}
+
+void pti_remote_close(struct pti_remote *remote, int64_t deadline)
+{
+    struct pti_conn *conn = remote->conn;
+
+    pthread_mutex_lock(&conn->mutex);
+    pti_store_seq(&remote->closing, true);
+    pti_remote_wake(remote);
+    pthread_mutex_unlock(&conn->mutex);
+    wait_for_callers(remote);
+    bool told = remote->bare || close_channel(remote, deadline);
+    pthread_mutex_lock(&conn->mutex);
+    pti_conn_leave(conn, remote, told);
+    pti_remote_fini(remote);
+    pthread_mutex_unlock(&conn->mutex);
+    free(remote);
+    pti_conn_drop(conn, deadline);
+}
+
+static void remote_close(struct pti_port *port, int64_t deadline)
+{
+    pti_remote_close(remote_of(port), deadline);
+}
+
+const struct pti_port_ops pti_remote_ops = {
+    .put = remote_put,
+    .put_many = remote_put_many,
+    .loan = remote_loan,
+    .publish = remote_publish,
+    .abort = remote_abort,
+    .place = remote_place,
+    .end = remote_end,
+    .take = remote_take,
+    .ack = remote_ack,
+    .nack = remote_nack,
+    .untake = remote_untake,
+    .limit = remote_limit,
+    .head = remote_head,
+    .census = remote_census,
+    .claim = remote_claim,
+    .stats = remote_stats,
+    .fd = remote_fd,
+    .interrupt = remote_interrupt,
+    .explain = remote_explain,
+    .close = remote_close,
+};

@@ -1,0 +1,19 @@
+/* remote.h -- the carrier over a link: how a queue of another host is opened. */
+#ifndef PTQ_REMOTE_REMOTE_H
+#define PTQ_REMOTE_REMOTE_H
+
+#include "bus/bus.h"
+#include "queue/port.h"
+#include "wire/envelope.h"
+
+/* open_remote and ask_remote of struct pti_carriers.  `run` NULL: the run that is served there. */
+enum ptq_err pti_remote_open(ptq_bus *bus, const char *url, const char *run, const char *name,
+                             const struct pti_open *open, struct ptq_error *error, struct pti_port **ret_port);
+enum ptq_err pti_remote_ask(ptq_bus *bus, const char *url, const char *run, const char *name, struct ptq_error *error);
+
+/* Which queues does the home at `url` have, from behind `after` on ("": from the beginning)?
+ * free(ret_directory->names). */
+enum ptq_err pti_remote_directory(bool insecure, const char *url, const char *run, const char *after,
+                                  struct ptq_error *error, struct pti_directory *ret_directory);
+
+#endif

@@ -1,0 +1,464 @@
+/* server.c -- the bridge as a whole: opened, run by one thread, stopped; the loop, the clock, the buses. */
+#define HASH_NONFATAL_OOM 1
+#include "remote/server.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "base/time.h"
+#include "os/event.h"
+#include "remote/access.h"
+
+#define EVENTS_AT_ONCE 64
+#define PING_MS 1000
+#define FAREWELL_LOOK_MS 5
+#define DRAIN_LOOK_MS 20
+#define BUSES_MOST 64
+
+struct ptq_bridge {
+    struct pti_server server;
+};
+
+void pti_server_log(struct pti_server *server, enum ptq_bridge_level level, const char *format, ...)
+{
+    char line[600];
+    va_list arguments;
+
+    if (server->options.log == NULL)
+        return;
+    va_start(arguments, format);
+    vsnprintf(line, sizeof line, format, arguments);
+    va_end(arguments);
+    server->options.log(server->options.log_context, level, line);
+}
+
+void pti_server_remind(struct pti_server *server, int64_t when)
+{
+    if (when < server->next_deadline)
+        server->next_deadline = when;
+}
+
+/* ---- buses ---- */
+
+static struct pti_served_bus *find_bus(struct pti_server *server, const char *run)
+{
+    struct pti_served_bus *served = server->buses;
+
+    while (served != NULL && strcmp(served->bus->run, run) != 0)
+        served = served->next;
+    return served;
+}
+
+static bool run_is_there(const struct pti_server *server, const char *run)
+{
+    char path[sizeof server->bus->path + PTQ_NAME_MAX];
+
+    snprintf(path, sizeof path, "%.*s%s", (int)(strlen(server->bus->path) - strlen(server->bus->run)),
+             server->bus->path, run);
+    return access(path, F_OK) == 0;
+}
+
+/* Another run lies beside ours, in the same directory. */
+static ptq_bus *open_bus(struct pti_server *server, const char *run)
+{
+    char dir[sizeof server->bus->path];
+    struct ptq_bus_options options = {
+        .dir = dir, .node = server->bus->node, .peers = "", .insecure = server->bus->insecure};
+    struct pti_served_bus *served = calloc(1, sizeof *served);
+    size_t count = 0;
+
+    for (struct pti_served_bus *at = server->buses; at != NULL; at = at->next)
+        count++;
+    snprintf(dir, sizeof dir, "%s", server->bus->path);
+    *strrchr(dir, '/') = '\0';
+    if (served == NULL || count >= BUSES_MOST || ptq_bus_open(run, &options, &served->bus) != PTQ_OK) {
+        free(served);
+        return NULL;
+    }
+    served->owned = true;
+    served->next = server->buses->next;
+    server->buses->next = served;
+    return served->bus;
+}
+
+ptq_bus *pti_server_bus(struct pti_server *server, const char *run, bool make)
+{
+    if (run[0] == '\0')
+        return server->bus;
+    struct pti_served_bus *served = find_bus(server, run);
+    if (served != NULL)
+        return served->bus;
+    if (!server->options.all_runs || !(make || run_is_there(server, run)))
+        return NULL;
+    return open_bus(server, run);
+}
+
+/* ---- inbox ---- */
+
+/* On a thread of nng's. */
+static void on_accepted(void *context, struct pti_link *link)
+{
+    struct pti_server *server = context;
+
+    if (pti_fetch_add_seq(&server->guest_count, 1) < PTI_GUESTS_MOST && pti_guest_new(server, link) != NULL)
+        return;
+    pti_fetch_add_seq(&server->guest_count, -1u);
+    pti_link_free(link);
+}
+
+static bool may_come_in(struct pti_guest *guest)
+{
+    if (guest->server->bus->insecure || pti_link_is_near(guest->link))
+        return true;
+    pti_guest_refuse(guest, PTQ_EPERM, "a plain link from beyond the loopback is not allowed here");
+    return false;
+}
+
+static void heed(struct pti_guest *guest, unsigned words)
+{
+    if ((words & PTI_WORD_ACCEPTED) != 0) {
+        pti_guest_start(guest);
+        (void)!may_come_in(guest);
+    }
+    if ((words & PTI_WORD_READABLE) != 0)
+        pti_guest_read(guest);
+    if ((words & PTI_WORD_DOWN) != 0) {
+        char why[160];
+        pti_link_reason(guest->link, why, sizeof why);
+        pti_guest_doom(guest, why);
+    }
+}
+
+static void empty_inbox(struct pti_server *server)
+{
+    pti_event_clear(server->wake_fd);
+    for (;;) {
+        pthread_mutex_lock(&server->inbox_mutex);
+        struct pti_guest *guest = TAILQ_FIRST(&server->inbox);
+        unsigned words = guest != NULL ? guest->words : 0;
+        if (guest != NULL) {
+            TAILQ_REMOVE(&server->inbox, guest, posted);
+            guest->words = 0;
+        }
+        pthread_mutex_unlock(&server->inbox_mutex);
+        if (guest == NULL)
+            return;
+        heed(guest, words);
+    }
+}
+
+/* ---- the clock ---- */
+
+static void mind_guest(struct pti_guest *guest, int64_t now)
+{
+    if (guest->doomed)
+        return;
+    if (guest->farewell) {
+        if (pti_link_is_drained(guest->link) || now >= guest->farewell_until)
+            pti_guest_doom(guest, guest->why);
+    } else if (guest->session == NULL) {
+        if (now - guest->accepted >= PTI_HELLO_MS * PTI_NS_PER_MS)
+            pti_guest_refuse(guest, PTQ_EPROTO, "no HELLO came for %d s", PTI_HELLO_MS / 1000);
+    } else if (now - guest->heard >= PTI_SILENCE_MS * PTI_NS_PER_MS) {
+        pti_guest_doom(guest, "it was silent for 3 s");
+    } else if (now - guest->pinged >= PING_MS * PTI_NS_PER_MS) {
+        pti_guest_ping(guest, now);
+    }
+}
+
+static void mind_sessions(struct pti_server *server, int64_t now)
+{
+    struct pti_session *session, *next;
+    int64_t grace = server->options.grace_ms * PTI_NS_PER_MS;
+
+    for (session = server->sessions; session != NULL; session = next) {
+        next = session->hh.next;
+        if (session->guest == NULL && now - session->down_since >= grace)
+            pti_session_free(session, "it was silent for longer than its grace");
+    }
+}
+
+static void mind_deadlines(struct pti_server *server, int64_t now)
+{
+    if (now < server->next_deadline)
+        return;
+    server->next_deadline = PTI_DEADLINE_NEVER;
+    for (struct pti_session *session = server->sessions; session != NULL; session = session->hh.next) {
+        for (struct pti_channel *channel = session->channels; channel != NULL; channel = channel->hh.next)
+            pti_channel_expire(channel, now);
+    }
+}
+
+/* When something is due that no descriptor tells: farewells soon, pings and silence within the second, grace. */
+static int wait_ms(const struct pti_server *server)
+{
+    int64_t now = pti_now_ns(), until = server->next_deadline;
+    const struct pti_guest *guest;
+
+    TAILQ_FOREACH(guest, &server->guests, listed) {
+        int64_t due = guest->farewell          ? now + FAREWELL_LOOK_MS * PTI_NS_PER_MS
+                      : guest->session == NULL ? guest->accepted + PTI_HELLO_MS * PTI_NS_PER_MS
+                                              : guest->pinged + PING_MS * PTI_NS_PER_MS;
+        until = due < until ? due : until;
+    }
+    for (const struct pti_session *session = server->sessions; session != NULL; session = session->hh.next) {
+        int64_t due = session->down_since + server->options.grace_ms * PTI_NS_PER_MS;
+        until = session->guest == NULL && due < until ? due : until;
+    }
+    if (server->draining && now + DRAIN_LOOK_MS * PTI_NS_PER_MS < until)
+        until = now + DRAIN_LOOK_MS * PTI_NS_PER_MS;
+    if (until == PTI_DEADLINE_NEVER)
+        return -1;
+    return until <= now ? 0 : (int)((until - now) / PTI_NS_PER_MS) + 1;
+}
+
+/* ---- draining ---- */
+
+static void begin_to_drain(struct pti_server *server)
+{
+    struct pti_goaway goaway = {.reason = "the bridge is going down", .drain_ms = (uint32_t)server->options.drain_ms};
+    uint8_t bytes[PTI_CONTROL_BYTES];
+    size_t size = pti_goaway_pack(&goaway, bytes, sizeof bytes);
+    struct pti_guest *guest;
+
+    pti_server_log(server, PTQ_BRIDGE_INFO, "component=bridge event=draining sessions=%u",
+                   HASH_COUNT(server->sessions));
+    server->draining = true;
+    server->drain_until = pti_now_ns() + server->options.drain_ms * PTI_NS_PER_MS;
+    for (size_t i = 0; i < server->listener_count; i++) {
+        pti_listener_close(server->listeners[i]);
+        server->listeners[i] = NULL;
+    }
+    TAILQ_FOREACH(guest, &server->guests, listed) {
+        if (guest->session != NULL)
+            pti_guest_push(guest, NULL, PTI_FRAME_GOAWAY, 0, 0, bytes, size);
+    }
+    for (struct pti_session *session = server->sessions; session != NULL; session = session->hh.next) {
+        for (struct pti_channel *channel = session->channels; channel != NULL; channel = channel->hh.next)
+            pti_channel_release(channel);
+    }
+}
+
+/* Nothing is leased to a session that is up, and nothing waits to be said. */
+static bool is_drained(struct pti_server *server)
+{
+    const struct pti_guest *guest;
+
+    if (pti_now_ns() >= server->drain_until || pti_load_seq(&server->stops) > 1)
+        return true;
+    TAILQ_FOREACH(guest, &server->guests, listed) {
+        if (!pti_link_is_drained(guest->link))
+            return false;
+        for (const struct pti_channel *channel = guest->session != NULL ? guest->session->channels : NULL;
+             channel != NULL; channel = channel->hh.next) {
+            if (channel->leases != NULL)
+                return false;
+        }
+    }
+    return true;
+}
+
+/* ---- the loop ---- */
+
+static void end_round(struct pti_server *server)
+{
+    struct pti_guest *guest, *next;
+
+    for (guest = TAILQ_FIRST(&server->guests); guest != NULL; guest = next) {
+        next = TAILQ_NEXT(guest, listed);
+        if (guest->dirty) {
+            guest->dirty = false;
+            pti_link_kick(guest->link);
+        }
+        if (guest->doomed)
+            pti_guest_free(guest);
+    }
+}
+
+static void look_at_due(struct pti_server *server)
+{
+    struct pti_channel *channel;
+
+    while ((channel = TAILQ_FIRST(&server->due)) != NULL) {
+        TAILQ_REMOVE(&server->due, channel, due_listed);
+        channel->due = false;
+        pti_channel_look(channel);
+    }
+}
+
+/* Law: descriptors are noted before anything is done that could free a channel. */
+static void run_round(struct pti_server *server, const uint64_t *tags, int count)
+{
+    int64_t now;
+    struct pti_guest *guest;
+
+    for (int i = 0; i < count; i++) {
+        struct pti_channel *channel = (struct pti_channel *)(uintptr_t)(tags[i] & ~UINT64_C(1));
+        if (channel != NULL)
+            pti_channel_mark(channel, (enum ptq_side)(tags[i] & 1));
+    }
+    empty_inbox(server);
+    look_at_due(server);
+    now = pti_now_ns();
+    TAILQ_FOREACH(guest, &server->guests, listed)
+        mind_guest(guest, now);
+    mind_deadlines(server, now);
+    look_at_due(server);
+    end_round(server);
+    mind_sessions(server, now);
+    if (!server->draining && pti_load_seq(&server->stops) > 0) {
+        begin_to_drain(server);
+        end_round(server);
+    }
+}
+
+enum ptq_err ptq_bridge_run(ptq_bridge *bridge)
+{
+    struct pti_server *server = &bridge->server;
+    uint64_t tags[EVENTS_AT_ONCE];
+
+    while (!server->draining || !is_drained(server)) {
+        int count = pti_poll_wait(server->poll_fd, tags, EVENTS_AT_ONCE, wait_ms(server));
+        if (count < 0 && count != -EINTR)
+            return PTQ_ESYS;
+        run_round(server, tags, count);
+    }
+    pti_server_log(server, PTQ_BRIDGE_INFO, "component=bridge event=stopped");
+    return PTQ_OK;
+}
+
+void ptq_bridge_stop(ptq_bridge *bridge)
+{
+    pti_fetch_add_seq(&bridge->server.stops, 1);
+    pti_event_set(bridge->server.wake_fd);
+}
+
+/* ---- open, close ---- */
+
+static enum ptq_err make_loop(struct pti_server *server, struct ptq_error *error)
+{
+    int failed = pti_poll_new(&server->poll_fd);
+
+    if (failed == 0)
+        failed = pti_event_new(false, &server->wake_fd);
+    if (failed == 0)
+        failed = pti_poll_add(server->poll_fd, server->wake_fd, 0, true);
+    if (failed != 0)
+        return pti_error(error, PTQ_ENOMEM, "a bridge cannot get its descriptors: %s", strerror(failed));
+    if (getrandom(&server->incarnation, sizeof server->incarnation, 0) != sizeof server->incarnation)
+        return pti_error(error, PTQ_ESYS, "a bridge cannot get random numbers");
+    server->incarnation |= 1; /* never 0 */
+    return PTQ_OK;
+}
+
+static enum ptq_err listen_all(struct pti_server *server, const struct ptq_bridge_options *options)
+{
+    if (options->listen_count == 0)
+        return pti_error(options->error, PTQ_EINVAL, "a bridge needs an address to listen on, as tcp://127.0.0.1:7400");
+    server->listeners = calloc(options->listen_count, sizeof(struct pti_listener *));
+    if (server->listeners == NULL)
+        return pti_error(options->error, PTQ_ENOMEM, "no memory for a bridge");
+    for (size_t i = 0; i < options->listen_count; i++) {
+        enum ptq_err answer = pti_access_check("listen on", options->listen[i], server->bus->insecure, options->error);
+        if (answer == PTQ_OK)
+            answer = pti_listener_open(options->listen[i], on_accepted, server, options->error,
+                                       &server->listeners[server->listener_count]);
+        if (answer != PTQ_OK)
+            return answer;
+        server->listener_count++;
+    }
+    return PTQ_OK;
+}
+
+static void init_server(struct pti_server *server, ptq_bus *bus, const struct ptq_bridge_options *options)
+{
+    server->options = *options;
+    server->options.grace_ms = options->grace_ms > 0 ? options->grace_ms : 10000;
+    server->options.drain_ms = options->drain_ms > 0 ? options->drain_ms : 5000;
+    server->options.error = NULL;
+    server->bus = bus;
+    server->poll_fd = server->wake_fd = -1;
+    server->next_deadline = PTI_DEADLINE_NEVER;
+    pthread_mutex_init(&server->inbox_mutex, NULL);
+    TAILQ_INIT(&server->inbox);
+    TAILQ_INIT(&server->guests);
+    TAILQ_INIT(&server->due);
+}
+
+enum ptq_err ptq_bridge_open(ptq_bus *bus, const struct ptq_bridge_options *options, ptq_bridge **ret_bridge)
+{
+    if (bus == NULL || options == NULL || ret_bridge == NULL)
+        return PTQ_EINVAL;
+    ptq_bridge *bridge = calloc(1, sizeof *bridge);
+    struct pti_served_bus *served = calloc(1, sizeof *served);
+    if (bridge == NULL || served == NULL) {
+        free(bridge);
+        free(served);
+        return pti_error(options->error, PTQ_ENOMEM, "no memory for a bridge");
+    }
+    init_server(&bridge->server, bus, options);
+    served->bus = bus;
+    bridge->server.buses = served;
+    enum ptq_err answer = make_loop(&bridge->server, options->error);
+    if (answer == PTQ_OK && options->peer_count > 0)
+        answer = pti_keeper_start(bus, options->peers, options->peer_count, options->error, &bridge->server.keeper);
+    if (answer == PTQ_OK)
+        answer = listen_all(&bridge->server, options);
+    if (answer != PTQ_OK) {
+        ptq_bridge_close(bridge);
+        return answer;
+    }
+    *ret_bridge = bridge;
+    return PTQ_OK;
+}
+
+const char *ptq_bridge_url(const ptq_bridge *bridge, size_t index)
+{
+    return index < bridge->server.listener_count ? pti_listener_url(bridge->server.listeners[index]) : NULL;
+}
+
+static void free_guests(struct pti_server *server)
+{
+    struct pti_guest *guest;
+
+    empty_inbox(server); /* those that were accepted and never looked at */
+    while ((guest = TAILQ_FIRST(&server->guests)) != NULL) {
+        pti_guest_doom(guest, "the bridge ended");
+        pti_guest_free(guest);
+    }
+    while (server->sessions != NULL)
+        pti_session_free(server->sessions, "the bridge ended");
+}
+
+void ptq_bridge_close(ptq_bridge *bridge)
+{
+    if (bridge == NULL)
+        return;
+    struct pti_server *server = &bridge->server;
+    for (size_t i = 0; i < server->listener_count; i++)
+        pti_listener_close(server->listeners[i]);
+    pti_keeper_stop(server->keeper);
+    free_guests(server);
+    while (server->buses != NULL) {
+        struct pti_served_bus *next = server->buses->next;
+        if (server->buses->owned)
+            ptq_bus_close(server->buses->bus);
+        free(server->buses);
+        server->buses = next;
+    }
+    if (server->poll_fd >= 0)
+        close(server->poll_fd);
+    if (server->wake_fd >= 0)
+        close(server->wake_fd);
+    pthread_mutex_destroy(&server->inbox_mutex);
+    free(server->listeners);
+    free(server->puts);
+    free(server->msgs);
+    free(bridge);
+}

@@ -1,0 +1,153 @@
+/* kit.c -- two buses that share nothing stand for two hosts. */
+#include "net/kit.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+struct spawning {
+    char *const *words;
+    int out;
+};
+
+static int exec_program(void *context)
+{
+    struct spawning *spawning = context;
+
+    dup2(spawning->out, STDOUT_FILENO);
+    execv(spawning->words[0], spawning->words);
+    return 126;
+}
+
+pid_t net_spawn(const char *program, const char *const *arguments, int *ret_fd)
+{
+    char *words[32] = {(char *)(uintptr_t)program};
+    int ends[2];
+
+    for (size_t i = 0; arguments[i] != NULL; i++) {
+        assert_true(i < 30);
+        words[i + 1] = (char *)(uintptr_t)arguments[i];
+    }
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    struct spawning spawning = {words, ends[1]};
+    pid_t pid = ptt_fork(exec_program, &spawning);
+    close(ends[1]);
+    *ret_fd = ends[0];
+    return pid;
+}
+
+void net_read_line(int fd, char *line, size_t size)
+{
+    size_t length = 0;
+
+    while (length + 1 < size) {
+        assert_true(ptt_wait_readable(fd, PTT_LONG));
+        if (read(fd, line + length, 1) != 1 || line[length] == '\n')
+            break;
+        length++;
+    }
+    line[length] = '\0';
+}
+
+void net_bridge_start(struct net *net, const char *const *options)
+{
+    const char *words[28] = {"--dir",
+                             net->home.dir,
+                             "--run",
+                             "test",
+                             "--node",
+                             "home",
+                             "--quiet",
+                             "--ready-fd",
+                             "1",
+                             "--listen",
+                             net->url[0] != '\0' ? net->url : "tcp://127.0.0.1:0"};
+    char line[160] = "";
+    size_t count = 11;
+    int fd;
+
+    for (size_t i = 0; options != NULL && options[i] != NULL; i++)
+        words[count++] = options[i];
+    net->bridge = net_spawn(PTQBRIDGE, words, &fd);
+    net_read_line(fd, line, sizeof line);
+    close(fd);
+    if (sscanf(line, "listening on %127s", net->url) != 1)
+        fail_msg("ptqbridge did not come up: '%s'", line);
+}
+
+void net_bridge_kill(struct net *net)
+{
+    ptt_kill(net->bridge);
+    net->bridge = 0;
+}
+
+int net_bridge_end(struct net *net)
+{
+    assert_int_equal(kill(net->bridge, SIGTERM), 0);
+    int status = ptt_reap(net->bridge, PTT_LONG);
+    net->bridge = 0;
+    return status != -1 && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+ptq_bus *net_open_far(const struct net *net, const char *peers)
+{
+    struct ptq_error error = {0};
+    struct ptq_bus_options options = {.dir = net->far.dir, .peers = peers, .node = "far", .error = &error};
+    ptq_bus *bus;
+
+    if (ptq_bus_open("test", &options, &bus) != PTQ_OK)
+        fail_msg("%s", error.text);
+    return bus;
+}
+
+void net_init(struct net *net, const char *const *options)
+{
+    memset(net, 0, sizeof *net);
+    ptt_scratch_init_dir(&net->home);
+    ptt_scratch_init_dir(&net->far);
+    net->here = ptt_scratch_open(&net->home);
+    net_bridge_start(net, options);
+    snprintf(net->peers, sizeof net->peers, "home=%s", net->url);
+    net->there = net_open_far(net, net->peers);
+}
+
+void net_fini(struct net *net)
+{
+    if (net->bridge != 0)
+        ptt_kill(net->bridge);
+    ptq_bus_close(net->there);
+    ptq_bus_close(net->here);
+    ptt_scratch_fini(&net->far);
+    ptt_scratch_fini(&net->home);
+}
+
+ptq_queue *net_open(ptq_bus *bus, const char *name, const struct ptq_queue_options *options)
+{
+    struct ptq_error error = {0};
+    struct ptq_queue_options given = {0};
+    ptq_queue *queue = NULL;
+
+    if (options != NULL)
+        given = *options;
+    given.error = &error;
+    enum ptq_err answer = ptq_queue_open(bus, name, &given, &queue);
+    if (answer != PTQ_OK)
+        fail_msg("open %s: %s: %s", name, ptq_err_name(answer), error.text);
+    return queue;
+}
+
+ptq_queue *net_open_pool(ptq_bus *bus, const char *name, bool placed, uint64_t window)
+{
+    struct ptq_error error = {0};
+    struct pti_open open = {.options = {.error = &error}, .placed = placed, .window = window};
+    ptq_queue *queue = NULL;
+    enum ptq_err answer = pti_queue_open(bus, name, &open, &queue);
+
+    if (answer != PTQ_OK)
+        fail_msg("open %s: %s: %s", name, ptq_err_name(answer), error.text);
+    return queue;
+}
