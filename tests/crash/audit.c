@@ -5,18 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-struct drained {
-    uint32_t id, sub;
-    uint64_t position;
-    bool redelivered;
-};
-
-struct drain {
-    struct drained msgs[LEDGER_IDS];
-    size_t count;
-    bool ended;
-};
-
 static bool wrong(struct audit *audit, const char *format, ...) __attribute__((format(printf, 2, 3)));
 static bool wrong(struct audit *audit, const char *format, ...)
 {
@@ -30,40 +18,52 @@ static bool wrong(struct audit *audit, const char *format, ...)
 
 /* ---- draining */
 
-static bool take_down(struct audit *audit, struct drain *drain, ptq_msg *msg)
+static bool take_down(struct audit *audit, struct audit_seen *seen, ptq_msg *msg)
 {
     int id = ledger_id_of(ptq_msg_data(msg), ptq_msg_size(msg));
 
     if (id < 0)
         return wrong(audit, "a message of %zu bytes at %llu is none that was put", ptq_msg_size(msg),
                      (unsigned long long)ptq_msg_position(msg));
-    if (drain->count == LEDGER_IDS)
+    if (seen->count == LEDGER_IDS)
         return wrong(audit, "there is no end of messages");
     if (ptq_msg_deliveries(msg) < 1)
         return wrong(audit, "message %d was delivered %u times", id, ptq_msg_deliveries(msg));
-    drain->msgs[drain->count++] = (struct drained){.id = (uint32_t)id,
+    seen->msgs[seen->count++] = (struct audit_msg){.id = (uint32_t)id,
                                                    .sub = ptq_msg_sub(msg),
                                                    .position = ptq_msg_position(msg),
                                                    .redelivered = ptq_msg_redelivered(msg)};
     return true;
 }
 
-static bool drain_all(struct audit *audit, ptq_queue *queue, struct drain *drain)
+bool audit_take(struct audit *audit, ptq_queue *queue, struct audit_seen *seen, int timeout_ms, enum ptq_err *ret_last)
+{
+    ptq_msg *msg = NULL;
+    enum ptq_err err;
+
+    *ret_last = ptq_get(queue, timeout_ms, &msg);
+    if (*ret_last != PTQ_OK)
+        return true;
+    if (!take_down(audit, seen, msg))
+        return false;
+    err = ptq_ack(msg);
+    return err == PTQ_OK || wrong(audit, "an ack answered %s", ptq_err_name(err));
+}
+
+static bool drain_all(struct audit *audit, ptq_queue *queue, struct audit_seen *drain, bool *ret_ended)
 {
     struct ptq_queue_stats stats;
     int timeout_ms = PTQ_NOWAIT;
+    enum ptq_err err = PTQ_OK;
 
     for (;;) {
-        ptq_msg *msg = NULL;
-        enum ptq_err err = ptq_get(queue, timeout_ms, &msg);
+        if (!audit_take(audit, queue, drain, timeout_ms, &err))
+            return false;
         if (err == PTQ_OK) {
-            if (!take_down(audit, drain, msg))
-                return false;
-            if ((err = ptq_ack(msg)) != PTQ_OK)
-                return wrong(audit, "an ack answered %s", ptq_err_name(err));
+            timeout_ms = PTQ_NOWAIT;
             continue;
         }
-        drain->ended = err == PTQ_END;
+        *ret_ended = err == PTQ_END;
         if (err == PTQ_END)
             return true;
         if (err != PTQ_EMPTY && err != PTQ_TIMEDOUT)
@@ -82,16 +82,16 @@ static bool drain_all(struct audit *audit, ptq_queue *queue, struct drain *drain
 
 /* ---- comparing */
 
-static bool check_order(struct audit *audit, const struct drain *drain)
+static bool check_order(struct audit *audit, const struct audit_seen *drain, bool at_once)
 {
     for (size_t i = 1; i < drain->count; i++) {
-        const struct drained *a = &drain->msgs[i - 1], *b = &drain->msgs[i];
+        const struct audit_msg *a = &drain->msgs[i - 1], *b = &drain->msgs[i];
         bool delayed = audit->ledger->msgs[b->id].out == NACKING || audit->ledger->msgs[b->id].out == IS_NACKED;
         bool sorted = a->position < b->position || (a->position == b->position && a->sub < b->sub);
         if (a->redelivered == b->redelivered && !sorted && !delayed)
             return wrong(audit, "message %u (%llu.%u) came before %u (%llu.%u)", a->id, (unsigned long long)a->position,
                          a->sub, b->id, (unsigned long long)b->position, b->sub);
-        if (b->redelivered && !a->redelivered && !delayed)
+        if (at_once && b->redelivered && !a->redelivered && !delayed)
             return wrong(audit, "redelivered message %u came after %u", b->id, a->id);
         if (!a->redelivered && !b->redelivered && a->id / 128 == b->id / 128 && a->id > b->id && a->id < LEDGER_PEER)
             return wrong(audit, "message %u of a producer came before its %u", a->id, b->id);
@@ -103,13 +103,13 @@ struct tally {
     uint32_t times, flagged, alive; /* alive: while the victim lived */
 };
 
-static void tally_all(const struct audit *audit, const struct drain *drain, struct tally tallies[LEDGER_IDS])
+static void tally_all(const struct audit *audit, const struct audit_seen *drain, struct tally tallies[LEDGER_IDS])
 {
     for (size_t i = 0; audit->seen != NULL && i < audit->seen->count; i++) {
-        struct tally *tally = &tallies[audit->seen->ids[i]];
+        struct tally *tally = &tallies[audit->seen->msgs[i].id];
         tally->times++;
-        tally->alive++;
-        tally->flagged += audit->seen->redelivered[i];
+        tally->alive += !audit->dead_before;
+        tally->flagged += audit->seen->msgs[i].redelivered;
     }
     for (size_t i = 0; i < drain->count; i++) {
         tallies[drain->msgs[i].id].times++;
@@ -175,7 +175,7 @@ static bool check_group(struct audit *audit, uint32_t id, const struct tally tal
            wrong(audit, "of a batch message %u is %s, %u is %s", id, here ? "in" : "out", id + 1, next ? "in" : "out");
 }
 
-static bool check_messages(struct audit *audit, const struct drain *drain, uint64_t *ret_put, uint64_t *ret_buried)
+static bool check_messages(struct audit *audit, const struct audit_seen *drain, uint64_t *ret_put, uint64_t *ret_buried)
 {
     struct tally tallies[LEDGER_IDS] = {{0}};
     struct doubt doubt = {0};
@@ -239,8 +239,14 @@ static bool check_counts(struct audit *audit, ptq_bus *bus, const char *name, pt
 
 #define MOST 2048
 
-uint64_t audit_blocks(ptq_queue *queue, uint64_t capacity)
+static bool hoard_one(ptq_queue *queue, ptq_msg **ret_msg)
 {
+    return ptq_put(queue, "", 0, PTQ_NOWAIT) == PTQ_OK && ptq_get(queue, PTQ_NOWAIT, ret_msg) == PTQ_OK;
+}
+
+uint64_t audit_blocks(ptq_bus *bus, ptq_queue *queue, uint64_t capacity)
+{
+    struct ptq_gc_report report;
     static ptq_msg *held[MOST];
     size_t count = 0;
     uint64_t settled = 0;
@@ -254,16 +260,18 @@ uint64_t audit_blocks(ptq_queue *queue, uint64_t capacity)
             return 0;
         settled++;
     }
-    while (count < MOST && ptq_put(queue, &byte, 1, PTQ_NOWAIT) == PTQ_OK)
-        if (ptq_get(queue, PTQ_NOWAIT, &held[count]) == PTQ_OK)
-            count++;
+    /* gc beside a living user also frees blocks that came back to a dead home, which a put that does not wait leaves lying. */
+    if (ptq_bus_gc(bus, false, &report) != PTQ_OK)
+        return 0;
+    while (count < MOST && hoard_one(queue, &held[count]))
+        count++;
     for (size_t i = 0; i < count; i++)
         if (ptq_ack(held[i]) != PTQ_OK)
             return 0;
     return settled > 0 ? count : 0;
 }
 
-static bool check_blocks(struct audit *audit, ptq_queue *queue, uint64_t buried)
+static bool check_blocks(struct audit *audit, ptq_bus *bus, ptq_queue *queue, uint64_t buried)
 {
     enum ptq_err err;
     uint64_t filled = 0;
@@ -280,7 +288,7 @@ static bool check_blocks(struct audit *audit, ptq_queue *queue, uint64_t buried)
             return wrong(audit, "an ack failed");
     if (audit->blocks == 0)
         return true;
-    uint64_t blocks = audit_blocks(queue, audit->capacity);
+    uint64_t blocks = audit_blocks(bus, queue, audit->capacity);
     if (blocks + buried != audit->blocks)
         return wrong(audit, "%llu blocks are left of %llu", (unsigned long long)(blocks + buried),
                      (unsigned long long)audit->blocks);
@@ -291,21 +299,22 @@ static bool check_blocks(struct audit *audit, ptq_queue *queue, uint64_t buried)
 
 static bool check_all(struct audit *audit, ptq_bus *bus, const char *name, ptq_queue *queue)
 {
-    static struct drain drain;
+    static struct audit_seen drain;
     uint64_t put = 0, buried = 0;
+    bool ended = false;
 
     drain.count = 0;
-    drain.ended = false;
-    if (!drain_all(audit, queue, &drain))
+    if (!drain_all(audit, queue, &drain, &ended))
         return false;
-    if (!check_messages(audit, &drain, &put, &buried) || !check_order(audit, &drain) ||
+    if (!check_messages(audit, &drain, &put, &buried) || !check_order(audit, &drain, true) ||
+        (audit->seen != NULL && !check_order(audit, audit->seen, false)) ||
         !check_counts(audit, bus, name, queue, put, buried))
         return false;
-    if (drain.ended)
+    if (ended)
         return audit->ledger->ending > 0 || wrong(audit, "it ended, and nobody had ended it");
     if (audit->ledger->ending == 2)
         return wrong(audit, "it was ended, and a get answers EMPTY");
-    return check_blocks(audit, queue, buried);
+    return check_blocks(audit, bus, queue, buried);
 }
 
 bool audit_queue(struct audit *audit, ptq_bus *bus, const char *name)
@@ -315,7 +324,7 @@ bool audit_queue(struct audit *audit, ptq_bus *bus, const char *name)
     ptq_queue *queue = NULL;
 
     audit->text[0] = '\0';
-    if (audit->ledger->wrong != 0)
+    if (audit->ledger->wrong != 0 && (!audit->lenient || audit->ledger->wrong >= 1000))
         return wrong(audit, "a call of the victim answered %s",
                      audit->ledger->wrong >= 1000 ? "foreign bytes"
                                                   : ptq_err_name((enum ptq_err)(audit->ledger->wrong - 1)));

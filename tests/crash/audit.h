@@ -4,10 +4,16 @@
 
 #include "crash/ledger.h"
 
+/* One message as it came. */
+struct audit_msg {
+    uint32_t id, sub;
+    uint64_t position;
+    bool redelivered;
+};
+
 /* What the peer of a stopped victim got and acked while the victim lived. */
 struct audit_seen {
-    uint32_t ids[LEDGER_IDS];
-    bool redelivered[LEDGER_IDS];
+    struct audit_msg msgs[LEDGER_IDS];
     size_t count;
 };
 
@@ -16,7 +22,8 @@ struct audit {
     uint64_t capacity;
     size_t item_size;
     uint64_t blocks;        /* as audit_blocks said of the sound queue; 0: not asked */
-    bool survivors;         /* others have it open: blocks may be theirs */
+    bool lenient;           /* a peer took and put meanwhile: the victim's calls may answer anything */
+    bool dead_before;       /* what was seen, was seen after the victim's death */
     const struct audit_seen *seen; /* may be NULL */
     char text[400];         /* what is wrong */
 };
@@ -25,7 +32,10 @@ struct audit {
  * audit->text says which was not.  Afterwards the queue is empty and closed. */
 bool audit_queue(struct audit *audit, ptq_bus *bus, const char *name);
 
+/* Gets and acks all there is, as the peer. */
+bool audit_take(struct audit *audit, ptq_queue *queue, struct audit_seen *seen, int timeout_ms, enum ptq_err *ret_last);
+
 /* How many messages an empty queue can hold when all are leased: its blocks. */
-uint64_t audit_blocks(ptq_queue *queue, uint64_t capacity);
+uint64_t audit_blocks(ptq_bus *bus, ptq_queue *queue, uint64_t capacity);
 
 #endif

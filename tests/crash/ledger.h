@@ -34,6 +34,7 @@ struct ledger {
     _Atomic uint32_t ending;    /* 1: end was begun, 2: it returned */
     _Atomic uint32_t calls;     /* begun, for people */
     _Atomic uint32_t turned;    /* messages without an id that went in and out before */
+    _Atomic uint32_t delays;    /* nacks with a delay: what is nacked need not be ready */
     _Atomic int32_t wrong;      /* a call answered what it must not: 1 + its answer */
     struct ledger_msg msgs[LEDGER_IDS];
 };

@@ -39,7 +39,7 @@ static uint64_t measure_blocks(struct scene *scene)
     ptq_queue *queue = NULL;
 
     assert_ok(ptq_queue_open(scene->scratch.bus, "ruler", &scene->script->options, &queue));
-    uint64_t blocks = audit_blocks(queue, scene->script->options.capacity);
+    uint64_t blocks = audit_blocks(scene->scratch.bus, queue, scene->script->options.capacity);
     ptq_queue_close(queue);
     assert_ok(ptq_queue_unlink(scene->scratch.bus, "ruler", true));
     return blocks;
@@ -70,14 +70,14 @@ void scene_set(struct scene *scene, const struct script *script)
 
     scene->script = script;
     memset(scene->ledger, 0, sizeof *scene->ledger);
+    if (scene->blocks == 0)
+        scene->blocks = measure_blocks(scene);
+    assert_true(scene->blocks > script->options.capacity);
     assert_ok(ptq_queue_open(scene->scratch.bus, SCENE_QUEUE, &script->options, &actor.queue));
     if (script->setup != NULL)
         script->setup(&actor);
     ledger_close(&actor);
     assert_int_equal(scene->ledger->wrong, 0);
-    if (scene->blocks == 0)
-        scene->blocks = measure_blocks(scene);
-    assert_true(scene->blocks > script->options.capacity);
     map_live(scene);
     scene_forget(scene);
 }

@@ -97,11 +97,14 @@ void victim_start(struct victim *victim, int (*work)(void *context), void *conte
     use_one_processor(victim->pid);
 }
 
+uint64_t victim_place(const struct victim *victim)
+{
+    return (uint64_t)ptrace(PTRACE_PEEKUSER, victim->pid, offsetof(struct user_regs_struct, rip), NULL);
+}
+
 bool victim_is_at_call(const struct victim *victim)
 {
-    unsigned long long at =
-        (unsigned long long)ptrace(PTRACE_PEEKUSER, victim->pid, offsetof(struct user_regs_struct, rip), NULL);
-    long bytes = ptrace(PTRACE_PEEKTEXT, victim->pid, (void *)(uintptr_t)at, NULL);
+    long bytes = ptrace(PTRACE_PEEKTEXT, victim->pid, (void *)(uintptr_t)victim_place(victim), NULL);
 
     return (bytes & 0xffff) == 0x050f; /* syscall */
 }
@@ -128,6 +131,32 @@ bool victim_step(struct victim *victim)
     } while (signal != 0);
     victim->steps++;
     return !victim->over;
+}
+
+static bool set_breakpoint(struct victim *victim, uint64_t place)
+{
+    bool set = place != 0;
+
+    return ptrace(PTRACE_POKEUSER, victim->pid, offsetof(struct user, u_debugreg[0]), (void *)(uintptr_t)place) == 0 &&
+           ptrace(PTRACE_POKEUSER, victim->pid, offsetof(struct user, u_debugreg[7]), (void *)(uintptr_t)set) == 0;
+}
+
+bool victim_run_to(struct victim *victim, uint64_t place, uint64_t times)
+{
+    int signal = 0;
+
+    if (victim->over || !set_breakpoint(victim, place))
+        return false;
+    while (times > 0) {
+        if (ptrace(PTRACE_CONT, victim->pid, NULL, (void *)(uintptr_t)signal) != 0)
+            give_up("continue");
+        wait_for(victim);
+        if (victim->over)
+            return false;
+        signal = signal_to_deliver(victim);
+        times -= WSTOPSIG(victim->status) == SIGTRAP && victim_place(victim) == place;
+    }
+    return set_breakpoint(victim, 0);
 }
 
 bool victim_run_to_call(struct victim *victim, uint64_t n, bool behind)
@@ -178,6 +207,11 @@ void victim_start(struct victim *victim, int (*work)(void *context), void *conte
     *victim = (struct victim){.over = true};
 }
 bool victim_step(struct victim *victim) { return victim->over && false; }
+uint64_t victim_place(const struct victim *victim) { return victim->steps; }
+bool victim_run_to(struct victim *victim, uint64_t place, uint64_t times)
+{
+    return victim->over && place == times && false;
+}
 bool victim_is_at_call(const struct victim *victim) { return victim->over && false; }
 bool victim_run_to_call(struct victim *victim, uint64_t n, bool behind) { return victim->over && n == 0 && behind && false; }
 void victim_kill(struct victim *victim) { victim->over = true; }

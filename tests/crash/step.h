@@ -24,6 +24,13 @@ void victim_mark(void);
 /* One instruction.  False: it is over.  A call of the kernel is one instruction, however long it takes. */
 bool victim_step(struct victim *victim);
 
+/* Where it stands. */
+uint64_t victim_place(const struct victim *victim);
+
+/* Runs on, at full speed, until it has come to the instruction at `place` for the `times`-th time; as steps would bring it
+ * there, for the same work.  False: it is over, or there are no such breakpoints here (then it has not moved). */
+bool victim_run_to(struct victim *victim, uint64_t place, uint64_t times);
+
 /* The instruction that comes next enters the kernel. */
 bool victim_is_at_call(const struct victim *victim);
 

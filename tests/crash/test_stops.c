@@ -1,0 +1,391 @@
+/* test_stops.c -- the victim is stopped at an instruction, alive and holding its lock: others go on at once.
+ *
+ * Then it is killed, or goes on to its end, and everything is audited together: what the peer put and got meanwhile, what
+ * the victim had been promised, and what is left.
+ *     crash_stops [SECONDS]: how long; with 0 every instruction of every script and every peer, once.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "crash/scene.h"
+
+static int seconds = 10;
+
+struct meeting {
+    struct scene scene;
+    struct ledger_actor peer;
+    struct audit_seen seen;
+    struct audit audit;
+    uint64_t runs;
+};
+
+static int64_t now_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* ---- what is surely there, what may be */
+
+struct count {
+    uint32_t surely, perhaps; /* ready for the peer */
+};
+
+static struct count count_ready(const struct meeting *m)
+{
+    struct count count = {0};
+    bool taken[LEDGER_IDS] = {false};
+
+    for (size_t i = 0; i < m->seen.count; i++)
+        taken[m->seen.msgs[i].id] = true;
+    for (uint32_t id = 0; id < LEDGER_IDS; id++) {
+        const struct ledger_msg *msg = &m->scene.ledger->msgs[id];
+        if (taken[id] || msg->put == NOT_PUT || msg->put == PUT_REFUSED)
+            continue;
+        bool nacked = msg->out == IS_NACKED && m->scene.ledger->delays == 0;
+        count.surely += msg->put == IS_PUT && (msg->out == IS_IN || nacked);
+        count.perhaps += msg->put == PUTTING || msg->out == NACKING || (msg->out == IS_NACKED && !nacked);
+    }
+    uint32_t taking = m->scene.ledger->taking;
+    count.surely -= taking < count.surely ? taking : count.surely;
+    count.perhaps += taking;
+    return count;
+}
+
+static bool say(struct meeting *m, const char *what, enum ptq_err err)
+{
+    struct count count = count_ready(m);
+
+    snprintf(m->audit.text, sizeof m->audit.text, "beside the stopped one %s answered %s: %u surely ready, %u perhaps", what,
+             ptq_err_name(err), count.surely, count.perhaps);
+    return false;
+}
+
+/* ---- the peer's calls: none may wait, none may be refused without reason */
+
+static bool peer_put(struct meeting *m)
+{
+    struct count count = count_ready(m);
+    enum ptq_err err = ledger_put(&m->peer);
+
+    if (err == PTQ_OK || (err == PTQ_EENDED && m->scene.ledger->ending > 0))
+        return true;
+    return (err == PTQ_FULL && count.surely + count.perhaps >= m->audit.capacity) || say(m, "a put", err);
+}
+
+static bool peer_put_many(struct meeting *m)
+{
+    struct count count = count_ready(m);
+    enum ptq_err err = ledger_put_many(&m->peer, 2);
+
+    if (err == PTQ_OK || (err == PTQ_EENDED && m->scene.ledger->ending > 0))
+        return true;
+    return (err == PTQ_FULL && count.surely + count.perhaps + 1 >= m->audit.capacity) || say(m, "a put of two", err);
+}
+
+static bool peer_get(struct meeting *m)
+{
+    struct count count = count_ready(m);
+    enum ptq_err err;
+
+    if (!audit_take(&m->audit, m->peer.queue, &m->seen, PTQ_NOWAIT, &err))
+        return false;
+    if (err == PTQ_OK || (err == PTQ_END && m->scene.ledger->ending > 0 && count.surely == 0))
+        return true;
+    return (err == PTQ_EMPTY && count.surely == 0) || say(m, "a get", err);
+}
+
+static bool once(struct meeting *m) { return peer_put(m) && peer_get(m) && peer_get(m); }
+
+static bool drain_first(struct meeting *m)
+{
+    for (int i = 0; i < 8; i++)
+        if (!peer_get(m))
+            return false;
+    return peer_put(m) && peer_put_many(m);
+}
+
+static bool fill_first(struct meeting *m)
+{
+    for (int i = 0; i < 8; i++)
+        if (!peer_put(m))
+            return false;
+    for (int i = 0; i < 5; i++)
+        if (!peer_get(m))
+            return false;
+    return peer_put_many(m) && peer_get(m);
+}
+
+/* More than once around the ring: every slot and block that the victim has looked at bears something else. */
+static bool lap(struct meeting *m)
+{
+    for (int i = 0; i < 150; i++)
+        if (!(i % 5 == 4 ? peer_put_many(m) && peer_get(m) : peer_put(m)) || !peer_get(m))
+            return false;
+    return true;
+}
+
+static bool (*const peers[])(struct meeting *) = {once, drain_first, fill_first, lap};
+static const char *const peer_names[] = {"put and get", "drain first", "fill first", "a lap"};
+#define PEERS (sizeof peers / sizeof *peers)
+
+/* ---- one meeting */
+
+/* The instructions of a script: where each stands, and how often it was there before. */
+struct track {
+    const struct script *script;
+    int (*run)(void *);
+    uint64_t blocks, count;
+    uint64_t *places;
+    uint32_t *times;
+};
+
+static uint32_t times_before(const struct track *track, uint64_t place)
+{
+    for (uint64_t i = track->count; i-- > 0;)
+        if (track->places[i] == place)
+            return track->times[i];
+    return 0;
+}
+
+#define TRACK_MOST 60000
+
+static struct track follow(struct meeting *m, const struct script *script, int (*run)(void *))
+{
+    struct track track = {.script = script, .run = run};
+    struct victim victim;
+
+    track.places = calloc(TRACK_MOST, sizeof *track.places);
+    track.times = calloc(TRACK_MOST, sizeof *track.times);
+    assert_true(track.places != NULL && track.times != NULL);
+    scene_set(&m->scene, script);
+    victim_start(&victim, run, &m->scene);
+    while (m->scene.ledger->phase != 2 && track.count < TRACK_MOST && victim_step(&victim)) {
+        uint64_t place = victim_place(&victim);
+        track.times[track.count] = times_before(&track, place) + 1;
+        track.places[track.count++] = place;
+    }
+    victim_kill(&victim);
+    track.blocks = m->scene.blocks;
+    scene_clear(&m->scene);
+    return track;
+}
+
+/* By a breakpoint; where that is too far off, or not to be had, by steps. */
+static void bring_to(struct victim *victim, const struct track *track, uint64_t at, const struct ledger *ledger)
+{
+    if (victim_run_to(victim, track->places[at], track->times[at]))
+        return;
+    while (victim->steps <= at && ledger->phase != 2 && victim_step(victim))
+        ;
+}
+
+/* Dies at an instruction before the victim comes: for victims that recover. */
+static void die_first(struct meeting *m, const struct track *track, uint64_t at)
+{
+    struct victim victim;
+
+    victim_start(&victim, track->run, &m->scene);
+    bring_to(&victim, track, at, m->scene.ledger);
+    victim_kill(&victim);
+    m->scene.ledger->phase = 0;
+}
+
+struct plan {
+    const struct track *first; /* NULL: nobody dies before */
+    const struct track *track;
+    uint64_t first_at, stop_at;
+    size_t peer;
+    bool kill_it;
+};
+
+static void set_table(struct meeting *m, const struct script *script, uint64_t blocks)
+{
+    struct scene *scene = &m->scene;
+
+    scene->blocks = blocks;
+    scene_set(scene, script);
+    m->seen.count = 0;
+    m->audit = (struct audit){.ledger = scene->ledger,
+                              .capacity = script->options.capacity,
+                              .item_size = script->options.item_size,
+                              .lenient = true,
+                              .seen = &m->seen,
+                              .blocks = blocks};
+    m->peer = (struct ledger_actor){.ledger = scene->ledger, .item_size = script->options.item_size, .next = LEDGER_PEER};
+    assert_ok(ptq_queue_open(scene->scratch.bus, SCENE_QUEUE, NULL, &m->peer.queue));
+}
+
+static void tell(const struct meeting *m, const struct plan *plan)
+{
+    print_error("%s%s (%llu), stopped at %llu of call %u, peer: %s, then %s: %s\n",
+                plan->first != NULL ? "recovery of " : "", (plan->first != NULL ? plan->first : plan->track)->script->name,
+                (unsigned long long)plan->first_at, (unsigned long long)plan->stop_at, m->scene.ledger->calls,
+                peer_names[plan->peer], plan->kill_it ? "killed" : "gone on", m->audit.text);
+}
+
+static void meet(struct meeting *m, const struct plan *plan)
+{
+    const struct track *setting = plan->first != NULL ? plan->first : plan->track;
+    struct scene *scene = &m->scene;
+    struct victim victim;
+
+    set_table(m, setting->script, setting->blocks);
+    if (plan->first != NULL)
+        die_first(m, plan->first, plan->first_at);
+    m->audit.dead_before = plan->first != NULL;
+    victim_start(&victim, plan->track->run, scene);
+    bring_to(&victim, plan->track, plan->stop_at, scene->ledger);
+    alarm(30); /* a peer that waits for the stopped one ends here */
+    bool sound = peers[plan->peer](m);
+    if (plan->kill_it)
+        victim_kill(&victim);
+    else
+        victim_finish(&victim);
+    ptq_queue_close(m->peer.queue);
+    if (sound)
+        sound = audit_queue(&m->audit, scene->scratch.bus, SCENE_QUEUE);
+    alarm(0);
+    scene->violations += !sound;
+    m->runs++;
+    if (!sound && scene->violations <= 20)
+        tell(m, plan);
+    scene_clear(scene);
+}
+
+/* A victim that makes no calls of its own but an open, which recovers who died before. */
+static int open_and_recover(void *context)
+{
+    struct scene *scene = context;
+    ptq_bus *bus = ptt_scratch_open(&scene->scratch);
+    ptq_queue *queue = NULL;
+
+    victim_mark();
+    scene->ledger->phase = 1;
+    if (ptq_queue_open(bus, SCENE_QUEUE, NULL, &queue) != PTQ_OK)
+        return 1;
+    scene->ledger->phase = 2;
+    return 0;
+}
+
+static bool is_for_peers(const struct script *script)
+{
+    /* What sleeps, or waits for due messages, takes long and stops others nowhere else than the calls below. */
+    return strncmp(script->name, "sleep", 5) != 0 && strcmp(script->name, "get of what is due") != 0 &&
+           strcmp(script->name, "get that buries") != 0 && strcmp(script->name, "put_many of many runs") != 0;
+}
+
+static struct meeting meeting;
+static struct track tracks[64], recovery;
+static size_t track_count;
+
+static int find_tracks(void **state)
+{
+    (void)state;
+    scene_init(&meeting.scene);
+    if (!victim_is_possible())
+        return 0;
+    for (size_t i = 0; i < script_count; i++)
+        if (is_for_peers(&scripts[i]))
+            tracks[track_count++] = follow(&meeting, &scripts[i], scene_run_victim);
+    recovery = follow(&meeting, &scripts[0], open_and_recover);
+    return 0;
+}
+
+static int drop_tracks(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < track_count; i++) {
+        free(tracks[i].places);
+        free(tracks[i].times);
+    }
+    free(recovery.places);
+    free(recovery.times);
+    scene_fini(&meeting.scene);
+    return 0;
+}
+
+static struct plan draw(const struct track *first, const struct track *track, uint64_t *seed)
+{
+    return (struct plan){.first = first,
+                         .track = track,
+                         .first_at = first != NULL ? ptt_random(seed) % first->count : 0,
+                         .stop_at = ptt_random(seed) % track->count,
+                         .peer = ptt_random(seed) % PEERS,
+                         .kill_it = ptt_random(seed) % 2 == 0};
+}
+
+static void skip_without_steps(void)
+{
+    if (track_count == 0) {
+        print_message("skipped: no single steps here\n");
+        skip();
+    }
+}
+
+static void sum_up(uint64_t least)
+{
+    print_message("  %llu meetings, %llu violations\n", (unsigned long long)meeting.runs,
+                  (unsigned long long)meeting.scene.violations);
+    assert_int_equal(meeting.scene.violations, 0);
+    assert_true(meeting.runs >= least);
+    meeting.runs = 0;
+}
+
+static void others_go_on_beside_a_stopped_process(void **state)
+{
+    uint64_t seed = ptt_seed();
+    int64_t end = now_ms() + seconds * 1000;
+
+    (void)state;
+    skip_without_steps();
+    for (uint64_t round = 0; seconds > 0 && now_ms() < end; round++) {
+        struct plan plan = draw(NULL, &tracks[round % track_count], &seed);
+        meet(&meeting, &plan);
+    }
+    for (size_t i = 0; seconds == 0 && i < track_count * PEERS * 2; i++) {
+        struct plan plan = {.track = &tracks[i / (PEERS * 2)], .peer = i / 2 % PEERS, .kill_it = i % 2 == 0};
+        for (; plan.stop_at < plan.track->count; plan.stop_at++)
+            meet(&meeting, &plan);
+    }
+    sum_up(50);
+}
+
+static void others_go_on_beside_a_stopped_recoverer(void **state)
+{
+    uint64_t seed = ptt_seed();
+    int64_t end = now_ms() + (seconds > 0 ? seconds / 2 : 600) * 1000;
+
+    (void)state;
+    skip_without_steps();
+    for (uint64_t round = 0; now_ms() < end; round++) {
+        struct plan plan = draw(&tracks[round % track_count], &recovery, &seed);
+        meet(&meeting, &plan);
+    }
+    sum_up(50);
+}
+
+static _Noreturn void tell_of_a_wait(int signal)
+{
+    static const char text[] = "a peer waits for a stopped process\n";
+
+    (void)signal;
+    _exit(write(2, text, sizeof text - 1) > 0 ? 3 : 4);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(others_go_on_beside_a_stopped_process),
+                                       cmocka_unit_test(others_go_on_beside_a_stopped_recoverer)};
+
+    if (argc > 1)
+        seconds = atoi(argv[1]);
+    signal(SIGALRM, tell_of_a_wait);
+    return cmocka_run_group_tests(tests, find_tracks, drop_tracks);
+}
