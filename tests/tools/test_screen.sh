@@ -16,7 +16,7 @@ end_screen() {
 # open ARGUMENT...: a shell in which ptqtop runs; its prompt tells when ptqtop has left.
 open() {
     open_shell
-    type "$PTQTOP $*" Enter
+    type "\"$PTQTOP\" $*" Enter
 }
 
 open_shell() {
@@ -152,7 +152,7 @@ case_a_signal_gives_the_terminal_back() {
     for signal in TERM HUP SEGV ABRT; do
         open_shell
         # a shell without job control, which leaves the terminal as it finds it
-        type "sh -c '$PTQTOP -d 0.2; stty -a | grep -o \"[-]*icanon [-a-z]* [-]*echo \"; echo d\"o\"ne'" Enter
+        type "sh -c '\"$PTQTOP\" -d 0.2; stty -a | grep -o \"[-]*icanon [-a-z]* [-]*echo \"; echo d\"o\"ne'" Enter
         wait_for seen 'alpha'
         kill -$signal "$(child_pid)"
         wait_for seen 'done'
@@ -212,7 +212,7 @@ case_a_dumb_terminal_gets_a_table() {
     fill
     trap end_screen EXIT
     screen new-session -d -x 150 -y 24 "env TERM=dumb PS1='left=\$? ' bash --norc --noprofile" || fail "no tmux"
-    type "TERM=dumb $PTQTOP -n 1" Enter
+    type "TERM=dumb \"$PTQTOP\" -n 1" Enter
     wait_for seen 'alpha'
     wait_for seen '50%'
 }
