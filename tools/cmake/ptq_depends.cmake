@@ -10,14 +10,18 @@ if(PTQ_WITH_REMOTE)
     find_path(PTQ_PROTOBUF_C_INCLUDE protobuf-c/protobuf-c.h)
     find_library(PTQ_PROTOBUF_C_LIBRARY protobuf-c)
     find_program(PTQ_PROTOC_C NAMES protoc-c)
-    foreach(need PTQ_NNG_INCLUDE PTQ_NNG_LIBRARY PTQ_PROTOBUF_C_INCLUDE PTQ_PROTOBUF_C_LIBRARY PTQ_PROTOC_C)
+    find_path(PTQ_UTHASH_INCLUDE uthash.h)
+    foreach(need PTQ_NNG_INCLUDE PTQ_NNG_LIBRARY PTQ_PROTOBUF_C_INCLUDE PTQ_PROTOBUF_C_LIBRARY PTQ_PROTOC_C
+            PTQ_UTHASH_INCLUDE)
         if(NOT ${need})
-            message(FATAL_ERROR "${need} was not found: install libnng-dev, libprotobuf-c-dev and "
-                                "protobuf-c-compiler, or configure with -DPTQ_WITH_REMOTE=OFF")
+            message(FATAL_ERROR "${need} was not found: install libnng-dev, libprotobuf-c-dev, "
+                                "protobuf-c-compiler and uthash-dev, or configure with -DPTQ_WITH_REMOTE=OFF")
         endif()
     endforeach()
-    mark_as_advanced(PTQ_NNG_INCLUDE PTQ_NNG_LIBRARY PTQ_PROTOBUF_C_INCLUDE PTQ_PROTOBUF_C_LIBRARY PTQ_PROTOC_C)
-    target_include_directories(ptq_depends SYSTEM INTERFACE ${PTQ_NNG_INCLUDE} ${PTQ_PROTOBUF_C_INCLUDE})
+    mark_as_advanced(PTQ_NNG_INCLUDE PTQ_NNG_LIBRARY PTQ_PROTOBUF_C_INCLUDE PTQ_PROTOBUF_C_LIBRARY PTQ_PROTOC_C
+        PTQ_UTHASH_INCLUDE)
+    target_include_directories(ptq_depends SYSTEM INTERFACE ${PTQ_NNG_INCLUDE} ${PTQ_PROTOBUF_C_INCLUDE}
+        ${PTQ_UTHASH_INCLUDE})
     target_link_libraries(ptq_depends INTERFACE ${PTQ_NNG_LIBRARY} ${PTQ_PROTOBUF_C_LIBRARY})
     target_compile_definitions(ptq_depends INTERFACE PTQ_WITH_REMOTE=1)
 else()
