@@ -28,54 +28,74 @@
 
 extern char **environ;
 
+#if defined(__SANITIZE_THREAD__)
+/* Its stand-in for clone believes that the child has memory of its own, and puts books for one thread into ours. */
+int __clone(int (*fn)(void *argument), void *stack, int flags, void *argument, ...);
+#define clone __clone
+#endif
+
 struct birth {
     const struct pti_spawn *spawn;
+    char *const *environment;
     pid_t parent;
     volatile int error; /* written by the child in our memory */
 };
 
-/* What is ignored stays ignored (nohup), but for SIGPIPE: libraries ignore it for themselves, programs rely on it. */
-static void default_signals(void)
+/* In the child: bare system calls, for the library's wrappers may keep books in the memory that is not ours (a sanitizer's do:
+ * of signal actions, of who did what after whom), and no code that a sanitizer has put there. */
+#define IN_CHILD __attribute__((no_sanitize("thread", "address", "undefined")))
+
+/* What is ignored stays ignored (nohup), but for SIGPIPE: libraries ignore it for themselves, programs rely on it.  The
+ * kernel's struct begins with the handler; all of it zero is the default action. */
+IN_CHILD static void default_signals(void)
 {
-    for (int number = 1; number < NSIG; number++) {
-        struct sigaction action;
-        if (sigaction(number, NULL, &action) != 0 || (action.sa_handler == SIG_IGN && number != SIGPIPE))
+    for (long number = 1; number < NSIG; number++) {
+        unsigned long action[8] = {0}, none[8] = {0};
+        if (syscall(SYS_rt_sigaction, number, NULL, action, 8) != 0)
             continue;
-        action = (struct sigaction){.sa_handler = SIG_DFL};
-        (void)sigaction(number, &action, NULL);
+        if (action[0] != (unsigned long)SIG_IGN || number == SIGPIPE)
+            (void)syscall(SYS_rt_sigaction, number, none, NULL, 8);
     }
 }
 
 /* Moves a descriptor to `target`, without close-on-exec. */
-static int move_to(int fd, int target)
+IN_CHILD static bool move_to(int fd, int target)
 {
     if (fd < 0)
-        return 0;
+        return true;
     if (fd == target)
-        return fcntl(fd, F_SETFD, 0);
-    return dup2(fd, target) < 0 ? -1 : 0;
+        return syscall(SYS_fcntl, fd, F_SETFD, 0) == 0;
+    return syscall(SYS_dup3, fd, target, 0) >= 0;
 }
 
-static int be_born(void *argument)
+IN_CHILD static bool prepare(const struct birth *birth)
 {
-    struct birth *birth = argument;
     const struct pti_spawn *spawn = birth->spawn;
+    unsigned long none = 0;
 
     default_signals();
-    if (spawn->death_signal != 0 && !pti_spawn_die_with(birth->parent, spawn->death_signal))
-        _exit(127);
-    if (move_to(spawn->in, 0) != 0 || move_to(spawn->out, 1) != 0)
-        goto failed;
+    if (spawn->death_signal != 0) {
+        (void)syscall(SYS_prctl, PR_SET_PDEATHSIG, spawn->death_signal, 0, 0, 0);
+        if (syscall(SYS_getppid) != birth->parent) /* it may have ended before */
+            syscall(SYS_exit_group, 127);
+    }
+    if (!move_to(spawn->in, 0) || !move_to(spawn->out, 1))
+        return false;
     for (unsigned i = 0; i < spawn->keep_count; i++)
-        if (fcntl(spawn->keep[i], F_SETFD, 0) != 0)
-            goto failed;
-    sigset_t none;
-    sigemptyset(&none);
-    (void)sigprocmask(SIG_SETMASK, &none, NULL);
-    execve(spawn->path, spawn->argv, spawn->envp != NULL ? spawn->envp : environ);
-failed:
+        if (syscall(SYS_fcntl, spawn->keep[i], F_SETFD, 0) != 0)
+            return false;
+    (void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, 8);
+    return true;
+}
+
+IN_CHILD static int be_born(void *argument)
+{
+    struct birth *birth = argument;
+    if (prepare(birth))
+        syscall(SYS_execve, birth->spawn->path, birth->spawn->argv, birth->environment);
     birth->error = errno;
-    _exit(127);
+    syscall(SYS_exit_group, 127);
+    return 127;
 }
 
 int pti_spawn(const struct pti_spawn *spawn, pid_t *ret_pid, int *ret_pidfd)
@@ -84,7 +104,7 @@ int pti_spawn(const struct pti_spawn *spawn, pid_t *ret_pid, int *ret_pidfd)
     if (stack == MAP_FAILED)
         return errno;
 
-    struct birth birth = {.spawn = spawn, .parent = getpid()};
+    struct birth birth = {.spawn = spawn, .environment = spawn->envp != NULL ? spawn->envp : environ, .parent = getpid()};
     sigset_t all, before;
     sigfillset(&all);
     (void)pthread_sigmask(SIG_BLOCK, &all, &before);
@@ -170,12 +190,6 @@ int pti_spawn_signal(int pidfd, int signal)
 bool pti_is_main_thread(void)
 {
     return (pid_t)syscall(SYS_gettid) == getpid();
-}
-
-bool pti_spawn_die_with(pid_t parent, int signal)
-{
-    (void)prctl(PR_SET_PDEATHSIG, signal, 0, 0, 0);
-    return getppid() == parent; /* it may have ended before the prctl */
 }
 
 void pti_name_process(const char *name)

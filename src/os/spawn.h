@@ -47,9 +47,6 @@ int pti_spawn_signal(int pidfd, int signal);
 /* Is this the thread that ends last?  A death signal is of no use to children of any other. */
 bool pti_is_main_thread(void);
 
-/* In a child: die by `signal` when the thread that started it ends; false if the parent is not `parent` any more. */
-bool pti_spawn_die_with(pid_t parent, int signal);
-
 /* What ps shows, up to 15 bytes: a program started as /proc/self/exe would be called "exe". */
 void pti_name_process(const char *name);
 

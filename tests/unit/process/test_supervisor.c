@@ -256,7 +256,33 @@ static void children_die_with_their_parent(void **state)
 static void children_started_by_a_thread_die_with_its_process(void **state)
 {
     (void)state;
+#if defined(__SANITIZE_THREAD__)
+    print_message("skipped: ThreadSanitizer does not know threads of a forked child\n");
+    skip();
+#endif
     assert_child_dies_with(supervise_in_thread);
+}
+
+static void *start_two(void *context)
+{
+    *(struct pti_supervisor **)context = start("polite", 2, 0);
+    return NULL;
+}
+
+static void children_outlive_the_thread_that_started_them(void **state)
+{
+    struct pti_supervisor *supervisor = NULL;
+    pthread_t thread;
+
+    (void)state;
+    assert_int_equal(pthread_create(&thread, NULL, start_two, &supervisor), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_true(ptt_wait_until(has_come, &(struct until){.supervisor = supervisor, .progress = 1}, PTT_LONG));
+
+    assert_false(ptt_wait_readable(pti_supervisor_fd(supervisor), 100));
+    assert_int_equal(pti_supervisor_running(supervisor), 2);
+    assert_int_equal(pti_supervisor_deaths(supervisor), 0);
+    pti_supervisor_free(supervisor);
 }
 
 static int use_inherited(void *context)
@@ -295,6 +321,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(the_descriptor_rests_while_nothing_happens),
         cmocka_unit_test(children_die_with_their_parent),
         cmocka_unit_test(children_started_by_a_thread_die_with_its_process),
+        cmocka_unit_test(children_outlive_the_thread_that_started_them),
         cmocka_unit_test(a_forked_copy_leaves_the_children_alone),
     };
     if (argc > 2 && strcmp(argv[1], "child") == 0)
