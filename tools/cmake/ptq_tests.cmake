@@ -11,6 +11,9 @@
 function(ptq_test_properties name timeout serial)
     file(RELATIVE_PATH place ${PROJECT_SOURCE_DIR}/tests ${CMAKE_CURRENT_SOURCE_DIR})
     string(REGEX REPLACE "/.*" "" area "${place}")
+    if(area STREQUAL "quickstart") # `ctest -L quick` would take it for quick
+        set(area main_job)
+    endif()
     if(NOT timeout)
         set(timeout 60)
     endif()
