@@ -76,7 +76,7 @@ static enum ptq_err take_now(struct pti_local *local, struct pti_place *place, s
             err = PTQ_ENOMEM;
             break;
         }
-        err = pti_ring_take(&place->lane, &block, &word);
+        err = count == 0 ? pti_ring_take(&place->lane, &block, &word) : pti_ring_take_next(&place->lane, &block, &word);
         if (err != PTQ_OK) {
             pti_local_msg_free(place, msg);
             break;
@@ -86,6 +86,8 @@ static enum ptq_err take_now(struct pti_local *local, struct pti_place *place, s
     }
     if (count == 0)
         return err;
+    if (count > 1)
+        pti_wake_putters(&local->ring);
     note_taken(local, place, (uint32_t)count);
     pass_baton(local, place);
     *ret_count = count;

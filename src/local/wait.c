@@ -249,7 +249,8 @@ static enum ptq_err sleep_long(struct pti_local *local, struct pti_place *place,
         sleep->slice_end = 0;
         return waiter ? PTQ_EGONE : PTQ_OK;
     }
-    pti_waiter_drain(waiter);
+    if (pti_waiter_drain(waiter)) /* a death may be among what is drained here: looked for before arming, or nobody would */
+        pti_ring_sweep(&local->ring, side == PTQ_SIDE_PUT);
     pti_wait_arm(wait_word(local, side), PTI_WAIT_DESCRIPTOR);
     if (needs_barrier(local, side) && !pti_wait_barrier(&local->ring)) {
         sleep->stage = 1;

@@ -247,6 +247,10 @@ enum ptq_err pti_ring_place(struct pti_lane *lane, uint64_t position, uint32_t b
  * *ret_word is the lease: LEASED(me, position, redelivered). */
 enum ptq_err pti_ring_take(struct pti_lane *lane, uint32_t *ret_block, uint64_t *ret_word);
 
+/* The same right after a take that succeeded: goes on in the batch that it found, and leaves waking producers to the
+ * caller (pti_wake_putters). */
+enum ptq_err pti_ring_take_next(struct pti_lane *lane, uint32_t *ret_block, uint64_t *ret_word);
+
 /* Could a take, a put, succeed now?  Cheap, may be wrong in favour of yes. */
 bool pti_ring_may_take(struct pti_lane *lane);
 bool pti_ring_may_put(struct pti_lane *lane, uint64_t count);

@@ -399,6 +399,19 @@ enum ptq_err pti_ring_take(struct pti_lane *lane, uint32_t *ret_block, uint64_t 
     }
 }
 
+enum ptq_err pti_ring_take_next(struct pti_lane *lane, uint32_t *ret_block, uint64_t *ret_word)
+{
+    const struct pti_cursor *c = &lane->cursor;
+
+    /* Redeliveries come first, here too; all else about this position was looked at by the take before. */
+    if (!c->active || pti_load_seq(&lane->ring->hints->redelivery) & 1)
+        return pti_ring_take(lane, ret_block, ret_word);
+    if (pti_batch_take(lane, c->position, c->header, c->header_word, ret_block, ret_word) != PTQ_OK)
+        return pti_ring_take(lane, ret_block, ret_word);
+    count_delivery(pti_block_at(lane->ring, *ret_block));
+    return PTQ_OK;
+}
+
 bool pti_ring_may_take(struct pti_lane *lane)
 {
     struct pti_ring *ring = lane->ring;
