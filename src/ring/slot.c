@@ -180,6 +180,13 @@ enum ptq_err pti_ring_publish(struct pti_lane *lane, uint32_t block, uint64_t be
         return err;
     }
     note_put(lane, 1, size, at);
+    if (!lane->streams && lane->own_count != 0) {
+        /* While the message travels, the next block's lines come: a lone message does not wait for them. */
+        const char *next = (const char *)pti_block_at(lane->ring, lane->own_first + lane->own_at);
+
+        pti_prefetch_to_write(next);
+        pti_prefetch_to_write(next + PTI_LINE);
+    }
     *ret_position = at;
     return PTQ_OK;
 }
