@@ -114,7 +114,10 @@ void pti_ring_raise_limit(struct pti_ring *ring, uint64_t limit)
     limit &= ring->position_mask;
     while (pti_diff(ring, limit, seen) > 0)
         if (pti_cas(&ring->hints->limit, &seen, limit)) {
-            pti_wake_all(ring, &ring->hints->get_wait);
+            /* Takers stand at the old limit, if anywhere, and only if there is something to take; if not, its publisher wakes
+             * them, and they look at the limit after that.  One is enough: it hands the baton on. */
+            if (pti_lap_diff(ring, pti_slot_lap(pti_load_seq(pti_slot_at(ring, seen))), pti_lap(ring, seen)) >= 0)
+                pti_wake(ring, &ring->hints->get_wait);
             return;
         }
 }
