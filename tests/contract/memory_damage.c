@@ -30,7 +30,7 @@ struct damage {
     struct pti_geometry geometry;
 };
 
-static void make_rich_queue(struct contract *c)
+static ptq_queue *make_rich_queue(struct contract *c)
 {
     struct ptq_queue_options options = {.capacity = 20, .item_size = 64, .max_deliveries = 2, .max_endpoints = 8};
     ptq_queue *queue = contract_open(c, "tasks", &options);
@@ -50,6 +50,7 @@ static void make_rich_queue(struct contract *c)
     assert_ok(ptq_nack(get_number(queue, 2), 3600 * 1000));
     get_number(queue, 3); /* leased; the copy's holder is dead */
     assert_ok(ptq_nack(msg, 0));
+    return queue;
 }
 
 static void take_image(struct damage *damage)
@@ -57,7 +58,7 @@ static void take_image(struct damage *damage)
     struct contract *c = damage->c;
     struct pti_header header;
 
-    make_rich_queue(c); /* its handle stays open: this is what the dead leave */
+    ptq_queue *queue = make_rich_queue(c); /* the image is taken while it is open: this is what the dead leave */
     snprintf(damage->path, sizeof damage->path, "%s/test/tasks~v%d", c->dir, PTQ_LAYOUT_VERSION);
     int fd = open(damage->path, O_RDONLY);
     struct stat status;
@@ -66,6 +67,7 @@ static void take_image(struct damage *damage)
     damage->image = malloc(damage->size);
     assert_int_equal(pread(fd, damage->image, damage->size, 0), (ssize_t)damage->size);
     close(fd);
+    ptq_queue_close(queue);
     assert_ok(pti_header_read(damage->image, damage->size, &header));
     damage->geometry = header.geometry;
     for (damage->used = damage->size; damage->used > 0 && damage->image[damage->used - 1] == 0; damage->used--)
