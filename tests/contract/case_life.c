@@ -401,6 +401,41 @@ static void gc_recovers_the_leases_of_the_dead(void **state)
     contract_verify(c, "tasks");
 }
 
+struct collector {
+    struct caller caller;
+    ptq_bus *bus;
+    _Atomic bool stop;
+};
+
+static enum ptq_err call_gc(struct caller *caller)
+{
+    struct collector *collector = (struct collector *)caller;
+    struct ptq_gc_report report = {0};
+    enum ptq_err err = PTQ_OK;
+
+    while (!collector->stop && err == PTQ_OK)
+        err = ptq_bus_gc(collector->bus, false, &report);
+    return err;
+}
+
+static void an_open_beside_gc_is_let_in(void **state)
+{
+    struct contract *c = *state;
+    struct collector collector = {.caller.call = call_gc, .bus = c->home.bus};
+
+    ptq_queue *queue = contract_open(c, "tasks", &(struct ptq_queue_options){.capacity = 1, .item_size = 16, .max_endpoints = 2});
+    put_number(queue, 1);
+    ptq_queue_close(queue);
+    caller_start(&collector.caller);
+    for (int i = 0; i < (c->carrier->remote ? 20 : 3000); i++) {
+        queue = contract_open(c, "tasks", &(struct ptq_queue_options){.mode = PTQ_ATTACH});
+        ptq_queue_close(queue);
+    }
+    collector.stop = true;
+
+    assert_ok(caller_join(&collector.caller));
+}
+
 static const struct contract_case life_cases[] = {
     CONTRACT_CASE(close_accepts_null),
     CONTRACT_CASE(leases_of_a_closed_handle_are_redelivered_in_order_and_flagged),
@@ -419,5 +454,6 @@ static const struct contract_case life_cases[] = {
     CONTRACT_CASE(a_killed_sleeper_takes_nothing_with_it),
     CONTRACT_CASE(gc_removes_what_is_empty_and_keeps_what_is_not),
     CONTRACT_CASE(gc_recovers_the_leases_of_the_dead),
+    CONTRACT_CASE(an_open_beside_gc_is_let_in),
 };
 CONTRACT_GROUP(life);

@@ -4,13 +4,14 @@
  * victim is killed before and behind each call that it makes, and a stranger must be able to go on with what is left:
  * files, locks and memory.
  */
-#include <dirent.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "crash/scene.h"
+#include "os/life.h"
 
 struct errand {
     const char *name;
@@ -231,10 +232,61 @@ static void a_death_at_any_call_of_the_kernel_leaves_nothing_behind(void **state
     ptt_page_free(page);
 }
 
+/* ---- gc has the queue in hand, and lets it go at any moment */
+
+static enum ptq_err attach(ptq_bus *bus)
+{
+    struct ptq_queue_options asked = {.mode = PTQ_ATTACH};
+    ptq_queue *queue = NULL;
+
+    return ptq_queue_open(bus, SCENE_QUEUE, &asked, &queue);
+}
+
+static const struct errand attach_errand = {"attach", true, false, attach, false, false};
+
+static int lock_as_gc(const struct trip *trip)
+{
+    char path[128];
+    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = PTI_LIFE_BASE, .l_len = PTI_LIFE_BYTES};
+
+    snprintf(path, sizeof path, "%s/test/" SCENE_QUEUE "~v%d", trip->scratch.dir, PTQ_LAYOUT_VERSION);
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(fcntl(fd, F_OFD_SETLK, &whole), 0);
+    return fd;
+}
+
+static void an_opener_that_meets_gc_is_let_in_when_gc_is_done(void **state)
+{
+    struct ptt_page *page = ptt_page_new();
+    struct trip trip = {.errand = &attach_errand, .done = &page->words[0]};
+
+    (void)state;
+    if (!victim_is_possible()) {
+        print_message("skipped: no single steps here\n");
+        skip();
+    }
+    for (uint64_t n = 0; n < 50; n++) {
+        struct victim victim;
+        arrange(&trip);
+        victim_start(&victim, go, &trip);
+        int gc = lock_as_gc(&trip); /* not before: the victim would inherit it */
+        victim_run_to_call(&victim, n, true);
+        close(gc);
+        victim_finish(&victim);
+        if (*trip.done != 1 + (uint64_t)PTQ_OK)
+            fail_msg("gc was done behind call %llu of an opener, which answered %s", (unsigned long long)n,
+                     ptq_err_name((enum ptq_err)(*trip.done - 1)));
+        ptt_scratch_fini(&trip.scratch);
+    }
+    ptt_page_free(page);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_death_at_any_call_of_the_kernel_leaves_nothing_behind)};
+        cmocka_unit_test(a_death_at_any_call_of_the_kernel_leaves_nothing_behind),
+        cmocka_unit_test(an_opener_that_meets_gc_is_let_in_when_gc_is_done)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,68 @@
+/* chaos.h -- a crowd that dies at random, and the ledger of what it was promised. */
+#ifndef PTQ_TESTS_STRESS_CHAOS_H
+#define PTQ_TESTS_STRESS_CHAOS_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <ptq/ptq.h>
+
+#define CHAOS_PRODUCERS 4
+#define CHAOS_MOST 16
+#define CHAOS_NUMBERS (UINT32_C(1) << 23) /* of one producer in one round */
+#define CHAOS_DOUBTS 65536
+
+/* A byte a message: what is known of it.  A call that was begun and did not return leaves its doubt here. */
+enum { PUTTING = 1, IS_PUT = 2, IS_GOT = 4, ACKING = 8, IS_ACKED = 16 };
+
+struct chaos_doubt {
+    uint32_t producer, first, count; /* a batch whose put did not return */
+};
+
+struct chaos_member {
+    pid_t pid;
+    int role; /* enum chaos_role */
+    uint32_t number;
+    _Atomic uint32_t receiving;   /* in ptq_recv: what it takes dies with it */
+    _Atomic uint32_t batch_first, batch_count; /* of a put_many under way */
+    _Atomic uint64_t steps;
+};
+enum chaos_role { NOBODY, PRODUCER, CONSUMER, VISITOR };
+
+struct chaos {
+    char dir[64];
+    uint64_t seed;
+    struct ptq_queue_options options;
+    _Atomic uint32_t is_closing;   /* producers stop */
+    _Atomic uint32_t violations;
+    char text[300];                /* the first one */
+    _Atomic uint64_t put, got, acked, again, batches, visits;
+    struct chaos_member members[CHAOS_MOST];
+    _Atomic uint32_t next[CHAOS_PRODUCERS]; /* numbers given so far */
+    struct chaos_doubt doubts[CHAOS_DOUBTS];
+    uint32_t doubt_count;
+    uint32_t may_be_lost;          /* killed in recv */
+    _Atomic uint8_t known[CHAOS_PRODUCERS][CHAOS_NUMBERS];
+};
+
+/* What a message says of itself. */
+struct chaos_note {
+    uint32_t producer, number, size, check;
+};
+
+#define CHAOS_QUEUE "chaos"
+
+/* Notes a broken promise; the first one is told at the end. */
+void chaos_violation(struct chaos *chaos, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* The lives of members; they end by _exit(0) at the end of the stream, or by a signal. */
+int chaos_produce(struct chaos *chaos, struct chaos_member *me);
+int chaos_consume(struct chaos *chaos, struct chaos_member *me);
+int chaos_visit(struct chaos *chaos, struct chaos_member *me);
+
+uint64_t chaos_random(uint64_t *state);
+
+#endif
