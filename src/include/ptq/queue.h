@@ -12,7 +12,7 @@
  *   SA_RESTART) and when ptq_interrupt was called.
  *   PTQ_EGONE: the queue was removed.  PTQ_ECORRUPT: its memory holds what no correct process writes; the
  *   call changed nothing that it could not check.
- *   Nobody waits for a dead or a stopped process; see "Promises" in docs.
+ *   Nobody waits for a dead or a stopped process; see docs/failure.md.
  */
 #ifndef PTQ_QUEUE_H
 #define PTQ_QUEUE_H
