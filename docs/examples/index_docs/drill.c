@@ -2,34 +2,85 @@
 #include "drill.h"
 
 #include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <time.h>
+#include <unistd.h>
 
 #define ENDPOINTS_MAX 2048
 #define WORKERS_MAX 64
+#define HELD_MAX 64
 #define STOP_MS 200 /* a signal takes effect long before */
 
-void drill_init(struct drill *drill, ptq_bus *bus, const char *pool)
+static _Noreturn void fail(const char *what, const char *why)
+{
+    fprintf(stderr, "index_docs: %s: %s\n", what, why);
+    exit(1);
+}
+
+static ptq_view *watch(ptq_bus *bus, const char *pool, const char *which)
 {
     struct ptq_error error = {0};
     char name[PTQ_NAME_MAX + 1];
+    ptq_view *view;
 
-    snprintf(name, sizeof name, "%s.jobs", pool);
-    if (ptq_view_open(bus, name, &error, &drill->jobs) != PTQ_OK) {
-        fprintf(stderr, "index_docs: cannot watch %s: %s\n", name, error.text);
-        exit(1);
-    }
+    snprintf(name, sizeof name, "%s.%s", pool, which);
+    if (ptq_view_open(bus, name, &error, &view) != PTQ_OK)
+        fail(name, error.text);
+    return view;
+}
+
+void drill_init(struct drill *drill, ptq_bus *bus, const char *pool, const char *gate)
+{
+    drill->jobs = watch(bus, pool, "jobs");
+    drill->done = watch(bus, pool, "done");
+    drill->gate = -1;
+    if (gate != NULL && (drill->gate = open(gate, O_RDWR | O_CLOEXEC)) < 0)
+        fail(gate, strerror(errno));
 }
 
 void drill_fini(struct drill *drill)
 {
     ptq_view_close(drill->jobs);
-    drill->jobs = NULL;
+    ptq_view_close(drill->done);
+    drill->jobs = drill->done = NULL;
+    if (drill->gate >= 0)
+        close(drill->gate);
 }
+
+/* -- the gate --------------------------------------------------------------------------------------------------- */
+
+void drill_close_gate(struct drill *drill)
+{
+    if (drill->gate >= 0 && flock(drill->gate, LOCK_EX) != 0)
+        fail("closing the gate", strerror(errno));
+}
+
+void drill_open_gate(struct drill *drill)
+{
+    if (drill->gate >= 0 && flock(drill->gate, LOCK_UN) != 0)
+        fail("opening the gate", strerror(errno));
+}
+
+void drill_pass_gate(void)
+{
+    static int gate = -2; /* not looked for yet */
+
+    if (gate == -2) {
+        const char *path = getenv(DRILL_GATE);
+        gate = path == NULL ? -1 : open(path, O_RDWR | O_CLOEXEC);
+    }
+    if (gate >= 0 && flock(gate, LOCK_SH) == 0)
+        flock(gate, LOCK_UN);
+}
+
+/* -- who holds what --------------------------------------------------------------------------------------------- */
 
 static uint64_t redelivered(struct drill *drill)
 {
@@ -38,24 +89,59 @@ static uint64_t redelivered(struct drill *drill)
     return ptq_view_stats(drill->jobs, &stats) == PTQ_OK ? stats.redelivered : 0;
 }
 
-/* What `pid` holds of the jobs; the lowest position through ret_position. */
+/* The jobs that one process has in hand. */
+struct hand {
+    bool is_its[ENDPOINTS_MAX]; /* by endpoint */
+    uint64_t next;
+    uint64_t positions[HELD_MAX];
+    size_t count;
+};
+
+static bool add_leased(const struct ptq_view_msg *msg, void *context)
+{
+    struct hand *hand = context;
+
+    if (msg->state == PTQ_VIEW_LEASED && msg->kind == 0 /* no marker */ && msg->holder < ENDPOINTS_MAX && hand->is_its[msg->holder] &&
+        msg->position >= hand->next && hand->count < HELD_MAX)
+        hand->positions[hand->count++] = msg->position;
+    return true;
+}
+
+/* A job that has its result is not in hand any more, whether it is acked or not. */
+static bool drop_placed(const struct ptq_view_msg *msg, void *context)
+{
+    struct hand *hand = context;
+
+    for (size_t i = 0; i < hand->count; i++) {
+        if (hand->positions[i] == msg->position)
+            hand->positions[i--] = hand->positions[--hand->count];
+    }
+    return true;
+}
+
+/* What `pid` holds of the jobs, and the lowest ticket among them. */
 static uint64_t held_by(struct drill *drill, int64_t pid, uint64_t *ret_position)
 {
     static struct ptq_view_endpoint endpoints[ENDPOINTS_MAX];
+    static struct hand hand;
     size_t count = 0;
-    uint64_t held = 0;
 
+    hand = (struct hand){.next = drill->next};
     if (ptq_view_endpoints(drill->jobs, endpoints, ENDPOINTS_MAX, &count) != PTQ_OK)
         return 0;
     for (size_t i = 0; i < count && i < ENDPOINTS_MAX; i++) {
-        const struct ptq_view_endpoint *endpoint = &endpoints[i];
-        if (endpoint->pid != pid || endpoint->leased == 0)
-            continue;
-        if (held == 0 || endpoint->oldest_position < *ret_position)
-            *ret_position = endpoint->oldest_position;
-        held += endpoint->leased;
+        if (endpoints[i].pid == pid && endpoints[i].index < ENDPOINTS_MAX)
+            hand.is_its[endpoints[i].index] = true;
     }
-    return held;
+    if (ptq_view_peek(drill->jobs, add_leased, &hand) != PTQ_OK ||
+        ptq_view_peek(drill->done, drop_placed, &hand) != PTQ_OK || hand.count == 0)
+        return 0;
+    *ret_position = hand.positions[0];
+    for (size_t i = 1; i < hand.count; i++) {
+        if (hand.positions[i] < *ret_position)
+            *ret_position = hand.positions[i];
+    }
+    return hand.count;
 }
 
 /* A thread's state letter as in proc(5); 0: there is no such thread. */
@@ -97,15 +183,22 @@ static bool is_stopped(int64_t pid)
     return stopped > 0 && others == 0;
 }
 
+static int64_t now_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
 /* Sends SIGSTOP and waits until it has taken effect. */
 static bool stop(int64_t pid)
 {
     if (kill((pid_t)pid, SIGSTOP) != 0)
         return false;
-    for (int i = 0; i < STOP_MS * 10; i++) {
+    for (int64_t end = now_ms() + STOP_MS; now_ms() < end;) {
         if (is_stopped(pid))
             return true;
-        nanosleep(&(struct timespec){0, 100000}, NULL);
     }
     return false;
 }
@@ -114,12 +207,10 @@ static bool strike(struct drill *drill, struct blow *blow, int64_t pid)
 {
     uint64_t position = 0;
 
-    blow->tries++;
-    if (!stop(pid)) {
-        kill((pid_t)pid, SIGCONT);
+    if (held_by(drill, pid, &position) == 0)
         return false;
-    }
-    uint64_t held = held_by(drill, pid, &position);
+    blow->tries++;
+    uint64_t held = stop(pid) ? held_by(drill, pid, &position) : 0;
     if (held == 0) {
         kill((pid_t)pid, SIGCONT);
         return false;
@@ -143,10 +234,8 @@ static void tell(const struct blow *blow, const char *what, size_t got, size_t c
 void drill_kill_worker(struct drill *drill, ptq_pool *pool, size_t got, size_t count)
 {
     int64_t pids[WORKERS_MAX];
-
-    if (drill->worker.pid != 0)
-        return;
     size_t alive = ptq_pool_worker_pids(pool, pids, WORKERS_MAX);
+
     for (size_t i = 0; i < alive && i < WORKERS_MAX; i++) {
         if (strike(drill, &drill->worker, pids[i])) {
             tell(&drill->worker, "a local worker", got, count);
@@ -157,7 +246,7 @@ void drill_kill_worker(struct drill *drill, ptq_pool *pool, size_t got, size_t c
 
 void drill_kill_process(struct drill *drill, int pid, size_t got, size_t count)
 {
-    if (drill->bridge.pid == 0 && strike(drill, &drill->bridge, pid))
+    if (strike(drill, &drill->bridge, pid))
         tell(&drill->bridge, "the ptqbridge of the pool's home", got, count);
 }
 
@@ -181,7 +270,7 @@ static bool judge(struct drill *drill, const struct blow *blow, const char *what
     }
     printf("   %s was killed with ticket %" PRIu64 " in hand: %s\n", what, blow->position,
            blow->seen ? "another worker did it, and it came out in its place"
-                      : "its result had been handed in already, and came out once");
+                      : "it came out once, done by the worker that had it, when its link was there again");
     return true;
 }
 

@@ -7,6 +7,7 @@
  *   --words printing|nonspace                       --out FILE   a line a document: lines, words, bytes, name
  *   --kill-worker      drill: when a third is done, SIGKILL a local worker that holds a job
  *   --kill-pid PID     drill: when two thirds are done, SIGKILL this process (the bridge) while it holds jobs
+ *   --gate FILE        of both sides, for the drills: see drill.h
  *
  * Which bus: PTQ_DIR, PTQ_RUN and PTQ_PEERS, as for every program of ptq.
  */
@@ -29,10 +30,12 @@
 #include "drill.h"
 
 #define PATIENCE_MS 60000 /* a result that takes longer means that something is broken */
+#define RETRY_MS 100
 #define MARKERS 10
+#define DRILL_TRIES 10000 /* of a millisecond or more */
 
 struct options {
-    const char *list, *pool, *out, *words, *work;
+    const char *list, *pool, *out, *words, *work, *gate;
     unsigned local;
     bool kill_worker;
     int kill_pid;
@@ -104,11 +107,13 @@ static _Noreturn void fail_pool(ptq_pool *pool, enum ptq_err err, const char *wh
 static enum ptq_err count_task(ptq_task *task, const void *data, size_t size)
 {
     const enum word_rule *rule = ptq_task_user(task);
-    struct counts counts = count_document(data, size, *rule);
+    struct counts counts;
     struct vocabulary vocabulary = {0};
     size_t report_size;
     void *report = NULL;
 
+    drill_pass_gate();
+    counts = count_document(data, size, *rule);
     if (vocabulary_read(&vocabulary, data, size))
         report = report_write(&counts, &vocabulary, &report_size);
     vocabulary_fini(&vocabulary);
@@ -130,17 +135,29 @@ static ptq_bus *open_bus(void)
     return bus;
 }
 
-static int work(const char *name)
+/* Waits for the pool to come into being, and for the link to its home to be there. */
+static ptq_pool *open_far_pool(ptq_bus *bus, const char *name)
 {
     struct ptq_error error = {0};
     struct ptq_pool_options options = {.mode = PTQ_ATTACH, .wait_ms = PATIENCE_MS, .error = &error};
-    struct ptq_work_options as = {.name = "far", .error = &error};
-    ptq_bus *bus = open_bus();
     ptq_pool *pool;
+    enum ptq_err err;
 
-    if (ptq_pool_open(bus, name, &options, &pool) != PTQ_OK)
-        fail("cannot open pool %s: %s", name, error.text);
+    for (int tries = 0; (err = ptq_pool_open(bus, name, &options, &pool)) != PTQ_OK; tries++) {
+        if (err != PTQ_EUNREACHABLE || tries == PATIENCE_MS / RETRY_MS)
+            fail("cannot open pool %s: %s", name, error.text);
+        nanosleep(&(struct timespec){0, RETRY_MS * 1000000L}, NULL);
+    }
+    return pool;
+}
+
+static int work(const char *name)
+{
+    struct ptq_work_options as = {.name = "far"};
+    ptq_bus *bus = open_bus();
+    ptq_pool *pool = open_far_pool(bus, name);
     enum ptq_err err = ptq_pool_work(pool, &as);
+
     if (err != PTQ_OK)
         fail_pool(pool, err, "worker");
     ptq_pool_close(pool);
@@ -257,41 +274,80 @@ static void note_redelivery(struct index *index, const ptq_result *result)
     drill_saw(&index->drill, ptq_result_ticket(result));
 }
 
-static void take_next(struct index *index)
+static void take(struct index *index, const ptq_result *result)
 {
-    ptq_result *result;
-    enum ptq_err err = ptq_pool_get(index->pool, PATIENCE_MS, &result);
-
-    if (err != PTQ_OK)
-        fail_pool(index->pool, err, "get");
     index->outstanding--;
+    index->drill.next = ptq_result_ticket(result) + 1;
     if (ptq_result_kind(result) == PTQ_RESULT_ERROR)
         fail("document %zu (%s): %s: %s", index->got + 1, index->documents[index->got].path,
              ptq_err_name(ptq_result_code(result)), ptq_result_text(result));
     if (ptq_result_kind(result) == PTQ_RESULT_MARKER) {
         take_marker(index, result);
-    } else {
-        if (ptq_result_tries(result) > 1)
-            note_redelivery(index, result);
-        take_report(index, result);
-        index->got++;
+        return;
     }
+    if (ptq_result_tries(result) > 1)
+        note_redelivery(index, result);
+    take_report(index, result);
+    index->got++;
+}
+
+/* False: nothing came out in time. */
+static bool take_next(struct index *index, int timeout_ms)
+{
+    ptq_result *result;
+    enum ptq_err err = ptq_pool_get(index->pool, timeout_ms, &result);
+
+    if (err == PTQ_TIMEDOUT && timeout_ms < PATIENCE_MS)
+        return false;
+    if (err != PTQ_OK)
+        fail_pool(index->pool, err, "get");
+    take(index, result);
     err = ptq_result_done(result);
     if (err != PTQ_OK)
         fail_pool(index->pool, err, "done");
+    return true;
+}
+
+static void fill_up(struct index *index)
+{
+    while (index->submitted < index->count && index->outstanding < index->ahead)
+        submit_next(index);
+}
+
+static bool worker_is_due(const struct index *index)
+{
+    return index->options.kill_worker && index->drill.worker.pid == 0 && index->got * 3 >= index->count;
+}
+
+static bool bridge_is_due(const struct index *index)
+{
+    return index->options.kill_pid > 0 && index->drill.bridge.pid == 0 && index->got * 3 >= index->count * 2;
+}
+
+/* With the gate closed, work goes on until the victim stands before it. */
+static void run_drill(struct index *index)
+{
+    drill_close_gate(&index->drill);
+    for (int tries = 0; tries < DRILL_TRIES && (worker_is_due(index) || bridge_is_due(index)); tries++) {
+        fill_up(index);
+        if (worker_is_due(index))
+            drill_kill_worker(&index->drill, index->pool, index->got, index->count);
+        if (bridge_is_due(index))
+            drill_kill_process(&index->drill, index->options.kill_pid, index->got, index->count);
+        if (index->outstanding > 0)
+            take_next(index, 1);
+    }
+    drill_open_gate(&index->drill);
 }
 
 /* Documents go in as long as few are under way, so that memory stays small however long the list is. */
 static void index_all(struct index *index)
 {
     while (index->got < index->count || index->markers_back < MARKERS) {
-        while (index->submitted < index->count && index->outstanding < index->ahead)
-            submit_next(index);
-        take_next(index);
-        if (index->options.kill_worker && index->got * 3 >= index->count)
-            drill_kill_worker(&index->drill, index->pool, index->got, index->count);
-        if (index->options.kill_pid > 0 && index->got * 3 >= index->count * 2)
-            drill_kill_process(&index->drill, index->options.kill_pid, index->got, index->count);
+        fill_up(index);
+        take_next(index, PATIENCE_MS);
+        if (worker_is_due(index) || bridge_is_due(index))
+            run_drill(index);
     }
 }
 
@@ -359,10 +415,10 @@ static void open_pool(struct index *index, ptq_bus *bus)
 
     if (ptq_pool_open(bus, index->options.pool, &options, &index->pool) != PTQ_OK)
         fail("cannot make pool %s: %s", index->options.pool, error.text);
-    index->ahead = 64;
+    index->ahead = index->count / 8 < 8 ? 8 : index->count / 8 > 64 ? 64 : index->count / 8;
     if (spawn.count > 0 && ptq_pool_spawn(index->pool, &spawn) != PTQ_OK)
         fail("cannot start workers: %s", error.text);
-    drill_init(&index->drill, bus, index->options.pool);
+    drill_init(&index->drill, bus, index->options.pool, index->options.gate);
 }
 
 static void tell(struct index *index)
@@ -412,8 +468,8 @@ static _Noreturn void usage(int code)
 {
     fprintf(code == 0 ? stdout : stderr,
             "usage: index_docs [--pool NAME] [--local N] [--words printing|nonspace] [--out FILE]\n"
-            "                  [--kill-worker] [--kill-pid PID] LIST\n"
-            "       index_docs --work POOL[@NODE]\n");
+            "                  [--kill-worker] [--kill-pid PID] [--gate FILE] LIST\n"
+            "       index_docs [--gate FILE] --work POOL[@NODE]\n");
     exit(code);
 }
 
@@ -422,7 +478,8 @@ static struct options read_options(int argc, char **argv)
     static const struct option table[] = {{"pool", 1, NULL, 'p'},     {"local", 1, NULL, 'l'},
                                           {"words", 1, NULL, 'w'},    {"out", 1, NULL, 'o'},
                                           {"work", 1, NULL, 'W'},     {"kill-worker", 0, NULL, 'k'},
-                                          {"kill-pid", 1, NULL, 'K'}, {"help", 0, NULL, 'h'},
+                                          {"kill-pid", 1, NULL, 'K'}, {"gate", 1, NULL, 'g'},
+                                          {"help", 0, NULL, 'h'},
                                           {0}};
     struct options options = {.pool = "index", .words = "printing", .local = 2};
 
@@ -435,6 +492,7 @@ static struct options read_options(int argc, char **argv)
         case 'W': options.work = optarg; break;
         case 'k': options.kill_worker = true; break;
         case 'K': options.kill_pid = atoi(optarg); break;
+        case 'g': options.gate = optarg; break;
         case 'h': usage(0);
         default: usage(2);
         }
@@ -458,5 +516,7 @@ int main(int argc, char **argv)
     ptq_worker_main(argc, argv); /* returns at once, but in a process that ptq_pool_spawn started */
 
     struct options options = read_options(argc, argv);
+    if (options.gate != NULL && setenv(DRILL_GATE, options.gate, 1) != 0) /* for the workers that are spawned */
+        fail("no memory for the environment");
     return options.work != NULL ? work(options.work) : collect(&options);
 }
