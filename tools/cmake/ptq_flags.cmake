@@ -3,7 +3,8 @@ add_library(ptq_flags INTERFACE)
 target_compile_definitions(ptq_flags INTERFACE _GNU_SOURCE)
 target_compile_options(ptq_flags INTERFACE
     -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition -Wvla -Wundef
-    -Wpointer-arith -Wwrite-strings -Wimplicit-fallthrough -Wno-format-truncation -fno-strict-aliasing -fstack-protector
+    -Wpointer-arith -Wwrite-strings $<$<C_COMPILER_ID:GNU>:-Wno-format-truncation>
+    -fno-strict-aliasing -fstack-protector
     $<$<BOOL:${PTQ_WERROR}>:-Werror>
     $<$<CONFIG:Debug>:-g3>)
 if(PTQ_SANITIZE)
