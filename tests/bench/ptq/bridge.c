@@ -40,7 +40,7 @@ static void start_bridge(struct bench *bench)
     if (mkdir(home_dir, 0700) != 0 || mkdir(far_dir, 0700) != 0)
         bench_fail("%s: %s", bench->dir, strerror(errno));
     bench_beside(bench, (char *[]){(char *)bench->options.program, (char *)"--dir", home_dir, (char *)"--run", (char *)"bench",
-                               (char *)"--listen", url, NULL});
+                               (char *)"--listen", url, (char *)"--quiet", NULL});
 }
 
 /* The side at home makes the queue; the far side waits until the bridge answers and the queue is there. */
