@@ -102,7 +102,7 @@ static void a_lease_wakes_a_put_that_waits_for_room(void **state)
 struct hoard {
     struct caller caller;
     ptq_msg *held[4096];
-    size_t count;
+    _Atomic size_t count; /* held[0 .. count) are there */
 };
 
 /* Leases take the blocks until no put of this thread finds one; then a put that waits. */
@@ -110,9 +110,11 @@ static enum ptq_err call_put_without_blocks(struct caller *caller)
 {
     struct hoard *hoard = (struct hoard *)caller;
 
-    while (hoard->count < 4096 && ptq_put(caller->queue, "x", 1, PTQ_NOWAIT) == PTQ_OK)
-        if (ptq_get(caller->queue, PTQ_NOWAIT, &hoard->held[hoard->count++]) != PTQ_OK)
+    while (hoard->count < 4096 && ptq_put(caller->queue, "x", 1, PTQ_NOWAIT) == PTQ_OK) {
+        if (ptq_get(caller->queue, PTQ_NOWAIT, &hoard->held[hoard->count]) != PTQ_OK)
             return PTQ_ESYS;
+        hoard->count++;
+    }
     return call_put(caller);
 }
 
