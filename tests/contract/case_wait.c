@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/time.h>
+#include <unistd.h>
 
 #include "contract/contract.h"
 
@@ -102,7 +103,8 @@ static void a_lease_wakes_a_put_that_waits_for_room(void **state)
 struct hoard {
     struct caller caller;
     ptq_msg *held[4096];
-    _Atomic size_t count; /* held[0 .. count) are there */
+    size_t count;
+    _Atomic uint64_t spent; /* no block is left: held[0 .. count) are there */
 };
 
 /* Leases take the blocks until no put of this thread finds one; then a put that waits. */
@@ -115,6 +117,7 @@ static enum ptq_err call_put_without_blocks(struct caller *caller)
             return PTQ_ESYS;
         hoard->count++;
     }
+    hoard->spent = 1;
     return call_put(caller);
 }
 
@@ -126,7 +129,10 @@ static void an_ack_wakes_a_put_that_waits_for_a_block(void **state)
 
     hoard->caller = (struct caller){
         .call = call_put_without_blocks, .queue = there, .timeout_ms = PTQ_FOREVER, .number = 77};
-    caller_start_sleeping(&hoard->caller);
+    caller_start(&hoard->caller);
+    assert_true(ptt_wait_word(&hoard->spent, 1, PTT_LONG));
+    assert_true(ptt_wait_sleeping(getpid(), (pid_t)hoard->caller.tid, PTT_LONG));
+    assert_false(caller_is_done(&hoard->caller, 20));
     assert_true(hoard->count > 0 && hoard->count < 4096);
     assert_int_equal(contract_stats(here).ready, 0); /* it is not the ring that is full */
     assert_ok(ptq_ack(hoard->held[0]));

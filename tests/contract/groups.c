@@ -9,4 +9,8 @@ const struct contract_group *const contract_groups[] = {
     &group_life, &group_many, &group_descriptor, &group_look, &group_random, NULL,
 };
 
+#if CONTRACT_REMOTE
+const struct contract_carrier *const contract_carriers[] = {&contract_local, &contract_remote, NULL};
+#else
 const struct contract_carrier *const contract_carriers[] = {&contract_local, NULL};
+#endif

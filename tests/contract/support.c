@@ -27,6 +27,20 @@ long contract_differs(const struct contract *c, enum contract_difference differe
     return differences[difference][c->carrier->remote];
 }
 
+void contract_skip_if(const struct contract *c, enum contract_difference difference)
+{
+    static const char *const sentences[DIFFERENCE_COUNT] = {
+#define DIFFERENCE(name, local, remote, sentence) sentence,
+#include "contract/differences.def"
+#undef DIFFERENCE
+    };
+
+    if (contract_differs(c, difference) == 0)
+        return;
+    print_message("skipped, %s: %s\n", c->carrier->name, sentences[difference]);
+    skip();
+}
+
 const char *contract_address(const struct contract *c, const char *name)
 {
     static _Thread_local char addresses[8][PTQ_NAME_MAX + 64];

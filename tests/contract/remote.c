@@ -1,0 +1,48 @@
+/* remote.c -- the remote carrier: a far bus that shares nothing with the home but a ptqbridge on the loopback. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "contract/contract.h"
+#include "net/kit.h"
+
+#define GRACE "300" /* ms: a lease of the dead comes again after it */
+
+static void open_bus(struct contract *c)
+{
+    struct ptq_error error = {0};
+    struct ptq_bus_options options = {.dir = c->dir, .peers = c->peers, .node = "far", .error = &error};
+
+    if (ptq_bus_open("test", &options, &c->bus) != PTQ_OK)
+        fail_msg("%s", error.text);
+}
+
+static void start_remote(struct contract *c)
+{
+    const char *const options[] = {"--grace", GRACE "ms", NULL};
+    struct net net = {.home = c->home};
+    struct ptt_scratch far;
+
+    ptt_scratch_init_dir(&far);
+    snprintf(c->dir, sizeof c->dir, "%s", far.dir);
+    net_bridge_start(&net, options);
+    c->bridge = net.bridge;
+    snprintf(c->peers, sizeof c->peers, "home=%s", net.url);
+    open_bus(c);
+}
+
+static void stop_remote(struct contract *c)
+{
+    struct ptt_scratch far = {0};
+
+    ptt_kill(c->bridge);
+    snprintf(far.dir, sizeof far.dir, "%s", c->dir);
+    ptt_scratch_fini(&far);
+}
+
+const struct contract_carrier contract_remote = {.name = "remote",
+                                                 .remote = true,
+                                                 .suffix = "@home",
+                                                 .start = start_remote,
+                                                 .attach = open_bus,
+                                                 .stop = stop_remote};
