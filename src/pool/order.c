@@ -3,7 +3,7 @@
  * Taking from the head of <pool>.done is ticket order; what is here is the rest of it.
  *
  * Law of the window: jobs may be leased below limit = (oldest result not yet done, else the next ticket) + window, and only the
- * getter raises it: before it waits, and when a result is done.  So at most `window` results exist, done has a block for each,
+ * getter raises it: before it waits, and now and then when a result is done.  So at most `window` results exist, done has a block for each,
  * and no worker holds a result that it may not hand in.
  */
 #include <errno.h>
@@ -13,6 +13,8 @@
 #include "base/time.h"
 #include "bus/bus.h"
 #include "pool/pool.h"
+
+#define STEPS 4 /* in so many parts of a window the limit moves while the getter need not wait: each costs a journey to the home */
 
 void pti_order_init(struct pti_order *order)
 {
@@ -36,12 +38,13 @@ static uint64_t oldest(const struct pti_order *order)
     return order->out.first != NULL ? order->out.first->ticket : order->next;
 }
 
-static enum ptq_err raise_limit(ptq_pool *pool)
+/* Tells the jobs queue, if the limit has grown by at least `step`: who is about to wait tells every step. */
+static enum ptq_err raise_limit(ptq_pool *pool, uint64_t step)
 {
     (void)pthread_mutex_lock(&pool->mutex);
     enum ptq_err err = PTQ_OK;
     uint64_t limit = oldest(&pool->order) + pool->window;
-    if (pool->order.limit == 0 || pti_position_compare(limit, pool->order.limit) > 0) {
+    if (pool->order.limit == 0 || pti_position_compare(limit, pool->order.limit + step) >= 0) {
         err = pti_queue_limit(pool->jobs, limit);
         if (err == PTQ_OK)
             pool->order.limit = limit;
@@ -66,7 +69,7 @@ enum ptq_err pti_order_done(ptq_pool *pool, struct ptq_result *result)
     pti_results_drop(&pool->order.out, result);
     (void)pthread_mutex_unlock(&pool->mutex);
     enum ptq_err err = ptq_ack(result->msg);
-    enum ptq_err raised = raise_limit(pool);
+    enum ptq_err raised = raise_limit(pool, pool->window < STEPS ? 1 : pool->window / STEPS);
     return pti_pool_answer(pool, err != PTQ_OK ? err : raised);
 }
 
@@ -187,7 +190,7 @@ static enum ptq_err consider(ptq_pool *pool)
     enum pti_seen seen;
     if (pool->order.ended)
         return PTQ_END;
-    enum ptq_err err = raise_limit(pool);
+    enum ptq_err err = raise_limit(pool, 1);
     if (err != PTQ_OK)
         return err;
     pti_staff_tend(pool);
@@ -341,7 +344,7 @@ static enum ptq_err keep(ptq_pool *pool, struct ptq_result *result)
     pti_results_append(&pool->order.ahead, result);
     (void)pthread_mutex_unlock(&pool->mutex);
     enum ptq_err err = ptq_ack(msg);
-    return err != PTQ_OK ? err : raise_limit(pool);
+    return err != PTQ_OK ? err : raise_limit(pool, 1);
 }
 
 enum ptq_err pti_order_read_ahead(ptq_pool *pool, int64_t deadline)

@@ -40,7 +40,8 @@ static void count_results(ptq_pool *pool, const struct ptq_queue_stats *done, st
     struct row row = {.next = stats->head};
     ptq_view *view;
     if (pool->done->port->remote || ptq_view_open(pool->bus, pool->done->name, NULL, &view) != PTQ_OK) {
-        stats->held = done->ready; /* which of them are next cannot be seen from here */
+        uint64_t missing = stats->submitted - stats->got; /* the word of the end is no result */
+        stats->held = done->ready < missing ? done->ready : missing; /* which of them are next cannot be seen from here */
         return;
     }
     enum ptq_err ignored = ptq_view_peek(view, count_row, &row);

@@ -286,6 +286,8 @@ static int pool_rm(int argc, char **argv)
     enum ptq_err err = code == TOOL_OK ? ptq_pool_unlink(bus, argv[first], options.force) : PTQ_OK;
     if (err == PTQ_EBUSY)
         code = tool_fail(err, argv[first], "cannot remove it: processes have it open - end them, or give --force");
+    else if (err == PTQ_EINVAL && strpbrk(argv[first], "@:") != NULL)
+        code = tool_fail(err, argv[first], "cannot remove it: that is done on the host where it lives");
     else if (err != PTQ_OK)
         code = tool_fail(err, argv[first], "cannot remove it: %s", ptq_strerror(err));
     ptq_bus_close(bus);

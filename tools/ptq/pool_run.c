@@ -293,6 +293,8 @@ static const char *check_options(const struct run_options *options, const char *
         exit(tool_misuse("pool run", "give the command with --exec"));
     if (options->none && name == NULL)
         exit(tool_misuse("pool run", "--no-workers needs a name for the POOL, so that workers can join it"));
+    if (name != NULL && strpbrk(name, "@:") != NULL)
+        exit(tool_misuse("pool run", "the POOL is made on this host, and others join it with ptq pool worker: give a bare name"));
     if (options->workers > WORKERS_MAX)
         exit(tool_misuse("pool run", "--workers is at most %d", WORKERS_MAX));
     if (options->line_size > PTQ_POOL_ITEM_MAX || options->result_size > PTQ_POOL_ITEM_MAX)
