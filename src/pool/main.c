@@ -154,7 +154,8 @@ void ptq_worker_main(int argc, char **argv)
     if (pti_tether_hold(tether, leave, NULL) != 0 || pti_status_join(page, (unsigned)slot, &status) != 0)
         exit(1);
     enum ptq_err err = work(words, status, &error);
+    pti_store_release(&status->left, err == PTQ_OK);
     if (err != PTQ_OK)
-        (void)snprintf(status->last_words, sizeof status->last_words, "%.231s", error.text);
+        (void)snprintf(status->last_words, sizeof status->last_words, "%.223s", error.text);
     exit(err == PTQ_OK ? 0 : 1);
 }

@@ -74,7 +74,8 @@ static enum ptq_err make_names(const char *address, struct ptq_error *error, str
     bare_name(address, bare, sizeof bare);
     if (!pti_name_is_valid(bare) || strlen(bare) > PTQ_NAME_MAX - 5)
         return pti_error(error, PTQ_EINVAL,
-                         "'%.140s' is not a name for a pool: use letters, digits, '.', '_' and '-', up to %d, the first not a dot",
+                         "'%.140s' is not a name for a pool: use letters, digits, '.', '_' and '-', up to %d, the first "
+                         "not a dot",
                          address, PTQ_NAME_MAX - 5);
     *ret_names = (struct names){with_suffix(address, ".jobs"), with_suffix(address, ".done")};
     if (ret_names->jobs != NULL && ret_names->done != NULL)

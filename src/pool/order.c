@@ -2,9 +2,9 @@
  *
  * Taking from the head of <pool>.done is ticket order; what is here is the rest of it.
  *
- * Law of the window: jobs may be leased below limit = (oldest result not yet done, else the next ticket) + window, and only the
- * getter raises it: before it waits, and now and then when a result is done.  So at most `window` results exist, done has a block for each,
- * and no worker holds a result that it may not hand in.
+ * Law of the window: jobs may be leased below limit = (oldest result not yet done, else the next ticket) + window, and only
+ * the getter raises it: before it waits, and now and then when a result is done.  So at most `window` results exist, done has
+ * a block for each, and no worker holds a result that it may not hand in.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -14,7 +14,8 @@
 #include "bus/bus.h"
 #include "pool/pool.h"
 
-#define STEPS 4 /* in so many parts of a window the limit moves while the getter need not wait: each costs a journey to the home */
+/* In so many parts of a window the limit moves while the getter need not wait: each may cost a journey to the home. */
+#define STEPS 4
 
 void pti_order_init(struct pti_order *order)
 {

@@ -160,8 +160,8 @@ static void explain_deaths(ptq_pool *pool, char *buffer, size_t size)
         char how[120];
         pti_exit_text(&child->how, how, sizeof how);
         (void)snprintf(buffer, size,
-                       "pool '%s': all workers of this program were given up after %u deaths, the last by %s%s%.*s - mend the "
-                       "task and spawn again; the jobs are still there",
+                       "pool '%s': all workers of this program were given up after %u deaths, the last by %s%s%.*s - mend "
+                       "the task and spawn again; the jobs are still there",
                        pool->name, pti_supervisor_deaths(team), how, status->last_words[0] != 0 ? ": " : "",
                        (int)sizeof status->last_words - 1, status->last_words);
     }

@@ -15,7 +15,8 @@ struct pti_status {
     _Atomic uint64_t progress; /* pieces of work finished, over all lives of this slot */
     _Atomic uint64_t busy_with; /* the piece in hand + 1; 0: none */
     _Atomic int64_t since_ns;  /* since when, monotonic */
-    char last_words[232];      /* why it could not go on, a sentence; read after its death */
+    _Atomic uint64_t left;     /* 1: it goes of its own will; told where its exit status is not to be had */
+    char last_words[224];      /* why it could not go on, a sentence; read after its death */
 };
 _Static_assert(sizeof(struct pti_status) == 256, "whole lines, so that children do not disturb each other");
 

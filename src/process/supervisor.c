@@ -70,6 +70,7 @@ static int start_slot(struct pti_supervisor *supervisor, unsigned index)
     slot->start_at_ns = PTI_DEADLINE_NEVER;
     slot->progress = progress_of(supervisor, index);
     pti_store_relaxed(&supervisor->status[index].busy_with, 0);
+    pti_store_relaxed(&supervisor->status[index].left, 0);
     int error = pti_child_start(&slot->child, supervisor->path, argv, &supervisor->status_fd, 1);
     if (error != 0)
         return error;
@@ -94,9 +95,13 @@ static void plan_again(struct pti_supervisor *supervisor, unsigned index)
     slot->start_at_ns = pti_now_ns() + pause * PTI_NS_PER_MS;
 }
 
-static bool left_by_itself(const struct pti_child *child)
+/* Where the program ignores SIGCHLD or waits for children of its own in a sweep, the status is lost: then the child's word counts. */
+static bool left_by_itself(const struct pti_supervisor *supervisor, unsigned index)
 {
-    return child->how.known && !child->how.signaled && child->how.code == 0;
+    const struct pti_exit *how = &supervisor->slots[index].child.how;
+    if (!how->known)
+        return pti_load_acquire(&supervisor->status[index].left) != 0;
+    return !how->signaled && how->code == 0;
 }
 
 static void look_at(struct pti_supervisor *supervisor, unsigned index, struct pti_supervisor_news *news)
@@ -104,7 +109,7 @@ static void look_at(struct pti_supervisor *supervisor, unsigned index, struct pt
     struct slot *slot = &supervisor->slots[index];
     if (!pti_child_look(&slot->child)) /* closing the pidfd takes it out of the epoll set */
         return;
-    if (left_by_itself(&slot->child)) {
+    if (left_by_itself(supervisor, index)) {
         news->left++;
         return;
     }

@@ -197,6 +197,28 @@ static int get_to_the_end(void *context)
     return err == PTQ_END ? 0 : 3;
 }
 
+static long switches_of(pid_t pid)
+{
+    char path[64], line[200];
+    long count = -1;
+    snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+    FILE *file = fopen(path, "r");
+    while (file != NULL && fgets(line, sizeof line, file) != NULL)
+        (void)sscanf(line, "voluntary_ctxt_switches: %ld", &count);
+    if (file != NULL)
+        fclose(file);
+    return count;
+}
+
+/* Promise 9: who is blocked sleeps, and does not wake by itself. */
+static void assert_does_not_wake(pid_t pid)
+{
+    long before = switches_of(pid);
+    usleep(1000000);
+    assert_true(before >= 0);
+    assert_int_equal(switches_of(pid), before);
+}
+
 static void assert_sleeping_getter_learns_of_the_end(unsigned jobs, unsigned sleep_ms)
 {
     struct pools pools;
@@ -214,6 +236,8 @@ static void assert_sleeping_getter_learns_of_the_end(unsigned jobs, unsigned sle
     if (sleep_ms != 0)
         usleep(sleep_ms * 1000); /* not to make it true, but to have it asleep without a timer */
     assert_true(ptt_wait_sleeping(getter, getter, PTT_LONG));
+    if (sleep_ms != 0)
+        assert_does_not_wake(getter);
     assert_ok(ptq_pool_stop(pools.pool));
 
     ptt_assert_exit(getter, 0, PTT_LONG);
@@ -232,6 +256,29 @@ static void a_getter_that_sleeps_for_long_learns_of_the_end(void **state)
 {
     (void)state;
     assert_sleeping_getter_learns_of_the_end(0, 4500);
+}
+
+/* A program that ignores SIGCHLD does not learn how its children ended. */
+static void workers_leave_where_nobody_learns_their_status(void **state)
+{
+    struct pools pools;
+    struct ptq_pool_stats stats;
+
+    (void)state;
+    void (*before)(int) = signal(SIGCHLD, SIG_IGN);
+    pools_init(&pools, NULL, 0);
+    pools_spawn(&pools, 2);
+    uint64_t first = pools_submit(&pools, "echo", "x");
+    pools_submit(&pools, "die-once", "y");
+    pools_expect(&pools, first, "x");
+    pools_expect(&pools, first + 1, "y");
+    assert_ok(ptq_pool_stop(pools.pool));
+    assert_ok(ptq_pool_join(pools.pool, PTT_LONG));
+    assert_ok(ptq_pool_stats(pools.pool, &stats));
+    signal(SIGCHLD, before);
+
+    assert_int_equal(stats.deaths, 1);
+    pools_fini(&pools);
 }
 
 static void the_end_is_there_for_the_next_getter_too(void **state)
@@ -503,6 +550,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_pool_that_nothing_was_submitted_to_ends_too),
         cmocka_unit_test(a_getter_that_sleeps_learns_of_the_end),
         cmocka_unit_test(a_getter_that_sleeps_for_long_learns_of_the_end),
+        cmocka_unit_test(workers_leave_where_nobody_learns_their_status),
         cmocka_unit_test(the_end_is_there_for_the_next_getter_too),
         cmocka_unit_test(join_has_one_deadline_for_everything),
         cmocka_unit_test(join_finishes_though_nobody_reads_the_results),

@@ -27,8 +27,10 @@ struct run_options {
 const struct tool_option pool_run_options[] = {
     {'x', "exec", TOOL_TEXT, FIELD(exec), "CMD", "the command: sh -c CMD, once a line"},
     {'j', "workers", TOOL_COUNT, FIELD(workers), "N", "so many at once; else one a processor"},
-    {'N', "no-workers", TOOL_FLAG, FIELD(none), NULL, "start none: ptq pool worker joins them from elsewhere; needs a name for the POOL"},
-    {'W', "window", TOOL_COUNT, FIELD(window), "N", "how far results may run ahead of the oldest missing one; else 10 a processor"},
+    {'N', "no-workers", TOOL_FLAG, FIELD(none), NULL,
+     "start none: ptq pool worker joins them from elsewhere; needs a name for the POOL"},
+    {'W', "window", TOOL_COUNT, FIELD(window), "N",
+     "how far results may run ahead of the oldest missing one; else 10 a processor"},
     {'s', "line-size", TOOL_SIZE, FIELD(line_size), "BYTES", "the longest line, with its newline; else 64K"},
     {'S', "result-size", TOOL_SIZE, FIELD(result_size), "BYTES", "the largest output of one run; else 64K"},
     {'l', "lives", TOOL_COUNT, FIELD(lives), "N", "workers that a line may cost before it fails; else 3"},
