@@ -22,7 +22,7 @@ function(ptq_test_properties name timeout serial)
     endif()
     set_tests_properties(${name} PROPERTIES TIMEOUT ${timeout} LABELS "${area};${ARGN}" SKIP_RETURN_CODE 77
         RUN_SERIAL ${serial}
-        ENVIRONMENT "ASAN_OPTIONS=detect_leaks=1:abort_on_error=0;UBSAN_OPTIONS=print_stacktrace=1;TSAN_OPTIONS=halt_on_error=1")
+        ENVIRONMENT "ASAN_OPTIONS=detect_leaks=1:abort_on_error=0;UBSAN_OPTIONS=print_stacktrace=1;TSAN_OPTIONS=halt_on_error=1:suppressions='${PROJECT_SOURCE_DIR}/tests/support/tsan.supp'")
 endfunction()
 
 function(ptq_add_test_program)
