@@ -17,11 +17,7 @@ struct pti_thread {
     _Atomic bool ended;
 };
 
-#define CACHE 4
-static __thread struct {
-    uint64_t serial;
-    struct pti_place *place;
-} cache[CACHE] __attribute__((tls_model("initial-exec")));
+__thread struct pti_lane_cache pti_lane_cache[PTI_LANE_CACHE];
 static __thread struct pti_thread *self __attribute__((tls_model("initial-exec")));
 
 static pthread_key_t thread_key;
@@ -107,7 +103,7 @@ static enum ptq_err find_place(struct pti_local *local, struct pti_thread *threa
     return PTQ_OK;
 }
 
-static enum ptq_err look_up(struct pti_local *local, struct pti_place **ret_place)
+enum ptq_err pti_local_find_place(struct pti_local *local, struct pti_place **ret_place)
 {
     struct pti_thread *thread = this_thread();
     enum ptq_err err;
@@ -118,39 +114,10 @@ static enum ptq_err look_up(struct pti_local *local, struct pti_place **ret_plac
     err = pti_load_relaxed(&local->closing) ? PTQ_EINTR : find_place(local, thread, ret_place);
     pthread_mutex_unlock(&local->mutex);
     if (err == PTQ_OK) {
-        cache[local->serial % CACHE].serial = local->serial;
-        cache[local->serial % CACHE].place = *ret_place;
+        pti_lane_cache[local->serial % PTI_LANE_CACHE].serial = local->serial;
+        pti_lane_cache[local->serial % PTI_LANE_CACHE].place = *ret_place;
     }
     return err;
-}
-
-enum ptq_err pti_local_enter(struct pti_local *local, struct pti_place **ret_place)
-{
-    unsigned at = (unsigned)local->serial % CACHE;
-    struct pti_place *place = cache[at].place;
-
-    if (__builtin_expect(cache[at].serial != local->serial, 0)) {
-        enum ptq_err err = look_up(local, &place);
-
-        if (err != PTQ_OK)
-            return err;
-    }
-    /* Closing sets its flag, passes a barrier, and then looks at `inside`: one of us sees the other. */
-    if (__builtin_expect(local->no_barrier, 0))
-        pti_store_seq(&place->inside, 1);
-    else
-        pti_store_relaxed(&place->inside, 1);
-    atomic_signal_fence(memory_order_seq_cst);
-    if (__builtin_expect(pti_load_relaxed(&local->closing), 0)) {
-        pti_local_leave(place);
-        return PTQ_EINTR;
-    }
-    if (__builtin_expect(pti_load_relaxed(&local->ring.hints->flags) & PTI_FLAG_REMOVED, 0)) {
-        pti_local_leave(place);
-        return PTQ_EGONE;
-    }
-    *ret_place = place;
-    return PTQ_OK;
 }
 
 /* Of the machine, not of this thread: who is pinned to one core may well poll for a peer on another. */

@@ -54,9 +54,48 @@ struct pti_local {
     struct pti_chunk *chunks;
 };
 
-/* Enters a call: the calling thread's place.  PTQ_EGONE, PTQ_EINTR (closing), PTQ_EAGAIN, PTQ_ENOMEM. */
-enum ptq_err pti_local_enter(struct pti_local *local, struct pti_place **ret_place);
+/* Where this thread was found before, by handle. */
+#define PTI_LANE_CACHE 4
+struct pti_lane_cache {
+    uint64_t serial;
+    struct pti_place *place;
+};
+extern __thread struct pti_lane_cache pti_lane_cache[PTI_LANE_CACHE] __attribute__((tls_model("initial-exec")));
+
+/* The slow half of entering: this thread's place, an orphaned one, or a new one. */
+enum ptq_err pti_local_find_place(struct pti_local *local, struct pti_place **ret_place);
+
 static inline void pti_local_leave(struct pti_place *place) { pti_store_release(&place->inside, 0); }
+
+/* Enters a call: the calling thread's place.  PTQ_EGONE, PTQ_EINTR (closing), PTQ_EAGAIN, PTQ_ENOMEM. */
+static inline enum ptq_err pti_local_enter(struct pti_local *local, struct pti_place **ret_place)
+{
+    const struct pti_lane_cache *known = &pti_lane_cache[local->serial % PTI_LANE_CACHE];
+    struct pti_place *place = known->place;
+
+    if (__builtin_expect(known->serial != local->serial, 0)) {
+        enum ptq_err err = pti_local_find_place(local, &place);
+
+        if (err != PTQ_OK)
+            return err;
+    }
+    /* Closing sets its flag, passes a barrier, and then looks at `inside`: one of us sees the other. */
+    if (__builtin_expect(local->no_barrier, 0))
+        pti_store_seq(&place->inside, 1);
+    else
+        pti_store_relaxed(&place->inside, 1);
+    atomic_signal_fence(memory_order_seq_cst);
+    if (__builtin_expect(pti_load_relaxed(&local->closing), 0)) {
+        pti_local_leave(place);
+        return PTQ_EINTR;
+    }
+    if (__builtin_expect(pti_load_relaxed(&local->ring.hints->flags) & PTI_FLAG_REMOVED, 0)) {
+        pti_local_leave(place);
+        return PTQ_EGONE;
+    }
+    *ret_place = place;
+    return PTQ_OK;
+}
 
 enum ptq_err pti_local_init(struct pti_local *local, const struct pti_lane *first);
 void pti_local_fini(struct pti_local *local); /* waits for calls inside; unregisters every lane */

@@ -284,22 +284,6 @@ void pti_block_give_back(struct pti_lane *lane, uint32_t block, uint64_t before)
     pti_used_clear(lane->ring, block);
 }
 
-void pti_block_free(struct pti_lane *lane, uint32_t block, uint64_t position)
-{
-    struct pti_ring *ring = lane->ring;
-    struct pti_block *b = pti_block_at(ring, block);
-    uint32_t home = pti_load_relaxed(&b->home);
-    uint64_t word = pti_word(PTI_FREE, 0, position, 0);
-
-    if (home != 0 && block >= ring->geometry.shared_blocks)
-        word = pti_word(PTI_OWNED, (home - 1) & 2047, position, 0);
-    if (__builtin_expect(ring->exchange_acks || pti_load_relaxed(&ring->hints->flags) & PTI_FLAG_NOBARRIER, 0))
-        pti_exchange_seq(&b->word, word);
-    else
-        pti_store_release(&b->word, word); /* pair A */
-    pti_used_clear(ring, block);
-}
-
 void pti_block_free_strays(struct pti_ring *ring)
 {
     const struct pti_geometry *g = &ring->geometry;

@@ -178,7 +178,6 @@ static inline enum ptq_err pti_block_alloc(struct pti_lane *lane, uint32_t *ret_
 void pti_block_give_back(struct pti_lane *lane, uint32_t block, uint64_t before);
 
 /* Done with: to its home, or FREE.  The caller holds it.  One plain release store. */
-void pti_block_free(struct pti_lane *lane, uint32_t block, uint64_t position);
 
 /* For a loan: own blocks stay out of the own ring until published or given back. */
 void pti_block_keep(struct pti_lane *lane, uint32_t block, bool loaned);
@@ -191,6 +190,22 @@ void pti_block_free_strays(struct pti_ring *ring);
 void pti_special_set(struct pti_ring *ring, uint32_t block);
 void pti_special_clear(struct pti_ring *ring, uint32_t block);
 void pti_used_clear(struct pti_ring *ring, uint32_t block);
+
+static inline void pti_block_free(struct pti_lane *lane, uint32_t block, uint64_t position)
+{
+    struct pti_ring *ring = lane->ring;
+    struct pti_block *b = pti_block_at(ring, block);
+    uint32_t home = pti_load_relaxed(&b->home);
+    bool has_home = home != 0 && block >= ring->geometry.shared_blocks;
+    uint64_t word = has_home ? pti_word(PTI_OWNED, (home - 1) & 2047, position, 0) : pti_word(PTI_FREE, 0, position, 0);
+
+    if (__builtin_expect(ring->exchange_acks || pti_load_relaxed(&ring->hints->flags) & PTI_FLAG_NOBARRIER, 0))
+        pti_exchange_seq(&b->word, word);
+    else
+        pti_store_release(&b->word, word); /* pair A */
+    if (!has_home)
+        pti_used_clear(ring, block);
+}
 
 /* ---- the ring proper (ring/slot.c) */
 
