@@ -379,9 +379,17 @@ static enum ptq_err give_up(struct pti_call *call, enum ptq_err code, bool *ret_
         call->abandoned = true; /* from here on it is the list's */
         call->puts = NULL;
     }
+    if (call->type == PTI_FRAME_SETTLE)
+        return PTQ_EINDOUBT;
     if (call->type == PTI_FRAME_TAKE || !asked)
         return code;
     return call->type == PTI_FRAME_STATS || call->type == PTI_FRAME_DIRECTORY ? PTQ_EUNREACHABLE : PTQ_EINDOUBT;
+}
+
+/* The home may have said why. */
+static enum ptq_err why_unreachable(const struct pti_conn *conn)
+{
+    return conn->refusal != PTQ_OK ? conn->refusal : PTQ_EUNREACHABLE;
 }
 
 static enum ptq_err begin_call(struct pti_call *call)
@@ -397,33 +405,37 @@ static enum ptq_err begin_call(struct pti_call *call)
         return PTQ_EAGAIN;
     bool given_up = conn->state != PTI_CONN_UP && pti_now_ns() > conn->down_since + LINK_DEADLINE;
     if (given_up && call->deadline == PTI_DEADLINE_NOW && call->type != PTI_FRAME_SETTLE)
-        return PTQ_EUNREACHABLE;
+        return why_unreachable(conn);
     enlist(call);
     return PTQ_OK;
+}
+
+/* The caller was interrupted: asks the home to give it up, and waits for its last word. */
+static enum wait_end end_early(struct pti_call *call)
+{
+    struct pti_remote *remote = call->remote;
+    uint32_t interrupts = pti_load_seq(&remote->interrupts);
+
+    pthread_mutex_lock(&remote->conn->mutex);
+    bool answer_comes = cancel_call(call);
+    pthread_mutex_unlock(&remote->conn->mutex);
+    pti_conn_kick(remote->conn);
+    enum wait_end end = answer_comes ? wait_for_answer(call, false) : TOO_LATE;
+    if (end != ANSWERED || call->code == PTQ_EINTR)
+        pti_store_seq(&remote->interrupts_seen, interrupts);
+    return end;
 }
 
 static enum ptq_err wait_call(struct pti_call **call_ptr, bool may_interrupt, bool *ret_break)
 {
     struct pti_call *call = *call_ptr;
-    struct pti_remote *remote = call->remote;
-    struct pti_conn *conn = remote->conn;
-    enum wait_end end = wait_for_answer(call, may_interrupt);
-    enum ptq_err code = end == INTERRUPTED ? PTQ_EINTR : PTQ_EUNREACHABLE;
+    struct pti_conn *conn = call->remote->conn;
+    enum wait_end first = wait_for_answer(call, may_interrupt);
 
-    if (end == INTERRUPTED) {
-        uint32_t interrupts = pti_load_seq(&remote->interrupts);
-        pthread_mutex_lock(&conn->mutex);
-        bool answer_comes = cancel_call(call);
-        pthread_mutex_unlock(&conn->mutex);
-        pti_conn_kick(conn);
-        end = answer_comes ? wait_for_answer(call, false) : TOO_LATE;
-        if (end != ANSWERED || call->code == PTQ_EINTR)
-            pti_store_seq(&remote->interrupts_seen, interrupts);
-    }
-    if (end == ANSWERED)
+    if (first == ANSWERED || (first == INTERRUPTED && end_early(call) == ANSWERED))
         return call->code;
     pthread_mutex_lock(&conn->mutex);
-    code = give_up(call, code, ret_break);
+    enum ptq_err code = give_up(call, first == INTERRUPTED ? PTQ_EINTR : why_unreachable(conn), ret_break);
     if (call->abandoned)
         *call_ptr = NULL;
     pthread_mutex_unlock(&conn->mutex);

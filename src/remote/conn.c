@@ -16,6 +16,7 @@
 
 #define REDIAL_FIRST_MS 50
 #define REDIAL_MOST_MS 2000
+#define FLAPPING 1u
 #define GOOD_MS 5000 /* up for so long: the pause between dials begins small again */
 
 /* All sessions of this process, by address.  A forked child has its own, and lets the parent's lie. */
@@ -74,10 +75,15 @@ static void on_readable(void *context, struct pti_link *link)
     enum ptq_err answer;
 
     pthread_mutex_lock(&conn->mutex);
-    conn->heard = pti_now_ns();
     while ((answer = pti_link_next(link, &frame, &reason)) == PTQ_OK) {
         if (pti_conn_read(conn, link, &frame, &reason) != PTQ_OK)
             break;
+    }
+    if (pti_link_is_lively(link))
+        conn->heard = pti_now_ns();
+    if (answer != PTQ_EMPTY) {
+        conn->refusal = PTQ_EPROTO;
+        snprintf(conn->reason, sizeof conn->reason, "%s", reason);
     }
     pthread_mutex_unlock(&conn->mutex);
     if (answer != PTQ_EMPTY)
@@ -175,6 +181,14 @@ static void suspend_all(struct pti_conn *conn)
     }
 }
 
+/* A home that greets is there: one that flaps is not asked as seldom as one that is away. */
+static unsigned count_failures(const struct pti_conn *conn, bool was_up, int64_t now)
+{
+    if (was_up && now - conn->up_since > GOOD_MS * PTI_NS_PER_MS)
+        return 0;
+    return was_up && conn->failures >= FLAPPING ? FLAPPING : conn->failures + 1;
+}
+
 /* The link has ended: nothing will come or go over it any more. */
 static void note_down(struct pti_conn *conn, struct pti_link *link)
 {
@@ -183,7 +197,7 @@ static void note_down(struct pti_conn *conn, struct pti_link *link)
 
     if (was_up)
         conn->down_since = now;
-    conn->failures = was_up && now - conn->up_since > GOOD_MS * PTI_NS_PER_MS ? 0 : conn->failures + 1;
+    conn->failures = count_failures(conn, was_up, now);
     conn->attempts++;
     if (conn->refusal == PTQ_OK && !conn->leaving)
         pti_link_reason(link, conn->reason, sizeof conn->reason);

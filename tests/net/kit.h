@@ -22,7 +22,7 @@ struct net {
 void net_init(struct net *net, const char *const *options);
 void net_fini(struct net *net);
 
-/* The bridge alone. */
+/* The bridge alone.  Its log is "bridge.log" in the home's directory. */
 void net_bridge_start(struct net *net, const char *const *options);
 void net_bridge_kill(struct net *net);
 int net_bridge_end(struct net *net); /* SIGTERM; its exit code */
