@@ -65,6 +65,26 @@ static const struct tool_usage usage = {
 
 /* ---- the log ---- */
 
+#define LINES_A_SECOND 50
+
+/* At most so many lines a second: what a hostile peer provokes must not fill the disk.  How many were left out is said. */
+static bool may_log(time_t now)
+{
+    static time_t second;
+    static unsigned lines, left_out;
+
+    if (now != second) {
+        if (left_out > 0)
+            fprintf(stderr, "level=warning component=log event=folded lines=%u\n", left_out);
+        second = now;
+        lines = left_out = 0;
+    }
+    if (++lines <= LINES_A_SECOND)
+        return true;
+    left_out++;
+    return false;
+}
+
 static void write_log(void *context, enum ptq_bridge_level level, const char *line)
 {
     static const char *const names[] = {"", "error", "warning", "info", "debug"};
@@ -79,6 +99,8 @@ static void write_log(void *context, enum ptq_bridge_level level, const char *li
     if (level > most)
         return;
     clock_gettime(CLOCK_REALTIME, &now);
+    if (!may_log(now.tv_sec))
+        return;
     gmtime_r(&now.tv_sec, &parts);
     strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%S", &parts);
     fprintf(stderr, "%s.%03ldZ level=%s %s\n", when, now.tv_nsec / 1000000, names[level], line);

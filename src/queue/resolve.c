@@ -242,6 +242,20 @@ static enum ptq_err tell_silence(const struct asked *asked, const char *name, st
         name, asked->silent->node, asked->silence.text, name);
 }
 
+/* The only peer need not be asked first: opening what is there already asks and answers in one. */
+static enum ptq_err open_at_only_peer(ptq_bus *bus, const char *name, const struct pti_peer *peer,
+                                      const struct pti_open *attach, struct ptq_error *error,
+                                      struct pti_port **ret_port)
+{
+    struct asked asked = {.silent = peer};
+    enum ptq_err answer = open_there(bus, peer->url, bus->run, name, attach, &asked.silence, ret_port);
+
+    asked.silence.code = answer;
+    if (answer == PTQ_EUNREACHABLE || answer == PTQ_EPROTO)
+        return tell_silence(&asked, name, error);
+    return answer == PTQ_OK ? PTQ_OK : pti_error(error, answer, "%s", asked.silence.text);
+}
+
 /* Here is none.  PTQ_ENOENT: and nowhere else. */
 static enum ptq_err open_elsewhere(ptq_bus *bus, const char *name, const struct pti_peer *peers, size_t count,
                                    const struct pti_open *open, struct ptq_error *error, struct pti_port **ret_port)
@@ -249,6 +263,9 @@ static enum ptq_err open_elsewhere(ptq_bus *bus, const char *name, const struct 
     struct pti_open attach = *open;
     struct asked asked;
 
+    attach.options.mode = PTQ_ATTACH; /* never made anew there because it went meanwhile */
+    if (count == 1 && open->options.mode != PTQ_CREATE)
+        return open_at_only_peer(bus, name, &peers[0], &attach, error, ret_port);
     ask_all(bus, name, peers, count, &asked);
     if (asked.has_too != NULL)
         return pti_error(error, PTQ_EEXIST,
@@ -261,7 +278,6 @@ static enum ptq_err open_elsewhere(ptq_bus *bus, const char *name, const struct 
     if (open->options.mode == PTQ_CREATE)
         return pti_error(error, PTQ_EEXIST, "queue '%s' exists already, at '%s'; write '%s@self' for another one here",
                          name, asked.has->node, name);
-    attach.options.mode = PTQ_ATTACH; /* never made anew there because it went meanwhile */
     return open_there(bus, asked.has->url, bus->run, name, &attach, error, ret_port);
 }
 

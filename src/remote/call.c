@@ -483,10 +483,16 @@ struct pti_message *pti_message_new(struct pti_remote *remote, size_t size)
     return message;
 }
 
-void pti_message_free(struct pti_remote *remote, struct pti_message *message)
+bool pti_message_free(struct pti_remote *remote, struct pti_message *message)
 {
+    struct pti_batch *batch = message->batch;
+    bool others = batch != NULL && --batch->left > 0;
+
+    if (batch != NULL && !others)
+        free(batch);
     TAILQ_REMOVE(&remote->messages, message, listed);
     free(message);
+    return others;
 }
 
 void pti_remote_return(struct pti_remote *remote, uint64_t position, uint32_t sub, uint32_t deliveries)

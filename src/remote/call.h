@@ -20,10 +20,16 @@ struct pti_slot {
     _Atomic uint32_t word, sleepers;
 };
 
+/* Messages that came with one answer and are not settled yet. */
+struct pti_batch {
+    size_t left;
+};
+
 /* A leased message or a loan, with its bytes behind it. */
 struct pti_message {
     struct ptq_msg msg;
-    uint64_t epoch; /* the session that leased it */
+    uint64_t epoch;          /* the session that leased it */
+    struct pti_batch *batch; /* NULL: it came alone */
     TAILQ_ENTRY(pti_message) listed;
     _Alignas(16) uint8_t bytes[];
 };
@@ -124,9 +130,9 @@ void pti_remote_wake(struct pti_remote *remote);
 /* With conn->mutex held: gives a lease back that nobody will see. */
 void pti_remote_return(struct pti_remote *remote, uint64_t position, uint32_t sub, uint32_t deliveries);
 
-/* Messages. */
+/* Messages, with conn->mutex held.  free: true if others of its batch are left. */
 struct pti_message *pti_message_new(struct pti_remote *remote, size_t size);
-void pti_message_free(struct pti_remote *remote, struct pti_message *message);
+bool pti_message_free(struct pti_remote *remote, struct pti_message *message);
 
 /* Descriptors, with conn->mutex held: this side has nothing (unreadable, ask the home to tell); it may have something.
  */

@@ -29,6 +29,7 @@ struct pti_directory_keeper {
         char node[64], url[256];
     } *peers;
     size_t count;
+    char *published; /* what the file says now */
     pthread_t thread;
     bool running;
     int stop_fd;
@@ -57,7 +58,7 @@ static bool list_queues(struct pti_directory_keeper *keeper, const struct pti_pe
 }
 
 /* Whoever reads sees the old or the new, never a part: a new file takes the name. */
-static void replace_file(struct pti_directory_keeper *keeper, const char *text, size_t size)
+static bool replace_file(struct pti_directory_keeper *keeper, const char *text, size_t size)
 {
     char name[64];
     int dirfd = keeper->bus->dirfd;
@@ -65,11 +66,26 @@ static void replace_file(struct pti_directory_keeper *keeper, const char *text, 
     snprintf(name, sizeof name, "%s.%d", PTI_PEERS_FILE, (int)getpid());
     int fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
-        return;
+        return false;
     bool whole = write(fd, text, size) == (ssize_t)size;
     close(fd);
-    if (!whole || renameat(dirfd, name, dirfd, PTI_PEERS_FILE) != 0)
-        unlinkat(dirfd, name, 0);
+    if (whole && renameat(dirfd, name, dirfd, PTI_PEERS_FILE) == 0)
+        return true;
+    unlinkat(dirfd, name, 0);
+    return false;
+}
+
+/* Takes the text. */
+static void publish(struct pti_directory_keeper *keeper, char *text, size_t size)
+{
+    bool new = keeper->published == NULL || strcmp(keeper->published, text) != 0;
+
+    if (new && replace_file(keeper, text, size)) {
+        free(keeper->published);
+        keeper->published = text;
+    } else {
+        free(text);
+    }
 }
 
 static void look_at_peers(struct pti_directory_keeper *keeper)
@@ -88,9 +104,10 @@ static void look_at_peers(struct pti_directory_keeper *keeper)
         fwrite(queues, 1, queues_size, file);
     }
     if (file != NULL && fclose(file) == 0 && list != NULL)
-        replace_file(keeper, text, size);
+        publish(keeper, text, size);
+    else
+        free(text);
     free(queues);
-    free(text);
 }
 
 static void *keep(void *context)
@@ -161,6 +178,7 @@ void pti_keeper_stop(struct pti_directory_keeper *keeper)
     }
     if (keeper->stop_fd >= 0)
         close(keeper->stop_fd);
+    free(keeper->published);
     free(keeper->peers);
     free(keeper);
 }

@@ -135,7 +135,7 @@ static void name_place(struct pti_remote *remote)
 static enum ptq_err try_open(const char *url, bool insecure, const struct pti_open_message *asked,
                              struct ptq_error *error, struct pti_remote **ret_remote)
 {
-    struct pti_remote *remote;
+    struct pti_remote *remote = NULL;
     enum ptq_err answer = new_remote(url, insecure, error, &remote);
 
     if (answer == PTQ_OK) {
@@ -189,7 +189,7 @@ static enum ptq_err ask_directory(bool insecure, const char *url, const struct p
                                   struct ptq_error *error, struct pti_directory *ret_directory)
 {
     uint8_t bytes[PTI_CONTROL_BYTES];
-    struct pti_remote *remote;
+    struct pti_remote *remote = NULL;
     enum ptq_err answer = new_remote(url, insecure, error, &remote);
 
     if (answer != PTQ_OK)

@@ -238,12 +238,15 @@ static enum ptq_err read_results(struct pti_remote *remote, const struct answer 
     return PTQ_OK;
 }
 
-static struct ptq_msg *keep_message(struct pti_remote *remote, const struct pti_record *record)
+static struct ptq_msg *keep_message(struct pti_remote *remote, const struct pti_record *record, struct pti_batch *batch)
 {
     struct pti_message *message = pti_message_new(remote, record->size);
 
     if (message == NULL)
         return NULL;
+    message->batch = batch;
+    if (batch != NULL)
+        batch->left++;
     if (record->size > 0)
         memcpy(message->bytes, record->body, record->size);
     message->msg.state = PTI_MSG_LEASED;
@@ -283,13 +286,16 @@ static enum ptq_err read_messages(struct pti_remote *remote, const struct answer
     if (call->type != PTI_FRAME_TAKE || pti_read_messages(answer->payload, answer->size, &cursor) != PTQ_OK ||
         check_messages(remote, call, cursor) != PTQ_OK)
         return refuse(ret_reason, "MESSAGES make no sense");
+    struct pti_batch *batch = cursor.count > 1 && !call->abandoned ? calloc(1, sizeof *batch) : NULL;
     while (pti_read_record(&cursor, &record) == PTQ_OK) {
-        struct ptq_msg *msg = call->abandoned ? NULL : keep_message(remote, &record);
+        struct ptq_msg *msg = call->abandoned ? NULL : keep_message(remote, &record, batch);
         if (msg != NULL)
             call->msgs[call->got++] = msg;
         else /* nobody waits, or there is no memory for it */
             pti_remote_return(remote, record.position, record.sub, record.deliveries);
     }
+    if (batch != NULL && batch->left == 0)
+        free(batch);
     pti_call_finish(call, call->abandoned || call->got > 0 ? PTQ_OK : PTQ_ENOMEM, call->got);
     return PTQ_OK;
 }

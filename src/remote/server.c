@@ -406,6 +406,8 @@ enum ptq_err ptq_bridge_open(ptq_bus *bus, const struct ptq_bridge_options *opti
     served->bus = bus;
     bridge->server.buses = served;
     enum ptq_err answer = make_loop(&bridge->server, options->error);
+    if (answer == PTQ_OK && options->peer_count == 0)
+        unlinkat(bus->dirfd, PTI_PEERS_FILE, 0); /* of a bridge that was killed, and knew others */
     if (answer == PTQ_OK && options->peer_count > 0)
         answer = pti_keeper_start(bus, options->peers, options->peer_count, options->error, &bridge->server.keeper);
     if (answer == PTQ_OK)
