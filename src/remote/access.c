@@ -48,6 +48,8 @@ static bool split_host(const char *text, char *host, size_t size)
             return false;
         begin++;
         end--;
+        if (begin == end)
+            return false;
     }
     return (size_t)snprintf(host, size, "%.*s", (int)(end - begin), begin) < size;
 }

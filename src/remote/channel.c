@@ -52,13 +52,27 @@ static uint64_t credit_now(const struct pti_server *server)
     return server->buffered < PTI_BUFFERED_MOST / 2 ? PTI_WIRE_CREDIT_BYTES : PTI_WIRE_PIECE_BYTES;
 }
 
+void pti_channel_grant(struct pti_channel *channel)
+{
+    uint64_t credit = credit_now(channel->session->server);
+    uint8_t bytes[32];
+
+    if (credit == channel->credit || channel->session->guest == NULL)
+        return;
+    channel->credit = credit;
+    pti_guest_push(channel->session->guest, &channel->lane, PTI_FRAME_CREDIT, 0, 0, bytes,
+                   pti_credit_pack(credit, bytes, sizeof bytes));
+}
+
 static void answer_opened(struct pti_channel *channel)
 {
     const struct pti_port *port = channel->port;
     struct pti_server *server = channel->session->server;
+
+    channel->credit = credit_now(server);
     struct pti_opened opened = {.capacity = port->capacity, .window = port->window, .item_size = port->item_size,
                                 .max_deliveries = port->max_deliveries, .placed = port->placed,
-                                .credit_bytes = credit_now(server)};
+                                .credit_bytes = channel->credit};
     uint8_t bytes[PTI_CONTROL_BYTES];
 
     snprintf(opened.run, sizeof opened.run, "%s", channel->run);
@@ -184,11 +198,11 @@ void pti_channel_free(struct pti_channel *channel)
         if (channel->fds[side] >= 0)
             pti_poll_remove(server->poll_fd, channel->fds[side]);
     }
+    free_requests(channel); /* each takes out what it has to say */
     if (session->guest != NULL)
         pti_lane_fini(&session->guest->outbox, &channel->lane);
     else
         free(channel->lane.results);
-    free_requests(channel);
     forget_leases(channel);
     pti_assembly_clear(&channel->assembly);
     pti_channel_count_gathered(channel);

@@ -50,9 +50,9 @@ void pti_link_set_cap(struct pti_link *link, uint32_t cap);
 enum ptq_err pti_link_next(struct pti_link *link, struct pti_frame *ret_frame, const char **ret_reason);
 void pti_link_resume(struct pti_link *link);
 
-/* Before resume, after pti_link_next said PTQ_EMPTY: is the other side alive by what has come since the last time?  A whole
- * frame says so, or a good part of one: a trickle does not, for a damaged length may wait for ever for what is not a
- * frame's rest. */
+/* Before resume, after pti_link_next said PTQ_EMPTY: is the other side alive by what has come since the last time?  A
+ * whole frame says so, or a good part of one: a trickle does not, for a damaged length may wait for ever for what is
+ * not a frame's rest. */
 bool pti_link_is_lively(struct pti_link *link);
 
 /* There is something to say.  Calls fill, from here, if the wire is free: hold no lock that fill takes. */

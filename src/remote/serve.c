@@ -35,6 +35,8 @@ static void stop_waiting(struct pti_request *request)
     request->state = PTI_REQUEST_DONE;
     channel->buffered -= request->payload_size;
     channel->session->server->buffered -= request->payload_size;
+    if (request->payload_size > 0)
+        pti_channel_grant(channel);
     free(request->payload);
     request->payload = NULL;
     request->payload_size = 0;
@@ -209,6 +211,7 @@ static enum ptq_err keep_payload(struct pti_request *request, const uint8_t *pay
     request->payload_size = size;
     channel->buffered += size;
     server->buffered += size;
+    pti_channel_grant(channel);
     return PTQ_OK;
 }
 

@@ -121,6 +121,7 @@ struct pti_channel {
     struct pti_lease *leases;
     uint64_t buffered; /* bytes of puts that wait */
     uint64_t gathered; /* bytes of what comes in pieces */
+    uint64_t credit;   /* as it was told last */
     bool watched[2];   /* NOTIFY is owed */
     int fds[2];        /* of the port; -1: not asked for yet */
     bool armed[2];     /* in the epoll set for reading */
@@ -206,6 +207,8 @@ void pti_channel_look(struct pti_channel *channel);
 void pti_channel_arm(struct pti_channel *channel, enum ptq_side side);
 void pti_channel_expire(struct pti_channel *channel, int64_t now);
 void pti_channel_release(struct pti_channel *channel); /* draining: who waits is told to ask again */
+/* After a change of what waits: grants less where much waits in all, and more again. */
+void pti_channel_grant(struct pti_channel *channel);
 /* After a change of its assembly. */
 void pti_channel_count_gathered(struct pti_channel *channel);
 struct pti_lease *pti_channel_lease(struct pti_channel *channel, uint64_t position, uint32_t sub);

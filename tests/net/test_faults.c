@@ -1,4 +1,4 @@
-/* test_faults.c -- links that break, homes and clients that die or stop: nothing is lost, nothing doubled in silence. */
+/* test_faults.c -- links that break, homes and clients that die or stop: nothing is lost, or doubled in silence. */
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>

@@ -369,6 +369,12 @@ static void random_bytes_end_the_link_and_nothing_else(void **state)
     assert_still_serves();
 }
 
+static void a_link_that_says_nothing_is_closed_after_a_while(void **state)
+{
+    assert_refused((const uint8_t *)"", 0, "no HELLO came");
+    (void)state;
+}
+
 /* ---- a home that speaks nonsense ---- */
 
 struct false_home {
@@ -503,6 +509,7 @@ int main(void)
         cmocka_unit_test(settling_what_is_not_leased_is_no_harm),
         cmocka_unit_test(damaged_conversations_end_the_link_and_nothing_else),
         cmocka_unit_test(random_bytes_end_the_link_and_nothing_else),
+        cmocka_unit_test(a_link_that_says_nothing_is_closed_after_a_while),
         cmocka_unit_test(a_home_that_is_something_else_is_told_from_one_that_is_silent),
         cmocka_unit_test(a_home_that_answers_nonsense_is_refused),
     };
