@@ -11,6 +11,7 @@
 #include <sys/ptrace.h>
 #include <sys/user.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #if defined(__x86_64__)
@@ -97,6 +98,45 @@ void victim_start(struct victim *victim, int (*work)(void *context), void *conte
     use_one_processor(victim->pid);
 }
 
+static bool wait_within(struct victim *victim, int ms)
+{
+    struct timespec a_little = {.tv_nsec = 20000};
+
+    for (int64_t waited_us = 0; waited_us <= ms * INT64_C(1000); waited_us += a_little.tv_nsec / 1000) {
+        if (waitpid(victim->pid, &victim->status, __WALL | WNOHANG) == victim->pid) {
+            victim->over = !WIFSTOPPED(victim->status);
+            return true;
+        }
+        if (waited_us > 0) /* the first look is free: most steps are over by then */
+            nanosleep(&a_little, NULL);
+        else
+            sched_yield();
+        if (waited_us > 2000)
+            a_little.tv_nsec = 500000;
+    }
+    return false;
+}
+
+bool victim_step_within(struct victim *victim, int ms)
+{
+    if (victim->over)
+        return false;
+    if (ptrace(PTRACE_SINGLESTEP, victim->pid, NULL, NULL) != 0)
+        give_up("single step");
+    if (!wait_within(victim, ms))
+        return false;
+    victim->steps++;
+    return !victim->over;
+}
+
+void victim_let_go(struct victim *victim)
+{
+    if (!victim->over)
+        ptrace(PTRACE_DETACH, victim->pid, NULL, NULL);
+}
+
+bool victim_wait(struct victim *victim, int ms) { return victim->over || wait_within(victim, ms); }
+
 uint64_t victim_place(const struct victim *victim)
 {
     return (uint64_t)ptrace(PTRACE_PEEKUSER, victim->pid, offsetof(struct user_regs_struct, rip), NULL);
@@ -141,7 +181,7 @@ static bool set_breakpoint(struct victim *victim, uint64_t place)
            ptrace(PTRACE_POKEUSER, victim->pid, offsetof(struct user, u_debugreg[7]), (void *)(uintptr_t)set) == 0;
 }
 
-bool victim_run_to(struct victim *victim, uint64_t place, uint64_t times)
+bool victim_run_to(struct victim *victim, uint64_t place, uint64_t times, int ms)
 {
     int signal = 0;
 
@@ -150,7 +190,10 @@ bool victim_run_to(struct victim *victim, uint64_t place, uint64_t times)
     while (times > 0) {
         if (ptrace(PTRACE_CONT, victim->pid, NULL, (void *)(uintptr_t)signal) != 0)
             give_up("continue");
-        wait_for(victim);
+        if (ms < 0)
+            wait_for(victim);
+        else if (!wait_within(victim, ms))
+            victim_kill(victim);
         if (victim->over)
             return false;
         signal = signal_to_deliver(victim);
@@ -207,10 +250,13 @@ void victim_start(struct victim *victim, int (*work)(void *context), void *conte
     *victim = (struct victim){.over = true};
 }
 bool victim_step(struct victim *victim) { return victim->over && false; }
+bool victim_step_within(struct victim *victim, int ms) { return victim->over && ms < 0; }
+void victim_let_go(struct victim *victim) { victim->over = true; }
+bool victim_wait(struct victim *victim, int ms) { return victim->over && ms >= 0; }
 uint64_t victim_place(const struct victim *victim) { return victim->steps; }
-bool victim_run_to(struct victim *victim, uint64_t place, uint64_t times)
+bool victim_run_to(struct victim *victim, uint64_t place, uint64_t times, int ms)
 {
-    return victim->over && place == times && false;
+    return victim->over && place == times && ms < 0 && false;
 }
 bool victim_is_at_call(const struct victim *victim) { return victim->over && false; }
 bool victim_run_to_call(struct victim *victim, uint64_t n, bool behind) { return victim->over && n == 0 && behind && false; }

@@ -24,12 +24,21 @@ void victim_mark(void);
 /* One instruction.  False: it is over.  A call of the kernel is one instruction, however long it takes. */
 bool victim_step(struct victim *victim);
 
+/* As victim_step, but false also when the instruction is a kernel call that sleeps for longer than `ms`; then it runs on,
+ * and may only be killed. */
+bool victim_step_within(struct victim *victim, int ms);
+
+/* Lets it run on by itself, no longer traced; victim_wait reaps it: false if it goes on for longer than `ms`. */
+void victim_let_go(struct victim *victim);
+bool victim_wait(struct victim *victim, int ms);
+
 /* Where it stands. */
 uint64_t victim_place(const struct victim *victim);
 
 /* Runs on, at full speed, until it has come to the instruction at `place` for the `times`-th time; as steps would bring it
- * there, for the same work.  False: it is over, or there are no such breakpoints here (then it has not moved). */
-bool victim_run_to(struct victim *victim, uint64_t place, uint64_t times);
+ * there, for the same work.  False: it is over, or there are no such breakpoints here (then it has not moved), or it has not
+ * come there within `ms` (then it was killed; PTQ_FOREVER: it will). */
+bool victim_run_to(struct victim *victim, uint64_t place, uint64_t times, int ms);
 
 /* The instruction that comes next enters the kernel. */
 bool victim_is_at_call(const struct victim *victim);

@@ -180,7 +180,7 @@ static struct track follow(struct meeting *m, const struct script *script, int (
 /* By a breakpoint; where that is too far off, or not to be had, by steps. */
 static void bring_to(struct victim *victim, const struct track *track, uint64_t at, const struct ledger *ledger)
 {
-    if (victim_run_to(victim, track->places[at], track->times[at]))
+    if (victim_run_to(victim, track->places[at], track->times[at], PTQ_FOREVER))
         return;
     while (victim->steps <= at && ledger->phase != 2 && victim_step(victim))
         ;
