@@ -109,6 +109,8 @@ enum ptq_err ledger_loan(struct ledger_actor *actor, ptq_msg **ret_loan)
 
 enum ptq_err ledger_publish(struct ledger_actor *actor, ptq_msg *loan)
 {
+    if (loan == NULL)
+        return PTQ_ESYS; /* its loan was refused */
     struct ledger_msg *msg = &actor->ledger->msgs[actor->next];
     size_t size = ledger_fill(ptq_msg_buffer(loan), actor->next++, actor->item_size);
 
@@ -140,11 +142,11 @@ enum ptq_err ledger_get_many(struct ledger_actor *actor, size_t max)
     size_t count = 0;
 
     actor->ledger->calls++;
-    actor->ledger->taking = (uint32_t)max;
+    actor->ledger->taking[actor->who] = (uint32_t)max;
     enum ptq_err err = ptq_get_many(actor->queue, msgs, max, PTQ_NOWAIT, &count);
     for (size_t i = 0; err == PTQ_OK && i < count; i++)
         hold(actor, msgs[i]);
-    actor->ledger->taking = 0;
+    actor->ledger->taking[actor->who] = 0;
     return err;
 }
 
@@ -153,13 +155,16 @@ enum ptq_err ledger_get(struct ledger_actor *actor)
     ptq_msg *msg = NULL;
 
     actor->ledger->calls++;
-    actor->ledger->taking = 1;
+    actor->ledger->taking[actor->who] = 1;
     enum ptq_err err = ptq_get(actor->queue, PTQ_NOWAIT, &msg);
     if (err == PTQ_OK)
         hold(actor, msg);
-    actor->ledger->taking = 0;
+    actor->ledger->taking[actor->who] = 0;
     return err;
 }
+
+/* Unless another has taken it since, who says more. */
+static void note_out(struct ledger_msg *msg, uint8_t from, uint8_t to) { atomic_compare_exchange_strong(&msg->out, &from, to); }
 
 static void let_go(struct ledger_actor *actor, size_t which)
 {
@@ -180,7 +185,7 @@ enum ptq_err ledger_ack(struct ledger_actor *actor, size_t which)
     msg->out = ACKING;
     enum ptq_err err = ptq_ack(actor->held[which]);
     if (err == PTQ_OK)
-        msg->out = IS_ACKED;
+        note_out(msg, ACKING, IS_ACKED);
     let_go(actor, which);
     return err;
 }
@@ -196,7 +201,7 @@ enum ptq_err ledger_nack(struct ledger_actor *actor, size_t which, int delay_ms)
     actor->ledger->delays += delay_ms != 0;
     enum ptq_err err = ptq_nack(actor->held[which], delay_ms);
     if (err == PTQ_OK)
-        msg->out = IS_NACKED;
+        note_out(msg, NACKING, IS_NACKED);
     let_go(actor, which);
     return err;
 }
@@ -207,7 +212,7 @@ enum ptq_err ledger_recv(struct ledger_actor *actor, size_t room)
     size_t size = 0;
 
     actor->ledger->calls++;
-    actor->ledger->taking = actor->ledger->receiving = 1;
+    actor->ledger->taking[actor->who] = actor->ledger->receiving[actor->who] = 1;
     enum ptq_err err = ptq_recv(actor->queue, bytes, room, PTQ_NOWAIT, &size);
     if (err == PTQ_OK) {
         int id = ledger_id_of(bytes, size);
@@ -216,16 +221,18 @@ enum ptq_err ledger_recv(struct ledger_actor *actor, size_t room)
         else
             actor->ledger->msgs[id].out = IS_ACKED;
     }
-    actor->ledger->taking = actor->ledger->receiving = 0;
+    actor->ledger->taking[actor->who] = actor->ledger->receiving[actor->who] = 0;
     return err;
 }
 
 enum ptq_err ledger_end(struct ledger_actor *actor)
 {
     actor->ledger->calls++;
-    actor->ledger->ending = 1;
+    if (actor->ledger->ending == 0)
+        actor->ledger->ending = 1;
     enum ptq_err err = ptq_end(actor->queue);
-    actor->ledger->ending = err == PTQ_OK ? 2 : 0;
+    if (err == PTQ_OK || err == PTQ_EALREADY)
+        actor->ledger->ending = 2;
     return err;
 }
 
@@ -236,7 +243,7 @@ void ledger_close(struct ledger_actor *actor)
         actor->ledger->msgs[actor->held_ids[i]].out = NACKING;
     ptq_queue_close(actor->queue);
     for (size_t i = 0; i < actor->held_count; i++)
-        actor->ledger->msgs[actor->held_ids[i]].out = IS_NACKED;
+        note_out(&actor->ledger->msgs[actor->held_ids[i]], NACKING, IS_NACKED);
     actor->held_count = 0;
     actor->queue = NULL;
 }

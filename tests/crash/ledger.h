@@ -16,7 +16,8 @@
 
 #define LEDGER_IDS 1024u
 #define LEDGER_SETUP 0u
-#define LEDGER_VICTIM 128u
+#define LEDGER_VICTIM 128u /* and of a second one, where there are two: */
+#define LEDGER_SECOND 192u
 #define LEDGER_PEER 256u
 
 enum ledger_put { NOT_PUT, PUTTING, IS_PUT, PUT_REFUSED };
@@ -29,8 +30,8 @@ struct ledger_msg {
 
 struct ledger {
     _Atomic uint32_t phase;     /* 1: the calls of interest begin; 2: they are over */
-    _Atomic uint32_t taking;    /* so many messages may be taken by the call under way */
-    _Atomic uint32_t receiving; /* ... and acked as well */
+    _Atomic uint32_t taking[2];    /* so many messages may be taken by the call under way, of each victim */
+    _Atomic uint32_t receiving[2]; /* ... and acked as well */
     _Atomic uint32_t ending;    /* 1: end was begun, 2: it returned */
     _Atomic uint32_t calls;     /* begun, for people */
     _Atomic uint32_t turned;    /* messages without an id that went in and out before */
@@ -46,11 +47,18 @@ void ledger_free(struct ledger *ledger);
 size_t ledger_fill(void *buffer, uint32_t id, size_t max);
 int ledger_id_of(const void *data, size_t size);
 
+static inline uint32_t ledger_taking(const struct ledger *ledger) { return ledger->taking[0] + ledger->taking[1]; }
+static inline uint32_t ledger_receiving(const struct ledger *ledger)
+{
+    return ledger->receiving[0] + ledger->receiving[1];
+}
+
 /* Calls with their entries.  Each answers what the call answered. */
 struct ledger_actor {
     ptq_queue *queue;
     struct ledger *ledger;
     size_t item_size;
+    unsigned who;  /* 1: the second victim; else 0 */
     uint32_t next; /* id of the next put */
     ptq_msg *held[64];
     uint32_t held_ids[64];

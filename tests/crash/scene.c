@@ -94,22 +94,36 @@ void scene_clear(struct scene *scene)
     assert_ok(ptq_queue_unlink(scene->scratch.bus, SCENE_QUEUE, true));
 }
 
+static int run_script(struct scene *scene, const struct script *script, struct ledger_actor *actor)
+{
+    script_bus = ptt_scratch_open(&scene->scratch);
+    if (!script->opens && ptq_queue_open(script_bus, SCENE_QUEUE, NULL, &actor->queue) != PTQ_OK)
+        return 1;
+    if (script->prepare != NULL)
+        script->prepare(actor);
+    victim_mark();
+    scene->ledger->phase = 1;
+    script->act(actor);
+    scene->ledger->phase = 2;
+    return 0;
+}
+
 int scene_run_victim(void *context)
 {
     struct scene *scene = context;
     struct ledger_actor actor = {
         .ledger = scene->ledger, .item_size = scene->script->options.item_size, .next = LEDGER_VICTIM};
 
-    script_bus = ptt_scratch_open(&scene->scratch);
-    if (!scene->script->opens && ptq_queue_open(script_bus, SCENE_QUEUE, NULL, &actor.queue) != PTQ_OK)
-        return 1;
-    if (scene->script->prepare != NULL)
-        scene->script->prepare(&actor);
-    victim_mark();
-    scene->ledger->phase = 1;
-    scene->script->act(&actor);
-    scene->ledger->phase = 2;
-    return 0;
+    return run_script(scene, scene->script, &actor);
+}
+
+int scene_run_second(void *context)
+{
+    struct scene *scene = context;
+    struct ledger_actor actor = {
+        .ledger = scene->ledger, .item_size = scene->script->options.item_size, .who = 1, .next = LEDGER_SECOND};
+
+    return run_script(scene, scene->second, &actor);
 }
 
 /* ---- what is new */

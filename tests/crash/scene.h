@@ -28,7 +28,7 @@ extern ptq_bus *script_bus; /* in the victim: for scripts that open */
 struct scene {
     struct ptt_scratch scratch; /* its bus is where the queue lives */
     ptq_bus *image_bus;         /* another run, in which nobody holds a lock */
-    const struct script *script;
+    const struct script *script, *second;
     struct ledger *ledger;
     uint64_t blocks;
     const unsigned char *live;  /* the queue's file, mapped read-only */
@@ -51,8 +51,9 @@ void scene_fini(struct scene *scene);
 void scene_set(struct scene *scene, const struct script *script);
 void scene_clear(struct scene *scene);
 
-/* The victim's life: opens, prepares, marks, acts. */
+/* The victim's life: opens, prepares, marks, acts.  The second victim's is that of scene->second, on the same queue. */
 int scene_run_victim(void *scene);
+int scene_run_second(void *scene);
 
 /* Has the segment or the ledger changed since the last look, to what was not seen before? */
 bool scene_is_new(struct scene *scene);

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "crash/scene.h"
@@ -36,6 +37,14 @@ struct path {
 };
 static struct path path;
 
+static int64_t now_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
 /* ---- lives */
 
 static ptq_queue *open_own(struct stage *stage, ptq_bus **ret_bus)
@@ -46,9 +55,8 @@ static ptq_queue *open_own(struct stage *stage, ptq_bus **ret_bus)
     return ptq_queue_open(*ret_bus, SCENE_QUEUE, NULL, &queue) == PTQ_OK ? queue : NULL;
 }
 
-static void take(struct stage *stage, ptq_queue *queue, enum ptq_err err, ptq_msg *msg)
+static void take(struct stage *stage, enum ptq_err err, ptq_msg *msg)
 {
-    (void)queue;
     if (err == PTQ_OK && ptq_ack(msg) == PTQ_OK)
         stage->page->words[1]++;
     else if (err != PTQ_EMPTY && err != PTQ_TIMEDOUT)
@@ -67,7 +75,7 @@ static void sleep_once(struct stage *stage, ptq_queue *queue, int fd)
         poll(&wait, 1, -1);
         err = ptq_get(queue, PTQ_NOWAIT, &msg);
     }
-    take(stage, queue, err, msg);
+    take(stage, err, msg);
 }
 
 /* Sleeps, takes, sleeps again, until it is told. */
@@ -76,7 +84,6 @@ static int live_as_sleeper(void *context)
     struct stage *stage = context;
     ptq_bus *bus = NULL;
     ptq_queue *queue = open_own(stage, &bus);
-    ptq_msg *msg = NULL;
     int fd = -1;
 
     if (queue == NULL || (stage->way == BY_DESCRIPTOR && ptq_queue_fd(queue, PTQ_SIDE_GET, &fd) != PTQ_OK))
@@ -84,7 +91,6 @@ static int live_as_sleeper(void *context)
     stage->page->words[0]++;
     while (stage->page->words[2] == 0)
         sleep_once(stage, queue, fd);
-    (void)msg;
     return 0;
 }
 
@@ -264,29 +270,50 @@ static void run_publishers(enum way way)
 
 /* ---- sleepers that stop */
 
-static void stop_sleeper(struct stage *stage, pid_t other, uint64_t at)
+#define LATE 200 /* ms: less than a slice; nobody died, so nothing may have waited for one */
+
+/* The stopped one goes on and takes it; how many milliseconds later, or -1 if it stood elsewhere. */
+static int64_t stop_sleeper_once(struct stage *stage, uint64_t at)
 {
     struct victim victim;
 
-    if (other != 0)
-        assert_true(ptt_wait_sleeping(other, other, PTT_LONG));
-    uint64_t got = stage->page->words[1];
     victim_start(&victim, sleep_until_one, stage);
     /* Now and then its way is another, as when somebody has just looked for the dead: then it is asleep by now. */
     if (!victim_run_to(&victim, path.places[at], path.times[at], stage->way == BY_LONG_GET ? 600 : 50))
+        return -1;
+    assert_ok(ptq_put(stage->queue, "p", 1, PTQ_NOWAIT));
+    int64_t start = now_ms();
+    victim_let_go(&victim);
+    if (!victim_wait(&victim, SOON)) {
+        miss(stage, "sleeper stopped", at);
+        ptt_kill(victim.pid);
+    }
+    stage->runs++;
+    return now_ms() - start;
+}
+
+static void stop_sleeper(struct stage *stage, uint64_t at)
+{
+    for (int tries = 0; tries < 4; tries++) /* a busy machine is late once or twice, not always */
+        if (stop_sleeper_once(stage, at) < LATE)
+            return;
+    miss(stage, "sleeper stopped, and woken only by its slice,", at);
+}
+
+/* Another sleeper gets it while this one stands. */
+static void stop_beside_another(struct stage *stage, pid_t other, uint64_t at)
+{
+    struct victim victim;
+
+    assert_true(ptt_wait_sleeping(other, other, PTT_LONG));
+    uint64_t got = stage->page->words[1];
+    victim_start(&victim, sleep_until_one, stage);
+    if (!victim_run_to(&victim, path.places[at], path.times[at], stage->way == BY_LONG_GET ? 600 : 50))
         return;
     assert_ok(ptq_put(stage->queue, "p", 1, PTQ_NOWAIT));
-    if (other != 0) { /* it gets this one, and the stopped one the next */
-        if (!ptt_wait_word(&stage->page->words[1], got + 1, SOON))
-            miss(stage, "another sleeper stopped", at);
-        victim_kill(&victim);
-    } else {
-        victim_let_go(&victim);
-        if (!victim_wait(&victim, SOON)) {
-            miss(stage, "sleeper stopped", at);
-            ptt_kill(victim.pid);
-        }
-    }
+    if (!ptt_wait_word(&stage->page->words[1], got + 1, SOON))
+        miss(stage, "another sleeper stopped", at);
+    victim_kill(&victim);
     if (!ptt_wait_until(nothing_is_ready, stage, SOON))
         miss(stage, "sleeper stopped and killed", at);
     stage->runs++;
@@ -299,10 +326,10 @@ static void run_sleepers(enum way way)
     set_stage(&stage, way);
     follow(&stage, sleep_until_one, way == BY_LONG_GET ? 2 : 1);
     for (uint64_t at = 0; at < path.count; at += stride_of(&stage))
-        stop_sleeper(&stage, 0, at);
+        stop_sleeper(&stage, at);
     pid_t other = start_sleeper(&stage);
     for (uint64_t at = 0; at < path.count; at += stride_of(&stage))
-        stop_sleeper(&stage, other, at);
+        stop_beside_another(&stage, other, at);
     end_sleeper(&stage, other);
     print_message("  sleepers, %-24s %4llu instructions, %4u runs, %u missed\n", way_names[way],
                   (unsigned long long)path.count, stage.runs, stage.missed);
