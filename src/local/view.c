@@ -328,12 +328,27 @@ static void tell_imbalance(const struct ptq_verify_report *report, void (*each)(
         each(text, context);
 }
 
+/* Findings are kept until it is known whether anything moved while they were made. */
+struct kept {
+    uint32_t count;
+    char text[20][200];
+};
+
+static void keep(const char *text, void *context)
+{
+    struct kept *kept = context;
+
+    if (kept->count < 20)
+        snprintf(kept->text[kept->count++], sizeof kept->text[0], "%s", text);
+}
+
 enum ptq_err ptq_view_verify(ptq_view *view, void (*each)(const char *finding, void *context), void *context,
                              struct ptq_verify_report *ret_report)
 {
     const struct timespec a_little = {0, 5000000};
     struct ptq_verify_report report;
     struct pti_tally tally, again;
+    struct kept kept;
 
     if (!view || !ret_report)
         return PTQ_EINVAL;
@@ -343,7 +358,9 @@ enum ptq_err ptq_view_verify(ptq_view *view, void (*each)(const char *finding, v
     for (unsigned tries = 0; tries < 10 && !report.quiet; tries++) {
         if (tries > 0)
             nanosleep(&a_little, NULL);
+        kept.count = 0;
         pti_tally_make(&view->ring, &tally);
+        report.findings = pti_tally_check(&view->ring, keep, &kept);
         pti_tally_make(&view->ring, &again);
         report.quiet = same(&tally, &again);
     }
@@ -357,7 +374,8 @@ enum ptq_err ptq_view_verify(ptq_view *view, void (*each)(const char *finding, v
     report.in_transit = again.owned + again.unpublished;
     report.imbalance = (int64_t)(report.put - report.ready - report.leased - report.delayed - report.dead -
                                  report.acked - report.dropped);
-    report.findings = pti_tally_check(&view->ring, each, context);
+    for (uint32_t i = 0; each && i < kept.count; i++)
+        each(kept.text[i], context);
     if (report.quiet && report.imbalance != 0) {
         report.findings++;
         tell_imbalance(&report, each, context);
