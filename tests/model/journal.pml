@@ -115,6 +115,10 @@ byte did[4], npos=NS, nexttake=NS, nmsg; byte msgat[12]; byte acked[12]; bit tak
 inline xput() {
   atomic { ALIVE -> pb=NIL;                                     /* an own block, or a common one, or none */
     if
+#ifdef ANY
+    :: bst[0]==FREE -> pb=0
+    :: bst[NB-1]==FREE -> pb=NB-1
+#endif
     :: bst[0]==OWNED && bown[0]==X -> pb=0
     :: else -> if :: bst[NB-1]==OWNED && bown[NB-1]==X -> pb=NB-1
     :: else -> if :: bst[0]==FREE -> pb=0
