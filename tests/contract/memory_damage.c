@@ -420,6 +420,109 @@ static void another_layout_or_byte_order_is_eversion_and_says_so(void **state)
     ptt_page_free(damage.page);
 }
 
+/* ---- a live scribbler: words change under the calls of healthy processes */
+
+struct victimized {
+    struct contract *c;
+    struct ptt_page *page; /* words[0]: stop; words[1 + n]: rounds of user n */
+    unsigned number;
+};
+
+static void use_once(ptq_queue *queue, uint64_t *seed)
+{
+    char bytes[64] = "";
+    struct ptq_bytes items[3] = {{bytes, 8}, {bytes, 64}, {NULL, 0}};
+    struct ptq_queue_stats stats;
+    ptq_msg *msg = NULL;
+    size_t size = 0;
+    enum ptq_err err = PTQ_OK;
+
+    switch (ptt_random(seed) % 8) {
+    case 0: err = ptq_put_many(queue, items, 3, PTQ_NOWAIT, NULL); break;
+    case 1: err = ptq_recv(queue, bytes, sizeof bytes, 2, &size); break;
+    case 2: err = ptq_queue_stats(queue, &stats); break;
+    case 3:
+    case 4: err = ptq_put(queue, bytes, ptt_random(seed) % 65, (int)(ptt_random(seed) % 3)); break;
+    default:
+        if ((err = ptq_get(queue, (int)(ptt_random(seed) % 3), &msg)) == PTQ_OK) {
+            *seed += read_all(msg);
+            err = ptt_random(seed) % 4 == 0 ? ptq_nack(msg, (int)(ptt_random(seed) % 2)) : ptq_ack(msg);
+        }
+    }
+    if (err > PTQ_ESYS)
+        _exit(4);
+}
+
+static int use_while_scribbled(void *context)
+{
+    struct victimized *me = context;
+    struct ptq_bus_options options = {.dir = me->c->dir};
+    uint64_t seed = (uint64_t)getpid() * 7919;
+    ptq_bus *bus = NULL;
+
+    if (ptq_bus_open("test", &options, &bus) != PTQ_OK)
+        return 3;
+    while (me->page->words[0] == 0) {
+        ptq_queue *queue = NULL;
+        if (ptq_queue_open(bus, "tasks", &(struct ptq_queue_options){.mode = PTQ_ATTACH}, &queue) != PTQ_OK)
+            continue;
+        for (uint64_t calls = 1 + ptt_random(&seed) % 300; calls > 0 && me->page->words[0] == 0; calls--) {
+            use_once(queue, &seed);
+            me->page->words[1 + me->number]++;
+        }
+        ptq_queue_close(queue);
+    }
+    ptq_bus_close(bus);
+    return 0;
+}
+
+static void scribble_for(const struct damage *damage, int64_t milliseconds, uint64_t *seed, unsigned pause_us)
+{
+    int fd = open(damage->path, O_RDWR | O_CLOEXEC);
+    _Atomic uint64_t *words = mmap(NULL, damage->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    size_t first = damage->geometry.off_hints / 8, count = damage->used / 8;
+    int64_t end = contract_now_ms() + milliseconds;
+
+    assert_true(fd >= 0 && words != MAP_FAILED);
+    while (contract_now_ms() < end) {
+        struct damage copy = *damage;
+        size_t at = first + (size_t)(ptt_random(seed) % (count - first));
+        copy.seed = ptt_random(seed);
+        words[at] = evil_value(&copy, words[at]);
+        if (pause_us > 0)
+            usleep(pause_us);
+    }
+    munmap(words, damage->size);
+    close(fd);
+}
+
+static void a_live_scribbler_hurts_nobody(void **state)
+{
+    struct contract *c = *state;
+    struct damage damage = {.c = c, .page = ptt_page_new()};
+    uint64_t seed = ptt_seed();
+
+    take_image(&damage);
+    for (int round = 0; round < 12; round++) {
+        struct victimized users[3];
+        pid_t pids[3];
+        memset(damage.page, 0, sizeof *damage.page);
+        write_copy(&damage, damage.image, damage.size);
+        for (unsigned i = 0; i < 3; i++) {
+            users[i] = (struct victimized){c, damage.page, i};
+            pids[i] = ptt_fork(use_while_scribbled, &users[i]);
+        }
+        for (unsigned i = 0; i < 3; i++)
+            assert_true(ptt_wait_word(&damage.page->words[1 + i], 1, PTT_LONG));
+        scribble_for(&damage, 200, &seed, round % 3 == 0 ? 0 : round % 3 == 1 ? 20 : 500);
+        damage.page->words[0] = 1;
+        for (unsigned i = 0; i < 3; i++)
+            ptt_assert_exit(pids[i], 0, PTT_LONG);
+    }
+    free(damage.image);
+    ptt_page_free(damage.page);
+}
+
 static const struct contract_case damage_cases[] = {
     CONTRACT_CASE(a_sound_copy_of_a_dead_queue_recovers),
     CONTRACT_CASE(any_flipped_bit_of_the_header_is_answered),
@@ -429,6 +532,7 @@ static const struct contract_case damage_cases[] = {
     CONTRACT_CASE(scribbled_slots_are_answered),
     CONTRACT_CASE(scribbled_entries_are_answered),
     CONTRACT_CASE(scribbled_blocks_are_answered),
+    CONTRACT_CASE(a_live_scribbler_hurts_nobody),
     CONTRACT_CASE(what_is_no_file_is_answered),
     CONTRACT_CASE(another_layout_or_byte_order_is_eversion_and_says_so),
 };
