@@ -3,13 +3,10 @@
 #include "remote/call.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/time.h"
-#include "os/event.h"
 #include "os/futex.h"
 
 #define LINK_DEADLINE (PTI_LINK_DEADLINE_MS * PTI_NS_PER_MS)
@@ -241,8 +238,33 @@ static void ask_for_watches(struct pti_remote *remote)
     }
 }
 
+void pti_remote_call_off(struct pti_remote *remote)
+{
+    struct pti_conn *conn = remote->conn;
+
+    if (conn->state != PTI_CONN_UP || remote->state != PTI_REMOTE_OPEN)
+        return;
+    for (size_t i = 0; i < remote->given_up_count; i++)
+        (void)!pti_outbox_push_copy(&conn->outbox, &remote->lane, PTI_FRAME_CANCEL, 0, remote->given_up[i], NULL, 0);
+    remote->given_up_count = 0;
+}
+
+/* Law: a put that its caller gave up, in doubt, must not wait at the home and take effect an hour later. */
+static void note_given_up(struct pti_call *call)
+{
+    struct pti_remote *remote = call->remote;
+    uint64_t *grown = realloc(remote->given_up, (remote->given_up_count + 1) * sizeof *grown);
+
+    if (grown == NULL)
+        return;
+    remote->given_up = grown;
+    remote->given_up[remote->given_up_count++] = call->number;
+    pti_remote_call_off(remote);
+}
+
 void pti_remote_resume(struct pti_remote *remote)
 {
+    pti_remote_call_off(remote); /* first: it makes room */
     pti_remote_push_calls(remote);
     ask_for_watches(remote);
     pti_remote_wake(remote);
@@ -274,6 +296,7 @@ void pti_remote_restart(struct pti_remote *remote)
         if (fate != PTQ_OK)
             pti_call_finish(call, fate, 0);
     }
+    remote->given_up_count = 0;
     remote->claim_lost |= remote->claimed;
     remote->claimed = false;
 }
@@ -292,8 +315,7 @@ static bool is_interrupted(const struct pti_call *call)
 static int64_t patience_of(const struct pti_call *call, int64_t began)
 {
     const struct pti_conn *conn = call->remote->conn;
-    bool leaving = call->cancelled || pti_load_seq(&call->remote->closing);
-    int64_t deadline = leaving ? PTI_DEADLINE_NOW : call->deadline;
+    int64_t deadline = call->cancelled ? PTI_DEADLINE_NOW : call->deadline;
 
     if (deadline == PTI_DEADLINE_NEVER)
         return pti_now_ns() + FAR;
@@ -311,6 +333,8 @@ static int64_t ask_patience(struct pti_call *call, int64_t began)
 
     pthread_mutex_lock(&conn->mutex);
     int64_t until = patience_of(call, began);
+    if (call->remote->close_by != 0 && call->remote->close_by < until)
+        until = call->remote->close_by;
     pthread_mutex_unlock(&conn->mutex);
     return until;
 }
@@ -375,6 +399,8 @@ static enum ptq_err give_up(struct pti_call *call, enum ptq_err code, bool *ret_
     if (!goes_on || *ret_break) {
         delist(call);
         call->out.begun = false;
+        if (asked)
+            note_given_up(call);
     } else {
         call->abandoned = true; /* from here on it is the list's */
         call->puts = NULL;
@@ -464,98 +490,4 @@ enum ptq_err pti_call_run(struct pti_call **call_ptr, int64_t deadline, bool may
     pti_fetch_add_seq(&remote->inside, -1u);
     pti_futex_wake(&remote->inside, INT32_MAX);
     return code;
-}
-
-/* ---- messages ---- */
-
-struct pti_message *pti_message_new(struct pti_remote *remote, size_t size)
-{
-    struct pti_message *message = malloc(sizeof *message + size);
-
-    if (message == NULL)
-        return NULL;
-    memset(message, 0, sizeof *message);
-    message->epoch = remote->conn->epoch;
-    message->msg.port = &remote->port;
-    message->msg.data = message->bytes;
-    message->msg.size = (uint32_t)size;
-    TAILQ_INSERT_TAIL(&remote->messages, message, listed);
-    return message;
-}
-
-bool pti_message_free(struct pti_remote *remote, struct pti_message *message)
-{
-    struct pti_batch *batch = message->batch;
-    bool others = batch != NULL && --batch->left > 0;
-
-    if (batch != NULL && !others)
-        free(batch);
-    TAILQ_REMOVE(&remote->messages, message, listed);
-    free(message);
-    return others;
-}
-
-void pti_remote_return(struct pti_remote *remote, uint64_t position, uint32_t sub, uint32_t deliveries)
-{
-    struct pti_settle settle = {.verb = PTI_SETTLE_UNTAKE, .position = position, .sub = sub, .deliveries = deliveries};
-    struct pti_call *call = pti_call_new(remote, PTI_FRAME_SETTLE);
-
-    if (call == NULL)
-        return; /* it comes back when the session ends */
-    pti_write_settle(call->head, &settle);
-    pti_call_set_head(call, PTI_SETTLE_BYTES, 0);
-    pti_call_leave(call);
-}
-
-/* ---- descriptors ---- */
-
-void pti_remote_dry(struct pti_remote *remote, enum ptq_side side)
-{
-    uint8_t bytes[PTI_WATCH_BYTES];
-
-    if (remote->fds[side] < 0 || remote->watching[side])
-        return;
-    pti_event_clear(remote->fds[side]);
-    pti_write_side(bytes, side);
-    remote->watching[side] =
-        pti_outbox_push_copy(&remote->conn->outbox, &remote->lane, PTI_FRAME_WATCH, 0, 0, bytes, sizeof bytes);
-    if (!remote->watching[side])
-        pti_remote_ready(remote, side);
-}
-
-void pti_remote_ready(struct pti_remote *remote, enum ptq_side side)
-{
-    remote->watching[side] = false;
-    if (remote->fds[side] >= 0)
-        pti_event_set(remote->fds[side]);
-}
-
-/* ---- life ---- */
-
-void pti_remote_init(struct pti_remote *remote, struct pti_conn *conn)
-{
-    remote->conn = conn;
-    remote->fds[0] = remote->fds[1] = -1;
-    TAILQ_INIT(&remote->calls);
-    TAILQ_INIT(&remote->messages);
-    pti_lane_init(&remote->lane, 0, PTI_WIRE_CREDIT_BYTES);
-}
-
-void pti_remote_fini(struct pti_remote *remote)
-{
-    struct pti_call *call;
-    struct pti_message *message;
-
-    pti_lane_fini(&remote->conn->outbox, &remote->lane);
-    while ((call = TAILQ_FIRST(&remote->calls)) != NULL) { /* abandoned ones: callers are gone */
-        TAILQ_REMOVE(&remote->calls, call, listed);
-        pti_call_free(call);
-    }
-    while ((message = TAILQ_FIRST(&remote->messages)) != NULL)
-        pti_message_free(remote, message);
-    pti_assembly_clear(&remote->assembly);
-    for (int side = 0; side < 2; side++) {
-        if (remote->fds[side] >= 0)
-            close(remote->fds[side]);
-    }
 }

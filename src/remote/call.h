@@ -55,6 +55,9 @@ struct pti_remote {
     TAILQ_HEAD(, pti_call) calls;       /* without an answer, by number */
     TAILQ_HEAD(, pti_message) messages; /* leased or loaned */
     unsigned count;                     /* of calls */
+    uint64_t *given_up;                 /* numbers that the home may still be at, to be called off over the next link */
+    size_t given_up_count;
+    int64_t close_by;                   /* once it is closing: no caller waits for longer */
     bool claimed, claim_lost;
     _Atomic bool closing;
 
@@ -122,6 +125,8 @@ void pti_call_finish(struct pti_call *call, enum ptq_err code, uint64_t value);
 /* The home has not done it and will not: it is asked again of the next link. */
 void pti_call_retry(struct pti_call *call);
 
+/* With conn->mutex held: asks the home to give up what nobody waits for any more. */
+void pti_remote_call_off(struct pti_remote *remote);
 /* With conn->mutex held: sends all that has not been sent over this link. */
 void pti_remote_push_calls(struct pti_remote *remote);
 /* Wakes all who sleep, to look again. */

@@ -12,6 +12,7 @@
 
 #define FIRST_LOOK_MS 5 /* between looks for a queue that is not there yet; doubles */
 #define MOST_LOOK_MS 200
+#define FAREWELL_MS 500
 
 static enum ptq_err new_remote(const char *url, bool insecure, struct ptq_error *error, struct pti_remote **ret_remote)
 {
@@ -146,7 +147,7 @@ static enum ptq_err try_open(const char *url, bool insecure, const struct pti_op
         return answer;
     answer = wait_until_open(remote, error);
     if (answer != PTQ_OK) {
-        pti_remote_close(remote, PTI_DEADLINE_NOW);
+        pti_remote_close(remote, pti_deadline(FAREWELL_MS));
         return answer;
     }
     remote->asked.mode = PTQ_ATTACH; /* whoever opens it again must not make it anew */
@@ -211,7 +212,7 @@ static enum ptq_err ask_directory(bool insecure, const char *url, const struct p
     } else if (answer == PTQ_OK) {
         answer = pti_error(error, PTQ_ENOMEM, "no memory to ask '%s'", url);
     }
-    pti_remote_close(remote, PTI_DEADLINE_NOW);
+    pti_remote_close(remote, pti_deadline(FAREWELL_MS));
     return answer;
 }
 

@@ -326,7 +326,7 @@ static void wait_for_callers(struct pti_remote *remote)
 }
 
 /* The last call of the channel; it goes past the door that is closed for others. */
-static bool close_channel(struct pti_remote *remote, int64_t deadline)
+static bool close_channel(struct pti_remote *remote)
 {
     struct pti_conn *conn = remote->conn;
     struct pti_call *call = pti_call_new(remote, PTI_FRAME_CLOSE);
@@ -338,10 +338,8 @@ static bool close_channel(struct pti_remote *remote, int64_t deadline)
     if (told)
         pti_store_seq(&remote->closing, false);
     pthread_mutex_unlock(&conn->mutex);
-    if (told) {
-        int64_t most = pti_now_ns() + PTI_LINK_DEADLINE_MS * PTI_NS_PER_MS;
-        told = pti_call_run(&call, deadline < most ? deadline : most, false) == PTQ_OK;
-    }
+    if (told)
+        told = pti_call_run(&call, PTI_DEADLINE_NOW, false) == PTQ_OK; /* until close_by */
     pti_call_free(call);
     return told;
 }
@@ -351,11 +349,13 @@ void pti_remote_close(struct pti_remote *remote, int64_t deadline)
     struct pti_conn *conn = remote->conn;
 
     pthread_mutex_lock(&conn->mutex);
+    int64_t most = pti_now_ns() + PTI_LINK_DEADLINE_MS * PTI_NS_PER_MS;
+    remote->close_by = deadline < most ? deadline : most;
     pti_store_seq(&remote->closing, true);
     pti_remote_wake(remote);
     pthread_mutex_unlock(&conn->mutex);
     wait_for_callers(remote);
-    bool told = remote->bare || close_channel(remote, deadline);
+    bool told = remote->bare || close_channel(remote);
     pthread_mutex_lock(&conn->mutex);
     pti_conn_leave(conn, remote, told);
     pti_remote_fini(remote);

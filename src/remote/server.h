@@ -215,9 +215,17 @@ struct pti_lease *pti_channel_lease(struct pti_channel *channel, uint64_t positi
 
 /* ---- serve.c: one frame of a channel.  PTQ_EPROTO with a sentence. */
 enum ptq_err pti_serve(struct pti_channel *channel, const struct pti_frame *frame, const char **ret_reason);
+
+/* ---- request.c */
+/* What was asked for the first time: does it, or lets it wait.  PTQ_EPROTO with a sentence; then it is the caller's to
+ * free. */
+enum ptq_err pti_request_serve(struct pti_request *request, const uint8_t *payload, size_t size,
+                               const char **ret_reason);
+/* Says what is known, if there is somebody to say it to. */
+void pti_request_answer(struct pti_request *request);
 void pti_request_finish(struct pti_request *request, uint32_t code, uint64_t value);
 void pti_request_free(struct pti_request *request);
-/* Tries again what waits; PTQ_EMPTY or PTQ_FULL: it goes on waiting. */
+/* Tries again what waits.  PTQ_EMPTY: there is nothing for others that wait likewise; PTQ_FULL: it goes on waiting. */
 enum ptq_err pti_request_try(struct pti_request *request);
 
 /* ---- keeper.c */

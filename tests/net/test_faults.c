@@ -326,6 +326,77 @@ static void a_silent_link_is_found_down_and_comes_back(void **state)
     world_fini(&world);
 }
 
+static _Atomic uint64_t putter;
+
+static void *put_when_there_is_room(void *context)
+{
+    atomic_store(&putter, (uint64_t)gettid());
+    return (void *)(uintptr_t)ptq_put(context, "late", 4, PTQ_FOREVER);
+}
+
+static void start_putting(ptq_queue *queue, pthread_t *thread)
+{
+    atomic_store(&putter, 0);
+    assert_int_equal(pthread_create(thread, NULL, put_when_there_is_room, queue), 0);
+    assert_true(ptt_wait_word(&putter, 1, PTT_LONG));
+    assert_true(ptt_wait_sleeping(getpid(), (pid_t)putter, PTT_LONG));
+}
+
+/* In doubt is not: perhaps in an hour. */
+static void a_put_that_was_given_up_does_not_happen_later(void **state)
+{
+    struct world world;
+    struct ptq_queue_stats stats;
+    pthread_t thread;
+    void *answer;
+    ptq_msg *msg;
+    (void)state;
+
+    world_init(&world, NULL);
+    ptq_queue *here = net_open(world.net.here, "given", &(struct ptq_queue_options){.capacity = 1});
+    ptq_queue *far = net_open(world.bus, "given", NULL);
+    assert_ok(ptq_put(here, "first", 5, PTQ_NOWAIT));
+    start_putting(far, &thread);
+    assert_ok(ptq_queue_stats(far, &stats)); /* behind it, so that the home has it */
+    atomic_store(&world.proxy.stall, true);
+    ptq_interrupt(far);
+    pthread_join(thread, &answer);
+    assert_true((uintptr_t)answer == PTQ_EINDOUBT || (uintptr_t)answer == PTQ_EINTR);
+    atomic_store(&world.proxy.stall, false);
+    while (ptq_queue_stats(far, &stats) != PTQ_OK)
+        ;
+    assert_ok(ptq_get(here, PTQ_NOWAIT, &msg));
+    assert_ok(ptq_ack(msg));
+    assert_ok(ptq_queue_stats(far, &stats));
+    assert_int_equal(stats.put, 1);
+    assert_answer(PTQ_EMPTY, ptq_get(here, PTQ_NOWAIT, &msg));
+    ptq_queue_close(far);
+    ptq_queue_close(here);
+    world_fini(&world);
+}
+
+static void closing_does_not_wait_for_a_silent_home(void **state)
+{
+    struct world world;
+    pthread_t thread;
+    (void)state;
+
+    world_init(&world, NULL);
+    ptq_queue *here = net_open(world.net.here, "closes", &(struct ptq_queue_options){.capacity = 1});
+    ptq_queue *far = net_open(world.bus, "closes", NULL);
+    struct ptq_queue_stats stats;
+    assert_ok(ptq_put(here, "first", 5, PTQ_NOWAIT));
+    start_putting(far, &thread);
+    assert_ok(ptq_queue_stats(far, &stats));
+    atomic_store(&world.proxy.stall, true);
+    int64_t before = pti_now_ns();
+    ptq_queue_close(far);
+    assert_true(pti_now_ns() - before < 8 * PTI_NS_PER_S);
+    pthread_join(thread, NULL);
+    ptq_queue_close(here);
+    world_fini(&world);
+}
+
 /* ---- the home's bridge ---- */
 
 static void a_killed_bridge_returns_its_leases_at_once(void **state)
@@ -685,6 +756,8 @@ int main(void)
         cmocka_unit_test(a_lease_outlives_its_link),
         cmocka_unit_test(a_descriptor_works_again_after_a_cut),
         cmocka_unit_test(a_silent_link_is_found_down_and_comes_back),
+        cmocka_unit_test(a_put_that_was_given_up_does_not_happen_later),
+        cmocka_unit_test(closing_does_not_wait_for_a_silent_home),
         cmocka_unit_test(a_killed_bridge_returns_its_leases_at_once),
         cmocka_unit_test(a_bridge_killed_in_mid_flow_loses_nothing),
         cmocka_unit_test(results_placed_over_a_killed_bridge_are_there_once),
