@@ -15,18 +15,22 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/time.h"
 #include "os/event.h"
 #include "remote/access.h"
+#include "remote/conn.h"
 #include "remote/remote.h"
 #include "remote/server.h"
 
 #define LOOK_MS 2000
+#define FAREWELL_MS 500
 #define NAMES_MOST 100000 /* of one peer */
 
 struct pti_directory_keeper {
     ptq_bus *bus;
     struct pti_peer_name {
         char node[64], url[256];
+        struct pti_conn *conn; /* held, so that a look needs no new link */
     } *peers;
     size_t count;
     char *published; /* what the file says now */
@@ -115,9 +119,15 @@ static void *keep(void *context)
     struct pti_directory_keeper *keeper = context;
     struct pollfd stop = {.fd = keeper->stop_fd, .events = POLLIN};
 
+    for (size_t i = 0; i < keeper->count; i++)
+        (void)!pti_conn_hold(keeper->peers[i].url, keeper->bus->insecure, NULL, &keeper->peers[i].conn);
     do
         look_at_peers(keeper);
     while (poll(&stop, 1, LOOK_MS) <= 0);
+    for (size_t i = 0; i < keeper->count; i++) {
+        if (keeper->peers[i].conn != NULL)
+            pti_conn_drop(keeper->peers[i].conn, pti_deadline(FAREWELL_MS));
+    }
     return NULL;
 }
 
