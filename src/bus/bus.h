@@ -55,7 +55,7 @@ bool pti_name_is_valid(const char *name);
 enum ptq_err pti_error(struct ptq_error *error, enum ptq_err code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* The file of a queue: "<name>~v1".  `size` at least PTI_FILE_NAME_MAX. */
+/* The file of a queue: "<name>~v2".  `size` at least PTI_FILE_NAME_MAX. */
 #define PTI_FILE_NAME_MAX (PTQ_NAME_MAX + 32)
 void pti_segment_file(const char *name, char *buffer, size_t size);
 

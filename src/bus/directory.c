@@ -23,9 +23,9 @@
 #include "base/error.h"
 #include "bus/bus.h"
 
-#define SEGMENT_SUFFIX "~v1"
+#define SEGMENT_SUFFIX "~v2"
 
-_Static_assert(PTQ_LAYOUT_VERSION == 1, "SEGMENT_SUFFIX names the layout");
+_Static_assert(PTQ_LAYOUT_VERSION == 2, "SEGMENT_SUFFIX names the layout");
 
 /* ---- names ---- */
 

@@ -144,6 +144,17 @@ static void ask_for(const struct pti_open *open, struct pti_attach *ask)
     ask->geometry.max_deliveries = o->max_deliveries;
     ask->geometry.endpoints = o->max_endpoints;
     ask->geometry.flags = (open->placed ? PTI_GEO_PLACED : 0) | (o->ephemeral ? PTI_GEO_EPHEMERAL : 0);
+    if (o->expired_to_dead)
+        ask->geometry.flags |= PTI_GEO_EXPIRED_DEAD;
+    if (o->last_producer_ends)
+        ask->geometry.flags |= PTI_GEO_LAST_ENDS;
+    ask->geometry.bytes = o->bytes;
+    ask->geometry.header_size = o->header_size;
+    ask->geometry.full = (uint32_t)o->full;
+    ask->geometry.stamps = (uint32_t)o->stamps;
+    ask->geometry.ttl_ms = o->ttl_ms;
+    ask->geometry.lease_ms = o->lease_ms;
+    ask->geometry.max_dead = o->max_dead;
     ask->mode = o->mode;
     ask->wait_ms = o->wait_ms;
     ask->file_mode = o->file_mode;
@@ -181,6 +192,7 @@ enum ptq_err pti_local_open(ptq_bus *bus, const char *name, const struct pti_ope
     local->port.capacity = local->ring.geometry.capacity;
     local->port.window = local->ring.geometry.window;
     local->port.item_size = local->ring.geometry.item_size;
+    local->port.header_size = local->ring.geometry.header_size;
     local->port.max_deliveries = local->ring.geometry.max_deliveries;
     local->port.placed = local->ring.geometry.flags & PTI_GEO_PLACED;
     pti_ring_sweep(&local->ring, false); /* who opens looks for the dead */

@@ -8,11 +8,16 @@
 
 static struct pti_meta meta_of(const struct pti_put *put)
 {
-    struct pti_meta meta = {put->size, put->type, put->kind};
+    struct pti_meta meta = {.size = put->size, .type = put->type, .due_us = put->due_us, .ttl = put->ttl,
+                            .kind = put->kind, .headers = put->headers};
 
     return meta;
 }
-
+static void copy_headers(struct pti_place *place, uint32_t block, const struct pti_put *put)
+{
+    memcpy(pti_block_at(place->lane.ring, block)->payload + ((put->size + 3u) & ~3u), put->header_bytes,
+           4u * put->headers);
+}
 
 static void copy_in(struct pti_place *place, uint32_t block, const struct pti_put *put, uint32_t sub)
 {
@@ -21,6 +26,8 @@ static void copy_in(struct pti_place *place, uint32_t block, const struct pti_pu
     pti_block_fill(&place->lane, block, &meta, sub, 0);
     if (put->size)
         memcpy(pti_block_at(place->lane.ring, block)->payload, put->data, put->size);
+    if (__builtin_expect(put->headers != 0, 0))
+        copy_headers(place, block, put);
 }
 
 static void note_stream(struct pti_place *place, const struct pti_put *put)
@@ -212,11 +219,11 @@ enum ptq_err pti_local_loan(struct pti_port *port, uint32_t size, int64_t deadli
     return err;
 }
 
-enum ptq_err pti_local_publish(struct pti_port *port, struct ptq_msg *loan, uint32_t size, int64_t deadline,
-                                  uint64_t *ret_position)
+enum ptq_err pti_local_publish(struct pti_port *port, struct ptq_msg *loan, const struct pti_put *put, int64_t deadline,
+                               uint64_t *ret_position)
 {
     struct pti_local *local = pti_local_of(port);
-    struct pti_meta meta = {size, loan->type, loan->kind};
+    struct pti_meta meta = meta_of(put);
     struct pti_sleep sleep = {0};
     struct pti_place *place;
     enum ptq_err err = pti_local_enter(local, &place);
@@ -227,6 +234,8 @@ enum ptq_err pti_local_publish(struct pti_port *port, struct ptq_msg *loan, uint
     loan->word = pti_word(PTI_OWNED, place->lane.index, pti_word_position(loan->word), 0);
     pti_store_release(&pti_block_at(&local->ring, loan->block)->word, loan->word);
     pti_block_fill(&place->lane, loan->block, &meta, 0, 0);
+    if (put->headers != 0)
+        copy_headers(place, loan->block, put);
     do {
         err = pti_ring_publish(&place->lane, loan->block, loan->word, ret_position);
         if (err != PTQ_FULL)

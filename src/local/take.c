@@ -5,6 +5,13 @@
 #include "local/verbs.h"
 #include "ring/wait.h"
 
+/* Never beyond its block. */
+static uint8_t headers_of(struct pti_local *local, struct pti_block *b, uint32_t size)
+{
+    uint8_t headers = pti_load_relaxed(&b->headers);
+
+    return ((size + 3u) & ~3u) + 4u * headers <= local->ring.geometry.inline_size + 3u ? headers : 0;
+}
 
 static void show(struct pti_local *local, struct pti_place *place, struct ptq_msg *msg, uint32_t block, uint64_t word)
 {
@@ -19,6 +26,7 @@ static void show(struct pti_local *local, struct pti_place *place, struct ptq_ms
     msg->deliveries = pti_load_relaxed(&b->deliveries);
     msg->type = pti_load_relaxed(&b->type);
     msg->kind = pti_load_relaxed(&b->kind);
+    msg->headers = headers_of(local, b, msg->size);
     msg->redelivered = pti_word_redelivered(word);
     msg->state = PTI_MSG_LEASED;
     msg->block = block;

@@ -12,7 +12,7 @@ enum ptq_err pti_local_put(struct pti_port *port, const struct pti_put *put, int
 enum ptq_err pti_local_put_many(struct pti_port *port, const struct pti_put *puts, size_t count, int64_t deadline,
                                 uint64_t *ret_position);
 enum ptq_err pti_local_loan(struct pti_port *port, uint32_t size, int64_t deadline, struct ptq_msg **ret_loan);
-enum ptq_err pti_local_publish(struct pti_port *port, struct ptq_msg *loan, uint32_t size, int64_t deadline,
+enum ptq_err pti_local_publish(struct pti_port *port, struct ptq_msg *loan, const struct pti_put *put, int64_t deadline,
                                uint64_t *ret_position);
 void pti_local_abort(struct pti_port *port, struct ptq_msg *loan);
 enum ptq_err pti_local_place(struct pti_port *port, uint64_t position, const struct pti_put *put, int64_t deadline);

@@ -188,7 +188,7 @@ static bool is_visible(struct pti_ring *ring, uint32_t block, uint64_t word, uin
     case PTI_COMMIT:
         if (pti_slot_names(ring, pti_word_position(word), block))
             return true;
-        batch = pti_load_acquire(&pti_block_at(ring, block)->batch);
+        batch = pti_load_acquire(&pti_block_at(ring, block)->link);
         if (batch == 0 || !pti_batch_lists(ring, batch - 1, block, pti_word_position(word)))
             return false;
         *ret_position = pti_word_position(pti_load_acquire(&pti_block_at(ring, batch - 1)->word));

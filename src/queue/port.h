@@ -31,7 +31,11 @@ struct pti_put {
     const void *data; /* borrowed during the call; NULL if size is 0 */
     uint32_t size;    /* at most item_size: checked above */
     uint8_t kind;     /* enum pti_kind */
-    uint16_t type;    /* the room above may use it; 0 */
+    uint32_t type;    /* hash of the name of what is inside; 0 */
+    uint16_t ttl;     /* pti_ttl_pack'ed; 0: the queue's */
+    uint8_t headers;  /* size of the encoded headers, in units of 4 bytes; they stand behind the data, see queue/header.h */
+    const void *header_bytes; /* borrowed during the call */
+    uint64_t due_us;  /* monotonic microseconds; 0: at once */
     uint64_t stream;  /* remote/serve: the numbered stream it came in, for the journal; else 0 */
     uint64_t number;  /* its number in that stream */
 };
@@ -48,8 +52,9 @@ struct ptq_msg {
     uint32_t sub;
     uint64_t position;
     uint32_t deliveries;
-    uint16_t type;
+    uint32_t type;
     uint8_t kind;
+    uint8_t headers;         /* in units of 4 bytes, behind the data at the next multiple of 4 */
     bool redelivered;
     uint8_t state;           /* enum pti_msg_state */
     /* the carrier's own */
@@ -69,10 +74,10 @@ struct pti_port_ops {
     enum ptq_err (*put_many)(struct pti_port *port, const struct pti_put *puts, size_t count, int64_t deadline,
                              uint64_t *ret_position);
 
-    /* Room for `size` bytes that only the caller sees.  publish: the first `size` bytes of it; the loan is taken only
-     * on success.  abort always takes it. */
+    /* Room for `size` bytes that only the caller sees.  publish: the first `size` bytes of it, with the rest of `put` (whose
+     * data is not looked at); the loan is taken only on success.  abort always takes it. */
     enum ptq_err (*loan)(struct pti_port *port, uint32_t size, int64_t deadline, struct ptq_msg **ret_loan);
-    enum ptq_err (*publish)(struct pti_port *port, struct ptq_msg *loan, uint32_t size, int64_t deadline,
+    enum ptq_err (*publish)(struct pti_port *port, struct ptq_msg *loan, const struct pti_put *put, int64_t deadline,
                             uint64_t *ret_position);
     void (*abort)(struct pti_port *port, struct ptq_msg *loan);
 
@@ -137,6 +142,7 @@ struct pti_port {
     uint64_t capacity;
     uint64_t window;     /* pool queues, else 0 */
     uint32_t item_size;
+    uint32_t header_size;
     uint32_t max_deliveries;
     bool placed;
     bool remote;

@@ -188,19 +188,9 @@ enum ptq_err ptq_loan(ptq_queue *queue, size_t size, int timeout_ms, ptq_msg **r
 
 enum ptq_err ptq_publish(ptq_msg *loan, size_t size, int timeout_ms, uint64_t *ret_position)
 {
-    uint64_t position;
-    enum ptq_err err;
+    struct ptq_put_options options = {.ret_position = ret_position};
 
-    if (!loan || loan->state != PTI_MSG_LOANED)
-        return PTQ_EINVAL;
-    if (!loan->queue->port)
-        return PTQ_EFORKED;
-    if (size > loan->size)
-        return PTQ_EMSGSIZE;
-    err = loan->port->ops->publish(loan->port, loan, (uint32_t)size, pti_deadline(timeout_ms), &position);
-    if (err == PTQ_OK && ret_position)
-        *ret_position = position;
-    return err;
+    return ptq_publish_with(loan, size, &options, timeout_ms);
 }
 
 void ptq_abort(ptq_msg *loan)

@@ -95,11 +95,10 @@ static void free_message(struct pti_remote *remote, struct ptq_msg *msg)
     pthread_mutex_unlock(&remote->conn->mutex);
 }
 
-static enum ptq_err remote_publish(struct pti_port *port, struct ptq_msg *loan, uint32_t size, int64_t deadline,
+static enum ptq_err remote_publish(struct pti_port *port, struct ptq_msg *loan, const struct pti_put *put, int64_t deadline,
                                    uint64_t *ret_position)
 {
-    struct pti_put put = {.data = loan->data, .size = size, .kind = loan->kind, .type = loan->type};
-    enum ptq_err answer = remote_put(port, &put, deadline, ret_position);
+    enum ptq_err answer = remote_put(port, put, deadline, ret_position);
 
     if (answer == PTQ_OK)
         free_message(remote_of(port), loan);

@@ -103,14 +103,14 @@ static uint64_t prepare(struct pti_lane *lane, size_t count, size_t lists, uint6
 {
     struct pti_ring *ring = lane->ring;
     const struct pti_scratch *s = &lane->scratch;
-    struct pti_meta meta = {0, 0, 0};
+    struct pti_meta meta = {0};
     uint64_t bytes = 0;
 
     for (size_t i = 0; i < count; i++) {
         struct pti_block *b = pti_block_at(ring, s->blocks[i]);
 
         bytes += pti_load_relaxed(&b->length);
-        pti_store_relaxed(&b->batch, s->lists[0] + 1);
+        pti_store_relaxed(&b->link, s->lists[0] + 1);
         pti_store_release(&b->word, pti_word(PTI_COMMIT, lane->index, t0, 0));
     }
     for (size_t i = 0; i < lists; i++)
@@ -179,7 +179,7 @@ static bool is_list_of(const struct pti_ring *ring, uint32_t list, const struct 
     const struct pti_block *b = pti_block_at(ring, list);
 
     return pti_load_acquire(&b->word) == pti_word(PTI_COMMITH, pti_word_owner(c->header_word), c->t0, 0) &&
-           pti_load_relaxed(&b->batch) == c->header + 1;
+           pti_load_relaxed(&b->link) == c->header + 1;
 }
 
 /* The next element's block; PTI_NO_BLOCK at the end of the list (or where the list makes no sense). */
@@ -259,7 +259,7 @@ static void free_header(struct pti_ring *ring, uint32_t header, uint64_t header_
                 break;
             list = next - 1;
             if (pti_load_acquire(&pti_block_at(ring, list)->word) != list_word ||
-                pti_load_relaxed(&pti_block_at(ring, list)->batch) != header + 1)
+                pti_load_relaxed(&pti_block_at(ring, list)->link) != header + 1)
                 break;
             last = list;
         }

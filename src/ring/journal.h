@@ -7,6 +7,8 @@
 #ifndef PTQ_RING_JOURNAL_H
 #define PTQ_RING_JOURNAL_H
 
+#include <ptq/queue.h>
+
 #include "ring/ring.h"
 
 /* Release stores throughout: program order is what recovery reads. */
@@ -30,6 +32,8 @@ static inline void pti_count(_Atomic uint64_t *counter, uint64_t by)
 /* The counter that an operation moves. */
 static inline _Atomic uint64_t *pti_journal_counter(struct pti_entry *entry, enum pti_operation op)
 {
+    if (op >= PTI_OP_DROP && op < PTI_OP_DROP + PTQ_DROPS)
+        return &entry->dropped[op - PTI_OP_DROP];
     switch (op) {
     case PTI_OP_PUT:
     case PTI_OP_PUT_MANY:
@@ -41,6 +45,7 @@ static inline _Atomic uint64_t *pti_journal_counter(struct pti_entry *entry, enu
     case PTI_OP_NACK:
         return &entry->nacked;
     case PTI_OP_NONE:
+    case PTI_OP_DROP:
         break;
     }
     return NULL;

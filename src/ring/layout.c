@@ -13,6 +13,7 @@
 #define DEFAULT_ITEM_SIZE 4096u
 #define DEFAULT_DELIVERIES 20u
 #define DEFAULT_ENDPOINTS 256u
+#define DEFAULT_DEAD 1000u
 #define CAPACITY_MAX (UINT64_C(1) << 22)
 #define ITEM_MAX (PTQ_ITEM_MAX + 4096u) /* a pool puts its own heads before an item */
 #define STRIDE_MIN 128u /* room for a batch header with a few runs */
@@ -47,6 +48,22 @@ static uint32_t extent_blocks(uint32_t stride)
     if (stride <= 65536)
         return 4;
     return 1;
+}
+
+/* Room for headers where nothing was said: large messages get as much as may ever be, small ones what is left in their last
+ * line, for a third line would cost more than headers are worth. */
+static uint32_t header_room(const struct pti_geometry_request *request, uint32_t item_size)
+{
+    uint64_t used = PTI_BLOCK_HEAD + (uint64_t)item_size;
+    uint32_t slack = (uint32_t)(larger(STRIDE_MIN, round_up(used, PTI_LINE)) - used);
+
+    if (request->header_size == UINT32_MAX)
+        return 0;
+    if (request->header_size != 0)
+        return request->header_size;
+    if (item_size >= 1024)
+        return item_size / 8 < PTQ_HEADERS_MAX ? item_size / 8 : PTQ_HEADERS_MAX;
+    return slack;
 }
 
 static void place_regions(struct pti_geometry *g)
@@ -88,6 +105,15 @@ enum ptq_err pti_geometry_make(const struct pti_geometry_request *request, struc
     g.max_deliveries = request->max_deliveries ? request->max_deliveries : DEFAULT_DELIVERIES;
     g.endpoints = request->endpoints ? request->endpoints : DEFAULT_ENDPOINTS;
     g.flags = request->flags;
+    g.bytes = request->bytes;
+    g.full = request->full;
+    g.stamps = request->stamps;
+    g.ttl_ms = request->ttl_ms;
+    g.lease_ms = request->lease_ms;
+    g.header_size = header_room(request, g.item_size);
+    g.max_dead = request->max_dead ? request->max_dead : (uint32_t)(g.capacity < DEFAULT_DEAD ? g.capacity : DEFAULT_DEAD);
+    if (g.header_size > PTQ_HEADERS_MAX || g.full > PTQ_FULL_DROP_NEWEST || g.stamps > PTQ_STAMPS_OFF)
+        return PTQ_EINVAL;
     if (g.capacity > CAPACITY_MAX || g.window > CAPACITY_MAX || g.item_size > ITEM_MAX ||
         g.endpoints > PTI_ENDPOINT_MAX)
         return PTQ_EINVAL;
@@ -102,7 +128,8 @@ enum ptq_err pti_geometry_make(const struct pti_geometry_request *request, struc
     g.start = (request->start_laps ? request->start_laps : 1) << g.slot_bits;
     g.start &= (UINT64_C(1) << g.position_bits) - 1;
 
-    g.stride = (uint32_t)larger(STRIDE_MIN, round_up(PTI_BLOCK_HEAD + (uint64_t)g.item_size, PTI_LINE));
+    g.inline_size = g.item_size + g.header_size;
+    g.stride = (uint32_t)larger(STRIDE_MIN, round_up(PTI_BLOCK_HEAD + (uint64_t)g.inline_size, PTI_LINE));
     /* What may be ready at once (in a placed ring: all of the window); and as much again leased, within reason, or half as
      * much for the headers of batches of two. */
     shared = larger(g.capacity, g.window);
@@ -161,7 +188,14 @@ static bool geometry_is_sound(const struct pti_geometry *g)
     request.max_deliveries = g->max_deliveries;
     request.endpoints = g->endpoints;
     request.flags = g->flags;
-    if (pti_geometry_make(&request, &made) != PTQ_OK)
+    request.bytes = g->bytes;
+    request.header_size = g->header_size ? g->header_size : UINT32_MAX;
+    request.full = g->full;
+    request.stamps = g->stamps;
+    request.ttl_ms = g->ttl_ms;
+    request.lease_ms = g->lease_ms;
+    request.max_dead = g->max_dead;
+    if (!g->max_dead || pti_geometry_make(&request, &made) != PTQ_OK)
         return false;
     made.start = g->start;
     if (memcmp(&made, g, sizeof made) != 0)

@@ -38,8 +38,7 @@
 #define PTI_BLOCK_MAX (PTI_END_BLOCK - 1)                   /* blocks of a queue, at most */
 #define PTI_NO_BLOCK UINT32_MAX
 
-/* Whose is this block?  A state without an owner has owner 0.  LEASEDH, QUAR, COPY, ACKED and NACKED have their
- * numbers, and no code yet. */
+/* Whose is this block?  A state without an owner has owner 0.  LEASEDH, ACKED and NACKED have their numbers, and no code. */
 enum pti_state {
     PTI_FREE = 0,    /* nobody's; position of its last use */
     PTI_OWNED = 1,   /* a producer's, unpublished; position of its last use */
@@ -48,16 +47,18 @@ enum pti_state {
     PTI_REDELIV = 4, /* to be handed out again, before everything else */
     PTI_COMMITH = 5, /* as COMMIT: the header of a batch */
     PTI_LEASEDH = 6,
-    PTI_QUAR = 7,
+    PTI_QUAR = 7,    /* its lease ran out under owner, who lives and may read it; the position field is its copy's block */
     PTI_DELAYED = 8, /* REDELIV from due_us on */
     PTI_DEAD = 9,    /* a dead letter: delivered more often than max_deliveries */
-    PTI_COPY = 10,
+    PTI_COPY = 10,   /* owner's copy of an overdue message: REDELIV once its source (link) is QUAR and names it */
     PTI_ACKED = 11,
     PTI_NACKED = 12
 };
 
 #define PTI_GEO_PLACED 1u    /* positions are given by place */
 #define PTI_GEO_EPHEMERAL 2u /* gc may remove it with messages inside */
+#define PTI_GEO_EXPIRED_DEAD 4u /* what outlives its time becomes a dead letter instead of being dropped */
+#define PTI_GEO_LAST_ENDS 8u    /* the last producer that closes ends the queue */
 
 /* What a queue was made with.  Immutable; copied once at open, checked, never read from shared memory again. */
 struct pti_geometry {
@@ -77,6 +78,15 @@ struct pti_geometry {
     uint32_t max_deliveries; /* UINT32_MAX: no limit */
     uint32_t flags;
     uint32_t stretch_shift; /* a stretch is 1 << stretch_shift bytes */
+    uint64_t bytes;       /* budget of ready bytes; 0: capacity alone bounds it */
+    uint32_t header_size; /* room for headers beside a message of item_size */
+    uint32_t inline_size; /* bytes of message and headers in the block; what is larger stands in the block's side file */
+    uint32_t full;        /* enum ptq_full */
+    uint32_t stamps;      /* enum ptq_stamps */
+    uint32_t ttl_ms;      /* of messages that have none of their own; 0: for ever */
+    uint32_t lease_ms;    /* limit of a lease; 0: as long as the holder lives */
+    uint32_t max_dead;
+    uint32_t reserved;
     uint64_t off_hints, off_stretch, off_used, off_special, off_extents, off_slots, off_entries, off_blocks;
     uint64_t file_size;
 };
@@ -103,6 +113,7 @@ _Static_assert(sizeof(struct pti_header) <= PTI_HEADER_SIZE - PTI_LINE, "the hea
 #define PTI_FLAG_BATCHED 4u    /* put_many was used: capacity is counted, not only positioned */
 #define PTI_FLAG_LIMITED 8u    /* positions from `limit` on may not be leased */
 #define PTI_FLAG_NOBARRIER 16u /* some process has no membarrier: acks must be exchanges */
+#define PTI_FLAG_PAUSED 32u    /* gets answer as on an empty queue */
 
 /* Wait words: see ring/wait.h. */
 #define PTI_WAIT_SLEEPER 1u    /* somebody may sleep in the futex */
@@ -139,7 +150,8 @@ enum pti_operation {
     PTI_OP_PUT_MANY = 2, /* put + journal_count; the block is the header */
     PTI_OP_TAKE = 3,     /* taken + 1 */
     PTI_OP_ACK = 4,      /* acked + 1 */
-    PTI_OP_NACK = 5      /* nacked + 1 */
+    PTI_OP_NACK = 5,     /* nacked + 1 */
+    PTI_OP_DROP = 8      /* DROP + reason: dropped[reason] + 1; reasons are enum ptq_drop, so 8 to 12 */
 };
 enum pti_journal_status { PTI_LINE_CLOSED = 0, PTI_LINE_OPEN = 1, PTI_LINE_DONE = 2, PTI_LINE_UNDONE = 3 };
 
@@ -158,8 +170,8 @@ struct pti_entry {
     /* line 1 */
     _Atomic uint64_t bytes_acked;
     _Atomic uint64_t redelivered;
-    _Atomic uint64_t dropped[5]; /* oldest, newest, expired, purged, dead_overflow */
-    uint64_t reserved;
+    _Atomic uint64_t dropped[5]; /* enum ptq_drop */
+    _Atomic uint64_t bytes_taken;
     /* line 2: the last put of a numbered stream, for remote/serve */
     _Atomic uint64_t stream;
     _Atomic uint64_t number;
@@ -179,20 +191,21 @@ _Static_assert(sizeof(struct pti_entry) == 4 * PTI_LINE, "an entry is four lines
 #define PTI_ROLE_PUT 1u
 #define PTI_ROLE_GET 2u
 
-/* A block: word, meta, payload.  Meta is written by the owner before publish; deliveries and due_us by the holder. */
+/* A block: word, meta, payload.  Meta is written by the owner before publish; deliveries, due_us and leased_at by the
+ * holder, link of a copy by whoever copies.  Headers stand behind the message, at the next multiple of 4. */
 struct pti_block {
     _Atomic uint64_t word;
     _Atomic uint32_t length;
     _Atomic uint32_t sub;
-    _Atomic uint32_t batch;      /* 1 + number of its batch's header block; 0: alone */
+    _Atomic uint32_t link;       /* COMMIT, COMMITH: 1 + its batch's header block, 0: alone; COPY: 1 + its source */
     _Atomic uint16_t home;       /* 1 + the producer that gets it back; 0: shared */
     _Atomic uint16_t deliveries; /* saturates */
-    _Atomic uint64_t put_us;     /* when it was put, monotonic microseconds; 0: no stamp */
-    _Atomic uint64_t due_us;     /* DELAYED: when it becomes REDELIV; else 0 */
+    _Atomic uint64_t stamp;      /* ttl:16 | put:48, monotonic microseconds, 0: no stamp */
+    _Atomic uint64_t due_us;     /* not to be handed out before; 0: at once */
     _Atomic uint8_t kind;
-    _Atomic uint8_t reserved;
-    _Atomic uint16_t type;
-    _Atomic uint32_t copy;
+    _Atomic uint8_t headers;     /* their size in units of 4 bytes */
+    _Atomic uint16_t leased_at;  /* with a lease limit: when, in units of limit / 256 */
+    _Atomic uint32_t type;       /* hash of the name of what is inside; 0: not said */
     unsigned char payload[];
 };
 _Static_assert(offsetof(struct pti_block, payload) == 48, "payload is aligned to 16 and begins in the word's line");
@@ -235,12 +248,34 @@ static inline enum pti_operation pti_journal_operation(uint64_t line) { return (
 static inline uint32_t pti_journal_block(uint64_t line) { return (uint32_t)(line >> 9) & PTI_END_BLOCK; }
 static inline uint32_t pti_journal_low(uint64_t line) { return (uint32_t)(line >> 32); }
 
+/* A time to live fits 16 bits, rounded up by at most 0.1 %: exponent:5 | mantissa:11, milliseconds; 0: none of its own, all
+ * ones: for ever. */
+#define PTI_TTL_NEVER UINT16_MAX
+static inline uint64_t pti_ttl_pack(uint64_t ms)
+{
+    unsigned exponent = 0;
+
+    while (ms > 2047) {
+        ms = (ms + 1) >> 1;
+        exponent++;
+    }
+    return (uint64_t)exponent << 11 | ms;
+}
+static inline uint64_t pti_stamp(uint64_t put_us, uint64_t ttl_packed)
+{
+    return ttl_packed << 48 | (put_us & ((UINT64_C(1) << 48) - 1));
+}
+static inline uint64_t pti_stamp_put_us(uint64_t stamp) { return stamp & ((UINT64_C(1) << 48) - 1); }
+static inline uint64_t pti_stamp_ttl_ms(uint64_t stamp) { return (stamp >> 48 & 2047) << (stamp >> 59); }
+
 /* ---- geometry */
 
 /* What is asked for; 0 for the default. */
 struct pti_geometry_request {
-    uint64_t capacity, window, start_laps;
+    uint64_t capacity, window, start_laps, bytes;
     uint32_t item_size, max_deliveries, endpoints, flags;
+    uint32_t header_size; /* 0: what fits well; UINT32_MAX: none */
+    uint32_t full, stamps, ttl_ms, lease_ms, max_dead;
 };
 
 /* Computes a geometry.  PTQ_EINVAL where a figure is out of bounds. */

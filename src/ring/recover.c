@@ -38,6 +38,8 @@ static bool took_effect(struct pti_ring *ring, uint32_t endpoint, uint64_t line,
 
     if (block >= ring->geometry.blocks || !pti_block_is_backed(ring, block))
         return false;
+    if (pti_journal_operation(line) >= PTI_OP_DROP)
+        return pti_load_acquire(&pti_block_at(ring, block)->word) != noted;
     switch (pti_journal_operation(line)) {
     case PTI_OP_PUT:
     case PTI_OP_PUT_MANY:
@@ -48,6 +50,7 @@ static bool took_effect(struct pti_ring *ring, uint32_t endpoint, uint64_t line,
     case PTI_OP_NACK:
         return pti_load_acquire(&pti_block_at(ring, block)->word) != noted;
     case PTI_OP_NONE:
+    case PTI_OP_DROP:
         break;
     }
     return false;
@@ -97,7 +100,7 @@ static uint64_t last_use(struct pti_ring *ring, uint32_t block, uint64_t word)
 
 static bool is_published(struct pti_ring *ring, uint32_t block, uint64_t word)
 {
-    uint32_t batch = pti_load_acquire(&pti_block_at(ring, block)->batch);
+    uint32_t batch = pti_load_acquire(&pti_block_at(ring, block)->link);
 
     if (pti_slot_names(ring, pti_word_position(word), block))
         return true;

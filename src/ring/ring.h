@@ -20,6 +20,7 @@
 #include <stdint.h>
 
 #include <ptq/err.h>
+#include <ptq/queue.h>
 
 #include "os/segment.h"
 #include "ring/layout.h"
@@ -214,8 +215,11 @@ static inline void pti_block_free(struct pti_lane *lane, uint32_t block, uint64_
 /* Meta of a message. */
 struct pti_meta {
     uint32_t size;
-    uint16_t type;
+    uint32_t type;
+    uint64_t due_us; /* 0: at once */
+    uint16_t ttl;    /* packed; 0: the queue's */
     uint8_t kind;
+    uint8_t headers; /* in units of 4 bytes: they stand behind the message */
 };
 static inline void pti_block_fill(struct pti_lane *lane, uint32_t block, const struct pti_meta *meta, uint32_t sub,
                                   uint32_t batch)
@@ -233,12 +237,14 @@ static inline void pti_block_fill(struct pti_lane *lane, uint32_t block, const s
         now = pti_now_us();
     pti_store_relaxed(&b->length, meta->size);
     pti_store_relaxed(&b->sub, sub);
-    pti_store_relaxed(&b->batch, batch);
+    pti_store_relaxed(&b->link, batch);
     pti_store_relaxed(&b->home, (uint16_t)home);
     pti_store_relaxed(&b->deliveries, 0);
-    pti_store_relaxed(&b->put_us, now);
-    pti_store_relaxed(&b->due_us, 0);
+    pti_store_relaxed(&b->stamp, pti_stamp(now, meta->ttl));
+    pti_store_relaxed(&b->due_us, meta->due_us);
     pti_store_relaxed(&b->kind, meta->kind);
+    pti_store_relaxed(&b->headers, meta->headers);
+    pti_store_relaxed(&b->leased_at, 0);
     pti_store_relaxed(&b->type, meta->type);
 }
 
@@ -277,6 +283,12 @@ uint64_t pti_ring_tail_from(struct pti_ring *ring, uint64_t at);
 
 /* Is the entry at `position`, which is about to be lapped by capacity or slots, no longer waiting to be taken? */
 bool pti_ring_is_taken(struct pti_lane *lane, uint64_t position, bool *ret_corrupt);
+
+/* Every take asks (ring/judge.c) what becomes of the message it leased: true: handed out, and counted as a delivery; false: it
+ * became something else (a dead letter, ...), the lease is over, and the taker goes on.  *lease may be rewritten. */
+bool pti_ring_judge(struct pti_lane *lane, uint32_t block, uint64_t *lease);
+/* Ends a lease of this lane by dropping the message, counted. */
+void pti_ring_drop(struct pti_lane *lane, uint32_t block, uint64_t lease, enum ptq_drop reason);
 
 /* Settling a lease.  `word` is the lease as take gave it; it must be this lane's (pti_ring_adopt). */
 void pti_ring_ack(struct pti_lane *lane, uint32_t block, uint64_t word);

@@ -215,14 +215,6 @@ enum ptq_err pti_ring_place(struct pti_lane *lane, uint64_t position, uint32_t b
 
 /* ---- out */
 
-static void count_delivery(struct pti_block *b)
-{
-    uint16_t deliveries = pti_load_relaxed(&b->deliveries);
-
-    if (deliveries < UINT16_MAX)
-        pti_store_relaxed(&b->deliveries, (uint16_t)(deliveries + 1));
-}
-
 /* The redelivery word says there may be some: the lowest (position, sub).  PTQ_EMPTY: none, and the bit is off. */
 static enum ptq_err take_redelivered(struct pti_lane *lane, uint64_t seen, uint32_t *ret_block, uint64_t *ret_word)
 {
@@ -294,20 +286,6 @@ static void adopt_head(struct pti_lane *lane)
         lane->head = hint;
         lane->cursor.active = false;
     }
-}
-
-/* Beyond max_deliveries it becomes a dead letter: the lease ends here. */
-static bool is_dead_letter(struct pti_lane *lane, uint32_t block, uint64_t lease)
-{
-    struct pti_ring *ring = lane->ring;
-    struct pti_block *b = pti_block_at(ring, block);
-
-    if (pti_load_relaxed(&b->deliveries) <= ring->geometry.max_deliveries)
-        return false;
-    pti_special_set(ring, block);
-    pti_store_release(&b->word, pti_word(PTI_DEAD, 0, pti_word_position(lease), pti_word_redelivered(lease)));
-    pti_wake_after_store(ring);
-    return true;
 }
 
 /* Walks from the guess to the first entry that can be leased.  PTQ_OK, PTQ_EMPTY, PTQ_END (END is at the head). */
@@ -397,8 +375,7 @@ enum ptq_err pti_ring_take(struct pti_lane *lane, uint32_t *ret_block, uint64_t 
         }
         if (err != PTQ_OK)
             return err;
-        count_delivery(pti_block_at(ring, *ret_block));
-        if (__builtin_expect(is_dead_letter(lane, *ret_block, *ret_word), 0))
+        if (__builtin_expect(!pti_ring_judge(lane, *ret_block, ret_word), 0))
             continue;
         /* Space was made in the ring: the taker wakes producers. */
         pti_wake_putters(ring);
@@ -415,7 +392,8 @@ enum ptq_err pti_ring_take_next(struct pti_lane *lane, uint32_t *ret_block, uint
         return pti_ring_take(lane, ret_block, ret_word);
     if (pti_batch_take(lane, c->position, c->header, c->header_word, ret_block, ret_word) != PTQ_OK)
         return pti_ring_take(lane, ret_block, ret_word);
-    count_delivery(pti_block_at(lane->ring, *ret_block));
+    if (__builtin_expect(!pti_ring_judge(lane, *ret_block, ret_word), 0))
+        return pti_ring_take(lane, ret_block, ret_word);
     return PTQ_OK;
 }
 

@@ -10,7 +10,7 @@
 
 static bool stands_in_ring(struct pti_ring *ring, uint32_t block, uint64_t word)
 {
-    uint32_t batch = pti_load_acquire(&pti_block_at(ring, block)->batch);
+    uint32_t batch = pti_load_acquire(&pti_block_at(ring, block)->link);
 
     if (pti_slot_names(ring, pti_word_position(word), block))
         return true;
@@ -35,7 +35,7 @@ static void count_block(struct pti_ring *ring, uint32_t block, struct pti_tally 
             break;
         }
         t->ready++;
-        stamp = pti_load_relaxed(&b->put_us);
+        stamp = pti_stamp_put_us(pti_load_relaxed(&b->stamp));
         if (stamp != 0 && (t->oldest_us == 0 || stamp < t->oldest_us))
             t->oldest_us = stamp;
         break;

@@ -38,7 +38,7 @@ static struct pti_block *find(struct patient *p, enum pti_state state, unsigned 
         uint64_t word = b->word, position = pti_word_position(word);
         uint64_t slot = slots_of(p)[position & (p->g.slots - 1)];
         bool named = pti_slot_block(slot) == i && pti_slot_lap(slot) == position >> p->g.slot_bits;
-        if (pti_word_state(word) != state || (state == PTI_COMMIT && !named && b->batch == 0))
+        if (pti_word_state(word) != state || (state == PTI_COMMIT && !named && b->link == 0))
             continue;
         if (n-- == 0)
             return b;
@@ -166,7 +166,7 @@ static bool lose_an_element(struct patient *p)
 {
     for (uint32_t i = 0; i < p->g.blocks; i++) {
         struct pti_block *b = block_at(p, i);
-        if (pti_word_state(b->word) == PTI_COMMIT && b->batch != 0 && b->sub == 1) {
+        if (pti_word_state(b->word) == PTI_COMMIT && b->link != 0 && b->sub == 1) {
             b->word = pti_word(PTI_FREE, 0, pti_word_position(b->word), 0);
             return true;
         }

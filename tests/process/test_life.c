@@ -58,7 +58,7 @@ static void what_is_not_a_pool_is_refused(void **state)
     assert_answer(PTQ_EMISMATCH, ptq_pool_open(scratch.bus, "plain", &options, &pool));
     assert_non_null(strstr(error.text, "plain.jobs"));
     ptq_queue_close(queue);
-    assert_int_equal(ptt_scratch_files(&scratch, "done~v1"), 0);
+    assert_int_equal(ptt_scratch_files(&scratch, "done~v2"), 0);
     ptt_scratch_fini(&scratch);
 }
 
@@ -121,7 +121,7 @@ static void half_a_pool_is_made_anew(void **state)
     ptq_pool_close(pool);
     assert_ok(ptq_pool_unlink(scratch.bus, "half", false));
     assert_ok(ptq_pool_unlink(scratch.bus, "half", false));
-    assert_int_equal(ptt_scratch_files(&scratch, "~v1"), 0);
+    assert_int_equal(ptt_scratch_files(&scratch, "~v2"), 0);
     ptt_scratch_fini(&scratch);
 }
 

@@ -42,6 +42,70 @@ typedef struct ptq_queue ptq_queue;
 /** A leased message, or a loan that is being written.  Opaque. */
 typedef struct ptq_msg ptq_msg;
 
+#define PTQ_HEADERS_MAX 512 /**< bytes of headers that a message may bear, names and bookkeeping included */
+
+/** What a put does when the queue is full. */
+enum ptq_full {
+    PTQ_FULL_BLOCK = 0,       /**< waits until its deadline */
+    PTQ_FULL_FAIL = 1,        /**< answers PTQ_FULL at once, whatever its timeout */
+    PTQ_FULL_DROP_OLDEST = 2, /**< makes room by dropping the oldest ready message, counted; leased ones are never dropped */
+    PTQ_FULL_DROP_NEWEST = 3  /**< is itself dropped, counted; answers PTQ_OK */
+};
+
+/** Why a message left the queue without being acked.  Each is counted (struct ptq_queue_stats). */
+enum ptq_drop {
+    PTQ_DROP_OLDEST = 0,       /**< PTQ_FULL_DROP_OLDEST */
+    PTQ_DROP_NEWEST = 1,       /**< PTQ_FULL_DROP_NEWEST */
+    PTQ_DROP_EXPIRED = 2,      /**< its time to live ran out */
+    PTQ_DROP_PURGED = 3,       /**< ptq_queue_purge */
+    PTQ_DROP_DEAD_OVERFLOW = 4 /**< the oldest dead letter, beyond max_dead */
+};
+#define PTQ_DROPS 5
+
+/** Which messages bear the time of their put.  Delay, time to live and lease limit stamp what they need by themselves. */
+enum ptq_stamps {
+    PTQ_STAMPS_SAMPLED = 0, /**< every 64th: a clock call costs as much as a put */
+    PTQ_STAMPS_ALL = 1,
+    PTQ_STAMPS_OFF = 2
+};
+
+/* Flags of a handle: struct ptq_queue_options.flags. */
+#define PTQ_WATCH_PEERS 1u /**< instead of waiting for what nobody alive can bring: PTQ_ENOPEERS */
+#define PTQ_PIPELINE 2u    /**< puts are gathered into packs: in the queue, and promised, at ptq_flush or when a pack is full */
+#define PTQ_EXCLUSIVE 4u   /**< the only producer (else PTQ_EBUSY): its small puts share blocks and still are in at once */
+#define PTQ_PRODUCER 8u    /**< counts as a producer before its first put */
+#define PTQ_CONSUMER 16u   /**< counts as a consumer before its first get */
+
+/** One header of a message: a name and some bytes. */
+struct ptq_header {
+    const char *name; /**< 1 to 64 bytes of UTF-8 */
+    const void *value;
+    size_t size;
+};
+
+/** Where a message belongs in a distributed trace: the 26 bytes of W3C Trace Context.  Every hop of ptq keeps it. */
+struct ptq_trace {
+    uint8_t version;
+    uint8_t trace_id[16];
+    uint8_t parent_id[8];
+    uint8_t flags;
+};
+
+/* Flags of one put: struct ptq_put_options.flags. */
+#define PTQ_PARTIAL 1u /**< ptq_put_many_with: put as many as fit now, in *ret_count */
+
+/** What a put may say beside its bytes.  Zero is the default of every field. */
+struct ptq_put_options {
+    const struct ptq_header *headers; /**< copied */
+    size_t header_count;
+    const struct ptq_trace *trace; /**< copied; a header of 29 bytes */
+    int64_t delay_ms;              /**< not to be handed out before so long from now */
+    int64_t ttl_ms;                /**< useless after so long from now: see enum ptq_drop; 0: the queue's; -1: for ever */
+    unsigned flags;
+    uint64_t *ret_position; /**< may be NULL */
+    size_t *ret_count;      /**< PTQ_PARTIAL */
+};
+
 /** Bytes of the caller's. */
 struct ptq_bytes {
     const void *data;
@@ -65,6 +129,19 @@ struct ptq_queue_options {
     uint32_t file_mode;      /**< permission bits; 0: 0600 */
     bool prefault;           /**< take all memory at create instead of as it is needed */
     bool ephemeral;          /**< gc may remove it with messages inside */
+    /* Properties of the queue, from its making on. */
+    uint64_t bytes;       /**< budget of ready bytes beside capacity; 0: capacity alone */
+    uint32_t header_size; /**< room for headers beside a message of item_size, to PTQ_HEADERS_MAX; 0: what fits well (512 from
+                               item_size 4096 on); PTQ_NEVER: none.  A smaller message leaves room for more */
+    enum ptq_full full;
+    enum ptq_stamps stamps;
+    uint32_t ttl_ms;        /**< time to live of messages that say none; 0: for ever */
+    bool expired_to_dead;   /**< what outlives its time becomes a dead letter instead of being dropped */
+    uint32_t lease_ms;      /**< a lease held longer is handed to another, flagged redelivered; 0: as long as its holder lives */
+    uint32_t max_dead;      /**< dead letters kept: beyond, the oldest is dropped; 0: min(capacity, 1000) */
+    bool last_producer_ends; /**< the last producer that closes ends the queue (one that dies does not) */
+    /* Of this handle alone. */
+    unsigned flags;          /**< PTQ_WATCH_PEERS, PTQ_PIPELINE, PTQ_EXCLUSIVE, PTQ_PRODUCER, PTQ_CONSUMER */
     struct ptq_error *error; /**< filled when the call fails; may be NULL */
 };
 
@@ -110,6 +187,11 @@ PTQ_MUST_CHECK enum ptq_err ptq_put(ptq_queue *queue, const void *data, size_t s
 PTQ_MUST_CHECK enum ptq_err ptq_put_position(ptq_queue *queue, const void *data, size_t size, int timeout_ms,
                                              uint64_t *ret_position);
 
+/** As ptq_put, with headers, trace, delay, time to live.  `options` may be NULL.
+ * PTQ_EMSGSIZE also where headers and message together exceed item_size + header_size. */
+PTQ_MUST_CHECK enum ptq_err ptq_put_with(ptq_queue *queue, const void *data, size_t size,
+                                         const struct ptq_put_options *options, int timeout_ms);
+
 /**
  * Puts all `count` messages or none, next to each other in the order given, by one commit: consumers see all of
  * them or none, whoever is killed.  They share one position and are told apart by ptq_msg_sub.  0 messages: PTQ_OK.
@@ -118,6 +200,10 @@ PTQ_MUST_CHECK enum ptq_err ptq_put_position(ptq_queue *queue, const void *data,
  */
 PTQ_MUST_CHECK enum ptq_err ptq_put_many(ptq_queue *queue, const struct ptq_bytes *items, size_t count, int timeout_ms,
                                          uint64_t *ret_position);
+
+/** As ptq_put_many, with options that hold for each message.  With PTQ_PARTIAL: as many as fit, at least one. */
+PTQ_MUST_CHECK enum ptq_err ptq_put_many_with(ptq_queue *queue, const struct ptq_bytes *items, size_t count,
+                                              const struct ptq_put_options *options, int timeout_ms);
 
 /**
  * Lends room for a message of up to `size` bytes, to be written in place (ptq_msg_buffer) and then published or
@@ -130,6 +216,10 @@ PTQ_MUST_CHECK enum ptq_err ptq_loan(ptq_queue *queue, size_t size, int timeout_
  * to be published again or aborted.  `ret_position` may be NULL.
  */
 PTQ_MUST_CHECK enum ptq_err ptq_publish(ptq_msg *loan, size_t size, int timeout_ms, uint64_t *ret_position);
+
+/** As ptq_publish, with options. */
+PTQ_MUST_CHECK enum ptq_err ptq_publish_with(ptq_msg *loan, size_t size, const struct ptq_put_options *options,
+                                             int timeout_ms);
 
 /** Gives a loan back unpublished.  NULL is fine. */
 void ptq_abort(ptq_msg *loan);

@@ -8,7 +8,7 @@
 #define PTQ_VERSION "0.1.0"
 
 /** The layout of a queue's segment.  It stands in the segment's file name, so that two layouts never meet in one file. */
-#define PTQ_LAYOUT_VERSION 1
+#define PTQ_LAYOUT_VERSION 2
 
 /** The newest protocol that this library speaks to other hosts; both ends agree on the lower one. */
 #define PTQ_WIRE_VERSION 1

@@ -289,7 +289,7 @@ static void make_file(const ptq_bus *bus, const char *name)
 
 static void list_gives_segments_of_this_layout_in_alphabetical_order(void **state)
 {
-    static const char *const files[] = {"b~v1", "a~v1", "B~v1", "a~get", "c~v2", "~v1", ".d~v1", "e~new.0123", "f g~v1"};
+    static const char *const files[] = {"b~v2", "a~v2", "B~v2", "a~get", "c~v3", "~v2", ".d~v2", "e~new.0123", "f g~v2"};
     struct ptt_scratch *scratch = *state;
     char seen[256] = "";
 
@@ -306,9 +306,9 @@ static void list_stops_when_told(void **state)
     struct ptt_scratch *scratch = *state;
     char seen[256] = "";
 
-    make_file(scratch->bus, "start~v1");
-    make_file(scratch->bus, "stop~v1");
-    make_file(scratch->bus, "unseen~v1");
+    make_file(scratch->bus, "start~v2");
+    make_file(scratch->bus, "stop~v2");
+    make_file(scratch->bus, "unseen~v2");
 
     assert_ok(ptq_bus_list(scratch->bus, gather, seen));
 

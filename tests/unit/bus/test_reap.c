@@ -75,8 +75,8 @@ static void gc_removes_what_nobody_has_open_and_holds_nothing(void **state)
     assert_int_equal(report.removed, 1);
     assert_int_equal(report.kept, 1);
     assert_int_equal(report.live, 1);
-    assert_false(has_file(bus, "empty~v1"));
-    assert_true(has_file(bus, "full~v1"));
+    assert_false(has_file(bus, "empty~v2"));
+    assert_true(has_file(bus, "full~v2"));
     assert_ok(ptq_put(used, "x", 1, PTQ_NOWAIT));
     ptq_queue_close(used);
 }
@@ -179,13 +179,13 @@ static void gc_leaves_damaged_queues_to_a_person(void **state)
 {
     ptq_bus *bus = scratch_of(state)->bus;
 
-    close(make_file(bus, "short~v1"));
+    close(make_file(bus, "short~v2"));
     struct ptq_gc_report report = run_gc(bus, true);
 
     assert_int_equal(report.kept, 1);
     assert_answer(PTQ_ECORRUPT, ptq_queue_unlink(bus, "short", false));
     assert_ok(ptq_queue_unlink(bus, "short", true));
-    assert_false(has_file(bus, "short~v1"));
+    assert_false(has_file(bus, "short~v2"));
 }
 
 /* ---- on request ---- */
@@ -284,7 +284,7 @@ static void a_remover_that_stands_still_holds_up_nobody_s_new_queue(void **state
     assert_true(pti_reap_finish(bus, "work", &old.segment));
     pti_ring_fini(&old);
 
-    assert_true(has_file(bus, "work~v1"));
+    assert_true(has_file(bus, "work~v2"));
     assert_ok(ptq_put(queue, "x", 1, PTQ_NOWAIT));
     ptq_queue *other = open_queue(bus, "work");
     char byte;

@@ -76,8 +76,8 @@ static void what_was_made_is_found_and_shared(void **state)
     struct pti_segment made, opened;
     struct stat status;
 
-    make_segment(dir_of(state), "q~v1", 0640, &made);
-    assert_int_equal(pti_segment_open(dir_of(state), "q~v1", true, SIZE, &opened), 0);
+    make_segment(dir_of(state), "q~v2", 0640, &made);
+    assert_int_equal(pti_segment_open(dir_of(state), "q~v2", true, SIZE, &opened), 0);
     memcpy((char *)opened.base + 1000, "across", 7);
 
     assert_string_equal((char *)made.base + 1000, "across");
@@ -97,7 +97,7 @@ static void the_umask_does_not_matter(void **state)
     struct stat status;
     mode_t before = umask(0277);
 
-    make_segment(dir_of(state), "q~v1", 0660, &made);
+    make_segment(dir_of(state), "q~v2", 0660, &made);
     umask(before);
 
     assert_int_equal(fstat(made.fd, &status), 0);
@@ -110,13 +110,13 @@ static void a_name_that_is_taken_stays_with_the_first(void **state)
     struct pti_segment first, second, opened;
     struct pti_segment_temp temp;
 
-    make_segment(dir_of(state), "q~v1", 0600, &first);
-    assert_int_equal(pti_segment_create(dir_of(state), "q~v1", SIZE, 0600, &second, &temp), 0);
-    assert_int_equal(pti_segment_link(&second, &temp, dir_of(state), "q~v1"), EEXIST);
+    make_segment(dir_of(state), "q~v2", 0600, &first);
+    assert_int_equal(pti_segment_create(dir_of(state), "q~v2", SIZE, 0600, &second, &temp), 0);
+    assert_int_equal(pti_segment_link(&second, &temp, dir_of(state), "q~v2"), EEXIST);
     pti_segment_discard(&second, &temp, dir_of(state));
 
     assert_int_equal(second.fd, -1);
-    assert_int_equal(pti_segment_open(dir_of(state), "q~v1", true, SIZE, &opened), 0);
+    assert_int_equal(pti_segment_open(dir_of(state), "q~v2", true, SIZE, &opened), 0);
     assert_int_equal(opened.ino, first.ino);
     assert_int_equal(ptt_scratch_files(*state, NULL), 1);
     pti_segment_close(&opened);
@@ -130,7 +130,7 @@ static void a_discarded_one_leaves_nothing(void **state)
     struct ptt_traces before;
 
     ptt_traces_take(&before);
-    assert_int_equal(pti_segment_create(dir_of(state), "q~v1", SIZE, 0600, &segment, &temp), 0);
+    assert_int_equal(pti_segment_create(dir_of(state), "q~v2", SIZE, 0600, &segment, &temp), 0);
     pti_segment_discard(&segment, &temp, dir_of(state));
 
     assert_int_equal(ptt_scratch_files(*state, NULL), 0);
@@ -142,12 +142,12 @@ static void an_unfinished_one_under_a_temporary_name_is_locked(void **state)
     struct pti_segment segment, found;
     struct pti_segment_temp temp;
 
-    assert_int_equal(pti_segment_create(dir_of(state), "q~v1", SIZE, 0600, &segment, &temp), 0);
-    assert_non_null(strstr(temp.temp_name, "q~v1~new."));
+    assert_int_equal(pti_segment_create(dir_of(state), "q~v2", SIZE, 0600, &segment, &temp), 0);
+    assert_non_null(strstr(temp.temp_name, "q~v2~new."));
     assert_int_equal(pti_segment_open(dir_of(state), temp.temp_name, true, SIZE, &found), 0);
     assert_int_equal(pti_life_lock_all(found.fd), EAGAIN);
 
-    assert_int_equal(pti_segment_link(&segment, &temp, dir_of(state), "q~v1"), 0);
+    assert_int_equal(pti_segment_link(&segment, &temp, dir_of(state), "q~v2"), 0);
     assert_int_equal(pti_life_lock_all(found.fd), 0);
     pti_segment_close(&found);
     pti_segment_close(&segment);
@@ -158,19 +158,19 @@ static void what_cannot_be_trusted_is_not_opened(void **state)
     int dirfd = dir_of(state);
     struct pti_segment made, opened = {.fd = -1};
 
-    make_segment(dirfd, "q~v1", 0600, &made);
-    assert_int_equal(symlinkat("q~v1", dirfd, "link"), 0);
+    make_segment(dirfd, "q~v2", 0600, &made);
+    assert_int_equal(symlinkat("q~v2", dirfd, "link"), 0);
     assert_int_equal(mkfifoat(dirfd, "fifo", 0600), 0);
     assert_int_equal(mkdirat(dirfd, "dir", 0700), 0);
-    assert_int_equal(linkat(dirfd, "q~v1", dirfd, "two", 0), 0);
-    assert_int_equal(linkat(dirfd, "q~v1", dirfd, "three", 0), 0);
+    assert_int_equal(linkat(dirfd, "q~v2", dirfd, "two", 0), 0);
+    assert_int_equal(linkat(dirfd, "q~v2", dirfd, "three", 0), 0);
 
     assert_int_equal(pti_segment_open(dirfd, "link", true, 1, &opened), EPERM);
     assert_int_equal(pti_segment_open(dirfd, "fifo", true, 1, &opened), EPERM);
     assert_int_equal(pti_segment_open(dirfd, "fifo", false, 1, &opened), EPERM);
     assert_int_equal(pti_segment_open(dirfd, "dir", true, 1, &opened), EPERM);
     assert_int_equal(pti_segment_open(dirfd, "dir", false, 1, &opened), EPERM);
-    assert_int_equal(pti_segment_open(dirfd, "q~v1", true, 1, &opened), EPERM);
+    assert_int_equal(pti_segment_open(dirfd, "q~v2", true, 1, &opened), EPERM);
     assert_int_equal(pti_segment_open(dirfd, "none", true, 1, &opened), ENOENT);
     assert_int_equal(opened.fd, -1);
     pti_segment_close(&made);
@@ -204,8 +204,8 @@ static void a_read_only_one_cannot_be_written(void **state)
 {
     struct pti_segment made, opened;
 
-    make_segment(dir_of(state), "q~v1", 0600, &made);
-    assert_int_equal(pti_segment_open(dir_of(state), "q~v1", false, SIZE, &opened), 0);
+    make_segment(dir_of(state), "q~v2", 0600, &made);
+    assert_int_equal(pti_segment_open(dir_of(state), "q~v2", false, SIZE, &opened), 0);
 
     assert_false(opened.writable);
     assert_true(can_be_written(made.base));
@@ -224,7 +224,7 @@ static void a_forked_child_has_no_mapping(void **state)
 {
     struct pti_segment made;
 
-    make_segment(dir_of(state), "q~v1", 0600, &made);
+    make_segment(dir_of(state), "q~v2", 0600, &made);
 
     ptt_assert_exit(ptt_fork(touch_mapping, &made), 0, PTT_LONG);
 
@@ -237,14 +237,14 @@ static void a_name_that_leads_elsewhere_is_noticed(void **state)
     int dirfd = dir_of(state);
     struct pti_segment first, second;
 
-    make_segment(dirfd, "q~v1", 0600, &first);
-    assert_int_equal(pti_segment_is_named(&first, dirfd, "q~v1"), 0);
-    assert_int_equal(unlinkat(dirfd, "q~v1", 0), 0);
-    assert_int_equal(pti_segment_is_named(&first, dirfd, "q~v1"), ENOENT);
-    make_segment(dirfd, "q~v1", 0600, &second);
+    make_segment(dirfd, "q~v2", 0600, &first);
+    assert_int_equal(pti_segment_is_named(&first, dirfd, "q~v2"), 0);
+    assert_int_equal(unlinkat(dirfd, "q~v2", 0), 0);
+    assert_int_equal(pti_segment_is_named(&first, dirfd, "q~v2"), ENOENT);
+    make_segment(dirfd, "q~v2", 0600, &second);
 
-    assert_int_equal(pti_segment_is_named(&first, dirfd, "q~v1"), ENOENT);
-    assert_int_equal(pti_segment_is_named(&second, dirfd, "q~v1"), 0);
+    assert_int_equal(pti_segment_is_named(&first, dirfd, "q~v2"), ENOENT);
+    assert_int_equal(pti_segment_is_named(&second, dirfd, "q~v2"), 0);
     pti_segment_close(&first);
     pti_segment_close(&second);
 }
@@ -253,7 +253,7 @@ static void a_descriptor_that_was_given_away_is_noticed_and_not_closed(void **st
 {
     struct pti_segment made;
 
-    make_segment(dir_of(state), "q~v1", 0600, &made);
+    make_segment(dir_of(state), "q~v2", 0600, &made);
     assert_true(pti_segment_is_open(&made));
     int number = made.fd;
     close(number);
@@ -271,7 +271,7 @@ static void closing_twice_is_fine(void **state)
 {
     struct pti_segment made;
 
-    make_segment(dir_of(state), "q~v1", 0600, &made);
+    make_segment(dir_of(state), "q~v2", 0600, &made);
     pti_segment_close(&made);
     pti_segment_close(&made);
     pti_segment_close(NULL);
@@ -283,7 +283,7 @@ static void reserving_gives_memory_and_keeps_what_is_there(void **state)
     struct pti_segment made;
     struct stat before, after;
 
-    make_segment(dir_of(state), "q~v1", 0600, &made);
+    make_segment(dir_of(state), "q~v2", 0600, &made);
     ((char *)made.base)[70000] = 'k';
     assert_int_equal(fstat(made.fd, &before), 0);
     assert_int_equal(pti_segment_reserve(&made, 65536, 65536), 0);
@@ -313,9 +313,9 @@ static int fill_small_tmpfs(void *context)
         mount("small", dir, "tmpfs", 0, "size=1m") != 0)
         return 78;
     int dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (pti_segment_create(dirfd, "q~v1", 4 << 20, 0600, &made, &temp) != 0)
+    if (pti_segment_create(dirfd, "q~v2", 4 << 20, 0600, &made, &temp) != 0)
         return 1;
-    if (pti_segment_link(&made, &temp, dirfd, "q~v1") != 0)
+    if (pti_segment_link(&made, &temp, dirfd, "q~v2") != 0)
         return 2;
     if (pti_segment_reserve(&made, 0, 512 << 10) != 0)
         return 3;

@@ -1,0 +1,123 @@
+/* with.c -- puts that say more than their bytes: headers, trace, delay, time to live. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/time.h"
+#include "queue/header.h"
+#include "queue/queue.h"
+#include "ring/layout.h"
+
+/* Everything of `options` that is not the bytes. */
+static enum ptq_err read_options(const ptq_queue *queue, const struct ptq_put_options *options, uint8_t *header_bytes,
+                                 struct pti_put *ret_put)
+{
+    enum ptq_err err;
+
+    memset(ret_put, 0, sizeof *ret_put);
+    if (!options)
+        return PTQ_OK;
+    if (options->delay_ms < 0 || options->ttl_ms < -1)
+        return PTQ_EINVAL;
+    if (options->headers || options->header_count || options->trace) {
+        err = pti_headers_pack(options, header_bytes, &ret_put->headers);
+        if (err != PTQ_OK)
+            return err;
+        ret_put->header_bytes = header_bytes;
+    }
+    if (options->delay_ms > 0)
+        ret_put->due_us = (uint64_t)(pti_now_ns() / 1000) + (uint64_t)options->delay_ms * 1000;
+    if (options->ttl_ms != 0)
+        ret_put->ttl = options->ttl_ms < 0 ? PTI_TTL_NEVER : (uint16_t)pti_ttl_pack((uint64_t)options->ttl_ms);
+    (void)queue;
+    return PTQ_OK;
+}
+
+static enum ptq_err check_room(const ptq_queue *queue, size_t size, uint8_t headers)
+{
+    size_t most = (size_t)queue->port->item_size + queue->port->header_size;
+
+    return ((size + 3) & ~(size_t)3) + 4u * headers <= ((most + 3) & ~(size_t)3) ? PTQ_OK : PTQ_EMSGSIZE;
+}
+
+enum ptq_err ptq_put_with(ptq_queue *queue, const void *data, size_t size, const struct ptq_put_options *options,
+                          int timeout_ms)
+{
+    uint8_t header_bytes[PTQ_HEADERS_MAX];
+    struct pti_put put;
+    enum ptq_err err;
+
+    if (!queue || !queue->port)
+        return queue ? PTQ_EFORKED : PTQ_EINVAL;
+    if (size > queue->port->item_size)
+        return PTQ_EMSGSIZE;
+    err = read_options(queue, options, header_bytes, &put);
+    if (err == PTQ_OK && put.headers)
+        err = check_room(queue, size, put.headers);
+    if (err != PTQ_OK)
+        return err;
+    put.data = data;
+    put.size = (uint32_t)size;
+    return pti_queue_put(queue, &put, pti_deadline(timeout_ms), options ? options->ret_position : NULL);
+}
+
+enum ptq_err ptq_publish_with(ptq_msg *loan, size_t size, const struct ptq_put_options *options, int timeout_ms)
+{
+    uint8_t header_bytes[PTQ_HEADERS_MAX];
+    struct pti_put put;
+    uint64_t position;
+    enum ptq_err err;
+
+    if (!loan || loan->state != PTI_MSG_LOANED)
+        return PTQ_EINVAL;
+    if (!loan->queue->port)
+        return PTQ_EFORKED;
+    if (size > loan->size)
+        return PTQ_EMSGSIZE;
+    err = read_options(loan->queue, options, header_bytes, &put);
+    if (err == PTQ_OK && put.headers)
+        err = check_room(loan->queue, size, put.headers);
+    if (err != PTQ_OK)
+        return err;
+    put.data = loan->data;
+    put.size = (uint32_t)size;
+    put.kind = loan->kind;
+    put.type = loan->type;
+    err = loan->port->ops->publish(loan->port, loan, &put, pti_deadline(timeout_ms), &position);
+    if (err == PTQ_OK && options && options->ret_position)
+        *options->ret_position = position;
+    return err;
+}
+
+enum ptq_err ptq_put_many_with(ptq_queue *queue, const struct ptq_bytes *items, size_t count,
+                               const struct ptq_put_options *options, int timeout_ms)
+{
+    uint8_t header_bytes[PTQ_HEADERS_MAX];
+    struct pti_put put, *puts;
+    enum ptq_err err;
+
+    if (!queue || (!items && count > 0))
+        return PTQ_EINVAL;
+    if (!queue->port)
+        return PTQ_EFORKED;
+    if (count > queue->port->capacity)
+        return PTQ_ETOOBIG;
+    err = read_options(queue, options, header_bytes, &put);
+    if (err != PTQ_OK || count == 0)
+        return err;
+    puts = malloc(count * sizeof *puts);
+    if (!puts)
+        return PTQ_ENOMEM;
+    for (size_t i = 0; i < count && err == PTQ_OK; i++) {
+        puts[i] = put;
+        puts[i].data = items[i].data;
+        puts[i].size = (uint32_t)items[i].size;
+        if (items[i].size > queue->port->item_size)
+            err = PTQ_EMSGSIZE;
+        else if (put.headers)
+            err = check_room(queue, items[i].size, put.headers);
+    }
+    if (err == PTQ_OK)
+        err = pti_queue_put_many(queue, puts, count, pti_deadline(timeout_ms), options ? options->ret_position : NULL);
+    free(puts);
+    return err;
+}
