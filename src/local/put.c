@@ -15,6 +15,7 @@ static struct pti_meta meta_of(const struct pti_put *put)
 }
 static void copy_headers(struct pti_place *place, uint32_t block, const struct pti_put *put)
 {
+    memset(pti_block_at(place->lane.ring, block)->payload + put->size, 0, -put->size & 3u); /* not what stood there before */
     memcpy(pti_block_at(place->lane.ring, block)->payload + ((put->size + 3u) & ~3u), put->header_bytes,
            4u * put->headers);
 }

@@ -34,9 +34,7 @@ static enum ptq_err read_options(const ptq_queue *queue, const struct ptq_put_op
 
 static enum ptq_err check_room(const ptq_queue *queue, size_t size, uint8_t headers)
 {
-    size_t most = (size_t)queue->port->item_size + queue->port->header_size;
-
-    return ((size + 3) & ~(size_t)3) + 4u * headers <= ((most + 3) & ~(size_t)3) ? PTQ_OK : PTQ_EMSGSIZE;
+    return pti_headers_fit(queue->port, size, headers) ? PTQ_OK : PTQ_EMSGSIZE;
 }
 
 enum ptq_err ptq_put_with(ptq_queue *queue, const void *data, size_t size, const struct ptq_put_options *options,

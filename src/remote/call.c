@@ -67,7 +67,20 @@ void pti_call_set_head(struct pti_call *call, size_t size, size_t timeout_at)
     call->out.size = size;
 }
 
-/* head, then for each put its record and its body */
+/* Delay travels as what is left of it. */
+static struct pti_record record_of(const struct pti_put *put)
+{
+    uint64_t now_us = put->due_us != 0 ? (uint64_t)pti_now_ns() / 1000 : 0;
+
+    return (struct pti_record){.size = put->size,
+                               .kind = put->kind,
+                               .type = put->type,
+                               .ttl = put->ttl,
+                               .headers = put->headers,
+                               .delay_us = put->due_us == 0 ? 0 : put->due_us > now_us ? put->due_us - now_us : 1};
+}
+
+/* head, then for each put its record, its headers and its body */
 static const void *part_of_put(struct pti_out *out, size_t index, size_t *ret_size)
 {
     struct pti_call *call = (struct pti_call *)(void *)out;
@@ -76,14 +89,17 @@ static const void *part_of_put(struct pti_out *out, size_t index, size_t *ret_si
         *ret_size = call->head_size;
         return call->head;
     }
-    const struct pti_put *put = &call->puts[(index - 1) / 2];
-    if (index % 2 == 0) {
+    const struct pti_put *put = &call->puts[(index - 1) / 3];
+    if (index % 3 == 0) {
         *ret_size = put->size;
         return put->data;
     }
-    struct pti_record record = {.size = put->size, .kind = put->kind, .type = put->type};
-    pti_write_put_record(call->record, &record);
-    *ret_size = PTI_PUT_RECORD;
+    if (index % 3 == 2) {
+        *ret_size = 4u * put->headers;
+        return put->header_bytes;
+    }
+    struct pti_record record = record_of(put);
+    *ret_size = pti_write_put_record(call->record, &record);
     return call->record;
 }
 
@@ -92,8 +108,10 @@ void pti_call_set_puts(struct pti_call *call, const struct pti_put *puts, size_t
     call->puts = puts;
     call->put_count = count;
     call->out.part = part_of_put;
-    for (size_t i = 0; i < count; i++)
-        call->out.size += PTI_PUT_RECORD + puts[i].size;
+    for (size_t i = 0; i < count; i++) {
+        struct pti_record record = record_of(&puts[i]);
+        call->out.size += pti_put_record_size(&record);
+    }
     call->out.cost = call->out.size < UINT32_MAX ? (uint32_t)call->out.size : UINT32_MAX;
 }
 

@@ -84,7 +84,7 @@ struct pti_call {
     bool pushed;    /* over the link that is up */
     bool cancelled; /* the home was asked to give it up */
     bool abandoned; /* nobody waits: what comes is given back */
-    uint8_t head[24], record[8];
+    uint8_t head[24], record[PTI_PUT_RECORD + PTI_RECORD_MORE];
     uint8_t verb;   /* PTI_FRAME_CALL: enum pti_call_verb */
     uint8_t head_size, timeout_at; /* where in head the timeout stands; 0: nowhere */
     const struct pti_put *puts;    /* borrowed from the caller */

@@ -71,7 +71,7 @@ static void answer_opened(struct pti_channel *channel)
 
     channel->credit = credit_now(server);
     struct pti_opened opened = {.capacity = port->capacity, .window = port->window, .item_size = port->item_size,
-                                .max_deliveries = port->max_deliveries, .placed = port->placed,
+                                .header_size = port->header_size, .max_deliveries = port->max_deliveries, .placed = port->placed,
                                 .credit_bytes = channel->credit};
     uint8_t bytes[PTI_CONTROL_BYTES];
 

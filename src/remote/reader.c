@@ -6,6 +6,7 @@
 
 #include "base/time.h"
 #include "bus/bus.h"
+#include "queue/header.h"
 #include "remote/call.h"
 
 /* A complete answer: a frame, or one put together from its pieces. */
@@ -158,6 +159,7 @@ static enum ptq_err read_opened(struct pti_remote *remote, const struct answer *
         port->capacity = opened.capacity;
         port->window = opened.window;
         port->item_size = opened.item_size;
+        port->header_size = opened.header_size;
         port->max_deliveries = opened.max_deliveries;
         port->placed = opened.placed;
         snprintf(remote->where_run, sizeof remote->where_run, "%s", opened.run);
@@ -240,7 +242,8 @@ static enum ptq_err read_results(struct pti_remote *remote, const struct answer 
 
 static struct ptq_msg *keep_message(struct pti_remote *remote, const struct pti_record *record, struct pti_batch *batch)
 {
-    struct pti_message *message = pti_message_new(remote, record->size);
+    size_t before_headers = ((size_t)record->size + 3) & ~(size_t)3;
+    struct pti_message *message = pti_message_new(remote, before_headers + 4u * record->headers);
 
     if (message == NULL)
         return NULL;
@@ -249,6 +252,10 @@ static struct ptq_msg *keep_message(struct pti_remote *remote, const struct pti_
         batch->left++;
     if (record->size > 0)
         memcpy(message->bytes, record->body, record->size);
+    if (record->headers > 0)
+        memcpy(message->bytes + before_headers, record->header_bytes, 4u * record->headers);
+    message->msg.size = record->size;
+    message->msg.headers = record->headers;
     message->msg.state = PTI_MSG_LEASED;
     message->msg.position = record->position;
     message->msg.sub = record->sub;
@@ -269,7 +276,7 @@ static enum ptq_err check_messages(const struct pti_remote *remote, const struct
     if (cursor.count > call->max)
         return PTQ_EPROTO;
     while ((more = pti_read_record(&cursor, &record)) == PTQ_OK) {
-        if (record.size > remote->port.item_size)
+        if (record.size > remote->port.item_size || !pti_headers_fit(&remote->port, record.size, record.headers))
             return PTQ_EPROTO;
     }
     return more == PTQ_END ? PTQ_OK : PTQ_EPROTO;

@@ -4,10 +4,12 @@
 #include <string.h>
 
 #include "base/time.h"
+#include "queue/header.h"
 #include "remote/server.h"
 #include "wire/bytes.h"
 
 #define MOST_AT_ONCE 4096u /* messages in one answer */
+#define MOST_DELAY_US (UINT64_C(1) << 46) /* two years: what is due later is due then */
 
 static enum ptq_err refuse(const char **ret_reason, const char *reason)
 {
@@ -128,9 +130,25 @@ static bool make_room(void **array, size_t *room, size_t count, size_t size)
     return true;
 }
 
-/* The records as what a carrier takes; their bodies stay where they are. */
-static enum ptq_err read_records(struct pti_channel *channel, struct pti_record_cursor *cursor, uint64_t number)
+static bool record_fits(const struct pti_port *port, const struct pti_record *record)
 {
+    return record->size <= port->item_size && pti_headers_fit(port, record->size, record->headers);
+}
+
+/* A delay begins when its put came in, however often that is tried. */
+static uint64_t due_of(struct pti_request *request, const struct pti_record *record)
+{
+    if (record->delay_us == 0)
+        return 0;
+    if (request->arrived == 0)
+        request->arrived = pti_now_ns();
+    return (uint64_t)request->arrived / 1000 + (record->delay_us < MOST_DELAY_US ? record->delay_us : MOST_DELAY_US);
+}
+
+/* The records as what a carrier takes; their bodies stay where they are. */
+static enum ptq_err read_records(struct pti_request *request, struct pti_record_cursor *cursor)
+{
+    struct pti_channel *channel = request->channel;
     struct pti_server *server = channel->session->server;
     enum ptq_err more, fits = PTQ_OK;
     struct pti_record record;
@@ -139,14 +157,18 @@ static enum ptq_err read_records(struct pti_channel *channel, struct pti_record_
     if (!make_room((void **)&server->puts, &server->put_room, cursor->count, sizeof *server->puts))
         return PTQ_ENOMEM;
     while ((more = pti_read_record(cursor, &record)) == PTQ_OK) {
-        if (record.size > channel->port->item_size)
+        if (!record_fits(channel->port, &record))
             fits = PTQ_EMSGSIZE;
         server->puts[count++] = (struct pti_put){.data = record.body,
                                                  .size = record.size,
                                                  .kind = record.kind,
                                                  .type = record.type,
+                                                 .ttl = record.ttl,
+                                                 .headers = record.headers,
+                                                 .header_bytes = record.header_bytes,
+                                                 .due_us = due_of(request, &record),
                                                  .stream = channel->session->number << 32 | channel->id,
-                                                 .number = number};
+                                                 .number = request->number};
     }
     return more == PTQ_END ? fits : PTQ_EPROTO;
 }
@@ -161,7 +183,7 @@ static enum ptq_err try_put(struct pti_request *request, const uint8_t *payload,
 
     enum ptq_err answer = pti_read_put(payload, size, &timeout, &cursor);
     if (answer == PTQ_OK)
-        answer = read_records(channel, &cursor, request->number);
+        answer = read_records(request, &cursor);
     if (answer != PTQ_OK)
         return answer;
     if (cursor.count > port->capacity)
@@ -179,7 +201,7 @@ static enum ptq_err try_place(struct pti_request *request, const uint8_t *payloa
 
     enum ptq_err answer = pti_read_place(payload, size, &position, &timeout, &cursor);
     if (answer == PTQ_OK)
-        answer = read_records(channel, &cursor, request->number);
+        answer = read_records(request, &cursor);
     if (answer != PTQ_OK)
         return answer;
     if (!channel->port->placed)
@@ -271,6 +293,19 @@ static void drop_lease(struct pti_channel *channel, struct pti_lease *lease)
     free(lease);
 }
 
+static struct pti_record record_of(const struct ptq_msg *msg)
+{
+    return (struct pti_record){.size = msg->size,
+                               .type = msg->type,
+                               .kind = msg->kind,
+                               .headers = msg->headers,
+                               .redelivered = msg->redelivered,
+                               .sub = msg->sub,
+                               .deliveries = msg->deliveries,
+                               .position = msg->position};
+}
+
+/* head, then for each message its record, its headers and its body */
 static const void *part_of_messages(struct pti_out *out, size_t index, size_t *ret_size)
 {
     struct pti_request *request = (struct pti_request *)(void *)out;
@@ -280,20 +315,17 @@ static const void *part_of_messages(struct pti_out *out, size_t index, size_t *r
         *ret_size = PTI_MESSAGES_HEAD;
         return request->head;
     }
-    const struct ptq_msg *msg = request->leases[(index - 1) / 2]->msg;
-    if (index % 2 == 0) {
+    const struct ptq_msg *msg = request->leases[(index - 1) / 3]->msg;
+    if (index % 3 == 0) {
         *ret_size = msg->size;
         return msg->data;
     }
-    struct pti_record record = {.size = msg->size,
-                                .type = msg->type,
-                                .kind = msg->kind,
-                                .redelivered = msg->redelivered,
-                                .sub = msg->sub,
-                                .deliveries = msg->deliveries,
-                                .position = msg->position};
-    pti_write_message_record(request->record, &record);
-    *ret_size = PTI_MESSAGE_RECORD;
+    if (index % 3 == 2) {
+        *ret_size = 4u * msg->headers;
+        return pti_headers_of(msg);
+    }
+    struct pti_record record = record_of(msg);
+    *ret_size = pti_write_message_record(request->record, &record);
     return request->record;
 }
 
@@ -305,8 +337,10 @@ static void say_messages(struct pti_request *request)
     request->out.number = request->number;
     request->out.part = part_of_messages;
     request->out.size = PTI_MESSAGES_HEAD;
-    for (uint32_t i = 0; i < request->lease_count; i++)
-        request->out.size += PTI_MESSAGE_RECORD + request->leases[i]->msg->size;
+    for (uint32_t i = 0; i < request->lease_count; i++) {
+        struct pti_record record = record_of(request->leases[i]->msg);
+        request->out.size += pti_message_record_size(&record);
+    }
     pti_outbox_push(&channel->session->guest->outbox, &channel->lane, &request->out);
 }
 
@@ -314,8 +348,8 @@ static void say_messages(struct pti_request *request)
 static uint32_t most_messages(const struct pti_request *request)
 {
     const struct pti_channel *channel = request->channel;
-    uint64_t fit =
-        (channel->session->request_bytes - PTI_MESSAGES_HEAD) / (PTI_MESSAGE_RECORD + channel->port->item_size);
+    uint64_t largest = PTI_MESSAGE_RECORD + PTI_RECORD_MORE + channel->port->item_size + channel->port->header_size + 3;
+    uint64_t fit = (channel->session->request_bytes - PTI_MESSAGES_HEAD) / largest;
     uint64_t most = fit < 1 ? 1 : fit < MOST_AT_ONCE ? fit : MOST_AT_ONCE;
 
     return request->max < most ? request->max : (uint32_t)most;

@@ -91,7 +91,7 @@ struct pti_request {
     uint64_t number;
     uint8_t type;
     enum pti_request_state state;
-    int64_t deadline;
+    int64_t deadline, arrived;
     uint32_t code;
     uint64_t value;
     uint8_t *payload; /* of a put that waits: a copy */
@@ -99,7 +99,7 @@ struct pti_request {
     uint32_t max;     /* of a take */
     struct pti_lease **leases; /* what it got; NULL where it was settled */
     uint32_t lease_count, settled;
-    uint8_t head[8], record[24];
+    uint8_t head[8], record[PTI_MESSAGE_RECORD + PTI_RECORD_MORE];
     TAILQ_ENTRY(pti_request) listed;  /* all, in the order in which they came */
     TAILQ_ENTRY(pti_request) waiting; /* in one of the lists of those that wait */
 };

@@ -229,6 +229,7 @@ size_t pti_opened_pack(const struct pti_opened *opened, uint8_t *buffer, size_t 
     message.window = opened->window;
     message.placed = opened->placed;
     message.credit_bytes = opened->credit_bytes;
+    message.header_size = opened->header_size;
     message.run = borrow(opened->run);
     message.node = borrow(opened->node);
     return pack(&message, buffer, room);
@@ -242,8 +243,9 @@ static bool read_opened(struct pti_opened *opened, const Ptq__V1__Opened *messag
     opened->window = message->window;
     opened->placed = message->placed;
     opened->credit_bytes = message->credit_bytes;
+    opened->header_size = message->header_size;
     return message->capacity > 0 && message->item_size > 0 && message->item_size <= PTI_WIRE_ITEM_BYTES &&
-           message->credit_bytes > 0 && COPY_NAME(opened->run, message->run) && COPY_TEXT(opened->node, message->node);
+           message->header_size <= PTQ_HEADERS_MAX && message->credit_bytes > 0 && COPY_NAME(opened->run, message->run) && COPY_TEXT(opened->node, message->node);
 }
 
 enum ptq_err pti_opened_unpack(const uint8_t *bytes, size_t size, struct pti_opened *ret_opened)

@@ -38,7 +38,7 @@ struct pti_open_message {
 
 struct pti_opened {
     uint64_t capacity, window, credit_bytes;
-    uint32_t item_size, max_deliveries;
+    uint32_t item_size, max_deliveries, header_size;
     bool placed;
     char run[PTQ_NAME_MAX + 1], node[64];
 };

@@ -4,6 +4,7 @@
 #include "wire/bytes.h"
 
 #define FLAG_REDELIVERED 1u
+#define FLAG_MORE 2u
 
 /* ---- records with bodies ---- */
 
@@ -50,6 +51,25 @@ enum ptq_err pti_read_messages(const uint8_t *payload, size_t size, struct pti_r
     return begin_records(payload + PTI_MESSAGES_HEAD, payload + size, pti_fetch32(payload), true, ret_cursor);
 }
 
+/* What a record says beside the usual; `*head` grows by it and by the headers. */
+static enum ptq_err read_more(const uint8_t *at, size_t have, size_t *head, struct pti_record *record)
+{
+    const uint8_t *more = at + *head;
+
+    if (have - *head < PTI_RECORD_MORE)
+        return PTQ_EPROTO;
+    record->type = pti_fetch32(more);
+    record->headers = more[4];
+    record->ttl = pti_fetch16(more + 6);
+    record->delay_us = pti_fetch64(more + 8);
+    *head += PTI_RECORD_MORE;
+    if (record->headers > PTI_RECORD_HEADERS_MAX || 4u * record->headers > have - *head)
+        return PTQ_EPROTO;
+    record->header_bytes = at + *head;
+    *head += 4u * record->headers;
+    return PTQ_OK;
+}
+
 enum ptq_err pti_read_record(struct pti_record_cursor *cursor, struct pti_record *ret_record)
 {
     size_t head = record_head(cursor), have = (size_t)(cursor->end - cursor->at);
@@ -57,9 +77,14 @@ enum ptq_err pti_read_record(struct pti_record_cursor *cursor, struct pti_record
 
     if (cursor->left == 0)
         return have == 0 ? PTQ_END : PTQ_EPROTO;
-    if (have < head || pti_fetch32(at) > have - head)
+    if (have < head)
         return PTQ_EPROTO;
-    struct pti_record record = {.body = at + head, .size = pti_fetch32(at), .kind = at[4], .type = pti_fetch16(at + 6)};
+    struct pti_record record = {.size = pti_fetch32(at), .kind = at[4], .type = pti_fetch16(at + 6)};
+    if ((at[5] & FLAG_MORE) != 0 && read_more(at, have, &head, &record) != PTQ_OK)
+        return PTQ_EPROTO;
+    if (record.size > have - head)
+        return PTQ_EPROTO;
+    record.body = at + head;
     if (cursor->delivered) {
         record.redelivered = (at[5] & FLAG_REDELIVERED) != 0;
         record.position = pti_fetch64(at + 8);
@@ -85,13 +110,44 @@ void pti_write_place_head(uint8_t *at, uint64_t position, uint32_t timeout)
     pti_store32(at + 12, 0);
 }
 
-void pti_write_put_record(uint8_t *at, const struct pti_record *record)
+static bool says_more(const struct pti_record *record)
+{
+    return record->type > UINT16_MAX || record->headers != 0 || record->ttl != 0 || record->delay_us != 0;
+}
+
+static void write_common(uint8_t *at, const struct pti_record *record)
 {
     pti_store32(at, record->size);
     at[4] = record->kind;
-    at[5] = record->redelivered ? FLAG_REDELIVERED : 0;
-    pti_store16(at + 6, record->type);
+    at[5] = (uint8_t)((record->redelivered ? FLAG_REDELIVERED : 0) | (says_more(record) ? FLAG_MORE : 0));
+    pti_store16(at + 6, (uint16_t)record->type);
 }
+
+static size_t write_more(uint8_t *at, const struct pti_record *record)
+{
+    if (!says_more(record))
+        return 0;
+    pti_store32(at, record->type);
+    at[4] = record->headers;
+    at[5] = 0;
+    pti_store16(at + 6, record->ttl);
+    pti_store64(at + 8, record->delay_us);
+    return PTI_RECORD_MORE;
+}
+
+size_t pti_write_put_record(uint8_t *at, const struct pti_record *record)
+{
+    write_common(at, record);
+    return PTI_PUT_RECORD + write_more(at + PTI_PUT_RECORD, record);
+}
+
+static size_t behind_head(const struct pti_record *record)
+{
+    return (says_more(record) ? PTI_RECORD_MORE : 0) + 4u * record->headers + record->size;
+}
+
+size_t pti_put_record_size(const struct pti_record *record) { return PTI_PUT_RECORD + behind_head(record); }
+size_t pti_message_record_size(const struct pti_record *record) { return PTI_MESSAGE_RECORD + behind_head(record); }
 
 void pti_write_messages_head(uint8_t *at, uint32_t count)
 {
@@ -99,12 +155,13 @@ void pti_write_messages_head(uint8_t *at, uint32_t count)
     pti_store32(at + 4, 0);
 }
 
-void pti_write_message_record(uint8_t *at, const struct pti_record *record)
+size_t pti_write_message_record(uint8_t *at, const struct pti_record *record)
 {
-    pti_write_put_record(at, record);
+    write_common(at, record);
     pti_store64(at + 8, record->position);
     pti_store32(at + 16, record->sub);
     pti_store32(at + 20, record->deliveries);
+    return PTI_MESSAGE_RECORD + write_more(at + PTI_MESSAGE_RECORD, record);
 }
 
 /* ---- fixed ones ---- */

@@ -1,7 +1,7 @@
 /* record.h -- what is inside data frames: packed records, written and read without a copy of the bodies.
  *
- *      PUT       count:32 timeout:32, then count times      length:32 kind:8 0:8 type:16 body
- *      PLACE     position:64 timeout:32 0:32, then one      length:32 kind:8 0:8 type:16 body
+ *      PUT       count:32 timeout:32, then count times      length:32 kind:8 flags:8 type:16 [more] [headers] body
+ *      PLACE     position:64 timeout:32 0:32, then one      length:32 kind:8 flags:8 type:16 [more] [headers] body
  *      TAKE      max:32 timeout:32
  *      SETTLE    verb:8 0:24 delay:32 position:64 sub:32 deliveries:32
  *      CALL      verb:32 timeout:32 value:64
@@ -9,8 +9,10 @@
  *      CANCEL    (nothing: the frame's number says which)   CLOSE (nothing)
  *      RESULT    n times  number:64 code:32 0:32 value:64
  *      MESSAGES  count:32 0:32, then count times
- *                length:32 kind:8 flags:8 type:16 position:64 sub:32 deliveries:32 body
+ *                length:32 kind:8 flags:8 type:16 position:64 sub:32 deliveries:32 [more] [headers] body
+ *      more      type:32 headers:8 0:8 ttl:16 delay:64      with flag 2; type is all of it, headers their size in fours
  *
+ * Flags: 1 redelivered; 2 more.  ttl as pti_ttl_pack (ring/layout.h); delay: microseconds from its coming in.
  * Timeouts are milliseconds: 0 asks once, 0xffffffff waits for ever.
  */
 #ifndef PTQ_WIRE_RECORD_H
@@ -32,15 +34,21 @@
 #define PTI_RESULT_RECORD 24u
 #define PTI_MESSAGES_HEAD 8u
 #define PTI_MESSAGE_RECORD 24u
+#define PTI_RECORD_MORE 16u
+#define PTI_RECORD_HEADERS_MAX 128u /* in units of 4 bytes: PTQ_HEADERS_MAX */
 
 #define PTI_TIMEOUT_NEVER UINT32_MAX
 
 /* A message in either direction; the last three only on the way out of a queue. */
 struct pti_record {
     const uint8_t *body; /* borrowed from the frame */
+    const uint8_t *header_bytes; /* likewise: 4 * headers of them; what is inside is not looked at */
+    uint64_t delay_us;
     uint32_t size;
-    uint16_t type;
+    uint32_t type;
+    uint16_t ttl;
     uint8_t kind;
+    uint8_t headers;
     bool redelivered;
     uint32_t sub;
     uint32_t deliveries;
@@ -67,9 +75,13 @@ enum ptq_err pti_read_record(struct pti_record_cursor *cursor, struct pti_record
 /* Writing. */
 void pti_write_put_head(uint8_t *at, uint32_t count, uint32_t timeout);
 void pti_write_place_head(uint8_t *at, uint64_t position, uint32_t timeout);
-void pti_write_put_record(uint8_t *at, const struct pti_record *record);
+/* Both return how much they wrote; headers and body come behind it. */
+size_t pti_write_put_record(uint8_t *at, const struct pti_record *record);
 void pti_write_messages_head(uint8_t *at, uint32_t count);
-void pti_write_message_record(uint8_t *at, const struct pti_record *record);
+size_t pti_write_message_record(uint8_t *at, const struct pti_record *record);
+/* All that a record takes, headers and body included. */
+size_t pti_put_record_size(const struct pti_record *record);
+size_t pti_message_record_size(const struct pti_record *record);
 
 struct pti_take {
     uint32_t max;

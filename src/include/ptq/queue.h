@@ -43,6 +43,7 @@ typedef struct ptq_queue ptq_queue;
 typedef struct ptq_msg ptq_msg;
 
 #define PTQ_HEADERS_MAX 512 /**< bytes of headers that a message may bear, names and bookkeeping included */
+#define PTQ_HEADER_NAME_MAX 64
 
 /** What a put does when the queue is full. */
 enum ptq_full {
@@ -78,7 +79,7 @@ enum ptq_stamps {
 
 /** One header of a message: a name and some bytes. */
 struct ptq_header {
-    const char *name; /**< 1 to 64 bytes of UTF-8 */
+    const char *name; /**< 1 to PTQ_HEADER_NAME_MAX bytes of UTF-8 */
     const void *value;
     size_t size;
 };
@@ -269,6 +270,30 @@ uint64_t ptq_msg_position(const ptq_msg *msg);    /**< its number in the queue, 
 uint32_t ptq_msg_sub(const ptq_msg *msg);         /**< its index in a batch, else 0 */
 uint32_t ptq_msg_deliveries(const ptq_msg *msg);  /**< how often it was handed out, this time included: from 1 */
 bool ptq_msg_redelivered(const ptq_msg *msg);     /**< its holder died or nacked it before */
+uint32_t ptq_msg_type(const ptq_msg *msg);        /**< hash of the name of what is inside (<ptq/pb.h>); 0: not said */
+
+/**
+ * The value of the first header called `name`, its size in *ret_size; NULL: it bears none of that name.  Borrowed until ack or
+ * nack, as the message.  Headers travel with their message: over links, into the dead letters, when it is redelivered.
+ */
+const void *ptq_msg_header(const ptq_msg *msg, const char *name, size_t *ret_size);
+
+size_t ptq_msg_header_count(const ptq_msg *msg); /**< without the trace */
+
+/** The index-th header, from 0, in the order in which they were given; `name` gets a final 0.  False: there is none. */
+bool ptq_msg_header_at(const ptq_msg *msg, size_t index, char name[PTQ_HEADER_NAME_MAX + 1], const void **ret_value,
+                       size_t *ret_size);
+
+/** Where it belongs in a distributed trace.  False: it does not say. */
+bool ptq_msg_trace(const ptq_msg *msg, struct ptq_trace *ret_trace);
+
+#define PTQ_TRACE_TEXT_SIZE 56 /**< with the final 0 */
+
+/** The text form, W3C's traceparent: "00-<trace id>-<parent id>-<flags>", in lower-case hexadecimal.  Returns `buffer`. */
+const char *ptq_trace_text(const struct ptq_trace *trace, char buffer[PTQ_TRACE_TEXT_SIZE]);
+
+/** Reads the text form.  PTQ_EINVAL: it is none, or an id is zero. */
+PTQ_MUST_CHECK enum ptq_err ptq_trace_parse(const char *text, struct ptq_trace *ret_trace);
 
 /* -- around --------------------------------------------------------------------------------------------------- */
 

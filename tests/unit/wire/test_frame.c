@@ -55,6 +55,8 @@ static void read_as_everything(const uint8_t *payload, size_t size)
         while (pti_read_record(&cursor, &record) == PTQ_OK) {
             for (uint32_t i = 0; i < record.size; i++)
                 sum += record.body[i]; /* a sanitizer sees a body that is not there */
+            for (uint32_t i = 0; i < 4u * record.headers; i++)
+                sum += record.header_bytes[i];
         }
     }
     struct pti_take take;
@@ -233,6 +235,34 @@ static void records_are_read_as_they_were_written(void **state)
     assert_answer(PTQ_END, pti_read_record(&cursor, &record));
 }
 
+static void a_record_says_more_only_where_there_is_more(void **state)
+{
+    uint8_t bytes[400];
+    struct pti_record in = {.size = 3, .type = 0xcafe1234u, .headers = 2, .ttl = 77, .delay_us = 123456789012345}, out;
+    struct pti_record plain = {.size = 3, .type = 500};
+    struct pti_record_cursor cursor;
+    uint32_t timeout;
+    (void)state;
+
+    assert_int_equal(pti_write_put_record(bytes, &plain), PTI_PUT_RECORD);
+    assert_int_equal(pti_put_record_size(&plain), PTI_PUT_RECORD + 3);
+    pti_write_put_head(bytes, 1, 5);
+    size_t head = PTI_PUT_HEAD + pti_write_put_record(bytes + PTI_PUT_HEAD, &in);
+    memcpy(bytes + head, "HEADERS!abc", 11);
+    assert_int_equal(head + 11, PTI_PUT_HEAD + pti_put_record_size(&in));
+
+    assert_ok(pti_read_put(bytes, head + 11, &timeout, &cursor));
+    assert_ok(pti_read_record(&cursor, &out));
+    assert_true(out.type == in.type && out.headers == 2 && out.ttl == 77 && out.delay_us == in.delay_us && out.size == 3);
+    assert_memory_equal(out.header_bytes, "HEADERS!", 8);
+    assert_memory_equal(out.body, "abc", 3);
+    assert_answer(PTQ_END, pti_read_record(&cursor, &out));
+    for (size_t size = PTI_PUT_HEAD + PTI_PUT_RECORD; size < head + 11; size++) { /* cut anywhere */
+        assert_ok(pti_read_put(bytes, size, &timeout, &cursor));
+        assert_answer(PTQ_EPROTO, pti_read_record(&cursor, &out));
+    }
+}
+
 static void a_count_that_cannot_fit_is_refused(void **state)
 {
     uint8_t bytes[64];
@@ -327,6 +357,7 @@ int main(void)
         cmocka_unit_test(foreign_bytes_are_refused_with_the_first_of_them),
         cmocka_unit_test(any_changed_bit_is_found),
         cmocka_unit_test(records_are_read_as_they_were_written),
+        cmocka_unit_test(a_record_says_more_only_where_there_is_more),
         cmocka_unit_test(a_count_that_cannot_fit_is_refused),
         cmocka_unit_test(bytes_behind_the_last_record_are_refused),
         cmocka_unit_test(random_payloads_never_lead_outside),
