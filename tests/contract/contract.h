@@ -123,7 +123,7 @@ struct caller {
     enum ptq_err answer;
     _Atomic uint64_t tid;
     _Atomic uint64_t done;
-    unsigned long thread;
+    pthread_t thread;
 };
 enum ptq_err call_get(struct caller *caller);      /* and acks; number is what it got */
 enum ptq_err call_put(struct caller *caller);      /* number */

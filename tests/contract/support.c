@@ -198,11 +198,8 @@ static void *run_caller(void *context)
 
 void caller_start(struct caller *caller)
 {
-    pthread_t thread;
-
     caller->tid = caller->done = 0;
-    assert_int_equal(pthread_create(&thread, NULL, run_caller, caller), 0);
-    caller->thread = thread;
+    assert_int_equal(pthread_create(&caller->thread, NULL, run_caller, caller), 0);
 }
 
 void caller_start_sleeping(struct caller *caller)
