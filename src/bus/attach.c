@@ -45,6 +45,20 @@ static enum ptq_err describe_open_failure(struct ptq_error *error, const char *n
     }
 }
 
+/* Messages of one layout must not lie unseen beside a queue of the same name in another. */
+static enum ptq_err refuse_other_layout(ptq_bus *bus, const char *name, struct ptq_error *error)
+{
+    char file[PTI_FILE_NAME_MAX];
+    int layout = pti_segment_other_layout(bus, name, file, sizeof file);
+
+    if (layout == 0)
+        return PTQ_OK;
+    return pti_error(error, PTQ_EVERSION,
+                     "queue '%s' exists in memory layout %d (%s/%s), this library has layout %d: empty it with the ptq that "
+                     "made it, then remove it with ptq rm",
+                     name, layout, bus->path, file, PTQ_LAYOUT_VERSION);
+}
+
 static enum ptq_err describe_header(struct ptq_error *error, const char *name, enum ptq_err err)
 {
     if (err == PTQ_EVERSION)
@@ -130,6 +144,8 @@ static enum ptq_err create(ptq_bus *bus, const char *name, const char *file, con
     enum ptq_err err = pti_geometry_make(&ask->geometry, &geometry);
     int number;
 
+    if (refuse_other_layout(bus, name, error) != PTQ_OK)
+        return PTQ_EVERSION;
     if (err != PTQ_OK)
         return pti_error(error, err,
                          "queue '%s': capacity %" PRIu64 ", item_size %" PRIu32 " or max_endpoints %" PRIu32
@@ -167,6 +183,8 @@ enum ptq_err pti_attach_view(ptq_bus *bus, const char *name, bool writable, stru
 
     pti_segment_file(name, file, sizeof file);
     number = pti_segment_open(bus->dirfd, file, writable, PTI_HEADER_SIZE, &segment);
+    if (number == ENOENT && refuse_other_layout(bus, name, error) != PTQ_OK)
+        return PTQ_EVERSION;
     if (number)
         return describe_open_failure(error, name, number);
     err = pti_header_read(segment.base, segment.size, &header);

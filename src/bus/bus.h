@@ -59,4 +59,8 @@ enum ptq_err pti_error(struct ptq_error *error, enum ptq_err code, const char *f
 #define PTI_FILE_NAME_MAX (PTQ_NAME_MAX + 32)
 void pti_segment_file(const char *name, char *buffer, size_t size);
 
+/* A queue of that name in another memory layout, of an older or newer ptq: its layout, and its file.  0: none.
+ * They are never opened, only named, and removed on request. */
+int pti_segment_other_layout(ptq_bus *bus, const char *name, char *file, size_t size);
+
 #endif

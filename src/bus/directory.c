@@ -51,6 +51,19 @@ void pti_segment_file(const char *name, char *buffer, size_t size)
     snprintf(buffer, size, "%s" SEGMENT_SUFFIX, name);
 }
 
+/* So many layouts after ours are looked for; those before ours all. */
+#define LATER_LAYOUTS 4
+
+int pti_segment_other_layout(ptq_bus *bus, const char *name, char *file, size_t size)
+{
+    for (int layout = 1; layout <= PTQ_LAYOUT_VERSION + LATER_LAYOUTS; layout++) {
+        snprintf(file, size, "%s~v%d", name, layout);
+        if (layout != PTQ_LAYOUT_VERSION && faccessat(bus->dirfd, file, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+            return layout;
+    }
+    return 0;
+}
+
 /* ---- what a person is told ---- */
 
 enum ptq_err pti_error(struct ptq_error *error, enum ptq_err code, const char *format, ...)
@@ -241,6 +254,23 @@ static bool add_name(struct name_list *list, const char *name)
     return list->names[list->count] != NULL && ++list->count > 0;
 }
 
+/* "<name>~v<number>", the number not ours. */
+static int other_layout_of(const char *file, char name[static PTQ_NAME_MAX + 1])
+{
+    const char *mark = strrchr(file, '~');
+    char *end;
+    long layout;
+
+    if (mark == NULL || mark[1] != 'v' || mark[2] < '1' || mark[2] > '9' || mark - file > PTQ_NAME_MAX)
+        return 0;
+    layout = strtol(mark + 2, &end, 10);
+    if (*end != '\0' || layout > 9999 || layout == PTQ_LAYOUT_VERSION)
+        return 0;
+    memcpy(name, file, (size_t)(mark - file));
+    name[mark - file] = '\0';
+    return pti_name_is_valid(name) ? (int)layout : 0;
+}
+
 static enum ptq_err read_names(DIR *directory, struct name_list *list)
 {
     char name[PTQ_NAME_MAX + 1];
@@ -284,4 +314,24 @@ enum ptq_err ptq_bus_list(ptq_bus *bus, bool (*each)(const char *name, void *con
         free(list.names[i]);
     free(list.names);
     return answer;
+}
+
+enum ptq_err ptq_bus_list_other(ptq_bus *bus, bool (*each)(const char *name, int layout, void *context), void *context)
+{
+    char name[PTQ_NAME_MAX + 1];
+    struct dirent *entry;
+
+    if (bus == NULL || each == NULL)
+        return PTQ_EINVAL;
+    DIR *directory = open_list(bus->dirfd);
+    if (directory == NULL)
+        return pti_err_from_errno(errno);
+    while ((entry = readdir(directory)) != NULL) {
+        int layout = other_layout_of(entry->d_name, name);
+
+        if (layout != 0 && !each(name, layout, context))
+            break;
+    }
+    closedir(directory);
+    return PTQ_OK;
 }

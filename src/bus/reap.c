@@ -58,15 +58,38 @@ static unsigned recover_everybody(struct pti_ring *ring)
     return found;
 }
 
-/* A file that is no queue, or not one of ours, goes by its name alone. */
-static enum ptq_err unlink_unreadable(ptq_bus *bus, const char *name)
+static enum ptq_err unlink_file(ptq_bus *bus, const char *file)
 {
-    char file[PTI_FILE_NAME_MAX];
-
-    pti_segment_file(name, file, sizeof file);
     if (unlinkat(bus->dirfd, file, 0) == 0 || errno == ENOENT)
         return PTQ_OK;
     return errno == EACCES || errno == EPERM ? PTQ_EPERM : PTQ_ESYS;
+}
+
+/* Has somebody this file open as a queue?  Every layout locks bytes of it for as long as it lives. */
+static bool has_living_users(ptq_bus *bus, const char *file)
+{
+    int fd = openat(bus->dirfd, file, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    bool lives = fd >= 0 && pti_life_lock_all(fd) != 0;
+
+    if (fd >= 0)
+        close(fd);
+    return lives;
+}
+
+/* A file that is no queue, or of another layout, goes by its name alone.  Its users notice that it was unlinked. */
+static enum ptq_err unlink_unreadable(ptq_bus *bus, const char *name, enum ptq_err why, bool force)
+{
+    char file[PTI_FILE_NAME_MAX];
+    bool other = false;
+
+    pti_segment_file(name, file, sizeof file);
+    if (faccessat(bus->dirfd, file, F_OK, AT_SYMLINK_NOFOLLOW) != 0)
+        other = pti_segment_other_layout(bus, name, file, sizeof file) != 0;
+    if (!force && !other)
+        return why;
+    if (!force && has_living_users(bus, file))
+        return PTQ_EBUSY;
+    return unlink_file(bus, file);
 }
 
 /* gc may have the range for a moment; one that stays held is a process that stands still. */
@@ -92,7 +115,7 @@ enum ptq_err pti_reap_unlink(ptq_bus *bus, const char *name, bool force)
     if (err == PTQ_ENOENT)
         return PTQ_OK;
     if (err == PTQ_ECORRUPT || err == PTQ_EVERSION)
-        return force ? unlink_unreadable(bus, name) : err;
+        return unlink_unreadable(bus, name, err, force);
     if (err != PTQ_OK)
         return err;
     if (!force && pti_life_lock_all(ring.segment.fd) != 0)
@@ -188,6 +211,29 @@ static bool note_name(const char *name, void *context)
     return true;
 }
 
+struct others {
+    ptq_bus *bus;
+    bool force;
+    struct ptq_gc_report *report;
+};
+
+/* What is in a queue of another layout cannot be seen: only force removes it. */
+static bool count_other(const char *name, int layout, void *context)
+{
+    const struct others *others = context;
+    char file[PTI_FILE_NAME_MAX];
+
+    snprintf(file, sizeof file, "%s~v%d", name, layout);
+    others->report->queues++;
+    if (has_living_users(others->bus, file))
+        others->report->live++;
+    else if (others->force && unlink_file(others->bus, file) == PTQ_OK)
+        others->report->removed++;
+    else
+        others->report->kept++;
+    return true;
+}
+
 enum ptq_err ptq_bus_gc(ptq_bus *bus, bool force, struct ptq_gc_report *ret_report)
 {
     struct ptq_gc_report report = {0};
@@ -201,6 +247,8 @@ enum ptq_err ptq_bus_gc(ptq_bus *bus, bool force, struct ptq_gc_report *ret_repo
         err = PTQ_ENOMEM;
     for (size_t i = 0; err == PTQ_OK && i < names.count; i++)
         collect(bus, names.name[i], force, &report);
+    if (err == PTQ_OK)
+        err = ptq_bus_list_other(bus, count_other, &(struct others){bus, force, &report});
     free(names.name);
     if (err != PTQ_OK)
         return err;

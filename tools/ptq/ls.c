@@ -99,6 +99,15 @@ static int list_queues(ptq_bus *bus, const char *glob, const struct ls_options *
     return code;
 }
 
+/* Said, not listed: what reads the list could not open it. */
+static bool tell_other(const char *name, int layout, void *glob)
+{
+    if (glob == NULL || fnmatch(glob, name, 0) == 0)
+        tool_error(name, "is a queue in memory layout %d, this ptq reads layout %d - empty it with the ptq that made it, then ptq rm",
+                  layout, PTQ_LAYOUT_VERSION);
+    return true;
+}
+
 int cmd_ls(int argc, char **argv)
 {
     struct ls_options options = {0};
@@ -108,6 +117,8 @@ int cmd_ls(int argc, char **argv)
     int code = open_bus(&bus);
     if (code == TOOL_OK)
         code = list_queues(bus, argv[first], &options);
+    if (code == TOOL_OK && ptq_bus_list_other(bus, tell_other, argv[first]) != PTQ_OK)
+        code = tool_fail(PTQ_ESYS, ptq_bus_run(bus), "cannot list it to the end");
     ptq_bus_close(bus);
     int finished = tool_finish();
     return code != TOOL_OK ? code : finished;

@@ -49,12 +49,19 @@ const char *ptq_bus_path(const ptq_bus *bus);
  */
 PTQ_MUST_CHECK enum ptq_err ptq_bus_list(ptq_bus *bus, bool (*each)(const char *name, void *context), void *context);
 
+/**
+ * The same for queues whose memory has another layout, of an older or newer ptq: their names, in no order, and layouts.
+ * This library cannot read them; opening one, or making one of the same name, answers PTQ_EVERSION.
+ */
+PTQ_MUST_CHECK enum ptq_err ptq_bus_list_other(ptq_bus *bus, bool (*each)(const char *name, int layout, void *context),
+                                               void *context);
+
 /** What ptq_bus_gc did. */
 struct ptq_gc_report {
     unsigned queues;    /**< looked at */
     unsigned recovered; /**< endpoints of dead processes whose leases and blocks went back */
     unsigned removed;   /**< queues and half-made files without a living user, empty or ephemeral: unlinked */
-    unsigned kept;      /**< without a living user, but holding messages: kept */
+    unsigned kept;      /**< without a living user, but holding messages, or of another layout: kept */
     unsigned live;      /**< in use */
 };
 
