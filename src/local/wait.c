@@ -11,6 +11,7 @@
 #include "base/rest.h"
 #include "base/time.h"
 #include "local/lane.h"
+#include "os/clock.h"
 #include "os/futex.h"
 #include "os/life.h"
 #include "ring/wait.h"
@@ -159,7 +160,7 @@ static bool was_unlinked(struct pti_local *local)
 static int64_t until_due(struct pti_local *local, enum ptq_side side, int64_t deadline)
 {
     uint64_t due = side == PTQ_SIDE_GET ? pti_delay_next(&local->ring) : 0;
-    int64_t due_ns = (int64_t)due * 1000;
+    int64_t due_ns = pti_host_to_own_ns((int64_t)due * 1000);
 
     return due != 0 && due_ns < deadline ? due_ns : deadline;
 }

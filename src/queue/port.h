@@ -35,7 +35,7 @@ struct pti_put {
     uint16_t ttl;     /* pti_ttl_pack'ed; 0: the queue's */
     uint8_t headers;  /* size of the encoded headers, in units of 4 bytes; they stand behind the data, see queue/header.h */
     const void *header_bytes; /* borrowed during the call */
-    uint64_t due_us;  /* monotonic microseconds; 0: at once */
+    uint64_t due_us;  /* microseconds of the host clock (os/clock.h); 0: at once */
     uint64_t stream;  /* remote/serve: the numbered stream it came in, for the journal; else 0 */
     uint64_t number;  /* its number in that stream */
 };

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/time.h"
+#include "os/clock.h"
 #include "queue/header.h"
 #include "queue/queue.h"
 #include "ring/layout.h"
@@ -25,7 +26,7 @@ static enum ptq_err read_options(const ptq_queue *queue, const struct ptq_put_op
         ret_put->header_bytes = header_bytes;
     }
     if (options->delay_ms > 0)
-        ret_put->due_us = (uint64_t)(pti_now_ns() / 1000) + (uint64_t)options->delay_ms * 1000;
+        ret_put->due_us = (uint64_t)(pti_host_ns() / 1000) + (uint64_t)options->delay_ms * 1000;
     if (options->ttl_ms != 0)
         ret_put->ttl = options->ttl_ms < 0 ? PTI_TTL_NEVER : (uint16_t)pti_ttl_pack((uint64_t)options->ttl_ms);
     (void)queue;

@@ -4,13 +4,13 @@
  * mark, lowers and counts next_due, and only then changes the word; so a looker takes the minimum over all marked blocks,
  * also over those that are still LEASED, and raises next_due only by CAS of the value it read before.
  */
-#include "base/time.h"
+#include "os/clock.h"
 #include "ring/wait.h"
 
 #define TIME_MASK ((UINT64_C(1) << 48) - 1)
 #define SOON_US 1000 /* when to look again for a nacker that is on its way */
 
-uint64_t pti_now_us(void) { return (uint64_t)(pti_now_ns() / 1000) & TIME_MASK; }
+uint64_t pti_now_us(void) { return (uint64_t)(pti_host_ns() / 1000) & TIME_MASK; }
 
 uint64_t pti_delay_next(const struct pti_ring *ring) { return pti_load_seq(&ring->hints->next_due) & TIME_MASK; }
 

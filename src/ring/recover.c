@@ -7,6 +7,7 @@
 #include <errno.h>
 
 #include "base/time.h"
+#include "os/clock.h"
 #include "os/life.h"
 #include "ring/journal.h"
 #include "ring/wait.h"
@@ -216,7 +217,7 @@ unsigned pti_ring_sweep(struct pti_ring *ring, bool thorough)
 
 unsigned pti_ring_sweep_sometimes(struct pti_ring *ring, bool thorough)
 {
-    uint64_t now = (uint64_t)(pti_now_ns() / PTI_NS_PER_MS);
+    uint64_t now = (uint64_t)(pti_host_ns() / PTI_NS_PER_MS);
     uint64_t last = pti_load_relaxed(&ring->hints->probed_ms);
 
     if (now - last < 100 || !pti_cas(&ring->hints->probed_ms, &last, now))

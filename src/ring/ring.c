@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "os/clock.h"
 #include "os/futex.h"
 
 enum ptq_err pti_ring_init(struct pti_ring *ring, const struct pti_segment *segment, const struct pti_header *header)
@@ -10,6 +11,7 @@ enum ptq_err pti_ring_init(struct pti_ring *ring, const struct pti_segment *segm
     const struct pti_geometry *g = &header->geometry;
     char *base = segment->base;
 
+    pti_host_clock_refresh();
     memset(ring, 0, sizeof *ring);
     ring->segment = *segment;
     ring->geometry = *g;

@@ -132,7 +132,7 @@ static inline bool pti_is_mine(struct pti_ring *ring, uint32_t endpoint)
     return pti_load_relaxed(&ring->mine[endpoint / 64]) >> (endpoint % 64) & 1;
 }
 
-/* Monotonic microseconds, 48 bits (ring/delay.c). */
+/* Microseconds of the host clock (os/clock.h), 48 bits (ring/delay.c). */
 uint64_t pti_now_us(void);
 
 /* ---- memory (ring/block.c) */
