@@ -96,6 +96,20 @@ static enum ptq_err compare(const struct pti_geometry *has, const struct pti_geo
     return PTQ_OK;
 }
 
+/* What messages are: the same, to the letter. */
+static enum ptq_err compare_spec(const char *has, const char *asked, const char *name, struct ptq_error *error)
+{
+    if (asked[0] == '\0' || strcmp(has, asked) == 0)
+        return PTQ_OK;
+    if (has[0] == '\0')
+        return pti_error(error, PTQ_EMISMATCH,
+                         "queue '%s' exists without a spec, '%.250s' was asked; open it without a spec, or choose another name",
+                         name, asked);
+    return pti_error(error, PTQ_EMISMATCH,
+                     "queue '%s' exists with spec '%.120s', '%.120s' was asked; open it without a spec, or choose another name",
+                     name, has, asked);
+}
+
 /* ---- making one */
 
 static enum ptq_err describe_reserve(struct ptq_error *error, const char *name, const struct pti_segment *segment,
@@ -141,11 +155,20 @@ static enum ptq_err create(ptq_bus *bus, const char *name, const char *file, con
     struct pti_segment_temp temp;
     struct pti_geometry geometry;
     uint8_t id[16];
-    enum ptq_err err = pti_geometry_make(&ask->geometry, &geometry);
+    struct pti_geometry_request request = ask->geometry;
+    enum ptq_err err;
     int number;
 
     if (refuse_other_layout(bus, name, error) != PTQ_OK)
         return PTQ_EVERSION;
+    if (request.item_size == 0)
+        request.item_size = ask->spec_size;
+    if (request.item_size < ask->spec_size)
+        return pti_error(error, PTQ_EINVAL,
+                         "queue '%s': messages of its spec have %" PRIu32 " bytes, item_size is %" PRIu32
+                         "; ask for no item_size, or for a larger one",
+                         name, ask->spec_size, request.item_size);
+    err = pti_geometry_make(&request, &geometry);
     if (err != PTQ_OK)
         return pti_error(error, err,
                          "queue '%s': capacity %" PRIu64 ", item_size %" PRIu32 " or max_endpoints %" PRIu32
@@ -159,7 +182,7 @@ static enum ptq_err create(ptq_bus *bus, const char *name, const char *file, con
     if (err == PTQ_OK) {
         if (getrandom(id, sizeof id, 0) != sizeof id)
             memset(id, 0, sizeof id); /* for display and files only */
-        pti_header_write(segment.base, &geometry, name, id);
+        pti_header_write(segment.base, &geometry, name, ask->spec, id);
         number = pti_segment_link(&segment, &temp, bus->dirfd, file);
         if (number == EEXIST)
             err = PTQ_EEXIST;
@@ -225,6 +248,8 @@ static enum ptq_err enter(ptq_bus *bus, const char *name, const struct pti_attac
     if (err != PTQ_OK)
         return err;
     err = compare(&header.geometry, &ask->geometry, name, error);
+    if (err == PTQ_OK)
+        err = compare_spec(header.spec, ask->spec, name, error);
     if (pti_load_acquire(&ring->hints->flags) & PTI_FLAG_REMOVED) {
         pti_reap_finish(bus, name, &ring->segment);
         err = PTQ_EGONE;

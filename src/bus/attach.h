@@ -14,6 +14,8 @@ struct pti_attach {
     int wait_ms;
     uint32_t file_mode;
     bool prefault;
+    char spec[PTQ_SPEC_TEXT_MAX + 1]; /* as ptq_spec_text spells it; "": none, or whatever it has */
+    uint32_t spec_size;               /* of its messages: at least so large must item_size be */
 };
 
 /* Opens or creates the queue's segment and registers a first lane: from then on nobody removes it as unused.

@@ -10,6 +10,7 @@
 #include "bus/attach.h"
 #include "local/stats.h"
 #include "local/verbs.h"
+#include "queue/spec.h"
 
 /* ---- ordered work */
 
@@ -132,7 +133,7 @@ static const struct pti_port_ops local_ops = {
 
 /* ---- opening */
 
-static void ask_for(const struct pti_open *open, struct pti_attach *ask)
+static enum ptq_err ask_for(const struct pti_open *open, struct ptq_error *error, struct pti_attach *ask)
 {
     const struct ptq_queue_options *o = &open->options;
 
@@ -159,6 +160,7 @@ static void ask_for(const struct pti_open *open, struct pti_attach *ask)
     ask->wait_ms = o->wait_ms;
     ask->file_mode = o->file_mode;
     ask->prefault = o->prefault;
+    return o->spec ? pti_spec_read(o->spec, error, ask->spec, &ask->spec_size) : PTQ_OK;
 }
 
 enum ptq_err pti_local_open(ptq_bus *bus, const char *name, const struct pti_open *open, struct ptq_error *error,
@@ -172,8 +174,9 @@ enum ptq_err pti_local_open(ptq_bus *bus, const char *name, const struct pti_ope
 
     if (!local)
         return pti_error(error, PTQ_ENOMEM, "queue '%s': out of memory", name);
-    ask_for(open, &ask);
-    err = pti_attach(bus, name, &ask, error, &local->ring, &lane);
+    err = ask_for(open, error, &ask);
+    if (err == PTQ_OK)
+        err = pti_attach(bus, name, &ask, error, &local->ring, &lane);
     if (err != PTQ_OK) {
         free(local);
         return err;
@@ -189,6 +192,7 @@ enum ptq_err pti_local_open(ptq_bus *bus, const char *name, const struct pti_ope
     pti_segment_file(name, file, sizeof file);
     snprintf(local->port.where, sizeof local->port.where, "%.200s/%.50s", bus->path, file);
     local->port.ops = &local_ops;
+    local->port.spec = local->ring.spec;
     local->port.capacity = local->ring.geometry.capacity;
     local->port.window = local->ring.geometry.window;
     local->port.item_size = local->ring.geometry.item_size;

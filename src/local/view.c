@@ -99,6 +99,8 @@ enum ptq_err ptq_view_info(ptq_view *view, struct ptq_view_info *ret_info)
     return PTQ_OK;
 }
 
+const char *ptq_view_spec(const ptq_view *view) { return view ? view->header.spec : ""; }
+
 /* ---- who is attached */
 
 static void count_leases(struct pti_ring *ring, struct ptq_view_endpoint *endpoint)

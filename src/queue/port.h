@@ -146,6 +146,7 @@ struct pti_port {
     uint32_t max_deliveries;
     bool placed;
     bool remote;
+    const char *spec;    /* its text form: the carrier's; "" */
     char where[256];     /* its file, or ptq://host:port/run/name: for messages to people */
 };
 

@@ -10,6 +10,7 @@
 #include "bus/attach.h"
 #include "bus/bus.h"
 #include "queue/resolve.h"
+#include "queue/spec.h"
 
 /* Handles live in pages that the kernel wipes in a forked child: there `port` is NULL, whoever forked and however. */
 static ptq_queue *new_handle(void)
@@ -47,7 +48,9 @@ enum ptq_err pti_queue_open(ptq_bus *bus, const char *name, const struct pti_ope
 enum ptq_err ptq_queue_open(ptq_bus *bus, const char *name, const struct ptq_queue_options *options,
                             ptq_queue **ret_queue)
 {
+    char spec[PTQ_SPEC_TEXT_MAX + 1];
     struct pti_open open = {0};
+    uint32_t spec_size;
 
     if (options)
         open.options = *options;
@@ -58,6 +61,10 @@ enum ptq_err ptq_queue_open(ptq_bus *bus, const char *name, const struct ptq_que
     if (open.options.item_size > PTQ_ITEM_MAX)
         return pti_error(open.options.error, PTQ_EINVAL, "queue '%s': item_size %u is too large: at most %u", name,
                          open.options.item_size, PTQ_ITEM_MAX);
+    if (open.options.spec && pti_spec_read(open.options.spec, open.options.error, spec, &spec_size) != PTQ_OK)
+        return PTQ_EINVAL;
+    if (open.options.spec)
+        open.options.spec = spec;
     return pti_queue_open(bus, name, &open, ret_queue);
 }
 
@@ -81,6 +88,11 @@ enum ptq_err ptq_queue_unlink(ptq_bus *bus, const char *name, bool force)
 }
 
 const char *ptq_queue_name(const ptq_queue *queue) { return queue ? queue->name : ""; }
+
+const char *ptq_queue_spec(const ptq_queue *queue)
+{
+    return queue && queue->port && queue->port->spec ? queue->port->spec : "";
+}
 
 /* ---- in */
 

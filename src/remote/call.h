@@ -43,6 +43,7 @@ struct pti_remote {
     bool bare; /* asks questions only; there is no queue behind it */
     struct pti_open_message asked;
     char where_run[PTQ_NAME_MAX + 1];
+    char spec[PTQ_SPEC_TEXT_MAX + 1];
 
     /* under conn->mutex */
     enum pti_remote_state state;

@@ -77,6 +77,7 @@ static void answer_opened(struct pti_channel *channel)
 
     snprintf(opened.run, sizeof opened.run, "%s", channel->run);
     snprintf(opened.node, sizeof opened.node, "%s", server->bus->node);
+    snprintf(opened.spec, sizeof opened.spec, "%s", port->spec);
     pti_guest_push(channel->session->guest, &channel->lane, PTI_FRAME_OPEN, PTI_FRAME_REPLY, 0, bytes,
                   pti_opened_pack(&opened, bytes, sizeof bytes));
 }
@@ -87,7 +88,7 @@ static void to_open(const struct pti_open_message *asked, struct ptq_error *erro
     open->options = (struct ptq_queue_options){
         .mode = (enum ptq_open_mode)asked->mode, .capacity = asked->capacity, .item_size = asked->item_size,
         .max_deliveries = asked->max_deliveries, .max_endpoints = asked->max_endpoints, .file_mode = asked->file_mode,
-        .prefault = asked->prefault, .ephemeral = asked->ephemeral, .error = error};
+        .prefault = asked->prefault, .ephemeral = asked->ephemeral, .spec = asked->spec, .error = error};
 }
 
 static enum ptq_err open_port(struct pti_server *server, const struct pti_open_message *asked, struct ptq_error *error,

@@ -120,6 +120,7 @@ static void describe(struct pti_open_message *asked, const char *run, const char
                                        .placed = open->placed};
     snprintf(asked->run, sizeof asked->run, "%s", run != NULL ? run : "");
     snprintf(asked->name, sizeof asked->name, "%s", name);
+    snprintf(asked->spec, sizeof asked->spec, "%s", options->spec != NULL ? options->spec : "");
 }
 
 /* ptq://host:port/run/name, or ptq+ipc:///path/run/name */

@@ -163,6 +163,8 @@ static enum ptq_err read_opened(struct pti_remote *remote, const struct answer *
         port->max_deliveries = opened.max_deliveries;
         port->placed = opened.placed;
         snprintf(remote->where_run, sizeof remote->where_run, "%s", opened.run);
+        memcpy(remote->spec, opened.spec, sizeof remote->spec);
+        port->spec = remote->spec;
     }
     remote->state = PTI_REMOTE_OPEN;
     remote->opened_epoch = remote->conn->epoch;

@@ -145,7 +145,8 @@ enum ptq_err pti_geometry_make(const struct pti_geometry_request *request, struc
     return PTQ_OK;
 }
 
-void pti_header_write(void *base, const struct pti_geometry *geometry, const char *name, const uint8_t id[16])
+void pti_header_write(void *base, const struct pti_geometry *geometry, const char *name, const char *spec,
+                      const uint8_t id[16])
 {
     struct pti_header *header = base;
     struct pti_hints *hints = (void *)((char *)base + geometry->off_hints);
@@ -162,6 +163,8 @@ void pti_header_write(void *base, const struct pti_geometry *geometry, const cha
     header->creator_pid = getpid();
     header->creator_uid = geteuid();
     strncpy(header->name, name, sizeof header->name - 1);
+    if (spec)
+        strncpy(header->spec, spec, sizeof header->spec - 1);
     header->checksum = checksum(header, offsetof(struct pti_header, checksum));
 
     pti_store_relaxed(&hints->head, geometry->start);
@@ -203,6 +206,17 @@ static bool geometry_is_sound(const struct pti_geometry *g)
     return (g->start & (g->slots - 1)) == 0 && g->start >> g->position_bits == 0;
 }
 
+/* It is printed some day: nothing that a terminal obeys comes in. */
+static bool text_is_sound(const char *text, size_t room)
+{
+    size_t length = strnlen(text, room);
+
+    for (size_t i = 0; i < length; i++)
+        if (text[i] < ' ' || text[i] > '~')
+            return false;
+    return length < room;
+}
+
 enum ptq_err pti_header_read(const void *base, size_t size, struct pti_header *ret_header)
 {
     struct pti_header header;
@@ -216,7 +230,8 @@ enum ptq_err pti_header_read(const void *base, size_t size, struct pti_header *r
         return PTQ_EVERSION;
     if (header.checksum != checksum(&header, offsetof(struct pti_header, checksum)))
         return PTQ_ECORRUPT;
-    if (header.name[sizeof header.name - 1] != 0 || !geometry_is_sound(&header.geometry))
+    if (header.name[sizeof header.name - 1] != 0 || !text_is_sound(header.spec, sizeof header.spec) ||
+        !geometry_is_sound(&header.geometry))
         return PTQ_ECORRUPT;
     if (size < header.geometry.file_size)
         return PTQ_ECORRUPT;

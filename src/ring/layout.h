@@ -23,6 +23,7 @@
 #include <stdint.h>
 
 #include <ptq/err.h>
+#include <ptq/queue.h>
 
 #include "base/atomic.h"
 
@@ -101,6 +102,7 @@ struct pti_header {
     int32_t creator_pid;
     uint32_t creator_uid;
     char name[136];
+    char spec[PTQ_SPEC_TEXT_MAX + 1]; /* what its messages are: printable text; "" */
     uint64_t checksum; /* of all above */
 };
 _Static_assert(sizeof(struct pti_header) <= PTI_HEADER_SIZE - PTI_LINE, "the header fits its page");
@@ -281,8 +283,9 @@ struct pti_geometry_request {
 /* Computes a geometry.  PTQ_EINVAL where a figure is out of bounds. */
 enum ptq_err pti_geometry_make(const struct pti_geometry_request *request, struct pti_geometry *ret_geometry);
 
-/* Writes header and first hints of a fresh segment (all zeroes). */
-void pti_header_write(void *base, const struct pti_geometry *geometry, const char *name, const uint8_t id[16]);
+/* Writes header and first hints of a fresh segment (all zeroes).  `spec` may be NULL. */
+void pti_header_write(void *base, const struct pti_geometry *geometry, const char *name, const char *spec,
+                      const uint8_t id[16]);
 
 /* Copies and checks the header of a segment of `size` bytes: PTQ_EVERSION, PTQ_ECORRUPT. */
 enum ptq_err pti_header_read(const void *base, size_t size, struct pti_header *ret_header);

@@ -16,6 +16,7 @@ enum ptq_err pti_ring_init(struct pti_ring *ring, const struct pti_segment *segm
     ring->segment = *segment;
     ring->geometry = *g;
     memcpy(ring->id, header->id, sizeof ring->id);
+    memcpy(ring->spec, header->spec, sizeof ring->spec);
     ring->base = base;
     ring->hints = (void *)(base + g->off_hints);
     ring->stretches = (void *)(base + g->off_stretch);

@@ -45,6 +45,7 @@ struct pti_ring {
     uint8_t id[16];
     pthread_mutex_t dead_mutex;     /* OFD locks do not exclude within a handle */
     _Atomic uint64_t mine[2048 / 64]; /* endpoints of this handle: never probed */
+    char spec[PTQ_SPEC_TEXT_MAX + 1];
 };
 
 /* Where a taker stands in a batch: private. */

@@ -194,6 +194,7 @@ size_t pti_open_pack(const struct pti_open_message *open, uint8_t *buffer, size_
     message.placed = open->placed;
     message.window = open->window;
     message.start = open->start;
+    message.spec = borrow(open->spec);
     return pack(&message, buffer, room);
 }
 
@@ -211,7 +212,8 @@ static bool read_open(struct pti_open_message *open, const Ptq__V1__Open *messag
     open->window = message->window;
     open->start = message->start;
     return message->mode <= PTQ_CREATE && (message->file_mode & ~0777u) == 0 &&
-           COPY_NAME_OR_NONE(open->run, message->run) && COPY_NAME(open->name, message->name);
+           COPY_NAME_OR_NONE(open->run, message->run) && COPY_NAME(open->name, message->name) &&
+           COPY_TEXT(open->spec, message->spec);
 }
 
 enum ptq_err pti_open_unpack(const uint8_t *bytes, size_t size, struct pti_open_message *ret_open)
@@ -232,6 +234,7 @@ size_t pti_opened_pack(const struct pti_opened *opened, uint8_t *buffer, size_t 
     message.header_size = opened->header_size;
     message.run = borrow(opened->run);
     message.node = borrow(opened->node);
+    message.spec = borrow(opened->spec);
     return pack(&message, buffer, room);
 }
 
@@ -245,7 +248,8 @@ static bool read_opened(struct pti_opened *opened, const Ptq__V1__Opened *messag
     opened->credit_bytes = message->credit_bytes;
     opened->header_size = message->header_size;
     return message->capacity > 0 && message->item_size > 0 && message->item_size <= PTI_WIRE_ITEM_BYTES &&
-           message->header_size <= PTQ_HEADERS_MAX && message->credit_bytes > 0 && COPY_NAME(opened->run, message->run) && COPY_TEXT(opened->node, message->node);
+           message->header_size <= PTQ_HEADERS_MAX && message->credit_bytes > 0 && COPY_NAME(opened->run, message->run) &&
+           COPY_TEXT(opened->node, message->node) && COPY_TEXT(opened->spec, message->spec);
 }
 
 enum ptq_err pti_opened_unpack(const uint8_t *bytes, size_t size, struct pti_opened *ret_opened)

@@ -34,13 +34,14 @@ struct pti_open_message {
     uint64_t capacity, window, start;
     uint32_t item_size, max_deliveries, max_endpoints, file_mode;
     bool prefault, ephemeral, placed;
+    char spec[PTQ_SPEC_TEXT_MAX + 1];
 };
 
 struct pti_opened {
     uint64_t capacity, window, credit_bytes;
     uint32_t item_size, max_deliveries, header_size;
     bool placed;
-    char run[PTQ_NAME_MAX + 1], node[64];
+    char run[PTQ_NAME_MAX + 1], node[64], spec[PTQ_SPEC_TEXT_MAX + 1];
 };
 
 struct pti_directory_ask {

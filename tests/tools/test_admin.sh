@@ -236,5 +236,22 @@ case_a_damaged_queue_is_told_and_can_be_removed() {
     expect 0 "$PTQ" verify
 }
 
+case_a_queue_for_a_spec_shows_its_fields() {
+    expect 0 "$PTQ" create frames --spec '  images:u8[480,640,3]  label:i32'
+    expect 0 "$PTQ" create frames --spec 'images:u8[480,640,3] label:i32'
+    expect 0 "$PTQ" info frames
+    out_has "images:u8[480,640,3] label:i32"
+    grep -Eq '^label +i32 +- +921600 +4$' "$work/out" || fail "the field label is not shown"
+    expect 0 "$PTQ" info frames --json
+    [ "$(jq -r '.spec, .queue_item_size_bytes' "$work/out" | tr '\n' ' ')" = "images:u8[480,640,3] label:i32 921604 " ] ||
+        fail "the spec is not in the JSON form"
+    expect 1 "$PTQ" create frames --spec 'images:u8[480,640,4] label:i32'
+    err_has "exists with spec 'images:u8[480,640,3] label:i32', 'images:u8[480,640,4] label:i32' was asked"
+    expect 2 "$PTQ" create other --spec 'label:i33'
+    err_has "a type is one of u8"
+    expect 0 "$PTQ" ls
+    out_is frames
+}
+
 command -v jq >/dev/null || { echo "skipped: no jq"; exit 77; }
 run_cases

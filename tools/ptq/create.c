@@ -5,6 +5,7 @@ struct create_options {
     uint64_t capacity, item_size, max_deliveries, max_endpoints;
     uint32_t mode;
     bool unlimited, prefault, ephemeral, exclusive;
+    const char *spec;
 };
 
 #define FIELD(name) offsetof(struct create_options, name)
@@ -15,6 +16,8 @@ static const struct tool_option create_options[] = {
      "a message handed out more often becomes a dead letter; 20"},
     {0, "no-max-deliveries", TOOL_FLAG, FIELD(unlimited), NULL, "hand a message out as often as it takes"},
     {0, "max-endpoints", TOOL_COUNT, FIELD(max_endpoints), "N", "threads and processes attached at once, to 2047; 256"},
+    {0, "spec", TOOL_TEXT, FIELD(spec), "FIELDS",
+     "what its messages are, kept with it for whoever attaches: name:type[dims] ..., types u8 to u64, i8 to i64, f32, f64"},
     {'m', "mode", TOOL_OCTAL, FIELD(mode), "BITS", "permission bits; 0600"},
     {0, "prefault", TOOL_FLAG, FIELD(prefault), NULL, "take all its memory now, not as it is needed"},
     {0, "ephemeral", TOOL_FLAG, FIELD(ephemeral), NULL, "gc may remove it with messages inside"},
@@ -28,7 +31,8 @@ const struct tool_usage create_usages[] = {
      .summary = "create a queue",
      .text = "Creates a queue.  One that exists already is left as it is: it is an error if it has other properties than those "
              "given, and with --exclusive in any case.",
-     .examples = "ptq create tasks --capacity 10k --item-size 64K",
+     .examples = "ptq create tasks --capacity 10k --item-size 64K\n"
+                 "ptq create frames --spec 'images:u8[480,640,3] label:i32'",
      .options = create_options},
     {0}};
 
@@ -55,6 +59,7 @@ int cmd_create(int argc, char **argv)
                                     .max_endpoints = (uint32_t)options.max_endpoints,
                                     .file_mode = options.mode,
                                     .prefault = options.prefault,
+                                    .spec = options.spec,
                                     .ephemeral = options.ephemeral};
     int code = open_bus(&bus);
     if (code == TOOL_OK)

@@ -79,6 +79,48 @@ static void print_endpoints(const struct endpoints *endpoints)
     tool_table_fini(&table);
 }
 
+/* -- what its messages are ------------------------------------------------------------------------------------ */
+
+static void print_shape(const struct ptq_field *field, struct tool_table *table)
+{
+    char shape[PTQ_SPEC_DIMS_MAX * 21 + 1] = "-";
+    size_t at = 0;
+
+    for (size_t i = 0; i < field->ndim; i++)
+        at += (size_t)snprintf(shape + at, sizeof shape - at, "%s%llu", i == 0 ? "" : "x", (ull)field->dims[i]);
+    tool_table_cell(table, "%s", shape);
+}
+
+static void print_fields(const char *text)
+{
+    static const struct tool_column columns[] = {
+        {"FIELD", true}, {"TYPE", true}, {"SHAPE", true}, {"OFFSET", false}, {"BYTES", false}};
+    struct tool_table table;
+    struct ptq_field field;
+    ptq_spec *spec = NULL;
+
+    if (text[0] == '\0' || ptq_spec_parse(text, NULL, &spec) != PTQ_OK)
+        return;
+    tool_table_init(&table, columns, sizeof columns / sizeof columns[0]);
+    for (size_t i = 0; ptq_spec_field_at(spec, i, &field); i++) {
+        tool_table_cell(&table, "%s", field.name);
+        tool_table_cell(&table, "%s", ptq_type_name(field.type));
+        print_shape(&field, &table);
+        tool_table_cell(&table, "%llu", (ull)field.offset);
+        tool_table_cell(&table, "%llu", (ull)field.size);
+    }
+    putchar('\n');
+    tool_table_print(&table, stdout);
+    tool_table_fini(&table);
+    ptq_spec_free(spec);
+}
+
+static void print_spec(const char *text)
+{
+    if (text[0] != '\0')
+        printf("  spec         %s\n", text);
+}
+
 /* -- the queue ------------------------------------------------------------------------------------------------ */
 
 static void print_geometry(const struct ptq_view_info *info)
@@ -122,11 +164,13 @@ static void print_stats(const struct ptq_queue_stats *stats)
         printf("  oldest       %s\n", tool_age(stats->oldest_ms, text));
 }
 
-static int print_json(const char *name, const struct ptq_view_info *info, const struct ptq_queue_stats *stats,
+static int print_json(const char *name, const char *spec, const struct ptq_view_info *info, const struct ptq_queue_stats *stats,
                       const struct endpoints *endpoints)
 {
     json_t *object = tool_queue_json(name, info, stats);
 
+    if (spec[0] != '\0')
+        json_object_set_new(object, "spec", tool_text_json(spec));
     if (endpoints != NULL) {
         json_t *array = json_array();
         for (size_t i = 0; i < endpoints->count; i++)
@@ -151,11 +195,13 @@ static int show_local(ptq_view *view, const char *name, bool json)
     if (err != PTQ_OK) {
         code = tool_fail(err, name, "cannot look at it: %s", ptq_strerror(err));
     } else if (json) {
-        code = print_json(name, &info, &stats, &endpoints);
+        code = print_json(name, ptq_view_spec(view), &info, &stats, &endpoints);
     } else {
         printf("%s\n  kind         %s\n", name, tool_queue_kind(&info));
         print_geometry(&info);
         print_stats(&stats);
+        print_spec(ptq_view_spec(view));
+        print_fields(ptq_view_spec(view));
         print_endpoints(&endpoints);
     }
     free(endpoints.items);
@@ -175,10 +221,12 @@ static int show_remote(ptq_bus *bus, const char *name, bool json)
     if (err != PTQ_OK) {
         code = fail_queue(queue, err, 0, "cannot look at it");
     } else if (json) {
-        code = print_json(name, NULL, &stats, NULL);
+        code = print_json(name, ptq_queue_spec(queue), NULL, &stats, NULL);
     } else {
         printf("%s\n  path         a link to another host\n", name);
         print_stats(&stats);
+        print_spec(ptq_queue_spec(queue));
+        print_fields(ptq_queue_spec(queue));
     }
     ptq_queue_close(queue);
     return code;

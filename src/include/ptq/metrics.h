@@ -42,6 +42,9 @@ struct ptq_view_info {
 };
 PTQ_MUST_CHECK enum ptq_err ptq_view_info(ptq_view *view, struct ptq_view_info *ret_info);
 
+/** The spec that it was made with, as text; "" if with none.  Borrowed until close. */
+const char *ptq_view_spec(const ptq_view *view);
+
 /** One attachment. */
 struct ptq_view_endpoint {
     uint32_t index;

@@ -13,6 +13,7 @@
 #include <ptq/metrics.h>
 #include <ptq/pool.h>
 #include <ptq/queue.h>
+#include <ptq/spec.h>
 #include <ptq/version.h>
 
 #endif

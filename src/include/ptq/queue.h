@@ -44,6 +44,7 @@ typedef struct ptq_msg ptq_msg;
 
 #define PTQ_HEADERS_MAX 512 /**< bytes of headers that a message may bear, names and bookkeeping included */
 #define PTQ_HEADER_NAME_MAX 64
+#define PTQ_SPEC_TEXT_MAX 1023 /**< bytes in the text form of a spec */
 
 /** What a put does when the queue is full. */
 enum ptq_full {
@@ -141,6 +142,8 @@ struct ptq_queue_options {
     uint32_t lease_ms;      /**< a lease held longer is handed to another, flagged redelivered; 0: as long as its holder lives */
     uint32_t max_dead;      /**< dead letters kept: beyond, the oldest is dropped; 0: min(capacity, 1000) */
     bool last_producer_ends; /**< the last producer that closes ends the queue (one that dies does not) */
+    const char *spec; /**< what its messages are: the text form of a ptq_spec (<ptq/spec.h>); NULL or "": bytes.  Kept with the
+                           queue, for whoever attaches; item_size 0 is then the spec's size.  Messages are not looked into */
     /* Of this handle alone. */
     unsigned flags;          /**< PTQ_WATCH_PEERS, PTQ_PIPELINE, PTQ_EXCLUSIVE, PTQ_PRODUCER, PTQ_CONSUMER */
     struct ptq_error *error; /**< filled when the call fails; may be NULL */
@@ -173,6 +176,9 @@ PTQ_MUST_CHECK enum ptq_err ptq_queue_unlink(ptq_bus *bus, const char *name, boo
 
 /** Its bare name: borrowed until close. */
 const char *ptq_queue_name(const ptq_queue *queue);
+
+/** The spec that it was made with, as text; "" if with none.  Borrowed until close. */
+const char *ptq_queue_spec(const ptq_queue *queue);
 
 /* -- in ------------------------------------------------------------------------------------------------------- */
 

@@ -72,7 +72,7 @@ static void every_changed_byte_of_the_header_is_noticed(void **state)
 
     (void)state;
     assert_non_null(base);
-    pti_header_write(base, &g, "tasks", id);
+    pti_header_write(base, &g, "tasks", NULL, id);
     assert_ok(pti_header_read(base, g.file_size, &header));
     assert_string_equal(header.name, "tasks");
     for (size_t i = 0; i < sizeof header; i++) {
