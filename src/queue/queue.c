@@ -265,13 +265,6 @@ enum ptq_err ptq_get(ptq_queue *queue, int timeout_ms, ptq_msg **ret_msg)
     return err;
 }
 
-enum ptq_err ptq_get_many(ptq_queue *queue, ptq_msg **msgs, size_t max, int timeout_ms, size_t *ret_count)
-{
-    if (!msgs || max == 0 || !ret_count)
-        return PTQ_EINVAL;
-    return pti_queue_take(queue, max, pti_deadline(timeout_ms), msgs, ret_count);
-}
-
 static enum ptq_err check_lease(const ptq_msg *msg)
 {
     if (__builtin_expect(!msg || msg->state != PTI_MSG_LEASED, 0))
@@ -300,6 +293,35 @@ enum ptq_err pti_queue_untake(ptq_msg *msg)
     enum ptq_err err = check_lease(msg);
 
     return err == PTQ_OK ? msg->port->ops->untake(msg->port, msg) : err;
+}
+
+/* The last first, so that each stands before those that went back already. */
+static void untake_all(ptq_msg **msgs, size_t count)
+{
+    while (count-- > 0)
+        (void)pti_queue_untake(msgs[count]);
+}
+
+enum ptq_err ptq_get_many(ptq_queue *queue, ptq_msg **msgs, size_t min, size_t max, int timeout_ms, size_t *ret_count)
+{
+    int64_t deadline = pti_deadline(timeout_ms);
+    size_t have = 0;
+    enum ptq_err err;
+
+    if (!msgs || max == 0 || min > max || !ret_count)
+        return PTQ_EINVAL;
+    do {
+        size_t count = 0;
+
+        err = pti_queue_take(queue, max - have, deadline, msgs + have, &count);
+        have += count;
+    } while (err == PTQ_OK && have < min);
+    if (err != PTQ_OK && (err != PTQ_END || have == 0)) {
+        untake_all(msgs, have);
+        return err;
+    }
+    *ret_count = have;
+    return PTQ_OK;
 }
 
 enum ptq_err ptq_recv(ptq_queue *queue, void *buffer, size_t size, int timeout_ms, size_t *ret_size)

@@ -67,7 +67,7 @@ static void round_of_calls(ptq_queue *queue, bool many)
         items[i] = (struct ptq_bytes){bytes + i * SIZE, SIZE};
     bench_must(ptq_put_many(queue, items, BATCH, PTQ_FOREVER, NULL), "ptq_put_many");
     for (size_t left = BATCH; left > 0; left -= got) {
-        bench_must(ptq_get_many(queue, msgs, BATCH, PTQ_FOREVER, &got), "ptq_get_many");
+        bench_must(ptq_get_many(queue, msgs, 1, BATCH, PTQ_FOREVER, &got), "ptq_get_many");
         for (size_t i = 0; i < got; i++)
             bench_must(ptq_ack(msgs[i]), "ptq_ack");
     }

@@ -73,7 +73,7 @@ static void a_large_batch_goes_in_by_one_commit(void **state)
     for (int lap = 0; lap < 3; lap++) {
         assert_ok(put_numbers(queue, 1, MAX, NULL));
         for (uint64_t next = 1; next <= MAX; next += count) {
-            assert_ok(ptq_get_many(queue, msgs, 64, PTT_LONG, &count));
+            assert_ok(ptq_get_many(queue, msgs, 1, 64, PTT_LONG, &count));
             for (size_t i = 0; i < count; i++) {
                 assert_int_equal(number_of(msgs[i]), next + i);
                 assert_int_equal(ptq_msg_sub(msgs[i]), next + i - 1);

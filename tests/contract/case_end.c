@@ -19,7 +19,7 @@ static void consumers_drain_and_then_see_the_end(void **state)
         assert_answer(PTQ_END, ptq_get(b, PTQ_FOREVER, &msg));
         assert_answer(PTQ_END, ptq_get(a, PTQ_NOWAIT, &msg));
         assert_answer(PTQ_END, ptq_recv(a, buffer, 8, PTQ_FOREVER, &size));
-        assert_answer(PTQ_END, ptq_get_many(b, &msg, 1, PTQ_FOREVER, &size));
+        assert_answer(PTQ_END, ptq_get_many(b, &msg, 1, 1, PTQ_FOREVER, &size));
     }
     assert_true(contract_stats(a).ended);
     assert_int_not_equal(contract_stats(a).end_position, 0);

@@ -257,18 +257,18 @@ static void get_many_takes_what_is_there_each_by_its_own_lease(void **state)
     ptq_msg *msgs[8] = {0};
     size_t count = 77;
 
-    assert_answer(PTQ_EMPTY, ptq_get_many(queue, msgs, 8, PTQ_NOWAIT, &count));
+    assert_answer(PTQ_EMPTY, ptq_get_many(queue, msgs, 1, 8, PTQ_NOWAIT, &count));
     assert_int_equal(count, 77);
     for (uint64_t i = 0; i < 5; i++)
         put_number(queue, i);
-    assert_ok(ptq_get_many(queue, msgs, 3, PTT_LONG, &count));
+    assert_ok(ptq_get_many(queue, msgs, 1, 3, PTT_LONG, &count));
     assert_int_equal(count, 3);
     for (uint64_t i = 0; i < 3; i++)
         assert_int_equal(number_of(msgs[i]), i);
 
     assert_ok(ptq_ack(msgs[0]));
     assert_ok(ptq_nack(msgs[1], 0));
-    assert_ok(ptq_get_many(queue, msgs + 3, 5, PTT_LONG, &count));
+    assert_ok(ptq_get_many(queue, msgs + 3, 1, 5, PTT_LONG, &count));
     assert_int_equal(count, 3);
     assert_int_equal(number_of(msgs[3]), 1);
     assert_true(ptq_msg_redelivered(msgs[3]));
@@ -277,6 +277,41 @@ static void get_many_takes_what_is_there_each_by_its_own_lease(void **state)
     for (int i = 2; i < 6; i++)
         assert_ok(ptq_ack(msgs[i]));
     assert_get(PTQ_EMPTY, queue);
+    ptq_queue_close(queue);
+    contract_verify(c, "tasks");
+}
+
+static void get_many_waits_for_its_minimum_or_puts_all_back_uncounted(void **state)
+{
+    struct contract *c = *state;
+    ptq_queue *queue = contract_open(c, "tasks", NULL);
+    ptq_msg *msgs[8] = {0};
+    size_t count = 77;
+
+    assert_answer(PTQ_EINVAL, ptq_get_many(queue, msgs, 5, 4, PTQ_NOWAIT, &count));
+    for (uint64_t i = 0; i < 3; i++)
+        put_number(queue, i);
+
+    assert_answer(PTQ_EMPTY, ptq_get_many(queue, msgs, 4, 8, PTQ_NOWAIT, &count));
+    assert_answer(PTQ_TIMEDOUT, ptq_get_many(queue, msgs, 4, 8, 20, &count));
+    assert_int_equal(count, 77);
+    assert_int_equal(contract_stats(queue).ready, 3);
+    put_number(queue, 3);
+    assert_ok(ptq_get_many(queue, msgs, 4, 8, PTT_LONG, &count));
+
+    assert_int_equal(count, 4);
+    for (uint64_t i = 0; i < 4; i++) {
+        assert_int_equal(number_of(msgs[i]), i);
+        assert_int_equal(ptq_msg_deliveries(msgs[i]), 1);
+        assert_false(ptq_msg_redelivered(msgs[i]));
+        assert_ok(ptq_ack(msgs[i]));
+    }
+    put_number(queue, 4);
+    assert_ok(ptq_end(queue));
+    assert_ok(ptq_get_many(queue, msgs, 2, 8, PTT_LONG, &count)); /* no more will come: what is left */
+    assert_int_equal(count, 1);
+    assert_ok(ptq_ack(msgs[0]));
+    assert_answer(PTQ_END, ptq_get_many(queue, msgs, 2, 8, PTT_LONG, &count));
     ptq_queue_close(queue);
     contract_verify(c, "tasks");
 }
@@ -316,6 +351,7 @@ static const struct contract_case get_cases[] = {
     CONTRACT_CASE(a_message_delivered_too_often_becomes_a_dead_letter),
     CONTRACT_CASE(a_queue_without_limit_never_buries),
     CONTRACT_CASE(get_many_takes_what_is_there_each_by_its_own_lease),
+    CONTRACT_CASE(get_many_waits_for_its_minimum_or_puts_all_back_uncounted),
     CONTRACT_CASE(acks_may_come_in_any_order),
 };
 CONTRACT_GROUP(get);

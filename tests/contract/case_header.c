@@ -139,7 +139,7 @@ static void each_message_of_a_batch_bears_its_headers(void **state)
     size_t count = 0;
 
     assert_ok(ptq_put_many_with(queue, items, 3, &options, PTT_LONG));
-    assert_ok(ptq_get_many(queue, msgs, 3, PTT_LONG, &count));
+    assert_ok(ptq_get_many(queue, msgs, 1, 3, PTT_LONG, &count));
 
     assert_int_equal(count, 3);
     for (size_t i = 0; i < count; i++) {

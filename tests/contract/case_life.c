@@ -122,7 +122,7 @@ static void every_call_on_a_removed_queue_is_egone(void **state)
     if (contract_differs(c, DIFFERENCE_loan_asks_the_home))
         assert_answer(PTQ_EGONE, ptq_loan(queue, 8, PTQ_FOREVER, &loan));
     assert_answer(PTQ_EGONE, ptq_get(queue, PTQ_FOREVER, &other));
-    assert_answer(PTQ_EGONE, ptq_get_many(queue, &other, 1, PTQ_FOREVER, &size));
+    assert_answer(PTQ_EGONE, ptq_get_many(queue, &other, 1, 1, PTQ_FOREVER, &size));
     assert_answer(PTQ_EGONE, ptq_recv(queue, buffer, 8, PTQ_FOREVER, &size));
     assert_answer(PTQ_EGONE, ptq_end(queue));
     if (ptq_queue_stats(queue, &stats) == PTQ_OK)

@@ -252,7 +252,7 @@ static void senseless_arguments_are_einval(void **state)
     assert_answer(PTQ_EINVAL, ptq_put_many(queue, NULL, 2, PTQ_NOWAIT, NULL));
     assert_answer(PTQ_EINVAL, ptq_get(queue, PTQ_NOWAIT, NULL));
     assert_answer(PTQ_EINVAL, ptq_get(NULL, PTQ_NOWAIT, &msg));
-    assert_answer(PTQ_EINVAL, ptq_get_many(queue, NULL, 2, PTQ_NOWAIT, &count));
+    assert_answer(PTQ_EINVAL, ptq_get_many(queue, NULL, 1, 2, PTQ_NOWAIT, &count));
     assert_answer(PTQ_EINVAL, ptq_recv(queue, NULL, 5, PTQ_NOWAIT, &count));
     assert_answer(PTQ_EINVAL, ptq_end(NULL));
     assert_int_not_equal(ptq_ack(NULL), PTQ_OK);

@@ -139,7 +139,7 @@ static void get_some(struct model *model, unsigned handle, size_t max)
     ptq_msg *msgs[8];
     size_t count = 0;
     enum ptq_err err = max == 1 ? ptq_get(model->queues[handle], PTQ_NOWAIT, msgs)
-                                : ptq_get_many(model->queues[handle], msgs, max, PTQ_NOWAIT, &count);
+                                : ptq_get_many(model->queues[handle], msgs, 1, max, PTQ_NOWAIT, &count);
 
     if (next_entry(model) == SIZE_MAX) {
         assert_answer(PTQ_EMPTY, err);

@@ -22,7 +22,7 @@ static void an_answer_never_comes_before_its_deadline(void **state)
         assert_true(contract_now_ms() - start >= timeouts[i] - 1);
     }
     assert_answer(PTQ_TIMEDOUT, ptq_recv(queue, buffer, 8, 10, &size));
-    assert_answer(PTQ_TIMEDOUT, ptq_get_many(queue, &msg, 1, 10, &size));
+    assert_answer(PTQ_TIMEDOUT, ptq_get_many(queue, &msg, 1, 1, 10, &size));
     put_number(queue, 1);
     for (int i = 0; i < 4; i++) {
         int64_t start = contract_now_ms();
@@ -42,7 +42,7 @@ static void nowait_asks_once(void **state)
     size_t size = 0;
 
     assert_answer(PTQ_EMPTY, ptq_get(queue, PTQ_NOWAIT, &msg));
-    assert_answer(PTQ_EMPTY, ptq_get_many(queue, &msg, 1, PTQ_NOWAIT, &size));
+    assert_answer(PTQ_EMPTY, ptq_get_many(queue, &msg, 1, 1, PTQ_NOWAIT, &size));
     assert_answer(PTQ_EMPTY, ptq_recv(queue, buffer, 8, PTQ_NOWAIT, &size));
     put_number(queue, 1);
     assert_answer(PTQ_FULL, ptq_put(queue, "x", 1, PTQ_NOWAIT));

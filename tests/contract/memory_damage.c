@@ -166,7 +166,7 @@ static void use_everything(struct damage *damage, ptq_queue *queue)
         sum += read_all(msg);
         note(damage, i % 3 == 0 ? ptq_nack(msg, 0) : ptq_ack(msg));
     }
-    note(damage, err = ptq_get_many(queue, msgs, 4, PTQ_NOWAIT, &size));
+    note(damage, err = ptq_get_many(queue, msgs, 1, 4, PTQ_NOWAIT, &size));
     for (size_t i = 0; err == PTQ_OK && i < size; i++) {
         sum += read_all(msgs[i]);
         note(damage, ptq_ack(msgs[i]));

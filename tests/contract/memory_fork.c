@@ -33,7 +33,7 @@ static int use_inherited(void *context)
     words[i++] = 1 + ptq_loan(queue, 1, PTQ_FOREVER, &msg);
     words[i++] = 1 + ptq_publish(family->loan, 1, PTQ_FOREVER, NULL);
     words[i++] = 1 + ptq_get(queue, PTQ_FOREVER, &msg);
-    words[i++] = 1 + ptq_get_many(queue, &msg, 1, PTQ_FOREVER, &size);
+    words[i++] = 1 + ptq_get_many(queue, &msg, 1, 1, PTQ_FOREVER, &size);
     words[i++] = 1 + ptq_recv(queue, buffer, sizeof buffer, PTQ_FOREVER, &size);
     words[i++] = 1 + ptq_queue_stats(queue, &stats);
     words[i++] = 1 + ptq_queue_fd(queue, PTQ_SIDE_GET, &fd);

@@ -143,7 +143,7 @@ enum ptq_err ledger_get_many(struct ledger_actor *actor, size_t max)
 
     actor->ledger->calls++;
     actor->ledger->taking[actor->who] = (uint32_t)max;
-    enum ptq_err err = ptq_get_many(actor->queue, msgs, max, PTQ_NOWAIT, &count);
+    enum ptq_err err = ptq_get_many(actor->queue, msgs, 1, max, PTQ_NOWAIT, &count);
     for (size_t i = 0; err == PTQ_OK && i < count; i++)
         hold(actor, msgs[i]);
     actor->ledger->taking[actor->who] = 0;

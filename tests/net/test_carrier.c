@@ -160,7 +160,7 @@ static void messages_of_a_megabyte_pass_whole(void **state)
     assert_ok(ptq_put(q.here, bytes, 1, PTQ_NOWAIT));
     while (count < 4) {
         size_t got;
-        assert_ok(ptq_get_many(q.there, msgs + count, 4 - count, PTT_LONG, &got));
+        assert_ok(ptq_get_many(q.there, msgs + count, 1, 4 - count, PTT_LONG, &got));
         count += got;
     }
 
@@ -188,7 +188,7 @@ static void a_batch_is_next_to_each_other_and_shares_its_position(void **state)
     for (int i = 0; i < 100; i++)
         items[i] = (struct ptq_bytes){texts[i], (size_t)snprintf(texts[i], sizeof texts[i], "%d", i)};
     assert_ok(ptq_put_many(q.there, items, 100, PTQ_NOWAIT, &position));
-    assert_ok(ptq_get_many(q.there, msgs, 100, PTQ_NOWAIT, &got));
+    assert_ok(ptq_get_many(q.there, msgs, 1, 100, PTQ_NOWAIT, &got));
 
     assert_int_equal(got, 100);
     for (size_t i = 0; i < 100; i++) {

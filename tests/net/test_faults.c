@@ -241,7 +241,7 @@ static void slow_and_crumbled_links_carry_the_same(void **state)
     atomic_store(&world.proxy.piece, 700);
     atomic_store(&world.proxy.delay_ms, 1);
     while (count < 20) {
-        assert_ok(ptq_get_many(far, msgs, 8, PTT_LONG, &got));
+        assert_ok(ptq_get_many(far, msgs, 1, 8, PTT_LONG, &got));
         for (size_t i = 0; i < got; i++, count++) {
             assert_int_equal(ptq_msg_size(msgs[i]), items[count % 4].size);
             assert_memory_equal(ptq_msg_data(msgs[i]), items[count % 4].data, items[count % 4].size);

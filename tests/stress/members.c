@@ -249,7 +249,7 @@ static enum ptq_err get_some(struct consumer *c, size_t max, int timeout_ms)
     _Atomic uint8_t *known[8];
     size_t count = 1;
     enum ptq_err err = max == 1 ? ptq_get(c->queue, timeout_ms, msgs)
-                                : ptq_get_many(c->queue, msgs, max, timeout_ms, &count);
+                                : ptq_get_many(c->queue, msgs, 1, max, timeout_ms, &count);
 
     if (err != PTQ_OK)
         return err;

@@ -194,7 +194,7 @@ static bool check(struct role *role, const unsigned char *bytes, size_t size)
 static enum ptq_err take(struct role *role, ptq_msg **msgs, size_t *ret_count)
 {
     if (role->task.batch > 1)
-        return ptq_get_many(role->queue, msgs, role->task.batch, PTQ_FOREVER, ret_count);
+        return ptq_get_many(role->queue, msgs, 1, role->task.batch, PTQ_FOREVER, ret_count);
     *ret_count = 1;
     return ptq_get(role->queue, PTQ_FOREVER, msgs);
 }

@@ -194,7 +194,7 @@ static int get_messages(struct getting *getting)
     while (getting->left > 0 && code == TOOL_OK && !was_signalled()) {
         uint64_t batch = getting->options->batch < getting->left ? getting->options->batch : getting->left;
         size_t count = 0;
-        enum ptq_err err = ptq_get_many(getting->queue, msgs, batch, getting->options->timeout, &count);
+        enum ptq_err err = ptq_get_many(getting->queue, msgs, 1, batch, getting->options->timeout, &count);
         if (err == PTQ_EINTR && !was_signalled())
             continue;
         if (err != PTQ_OK)

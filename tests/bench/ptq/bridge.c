@@ -103,7 +103,7 @@ static void consume(struct bench *bench, unsigned index)
     ptq_queue *queue = open_side(bench, strcmp(bench->options.mode, "get") == 0, &bus);
     enum ptq_err err;
     bench_barrier(bench);
-    while ((err = ptq_get_many(queue, msgs, batch, PTQ_FOREVER, &got)) == PTQ_OK) {
+    while ((err = ptq_get_many(queue, msgs, 1, batch, PTQ_FOREVER, &got)) == PTQ_OK) {
         for (size_t i = 0; i < got; i++, count++) {
             bench_check(&seen, ptq_msg_data(msgs[i]), ptq_msg_size(msgs[i]), true);
             bench_must(ptq_ack(msgs[i]), "ptq_ack");

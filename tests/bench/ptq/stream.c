@@ -118,7 +118,7 @@ static enum ptq_err take_many(struct consumer *consumer, int timeout)
 {
     static ptq_msg *msgs[BATCH_MAX];
     size_t count;
-    enum ptq_err err = ptq_get_many(consumer->queue, msgs, consumer->bench->options.batch, timeout, &count);
+    enum ptq_err err = ptq_get_many(consumer->queue, msgs, 1, consumer->bench->options.batch, timeout, &count);
     for (size_t i = 0; err == PTQ_OK && i < count; i++) {
         check(consumer, ptq_msg_data(msgs[i]), ptq_msg_size(msgs[i]));
         bench_must(ptq_ack(msgs[i]), "ptq_ack");
