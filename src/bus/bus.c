@@ -51,13 +51,14 @@ static enum ptq_err set_node(ptq_bus *bus, const char *node, struct ptq_error *e
     return PTQ_OK;
 }
 
-static enum ptq_err set_insecure(ptq_bus *bus, const struct ptq_bus_options *options)
+/* A switch of the environment: 0 or 1. */
+static enum ptq_err read_switch(const char *name, bool given, bool *ret_on, struct ptq_error *error)
 {
-    const char *value = read_environment("PTQ_INSECURE");
+    const char *value = read_environment(name);
 
-    bus->insecure = options->insecure || (value != NULL && strcmp(value, "0") != 0);
     if (value != NULL && strcmp(value, "0") != 0 && strcmp(value, "1") != 0)
-        return pti_error(options->error, PTQ_EINVAL, "PTQ_INSECURE is '%s'; it may be 0 or 1", value);
+        return pti_error(error, PTQ_EINVAL, "%s is '%s'; it may be 0 or 1", name, value);
+    *ret_on = given || (value != NULL && strcmp(value, "1") == 0);
     return PTQ_OK;
 }
 
@@ -158,7 +159,9 @@ static enum ptq_err set_up(ptq_bus *bus, const char *run, const struct ptq_bus_o
     enum ptq_err answer = set_run(bus, run, options->error);
 
     if (answer == PTQ_OK)
-        answer = set_insecure(bus, options);
+        answer = read_switch("PTQ_INSECURE", options->insecure, &bus->insecure, options->error);
+    if (answer == PTQ_OK)
+        answer = read_switch("PTQ_GUARD", options->guard, &bus->guard, options->error);
     if (answer == PTQ_OK)
         answer = set_node(bus, choose(options->node, "PTQ_NODE"), options->error);
     if (answer == PTQ_OK)

@@ -26,6 +26,7 @@ struct ptq_bus {
     char path[400]; /* <dir>/<run>: absolute */
     int dirfd;      /* of path, O_CLOEXEC */
     bool insecure;
+    bool guard;     /* a truncated segment answers PTQ_ECORRUPT instead of raising SIGBUS */
     struct pti_peer *peers;
     size_t peer_count;
     _Atomic uint32_t holders; /* its user, and every queue that was opened through it */

@@ -111,7 +111,7 @@ enum ptq_err pti_local_find_place(struct pti_local *local, struct pti_place **re
     if (!thread)
         return PTQ_ENOMEM;
     pthread_mutex_lock(&local->mutex);
-    err = pti_load_relaxed(&local->closing) ? PTQ_EINTR : find_place(local, thread, ret_place);
+    err = pti_load_relaxed(&local->closing) ? pti_local_closed(local) : find_place(local, thread, ret_place);
     pthread_mutex_unlock(&local->mutex);
     if (err == PTQ_OK) {
         pti_lane_cache[local->serial % PTI_LANE_CACHE].serial = local->serial;
@@ -153,7 +153,7 @@ static void wait_for_calls(struct pti_local *local)
     uint32_t used;
 
     pthread_mutex_lock(&local->mutex);
-    pti_store_seq(&local->closing, true);
+    pti_store_seq(&local->closing, PTI_LOCAL_CLOSING);
     used = pti_load_relaxed(&local->places_used);
     pthread_mutex_unlock(&local->mutex);
     pti_membarrier_private();
@@ -215,4 +215,5 @@ void pti_local_fini(struct pti_local *local)
     pthread_mutex_destroy(&local->mutex);
     free(local->places);
     pti_ring_fini(&local->ring);
+    pti_guard_free(local->guard);
 }

@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 
+#include "os/guard.h"
 #include "os/watch.h"
 #include "queue/port.h"
 #include "ring/ring.h"
@@ -37,6 +38,9 @@ struct pti_side {
     struct pti_waiter *_Atomic waiter; /* ptq_queue_fd; NULL until it was asked for */
 };
 
+/* Why no call may be made any more. */
+enum pti_closing { PTI_LOCAL_OPEN = 0, PTI_LOCAL_CLOSING = 1, PTI_LOCAL_DAMAGED = 2 /* the segment was truncated */ };
+
 struct pti_local {
     struct pti_port port; /* first */
     struct pti_ring ring;
@@ -47,7 +51,8 @@ struct pti_local {
     pthread_mutex_t mutex;
     struct pti_side sides[2];
     _Atomic uint32_t interrupts;
-    _Atomic bool closing;
+    _Atomic uint32_t closing;     /* enum pti_closing */
+    struct pti_guard *guard;      /* NULL: a truncated segment is a SIGBUS */
     bool may_spin;        /* more than one processor */
     bool no_barrier;      /* no private membarrier: entering is a full fence */
     bool claimed;
@@ -67,7 +72,12 @@ enum ptq_err pti_local_find_place(struct pti_local *local, struct pti_place **re
 
 static inline void pti_local_leave(struct pti_place *place) { pti_store_release(&place->inside, 0); }
 
-/* Enters a call: the calling thread's place.  PTQ_EGONE, PTQ_EINTR (closing), PTQ_EAGAIN, PTQ_ENOMEM. */
+static inline enum ptq_err pti_local_closed(struct pti_local *local)
+{
+    return pti_load_relaxed(&local->closing) == PTI_LOCAL_DAMAGED ? PTQ_ECORRUPT : PTQ_EINTR;
+}
+
+/* Enters a call: the calling thread's place.  PTQ_EGONE, PTQ_EINTR (closing), PTQ_ECORRUPT (truncated), PTQ_EAGAIN, PTQ_ENOMEM. */
 static inline enum ptq_err pti_local_enter(struct pti_local *local, struct pti_place **ret_place)
 {
     const struct pti_lane_cache *known = &pti_lane_cache[local->serial % PTI_LANE_CACHE];
@@ -87,7 +97,7 @@ static inline enum ptq_err pti_local_enter(struct pti_local *local, struct pti_p
     atomic_signal_fence(memory_order_seq_cst);
     if (__builtin_expect(pti_load_relaxed(&local->closing), 0)) {
         pti_local_leave(place);
-        return PTQ_EINTR;
+        return pti_local_closed(local);
     }
     if (__builtin_expect(pti_load_relaxed(&local->ring.hints->flags) & PTI_FLAG_REMOVED, 0)) {
         pti_local_leave(place);

@@ -106,7 +106,7 @@ static void local_close(struct pti_port *port, int64_t deadline)
     free(port);
 }
 
-static const struct pti_port_ops local_ops = {
+const struct pti_port_ops pti_local_ops = {
     .put = pti_local_put,
     .put_many = pti_local_put_many,
     .loan = pti_local_loan,
@@ -191,7 +191,7 @@ enum ptq_err pti_local_open(ptq_bus *bus, const char *name, const struct pti_ope
     }
     pti_segment_file(name, file, sizeof file);
     snprintf(local->port.where, sizeof local->port.where, "%.200s/%.50s", bus->path, file);
-    local->port.ops = &local_ops;
+    local->port.ops = &pti_local_ops;
     local->port.spec = local->ring.spec;
     local->port.capacity = local->ring.geometry.capacity;
     local->port.window = local->ring.geometry.window;
@@ -199,6 +199,14 @@ enum ptq_err pti_local_open(ptq_bus *bus, const char *name, const struct pti_ope
     local->port.header_size = local->ring.geometry.header_size;
     local->port.max_deliveries = local->ring.geometry.max_deliveries;
     local->port.placed = local->ring.geometry.flags & PTI_GEO_PLACED;
+    if (bus->guard && pti_guard_new(local->ring.base, local->ring.segment.size, &local->closing, PTI_LOCAL_DAMAGED,
+                                    &local->guard) != 0) {
+        pti_local_fini(local);
+        free(local);
+        return pti_error(error, PTQ_ENOMEM, "queue '%s': cannot guard its memory (PTQ_GUARD)", name);
+    }
+    if (local->guard)
+        local->port.ops = pti_local_guarded();
     pti_ring_sweep(&local->ring, false); /* who opens looks for the dead */
     *ret_port = &local->port;
     return PTQ_OK;

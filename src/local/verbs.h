@@ -18,6 +18,11 @@ void pti_local_abort(struct pti_port *port, struct ptq_msg *loan);
 enum ptq_err pti_local_place(struct pti_port *port, uint64_t position, const struct pti_put *put, int64_t deadline);
 enum ptq_err pti_local_end(struct pti_port *port);
 
+/* The table (local/port.c); and that of a guarded handle, where what was done in truncated memory answers PTQ_ECORRUPT
+ * (local/guard.c). */
+extern const struct pti_port_ops pti_local_ops;
+const struct pti_port_ops *pti_local_guarded(void);
+
 /* local/take.c */
 enum ptq_err pti_local_take(struct pti_port *port, size_t max, int64_t deadline, struct ptq_msg **msgs, size_t *ret_count);
 enum ptq_err pti_local_recv(struct pti_port *port, void *buffer, size_t size, int64_t deadline, size_t *ret_size);

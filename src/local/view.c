@@ -8,10 +8,13 @@
 
 #include "bus/attach.h"
 #include "local/stats.h"
+#include "os/guard.h"
 #include "ring/tally.h"
 
 struct ptq_view {
     struct pti_ring ring;
+    struct pti_guard *guard;
+    _Atomic uint32_t damaged; /* the segment was truncated: what was read is zeroes */
     struct pti_header header;
     char path[1024];
 };
@@ -35,6 +38,11 @@ enum ptq_err ptq_view_open(ptq_bus *bus, const char *name, struct ptq_error *err
         free(view);
         return err;
     }
+    if (bus->guard &&
+        pti_guard_new(view->ring.base, view->ring.segment.size, &view->damaged, 1, &view->guard) != 0) {
+        ptq_view_close(view);
+        return pti_error(error, PTQ_ENOMEM, "queue '%s': cannot guard its memory (PTQ_GUARD)", name);
+    }
     pti_segment_file(name, file, sizeof file);
     snprintf(view->path, sizeof view->path, "%s/%s", bus->path, file);
     *ret_view = view;
@@ -46,22 +54,28 @@ void ptq_view_close(ptq_view *view)
     if (!view)
         return;
     pti_ring_fini(&view->ring);
+    pti_guard_free(view->guard);
     free(view);
 }
 
-static bool is_gone(const ptq_view *view)
+/* Asked before and after: what was read in between from truncated memory is worth nothing. */
+static enum ptq_err check_view(const ptq_view *view)
 {
-    return pti_load_acquire(&view->ring.hints->flags) & PTI_FLAG_REMOVED;
+    bool is_gone = pti_load_acquire(&view->ring.hints->flags) & PTI_FLAG_REMOVED;
+
+    if (pti_load_relaxed(&view->damaged))
+        return PTQ_ECORRUPT;
+    return is_gone ? PTQ_EGONE : PTQ_OK;
 }
 
 enum ptq_err ptq_view_stats(ptq_view *view, struct ptq_queue_stats *ret_stats)
 {
     if (!view || !ret_stats)
         return PTQ_EINVAL;
-    if (is_gone(view))
-        return PTQ_EGONE;
+    if (check_view(view) != PTQ_OK)
+        return check_view(view);
     pti_stats_make(&view->ring, ret_stats);
-    return PTQ_OK;
+    return check_view(view) == PTQ_ECORRUPT ? PTQ_ECORRUPT : PTQ_OK;
 }
 
 enum ptq_err ptq_view_info(ptq_view *view, struct ptq_view_info *ret_info)
@@ -142,8 +156,8 @@ enum ptq_err ptq_view_endpoints(ptq_view *view, struct ptq_view_endpoint *endpoi
 
     if (!view || (max > 0 && !endpoints) || !ret_count)
         return PTQ_EINVAL;
-    if (is_gone(view))
-        return PTQ_EGONE;
+    if (check_view(view) != PTQ_OK)
+        return check_view(view);
     used = pti_load_acquire(&view->ring.hints->entries_used);
     for (uint32_t x = 0; x < used && x < view->ring.geometry.endpoints; x++) {
         if (pti_load_acquire(&view->ring.entries[x].state) == 0)
@@ -153,7 +167,7 @@ enum ptq_err ptq_view_endpoints(ptq_view *view, struct ptq_view_endpoint *endpoi
         count++;
     }
     *ret_count = count;
-    return PTQ_OK;
+    return check_view(view) == PTQ_ECORRUPT ? PTQ_ECORRUPT : PTQ_OK;
 }
 
 /* ---- peek */
@@ -282,8 +296,8 @@ enum ptq_err ptq_view_peek(ptq_view *view, bool (*each)(const struct ptq_view_ms
 
     if (!view || !each)
         return PTQ_EINVAL;
-    if (is_gone(view))
-        return PTQ_EGONE;
+    if (check_view(view) != PTQ_OK)
+        return check_view(view);
     found = malloc(view->ring.geometry.blocks * sizeof *found);
     buffer = malloc(view->ring.geometry.item_size);
     if (!found || !buffer) {
@@ -304,7 +318,7 @@ enum ptq_err ptq_view_peek(ptq_view *view, bool (*each)(const struct ptq_view_ms
     }
     free(found);
     free(buffer);
-    return PTQ_OK;
+    return check_view(view) == PTQ_ECORRUPT ? PTQ_ECORRUPT : PTQ_OK;
 }
 
 /* ---- verify */
@@ -354,8 +368,8 @@ enum ptq_err ptq_view_verify(ptq_view *view, void (*each)(const char *finding, v
 
     if (!view || !ret_report)
         return PTQ_EINVAL;
-    if (is_gone(view))
-        return PTQ_EGONE;
+    if (check_view(view) != PTQ_OK)
+        return check_view(view);
     memset(&report, 0, sizeof report);
     for (unsigned tries = 0; tries < 10 && !report.quiet; tries++) {
         if (tries > 0)
@@ -365,6 +379,11 @@ enum ptq_err ptq_view_verify(ptq_view *view, void (*each)(const char *finding, v
         report.findings = pti_tally_check(&view->ring, keep, &kept);
         pti_tally_make(&view->ring, &again);
         report.quiet = same(&tally, &again);
+    }
+    if (check_view(view) == PTQ_ECORRUPT) {
+        if (each)
+            each("its file was truncated", context);
+        return PTQ_ECORRUPT;
     }
     report.put = again.put;
     report.acked = again.acked;

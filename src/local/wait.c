@@ -143,6 +143,8 @@ static enum ptq_err check_interrupt(struct pti_local *local, struct pti_place *p
 
     if (pti_load_relaxed(&local->ring.hints->flags) & PTI_FLAG_REMOVED)
         return PTQ_EGONE;
+    if (pti_load_relaxed(&local->closing) == PTI_LOCAL_DAMAGED)
+        return PTQ_ECORRUPT;
     if (interrupts == place->interrupts_seen && !pti_load_seq(&local->closing))
         return PTQ_OK;
     place->interrupts_seen = interrupts;

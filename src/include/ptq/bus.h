@@ -22,6 +22,8 @@ struct ptq_bus_options {
     const char *peers;       /**< other hosts, "name=url,name=url"; NULL: $PTQ_PEERS, else none */
     const char *node;        /**< this host's name for name@node; NULL: $PTQ_NODE, else the host name */
     bool insecure;           /**< allow plain links beyond loopback; also $PTQ_INSECURE=1 */
+    bool guard;              /**< a segment that somebody truncates answers PTQ_ECORRUPT instead of raising SIGBUS, which this
+                                  process's handler takes over; also $PTQ_GUARD=1 */
     struct ptq_error *error; /**< filled when the call fails; may be NULL */
 };
 
