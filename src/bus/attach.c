@@ -78,6 +78,17 @@ static enum ptq_err mismatch(struct ptq_error *error, const char *name, const ch
                      name, what, has, asked, what);
 }
 
+static enum ptq_err differs(struct ptq_error *error, const char *name, const char *what, const char *has, const char *asked)
+{
+    return pti_error(error, PTQ_EMISMATCH,
+                     "queue '%s' exists with %s %s, %s was asked; open it without %s, or choose another name", name, what,
+                     has, asked, what);
+}
+
+static const char *const full_names[] = {"block", "fail", "drop-oldest", "drop-newest"};
+static const char *const stamp_names[] = {"sampled", "all", "off"};
+
+/* A geometry that was read from a file has passed geometry_is_sound; what is asked was checked above. */
 static enum ptq_err compare(const struct pti_geometry *has, const struct pti_geometry_request *asked, const char *name,
                             struct ptq_error *error)
 {
@@ -91,6 +102,16 @@ static enum ptq_err compare(const struct pti_geometry *has, const struct pti_geo
         return mismatch(error, name, "max_endpoints", has->endpoints, asked->endpoints);
     if (asked->window && asked->window != has->window)
         return mismatch(error, name, "window", has->window, asked->window);
+    if (asked->bytes && asked->bytes != has->bytes)
+        return mismatch(error, name, "bytes", has->bytes, asked->bytes);
+    if (asked->ttl_ms && asked->ttl_ms != has->ttl_ms)
+        return mismatch(error, name, "ttl_ms", has->ttl_ms, asked->ttl_ms);
+    if (asked->full && asked->full != has->full)
+        return differs(error, name, "full", full_names[has->full], full_names[asked->full]);
+    if (asked->stamps && asked->stamps != has->stamps)
+        return differs(error, name, "stamps", stamp_names[has->stamps], stamp_names[asked->stamps]);
+    if ((asked->flags & PTI_GEO_EXPIRED_DEAD) && !(has->flags & PTI_GEO_EXPIRED_DEAD))
+        return differs(error, name, "expired_to_dead", "false", "true");
     if ((asked->flags & PTI_GEO_PLACED) && !(has->flags & PTI_GEO_PLACED))
         return pti_error(error, PTQ_EMISMATCH, "queue '%s' exists and is not a pool's; choose another name", name);
     return PTQ_OK;
@@ -147,6 +168,8 @@ static enum ptq_err reserve_first(const struct pti_segment *segment, const struc
     return PTQ_OK;
 }
 
+static uint64_t least_bytes(const struct pti_geometry_request *asked) { return asked->item_size ? asked->item_size : 4096; }
+
 /* Answers PTQ_EEXIST without a word if somebody else's came first. */
 static enum ptq_err create(ptq_bus *bus, const char *name, const char *file, const struct pti_attach *ask,
                            struct ptq_error *error)
@@ -169,6 +192,11 @@ static enum ptq_err create(ptq_bus *bus, const char *name, const char *file, con
                          "; ask for no item_size, or for a larger one",
                          name, ask->spec_size, request.item_size);
     err = pti_geometry_make(&request, &geometry);
+    if (err != PTQ_OK && ask->geometry.bytes != 0 && ask->geometry.bytes < least_bytes(&request))
+        return pti_error(error, err,
+                         "queue '%s': bytes %" PRIu64 " is less than one message of item_size %" PRIu64
+                         ", which could never be put; give more bytes or a smaller item_size",
+                         name, ask->geometry.bytes, least_bytes(&request));
     if (err != PTQ_OK)
         return pti_error(error, err,
                          "queue '%s': capacity %" PRIu64 ", item_size %" PRIu32 " or max_endpoints %" PRIu32

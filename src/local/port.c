@@ -69,6 +69,41 @@ static enum ptq_err local_stats(struct pti_port *port, struct ptq_queue_stats *r
     return PTQ_OK;
 }
 
+static enum ptq_err local_purge(struct pti_port *port, uint64_t *ret_count)
+{
+    struct pti_place *place;
+    enum ptq_err err = pti_local_enter(pti_local_of(port), &place);
+
+    if (err != PTQ_OK)
+        return err;
+    *ret_count = pti_ring_purge(&place->lane);
+    pti_local_leave(place);
+    return PTQ_OK;
+}
+
+static enum ptq_err local_pause(struct pti_port *port, bool pause)
+{
+    struct pti_place *place;
+    enum ptq_err err = pti_local_enter(pti_local_of(port), &place);
+
+    if (err != PTQ_OK)
+        return err;
+    pti_ring_pause(place->lane.ring, pause);
+    pti_local_leave(place);
+    return PTQ_OK;
+}
+
+/* The lease keeps the block as it is. */
+static int64_t local_age(struct pti_port *port, const struct ptq_msg *msg)
+{
+    struct pti_ring *ring = &pti_local_of(port)->ring;
+    uint64_t put = pti_stamp_put_us(pti_load_relaxed(&pti_block_at(ring, msg->block)->stamp)), now = pti_now_us();
+
+    if (put == 0)
+        return -1;
+    return now > put ? (int64_t)((now - put) / 1000) : 0;
+}
+
 static enum ptq_err local_fd(struct pti_port *port, enum ptq_side side, int *ret_fd)
 {
     return pti_local_fd(pti_local_of(port), side, ret_fd);
@@ -124,6 +159,9 @@ const struct pti_port_ops pti_local_ops = {
     .census = local_census,
     .claim = local_claim,
     .stats = local_stats,
+    .purge = local_purge,
+    .pause = local_pause,
+    .age = local_age,
     .fd = local_fd,
     .interrupt = local_interrupt,
     .sweep = local_sweep,
@@ -198,6 +236,8 @@ enum ptq_err pti_local_open(ptq_bus *bus, const char *name, const struct pti_ope
     local->port.item_size = local->ring.geometry.item_size;
     local->port.header_size = local->ring.geometry.header_size;
     local->port.max_deliveries = local->ring.geometry.max_deliveries;
+    local->port.full = (uint8_t)local->ring.geometry.full;
+    local->port.bytes = local->ring.geometry.bytes;
     local->port.placed = local->ring.geometry.flags & PTI_GEO_PLACED;
     if (bus->guard && pti_guard_new(local->ring.base, local->ring.segment.size, &local->closing, PTI_LOCAL_DAMAGED,
                                     &local->guard) != 0) {

@@ -6,6 +6,8 @@
 #include "local/verbs.h"
 #include "ring/wait.h"
 
+#define REFUSALS_A_LOOK 256u /* puts dropped, until the dead are looked for */
+
 static struct pti_meta meta_of(const struct pti_put *put)
 {
     struct pti_meta meta = {.size = put->size, .type = put->type, .due_us = put->due_us, .ttl = put->ttl,
@@ -50,6 +52,8 @@ static enum ptq_err try_put(struct pti_place *place, const struct pti_put *put, 
     copy_in(place, block, put, 0);
     note_stream(place, put);
     err = pti_ring_publish(&place->lane, block, before, ret_position);
+    while (__builtin_expect(err == PTQ_FULL, 0) && pti_ring_make_room(&place->lane, 1))
+        err = pti_ring_publish(&place->lane, block, before, ret_position);
     if (__builtin_expect(err != PTQ_OK, 0))
         pti_block_give_back(&place->lane, block, before);
     return err;
@@ -99,9 +103,15 @@ static enum ptq_err try_put_many(struct pti_place *place, const struct pti_put *
     enum ptq_err err = PTQ_OK;
     size_t have = 0;
 
-    /* Looked at first, so that a full queue does not cost the copies. */
-    if (!pti_ring_may_put(lane, count))
-        return PTQ_FULL;
+    /* Looked at first, so that a full queue does not cost the copies; but who drops the oldest must have his blocks first. */
+    lane->want_bytes = 0;
+    for (size_t i = 0; i < count; i++)
+        lane->want_bytes += puts[i].size;
+    if (lane->ring->geometry.bytes != 0 && lane->want_bytes > lane->ring->geometry.bytes)
+        return PTQ_ETOOBIG; /* here, for only the home knows the budget */
+    while (lane->ring->geometry.full != PTQ_FULL_DROP_OLDEST && !pti_ring_may_put(lane, count))
+        if (!pti_ring_make_room(lane, count))
+            return PTQ_FULL;
     for (; have < count; have++) {
         err = pti_block_alloc(lane, &s->blocks[have], &s->befores[have]);
         if (err != PTQ_OK)
@@ -128,7 +138,7 @@ static enum ptq_err no_room(struct pti_local *local, struct pti_place *place, ui
 {
     enum ptq_err err = PTQ_FULL;
 
-    if (deadline != PTI_DEADLINE_NOW)
+    if (deadline != PTI_DEADLINE_NOW && local->ring.geometry.full != PTQ_FULL_FAIL)
         return pti_local_wait(local, place, PTQ_SIDE_PUT, need, deadline, sleep);
     if (pti_local_nothing(local, place, PTQ_SIDE_PUT))
         return PTQ_OK;
@@ -137,6 +147,20 @@ static enum ptq_err no_room(struct pti_local *local, struct pti_place *place, ui
         err = PTQ_OK;
     }
     return err;
+}
+
+/* PTQ_FULL_DROP_NEWEST: no room is an answer, once the dead have been looked for now and then. */
+static bool is_refused(struct pti_local *local, struct pti_place *place, const struct pti_put *put, uint64_t count,
+                       uint64_t *ret_position)
+{
+    if (local->ring.geometry.full != PTQ_FULL_DROP_NEWEST || local->ring.geometry.window != 0)
+        return false;
+    if (++place->idle % REFUSALS_A_LOOK == 0 && pti_ring_sweep_sometimes(&local->ring, true) > 0)
+        return false;
+    note_stream(place, put);
+    pti_ring_refuse(&place->lane, count);
+    *ret_position = 0;
+    return true;
 }
 
 enum ptq_err pti_local_put(struct pti_port *port, const struct pti_put *put, int64_t deadline, uint64_t *ret_position)
@@ -152,6 +176,10 @@ enum ptq_err pti_local_put(struct pti_port *port, const struct pti_put *put, int
         err = try_put(place, put, ret_position);
         if (__builtin_expect(err != PTQ_FULL, 1))
             break;
+        if (is_refused(local, place, put, 1, ret_position)) {
+            err = PTQ_OK;
+            break;
+        }
         err = no_room(local, place, 1, deadline, &sleep);
     } while (err == PTQ_OK);
     pti_local_leave(place);
@@ -176,6 +204,10 @@ enum ptq_err pti_local_put_many(struct pti_port *port, const struct pti_put *put
         err = try_put_many(place, puts, count, ret_position);
         if (err != PTQ_FULL)
             break;
+        if (is_refused(local, place, puts, count, ret_position)) {
+            err = PTQ_OK;
+            break;
+        }
         err = no_room(local, place, count, deadline, &sleep);
     }
     pti_local_leave(place);
@@ -220,6 +252,15 @@ enum ptq_err pti_local_loan(struct pti_port *port, uint32_t size, int64_t deadli
     return err;
 }
 
+/* A loan's block, to the lane that lent it. */
+static void take_back(struct pti_local *local, const struct ptq_msg *loan)
+{
+    struct pti_lane *lane = &pti_load_acquire(&local->places[loan->lane])->lane;
+
+    pti_block_give_back(lane, loan->block, pti_word(PTI_OWNED, lane->index, pti_word_position(loan->word), 0));
+    pti_wake_putters(&local->ring);
+}
+
 enum ptq_err pti_local_publish(struct pti_port *port, struct ptq_msg *loan, const struct pti_put *put, int64_t deadline,
                                uint64_t *ret_position)
 {
@@ -227,6 +268,7 @@ enum ptq_err pti_local_publish(struct pti_port *port, struct ptq_msg *loan, cons
     struct pti_meta meta = meta_of(put);
     struct pti_sleep sleep = {0};
     struct pti_place *place;
+    bool refused = false;
     enum ptq_err err = pti_local_enter(local, &place);
 
     if (err != PTQ_OK)
@@ -238,13 +280,19 @@ enum ptq_err pti_local_publish(struct pti_port *port, struct ptq_msg *loan, cons
     if (put->headers != 0)
         copy_headers(place, loan->block, put);
     do {
-        err = pti_ring_publish(&place->lane, loan->block, loan->word, ret_position);
+        do
+            err = pti_ring_publish(&place->lane, loan->block, loan->word, ret_position);
+        while (err == PTQ_FULL && pti_ring_make_room(&place->lane, 1));
         if (err != PTQ_FULL)
             break;
-        err = no_room(local, place, 0, deadline, &sleep); /* a place in the ring; it has its block */
-    } while (err == PTQ_OK);
+        refused = is_refused(local, place, put, 1, ret_position);
+        err = refused ? PTQ_OK : no_room(local, place, 0, deadline, &sleep); /* a place in the ring; it has its block */
+    } while (err == PTQ_OK && !refused);
     if (err == PTQ_OK) {
-        pti_block_keep(&pti_load_acquire(&local->places[loan->lane])->lane, loan->block, false);
+        if (refused)
+            take_back(local, loan);
+        else
+            pti_block_keep(&pti_load_acquire(&local->places[loan->lane])->lane, loan->block, false);
         pti_local_msg_free(place, loan);
     }
     pti_local_leave(place);
@@ -254,13 +302,11 @@ enum ptq_err pti_local_publish(struct pti_port *port, struct ptq_msg *loan, cons
 void pti_local_abort(struct pti_port *port, struct ptq_msg *loan)
 {
     struct pti_local *local = pti_local_of(port);
-    struct pti_lane *lane = &pti_load_acquire(&local->places[loan->lane])->lane; /* where it was lent */
     struct pti_place *place;
 
     if (pti_local_enter(local, &place) != PTQ_OK)
         return; /* the queue is gone, or being closed: close frees it */
-    pti_block_give_back(lane, loan->block, pti_word(PTI_OWNED, lane->index, pti_word_position(loan->word), 0));
-    pti_wake_putters(&local->ring);
+    take_back(local, loan);
     pti_local_msg_free(place, loan);
     pti_local_leave(place);
 }

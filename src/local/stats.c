@@ -55,6 +55,7 @@ void pti_stats_make(struct pti_ring *ring, struct ptq_queue_stats *ret_stats)
     stats.taken = tally.taken;
     stats.redelivered = tally.redelivered;
     stats.dropped = tally.dropped;
+    memcpy(stats.dropped_by, tally.dropped_by, sizeof stats.dropped_by);
     stats.bytes_put = tally.bytes_put;
     stats.bytes_acked = tally.bytes_acked;
     stats.recovered = pti_load_relaxed(&ring->hints->recovered);
@@ -65,6 +66,7 @@ void pti_stats_make(struct pti_ring *ring, struct ptq_queue_stats *ret_stats)
     stats.oldest_ms = tally.oldest_us != 0 && now > tally.oldest_us ? (now - tally.oldest_us) / 1000 : 0;
     stats.ended = stats.end_position != 0 || flags & PTI_FLAG_ENDED;
     stats.removed = flags & PTI_FLAG_REMOVED;
+    stats.paused = flags & PTI_FLAG_PAUSED;
     count_endpoints(ring, &stats);
     *ret_stats = stats;
 }

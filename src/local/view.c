@@ -327,7 +327,7 @@ static bool same(const struct pti_tally *a, const struct pti_tally *b)
 {
     return a->put == b->put && a->taken == b->taken && a->acked == b->acked && a->nacked == b->nacked &&
            a->redelivered == b->redelivered && a->open_lines == 0 && b->open_lines == 0 && a->leased == b->leased &&
-           a->ready == b->ready && a->delayed == b->delayed && a->owned == b->owned;
+           a->dropped == b->dropped && a->ready == b->ready && a->delayed == b->delayed && a->owned == b->owned;
 }
 
 static void tell_imbalance(const struct ptq_verify_report *report, void (*each)(const char *finding, void *context),
@@ -340,6 +340,18 @@ static void tell_imbalance(const struct ptq_verify_report *report, void (*each)(
              (unsigned long long)report->put, (unsigned long long)report->ready, (unsigned long long)report->leased,
              (unsigned long long)report->delayed, (unsigned long long)report->dead, (unsigned long long)report->acked,
              (unsigned long long)report->dropped, (long long)report->imbalance);
+    if (each)
+        each(text, context);
+}
+
+/* With a byte budget it must be known at any time how much of it is spent. */
+static void tell_bytes(const struct pti_tally *tally, void (*each)(const char *finding, void *context), void *context)
+{
+    char text[200];
+
+    snprintf(text, sizeof text, "bytes put %llu - bytes taken %llu is not what is ready, %llu",
+             (unsigned long long)tally->bytes_put, (unsigned long long)tally->bytes_taken,
+             (unsigned long long)tally->ring_bytes);
     if (each)
         each(text, context);
 }
@@ -397,6 +409,10 @@ enum ptq_err ptq_view_verify(ptq_view *view, void (*each)(const char *finding, v
                                  report.acked - report.dropped);
     for (uint32_t i = 0; each && i < kept.count; i++)
         each(kept.text[i], context);
+    if (report.quiet && view->ring.geometry.bytes != 0 && again.bytes_put - again.bytes_taken != again.ring_bytes) {
+        report.findings++;
+        tell_bytes(&again, each, context);
+    }
     if (report.quiet && report.imbalance != 0) {
         report.findings++;
         tell_imbalance(&report, each, context);

@@ -96,7 +96,9 @@ bool pti_local_may_put(struct pti_place *place, uint64_t need)
     /* A batch needs list blocks besides; at the worst one for each seven elements.  A loan has its block. */
     uint64_t blocks = need <= 1 ? need : need + (need + 6) / 7;
 
-    return pti_ring_may_put(&place->lane, need ? need : 1) && blocks_free(&place->lane, blocks) >= blocks;
+    /* Who drops for its place in the ring waits for blocks alone. */
+    return (place->lane.ring->geometry.full >= PTQ_FULL_DROP_OLDEST || pti_ring_may_put(&place->lane, need ? need : 1)) &&
+           blocks_free(&place->lane, blocks) >= blocks;
 }
 
 static bool may_go_on(struct pti_place *place, enum ptq_side side, uint64_t need)
@@ -159,9 +161,12 @@ static bool was_unlinked(struct pti_local *local)
     return fstat(local->ring.segment.fd, &status) == 0 && status.st_nlink == 0;
 }
 
-static int64_t until_due(struct pti_local *local, enum ptq_side side, int64_t deadline)
+/* What comes by the clock alone: a delayed message for who gets, the end of the oldest one's time for who puts. */
+static int64_t until_due(struct pti_local *local, struct pti_place *place, enum ptq_side side, int64_t deadline)
 {
-    uint64_t due = side == PTQ_SIDE_GET ? pti_delay_next(&local->ring) : 0;
+    uint64_t due = side == PTQ_SIDE_PUT                 ? pti_ring_next_expiry(&place->lane)
+                   : pti_ring_is_paused(&local->ring) ? 0
+                                                        : pti_delay_next(&local->ring);
     int64_t due_ns = pti_host_to_own_ns((int64_t)due * 1000);
 
     return due != 0 && due_ns < deadline ? due_ns : deadline;
@@ -198,7 +203,7 @@ static enum ptq_err sleep_slice(struct pti_local *local, struct pti_place *place
         return err;
     if (sleep->slice_end == 0)
         sleep->slice_end = pti_now_ns() + SLICE_NS;
-    until = until_due(local, side, sleep->slice_end < deadline ? sleep->slice_end : deadline);
+    until = until_due(local, place, side, sleep->slice_end < deadline ? sleep->slice_end : deadline);
     if (pti_futex_wait(word, armed, until) == EINTR)
         return PTQ_EINTR;
     err = check_interrupt(local, place);
@@ -262,7 +267,7 @@ static enum ptq_err sleep_long(struct pti_local *local, struct pti_place *place,
     err = check_interrupt(local, place);
     if (err != PTQ_OK || may_go_on(place, side, need))
         return err;
-    if (pti_waiter_sleep(waiter, until_due(local, side, deadline)) == EINTR)
+    if (pti_waiter_sleep(waiter, until_due(local, place, side, deadline)) == EINTR)
         return PTQ_EINTR;
     if (pti_waiter_drain(waiter))
         pti_ring_sweep(&local->ring, side == PTQ_SIDE_PUT);
@@ -349,7 +354,7 @@ bool pti_local_disarm(struct pti_local *local, struct pti_place *place, enum ptq
     pti_wait_arm(wait_word(local, side), PTI_WAIT_DESCRIPTOR);
     if (needs_barrier(local, side))
         pti_wait_barrier(&local->ring);
-    pti_waiter_timer(waiter, until_due(local, side, PTI_DEADLINE_NEVER));
+    pti_waiter_timer(waiter, until_due(local, place, side, PTI_DEADLINE_NEVER));
     return true;
 }
 

@@ -121,6 +121,14 @@ struct pti_port_ops {
     /* ---- around */
 
     enum ptq_err (*stats)(struct pti_port *port, struct ptq_queue_stats *ret_stats);
+
+    /* Drops what is ready now.  Not on queues of pools. */
+    enum ptq_err (*purge)(struct pti_port *port, uint64_t *ret_count);
+    /* From now on, until it is resumed, gets of everybody answer as on an empty queue. */
+    enum ptq_err (*pause)(struct pti_port *port, bool pause);
+    /* Milliseconds since a leased message was put; -1: it bears no stamp.  NULL: never known. */
+    int64_t (*age)(struct pti_port *port, const struct ptq_msg *msg);
+
     enum ptq_err (*fd)(struct pti_port *port, enum ptq_side side, int *ret_fd);
     void (*interrupt)(struct pti_port *port); /* async-signal-safe */
 
@@ -144,6 +152,8 @@ struct pti_port {
     uint32_t item_size;
     uint32_t header_size;
     uint32_t max_deliveries;
+    uint64_t bytes;      /* byte budget; 0: none, or not known here */
+    uint8_t full;        /* enum ptq_full; 0 where it is not known here */
     bool placed;
     bool remote;
     const char *spec;    /* its text form: the carrier's; "" */

@@ -65,6 +65,9 @@ enum ptq_err ptq_queue_open(ptq_bus *bus, const char *name, const struct ptq_que
         return PTQ_EINVAL;
     if (open.options.spec)
         open.options.spec = spec;
+    if ((unsigned)open.options.full > PTQ_FULL_DROP_NEWEST || (unsigned)open.options.stamps > PTQ_STAMPS_OFF)
+        return pti_error(open.options.error, PTQ_EINVAL, "queue '%s': full %d or stamps %d is none; see enum ptq_full, ptq_stamps",
+                         name, (int)open.options.full, (int)open.options.stamps);
     return pti_queue_open(bus, name, &open, ret_queue);
 }
 
@@ -364,6 +367,11 @@ uint32_t ptq_msg_sub(const ptq_msg *msg) { return msg->sub; }
 uint32_t ptq_msg_deliveries(const ptq_msg *msg) { return msg->deliveries; }
 bool ptq_msg_redelivered(const ptq_msg *msg) { return msg->redelivered; }
 
+int64_t ptq_msg_age_ms(const ptq_msg *msg)
+{
+    return msg->state == PTI_MSG_LEASED && msg->queue->port && msg->port->ops->age ? msg->port->ops->age(msg->port, msg) : -1;
+}
+
 /* ---- for pools and servers */
 
 enum ptq_err pti_queue_limit(ptq_queue *queue, uint64_t limit)
@@ -433,6 +441,28 @@ enum ptq_err ptq_queue_stats(ptq_queue *queue, struct ptq_queue_stats *ret_stats
     return ret_stats ? queue->port->ops->stats(queue->port, ret_stats) : PTQ_EINVAL;
 }
 
+enum ptq_err ptq_queue_purge(ptq_queue *queue, uint64_t *ret_count)
+{
+    enum ptq_err err = check_handle(queue);
+    uint64_t count = 0;
+
+    if (err != PTQ_OK)
+        return err;
+    if (queue->port->window != 0 || queue->port->placed)
+        return PTQ_EINVAL;
+    err = queue->port->ops->purge(queue->port, &count);
+    if (err == PTQ_OK && ret_count)
+        *ret_count = count;
+    return err;
+}
+
+enum ptq_err ptq_queue_pause(ptq_queue *queue, bool pause)
+{
+    enum ptq_err err = check_handle(queue);
+
+    return err == PTQ_OK ? queue->port->ops->pause(queue->port, pause) : err;
+}
+
 const char *ptq_queue_explain(ptq_queue *queue, enum ptq_err err, size_t message_size, char *buffer, size_t size)
 {
     char why[400];
@@ -444,6 +474,9 @@ const char *ptq_queue_explain(ptq_queue *queue, enum ptq_err err, size_t message
     if (port && err == PTQ_EMSGSIZE)
         snprintf(why, sizeof why, "%zu bytes are too many: item_size is %u - create the queue with a larger one",
                  message_size, port->item_size);
+    else if (port && err == PTQ_ETOOBIG && port->bytes != 0 && message_size <= port->capacity)
+        snprintf(why, sizeof why, "a batch of %zu can never fit: its bytes exceed the budget of %llu - put fewer at once",
+                 message_size, (unsigned long long)port->bytes);
     else if (port && err == PTQ_ETOOBIG)
         snprintf(why, sizeof why, "a batch of %zu can never fit: capacity is %llu - put fewer at once", message_size,
                  (unsigned long long)port->capacity);

@@ -8,16 +8,17 @@
 #include "queue/queue.h"
 #include "ring/layout.h"
 
+#define DELAY_MOST_MS (INT64_C(1) << 37) /* 4 years: due times have 48 bits of microseconds */
+
 /* Everything of `options` that is not the bytes. */
-static enum ptq_err read_options(const ptq_queue *queue, const struct ptq_put_options *options, uint8_t *header_bytes,
-                                 struct pti_put *ret_put)
+static enum ptq_err read_options(const struct ptq_put_options *options, uint8_t *header_bytes, struct pti_put *ret_put)
 {
     enum ptq_err err;
 
     memset(ret_put, 0, sizeof *ret_put);
     if (!options)
         return PTQ_OK;
-    if (options->delay_ms < 0 || options->ttl_ms < -1)
+    if (options->delay_ms < 0 || options->delay_ms > DELAY_MOST_MS || options->ttl_ms < -1)
         return PTQ_EINVAL;
     if (options->headers || options->header_count || options->trace) {
         err = pti_headers_pack(options, header_bytes, &ret_put->headers);
@@ -28,8 +29,9 @@ static enum ptq_err read_options(const ptq_queue *queue, const struct ptq_put_op
     if (options->delay_ms > 0)
         ret_put->due_us = (uint64_t)(pti_host_ns() / 1000) + (uint64_t)options->delay_ms * 1000;
     if (options->ttl_ms != 0)
-        ret_put->ttl = options->ttl_ms < 0 ? PTI_TTL_NEVER : (uint16_t)pti_ttl_pack((uint64_t)options->ttl_ms);
-    (void)queue;
+        ret_put->ttl = options->ttl_ms < 0 || (uint64_t)options->ttl_ms > PTI_TTL_MOST_MS
+                           ? PTI_TTL_NEVER
+                           : (uint16_t)pti_ttl_pack((uint64_t)options->ttl_ms);
     return PTQ_OK;
 }
 
@@ -49,7 +51,7 @@ enum ptq_err ptq_put_with(ptq_queue *queue, const void *data, size_t size, const
         return queue ? PTQ_EFORKED : PTQ_EINVAL;
     if (size > queue->port->item_size)
         return PTQ_EMSGSIZE;
-    err = read_options(queue, options, header_bytes, &put);
+    err = read_options(options, header_bytes, &put);
     if (err == PTQ_OK && put.headers)
         err = check_room(queue, size, put.headers);
     if (err != PTQ_OK)
@@ -72,7 +74,7 @@ enum ptq_err ptq_publish_with(ptq_msg *loan, size_t size, const struct ptq_put_o
         return PTQ_EFORKED;
     if (size > loan->size)
         return PTQ_EMSGSIZE;
-    err = read_options(loan->queue, options, header_bytes, &put);
+    err = read_options(options, header_bytes, &put);
     if (err == PTQ_OK && put.headers)
         err = check_room(loan->queue, size, put.headers);
     if (err != PTQ_OK)
@@ -100,7 +102,7 @@ enum ptq_err ptq_put_many_with(ptq_queue *queue, const struct ptq_bytes *items, 
         return PTQ_EFORKED;
     if (count > queue->port->capacity)
         return PTQ_ETOOBIG;
-    err = read_options(queue, options, header_bytes, &put);
+    err = read_options(options, header_bytes, &put);
     if (err != PTQ_OK || count == 0)
         return err;
     puts = malloc(count * sizeof *puts);

@@ -88,7 +88,10 @@ static void to_open(const struct pti_open_message *asked, struct ptq_error *erro
     open->options = (struct ptq_queue_options){
         .mode = (enum ptq_open_mode)asked->mode, .capacity = asked->capacity, .item_size = asked->item_size,
         .max_deliveries = asked->max_deliveries, .max_endpoints = asked->max_endpoints, .file_mode = asked->file_mode,
-        .prefault = asked->prefault, .ephemeral = asked->ephemeral, .spec = asked->spec, .error = error};
+        .prefault = asked->prefault, .ephemeral = asked->ephemeral, .bytes = asked->bytes, .header_size = asked->header_size,
+        .full = (enum ptq_full)asked->full, .stamps = (enum ptq_stamps)asked->stamps, .ttl_ms = asked->ttl_ms,
+        .expired_to_dead = asked->expired_to_dead, .lease_ms = asked->lease_ms, .max_dead = asked->max_dead,
+        .last_producer_ends = asked->last_producer_ends, .spec = asked->spec, .error = error};
 }
 
 static enum ptq_err open_port(struct pti_server *server, const struct pti_open_message *asked, struct ptq_error *error,

@@ -117,6 +117,15 @@ static void describe(struct pti_open_message *asked, const char *run, const char
                                        .file_mode = options->file_mode,
                                        .prefault = options->prefault,
                                        .ephemeral = options->ephemeral,
+                                       .bytes = options->bytes,
+                                       .header_size = options->header_size,
+                                       .full = (uint32_t)options->full,
+                                       .stamps = (uint32_t)options->stamps,
+                                       .ttl_ms = options->ttl_ms,
+                                       .expired_to_dead = options->expired_to_dead,
+                                       .lease_ms = options->lease_ms,
+                                       .max_dead = options->max_dead,
+                                       .last_producer_ends = options->last_producer_ends,
                                        .placed = open->placed};
     snprintf(asked->run, sizeof asked->run, "%s", run != NULL ? run : "");
     snprintf(asked->name, sizeof asked->name, "%s", name);

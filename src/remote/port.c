@@ -134,6 +134,16 @@ static enum ptq_err remote_end(struct pti_port *port)
     return ask_home(port, PTI_CALL_END, 0, PTI_DEADLINE_NOW, NULL);
 }
 
+static enum ptq_err remote_purge(struct pti_port *port, uint64_t *ret_count)
+{
+    return ask_home(port, PTI_CALL_PURGE, 0, PTI_DEADLINE_NOW, ret_count);
+}
+
+static enum ptq_err remote_pause(struct pti_port *port, bool pause)
+{
+    return ask_home(port, PTI_CALL_PAUSE, pause, PTI_DEADLINE_NOW, NULL);
+}
+
 static enum ptq_err remote_limit(struct pti_port *port, uint64_t limit)
 {
     return ask_home(port, PTI_CALL_LIMIT, limit, PTI_DEADLINE_NOW, NULL);
@@ -385,6 +395,8 @@ const struct pti_port_ops pti_remote_ops = {
     .census = remote_census,
     .claim = remote_claim,
     .stats = remote_stats,
+    .purge = remote_purge,
+    .pause = remote_pause,
     .fd = remote_fd,
     .interrupt = remote_interrupt,
     .explain = remote_explain,

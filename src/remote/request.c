@@ -246,7 +246,7 @@ static enum ptq_err serve_in(struct pti_request *request, const uint8_t *payload
     if (answer == PTQ_EPROTO)
         return refuse(ret_reason, "a put makes no sense");
     request->deadline = deadline_of(pti_fetch32(payload + timeout_at));
-    if (answer != PTQ_FULL || request->deadline == PTI_DEADLINE_NOW) {
+    if (answer != PTQ_FULL || request->deadline == PTI_DEADLINE_NOW || request->channel->port->full == PTQ_FULL_FAIL) {
         pti_request_finish(request, answer, position);
         return PTQ_OK;
     }
@@ -460,6 +460,13 @@ static enum ptq_err serve_call(struct pti_request *request, const uint8_t *paylo
         break;
     case PTI_CALL_CLAIM:
         answer = port->ops->claim(port, PTI_DEADLINE_NOW);
+        break;
+    case PTI_CALL_PURGE:
+        if (port->window == 0 && !port->placed)
+            answer = port->ops->purge(port, &value);
+        break;
+    case PTI_CALL_PAUSE:
+        answer = port->ops->pause(port, call.value != 0);
         break;
     }
     request->deadline = deadline_of(call.timeout);

@@ -13,6 +13,10 @@
 #include "ring/journal.h"
 #include "ring/wait.h"
 
+struct pti_load {
+    uint64_t messages, bytes;
+};
+
 static struct pti_batch *batch_at(const struct pti_ring *ring, uint32_t block)
 {
     return (struct pti_batch *)(void *)pti_block_at(ring, block)->payload;
@@ -121,31 +125,47 @@ static uint64_t prepare(struct pti_lane *lane, size_t count, size_t lists, uint6
     return bytes;
 }
 
+/* One try, with all blocks owned; on failure their words are as before. */
+static enum ptq_err publish_listed(struct pti_lane *lane, size_t count, size_t lists, uint64_t *ret_bytes, uint64_t *ret_at)
+{
+    struct pti_ring *ring = lane->ring;
+    struct pti_entry *entry = lane->entry;
+    const struct pti_scratch *s = &lane->scratch;
+    uint64_t slot;
+    enum ptq_err err = pti_ring_find_tail(lane, &slot);
+
+    if (err != PTQ_OK)
+        return err;
+    *ret_bytes = prepare(lane, count, lists, lane->tail);
+    lane->want_bytes = *ret_bytes;
+    pti_store_release(&entry->journal_bytes, pti_load_relaxed(&entry->bytes_put) + *ret_bytes);
+    pti_store_release(&entry->journal_count, count);
+    pti_journal_open(entry, PTI_OP_PUT_MANY, s->lists[0], s->list_befores[0], pti_load_relaxed(&entry->put));
+    err = pti_ring_publish_entry(lane, s->lists[0], PTI_COMMITH, count, ret_at);
+    if (err == PTQ_OK)
+        return PTQ_OK;
+    for (size_t i = 0; i < count; i++)
+        pti_store_release(&pti_block_at(ring, s->blocks[i])->word, s->befores[i]);
+    pti_store_release(&pti_block_at(ring, s->lists[0])->word, s->list_befores[0]);
+    pti_journal_close(entry);
+    return err;
+}
+
 enum ptq_err pti_ring_publish_batch(struct pti_lane *lane, size_t count, uint64_t *ret_position)
 {
     struct pti_ring *ring = lane->ring;
     const struct pti_scratch *s = &lane->scratch;
     size_t lists = lists_needed(ring, s->blocks, count);
-    uint64_t at, slot, bytes;
+    uint64_t at, bytes;
     enum ptq_err err = alloc_lists(lane, lists);
 
     if (err != PTQ_OK)
         return err;
     announce_batch(ring, count);
-    err = pti_ring_find_tail(lane, &slot);
+    do
+        err = publish_listed(lane, count, lists, &bytes, &at);
+    while (err == PTQ_FULL && pti_ring_make_room(lane, count));
     if (err != PTQ_OK) {
-        give_lists_back(lane, lists);
-        return err;
-    }
-    bytes = prepare(lane, count, lists, lane->tail);
-    pti_store_release(&lane->entry->journal_count, count);
-    pti_journal_open(lane->entry, PTI_OP_PUT_MANY, s->lists[0], s->list_befores[0], pti_load_relaxed(&lane->entry->put));
-    err = pti_ring_publish_entry(lane, s->lists[0], PTI_COMMITH, count, &at);
-    if (err != PTQ_OK) {
-        for (size_t i = 0; i < count; i++)
-            pti_store_release(&pti_block_at(ring, s->blocks[i])->word, s->befores[i]);
-        pti_store_release(&pti_block_at(ring, s->lists[0])->word, s->list_befores[0]);
-        pti_journal_close(lane->entry);
         give_lists_back(lane, lists);
         return err;
     }
@@ -272,15 +292,46 @@ static void free_header(struct pti_ring *ring, uint32_t header, uint64_t header_
     free_exactly(ring, header, header_word);
 }
 
-uint32_t pti_batch_ready(struct pti_ring *ring, uint32_t header, uint64_t header_word)
+/* How many are ready, and of how many bytes. */
+static struct pti_load load_of_batch(struct pti_ring *ring, uint32_t header, uint64_t header_word)
 {
+    struct pti_load load = {0, 0};
     struct pti_cursor c;
-    uint32_t ready = 0, block;
+    uint32_t block;
 
     cursor_start(ring, &c, header, header_word);
-    while ((block = cursor_next(ring, &c)) != PTI_NO_BLOCK)
-        ready += pti_load_acquire(&pti_block_at(ring, block)->word) == element_word(&c);
-    return header_stands(ring, &c) ? ready : 0;
+    while ((block = cursor_next(ring, &c)) != PTI_NO_BLOCK) {
+        uint32_t length = pti_load_acquire(&pti_block_at(ring, block)->length);
+
+        if (pti_load_acquire(&pti_block_at(ring, block)->word) == element_word(&c)) {
+            load.messages++;
+            load.bytes += length;
+        }
+    }
+    return header_stands(ring, &c) ? load : (struct pti_load){0, 0};
+}
+
+uint32_t pti_batch_ready(struct pti_ring *ring, uint32_t header, uint64_t header_word)
+{
+    return (uint32_t)load_of_batch(ring, header, header_word).messages;
+}
+
+bool pti_batch_first(struct pti_ring *ring, uint32_t header, uint64_t header_word, uint32_t *ret_block, uint64_t *ret_word)
+{
+    struct pti_cursor c;
+    uint32_t block;
+
+    cursor_start(ring, &c, header, header_word);
+    while ((block = cursor_next(ring, &c)) != PTI_NO_BLOCK) {
+        if (pti_load_acquire(&pti_block_at(ring, block)->word) != element_word(&c))
+            continue;
+        if (!header_stands(ring, &c))
+            return false;
+        *ret_block = block;
+        *ret_word = element_word(&c);
+        return true;
+    }
+    return false;
 }
 
 bool pti_batch_settle(struct pti_lane *lane, uint32_t header, uint64_t header_word)
@@ -319,7 +370,6 @@ enum ptq_err pti_batch_take(struct pti_lane *lane, uint64_t position, uint32_t h
                             uint32_t *ret_block, uint64_t *ret_word)
 {
     struct pti_ring *ring = lane->ring;
-    struct pti_entry *entry = lane->entry;
     struct pti_cursor *c = &lane->cursor;
     uint64_t lease = pti_word(PTI_LEASED, lane->index, position, 0);
     uint32_t block;
@@ -327,19 +377,15 @@ enum ptq_err pti_batch_take(struct pti_lane *lane, uint64_t position, uint32_t h
     if (!c->active || c->header_word != header_word || c->header != header)
         cursor_start(ring, c, header, header_word);
     while ((block = cursor_next(ring, c)) != PTI_NO_BLOCK) {
-        uint64_t word = element_word(c), taken = pti_load_relaxed(&entry->taken);
+        uint64_t word = element_word(c);
 
         ask_ahead(ring, c, block);
         if (pti_load_acquire(&pti_block_at(ring, block)->word) != word)
             continue;
         if (!header_stands(ring, c))
             break;
-        pti_journal_open(entry, PTI_OP_TAKE, block, lease, taken);
-        if (!pti_cas(&pti_block_at(ring, block)->word, &word, lease)) {
-            pti_journal_close(entry);
+        if (!pti_lease(lane, block, word, lease))
             continue;
-        }
-        pti_store_release(&entry->taken, taken + 1);
         if (c->index == c->count) {
             /* The last one: everything before it was seen taken on the way. */
             c->active = false;
@@ -387,24 +433,30 @@ bool pti_batch_lists(struct pti_ring *ring, uint32_t header, uint32_t block, uin
     return false;
 }
 
-/* Messages that wait in the ring from one position to another, entry by entry. */
-static uint64_t count_ready(struct pti_ring *ring, uint64_t from, uint64_t to)
+/* What waits in the ring from one position to another, entry by entry. */
+static struct pti_load count_ready(struct pti_ring *ring, uint64_t from, uint64_t to)
 {
-    uint64_t ready = 0;
+    struct pti_load ready = {0, 0};
 
     for (uint64_t at = from; at != to; at = pti_step(ring, at, 1)) {
         uint64_t slot = pti_load_acquire(pti_slot_at(ring, at)), word;
-        uint32_t block = pti_slot_block(slot);
+        uint32_t block = pti_slot_block(slot), length;
 
         if (pti_slot_lap(slot) != pti_lap(ring, at) || !is_usable(ring, block))
             continue;
+        length = pti_load_acquire(&pti_block_at(ring, block)->length);
         word = pti_load_acquire(&pti_block_at(ring, block)->word);
         if (pti_word_position(word) != at)
             continue;
-        if (pti_word_state(word) == PTI_COMMIT)
-            ready++;
-        else if (pti_word_state(word) == PTI_COMMITH)
-            ready += pti_batch_ready(ring, block, word);
+        if (pti_word_state(word) == PTI_COMMIT) {
+            ready.messages++;
+            ready.bytes += length;
+        } else if (pti_word_state(word) == PTI_COMMITH) {
+            struct pti_load batch = load_of_batch(ring, block, word);
+
+            ready.messages += batch.messages;
+            ready.bytes += batch.bytes;
+        }
     }
     return ready;
 }
@@ -431,5 +483,27 @@ bool pti_batch_has_room(struct pti_lane *lane, uint64_t position, uint64_t count
         put += pti_load_acquire(&ring->entries[i].put);
     if ((int64_t)(put - taken) <= 0 || put - taken + count <= capacity)
         return true;
-    return count_ready(ring, pti_step(ring, position, 0 - capacity), position) + count <= capacity;
+    return count_ready(ring, pti_step(ring, position, 0 - capacity), position).messages + count <= capacity;
+}
+
+/* The same for bytes: the counters of bytes move with those of messages.  Puts that race may overshoot by one each. */
+bool pti_batch_has_bytes(struct pti_lane *lane, uint64_t position, uint64_t bytes)
+{
+    struct pti_ring *ring = lane->ring;
+    uint64_t budget = ring->geometry.bytes, capacity = ring->geometry.capacity, put = 0, taken = 0, from;
+    uint32_t used = pti_load_acquire(&ring->hints->entries_used);
+
+    if (used > ring->geometry.endpoints)
+        used = ring->geometry.endpoints;
+    for (uint32_t i = 0; i < used; i++)
+        taken += pti_load_acquire(&ring->entries[i].bytes_taken);
+    for (uint32_t i = 0; i < used; i++)
+        put += pti_load_acquire(&ring->entries[i].bytes_put);
+    if ((int64_t)(put - taken) <= 0 || put - taken + bytes <= budget)
+        return true;
+    lane->settled = pti_load_acquire(&ring->hints->head) & ring->position_mask;
+    from = lane->settled;
+    if ((uint64_t)pti_diff(ring, position, from) > capacity)
+        from = pti_step(ring, position, 0 - capacity);
+    return count_ready(ring, from, position).bytes + bytes <= budget;
 }

@@ -29,6 +29,29 @@ static inline void pti_count(_Atomic uint64_t *counter, uint64_t by)
     pti_store_release(counter, pti_load_relaxed(counter) + by);
 }
 
+/* Leases a message of the ring whose word is `word`, counted.  False: somebody was faster. */
+static inline bool pti_lease(struct pti_lane *lane, uint32_t block, uint64_t word, uint64_t lease)
+{
+    struct pti_block *b = pti_block_at(lane->ring, block);
+    struct pti_entry *entry = lane->entry;
+    uint64_t taken = pti_load_relaxed(&entry->taken), bytes = 0;
+    bool is_budgeted = lane->ring->geometry.bytes != 0;
+
+    if (__builtin_expect(is_budgeted, 0)) {
+        bytes = pti_load_relaxed(&entry->bytes_taken) + pti_load_relaxed(&b->length);
+        pti_store_release(&entry->journal_bytes, bytes);
+    }
+    pti_journal_open(entry, PTI_OP_TAKE, block, lease, taken);
+    if (!pti_cas(&b->word, &word, lease)) { /* pair P: leased */
+        pti_journal_close(entry);
+        return false;
+    }
+    if (__builtin_expect(is_budgeted, 0))
+        pti_store_release(&entry->bytes_taken, bytes);
+    pti_store_release(&entry->taken, taken + 1);
+    return true;
+}
+
 /* The counter that an operation moves. */
 static inline _Atomic uint64_t *pti_journal_counter(struct pti_entry *entry, enum pti_operation op)
 {
@@ -37,6 +60,7 @@ static inline _Atomic uint64_t *pti_journal_counter(struct pti_entry *entry, enu
     switch (op) {
     case PTI_OP_PUT:
     case PTI_OP_PUT_MANY:
+    case PTI_OP_REFUSE:
         return &entry->put;
     case PTI_OP_TAKE:
         return &entry->taken;

@@ -10,22 +10,86 @@ static void count_delivery(struct pti_block *b)
         pti_store_relaxed(&b->deliveries, (uint16_t)(deliveries + 1));
 }
 
-/* Beyond max_deliveries it becomes a dead letter: the lease ends here. */
-static bool is_dead_letter(struct pti_lane *lane, uint32_t block, uint64_t lease)
+/* The message becomes a dead letter: the lease ends here. */
+static void bury(struct pti_lane *lane, uint32_t block, uint64_t lease)
 {
     struct pti_ring *ring = lane->ring;
     struct pti_block *b = pti_block_at(ring, block);
 
-    if (pti_load_relaxed(&b->deliveries) <= ring->geometry.max_deliveries)
-        return false;
     pti_special_set(ring, block);
     pti_store_release(&b->word, pti_word(PTI_DEAD, 0, pti_word_position(lease), pti_word_redelivered(lease)));
     pti_wake_after_store(ring);
+}
+
+/* Beyond max_deliveries it is a dead letter. */
+static bool is_dead_letter(struct pti_lane *lane, uint32_t block, uint64_t lease)
+{
+    if (pti_load_relaxed(&pti_block_at(lane->ring, block)->deliveries) <= lane->ring->geometry.max_deliveries)
+        return false;
+    bury(lane, block, lease);
+    return true;
+}
+
+/* ---- by the clock */
+
+static inline bool is_timed(const struct pti_block *b)
+{
+    return (pti_load_relaxed(&b->stamp) >> 48 | pti_load_relaxed(&b->due_us)) != 0;
+}
+
+enum pti_verdict pti_ring_verdict(struct pti_ring *ring, uint32_t block)
+{
+    const struct pti_block *b = pti_block_at(ring, block);
+    uint64_t now, stamp = pti_load_relaxed(&b->stamp), age;
+
+    if (!is_timed(b))
+        return PTI_HAND_OUT;
+    now = pti_now_us();
+    age = (now - pti_stamp_put_us(stamp)) & ((UINT64_C(1) << 48) - 1);
+    if (stamp >> 48 != 0 && age >> 47 == 0 && age > 1000 * pti_stamp_ttl_ms(stamp))
+        return PTI_EXPIRE;
+    return pti_load_relaxed(&b->due_us) > now ? PTI_PARK : PTI_HAND_OUT;
+}
+
+/* As a nack with a delay, but neither a delivery nor a nack: due, mark and next_due stand before the word changes. */
+static void park(struct pti_lane *lane, uint32_t block, uint64_t lease)
+{
+    struct pti_ring *ring = lane->ring;
+    struct pti_block *b = pti_block_at(ring, block);
+
+    pti_special_set(ring, block);
+    pti_delay_lower(ring, pti_load_relaxed(&b->due_us));
+    pti_cas(&b->word, &lease, pti_word(PTI_DELAYED, 0, pti_word_position(lease), pti_word_redelivered(lease)));
+    pti_wake_all(ring, &ring->hints->get_wait); /* sleepers must sleep less long */
+    pti_wake_putters(ring);
+}
+
+void pti_ring_carry_out(struct pti_lane *lane, uint32_t block, uint64_t lease, enum pti_verdict verdict)
+{
+    if (verdict == PTI_PARK)
+        park(lane, block, lease);
+    else if (lane->ring->geometry.flags & PTI_GEO_EXPIRED_DEAD)
+        bury(lane, block, lease);
+    else
+        pti_ring_drop(lane, block, lease, PTQ_DROP_EXPIRED);
+}
+
+static __attribute__((noinline)) bool is_for_now(struct pti_lane *lane, uint32_t block, uint64_t lease)
+{
+    enum pti_verdict verdict = pti_ring_verdict(lane->ring, block);
+
+    if (verdict != PTI_HAND_OUT) {
+        pti_ring_carry_out(lane, block, lease, verdict);
+        return false;
+    }
+    pti_store_relaxed(&pti_block_at(lane->ring, block)->due_us, 0); /* from now on a due time is a nacker's */
     return true;
 }
 
 bool pti_ring_judge(struct pti_lane *lane, uint32_t block, uint64_t *lease)
 {
+    if (__builtin_expect(is_timed(pti_block_at(lane->ring, block)), 0) && !is_for_now(lane, block, *lease))
+        return false;
     count_delivery(pti_block_at(lane->ring, block));
     return !is_dead_letter(lane, block, *lease);
 }

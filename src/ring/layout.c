@@ -112,6 +112,8 @@ enum ptq_err pti_geometry_make(const struct pti_geometry_request *request, struc
     g.lease_ms = request->lease_ms;
     g.header_size = header_room(request, g.item_size);
     g.max_dead = request->max_dead ? request->max_dead : (uint32_t)(g.capacity < DEFAULT_DEAD ? g.capacity : DEFAULT_DEAD);
+    if (g.bytes != 0 && g.bytes < g.item_size)
+        return PTQ_EINVAL; /* a message of item_size could never be put */
     if (g.header_size > PTQ_HEADERS_MAX || g.full > PTQ_FULL_DROP_NEWEST || g.stamps > PTQ_STAMPS_OFF)
         return PTQ_EINVAL;
     if (g.capacity > CAPACITY_MAX || g.window > CAPACITY_MAX || g.item_size > ITEM_MAX ||

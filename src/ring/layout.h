@@ -153,7 +153,8 @@ enum pti_operation {
     PTI_OP_TAKE = 3,     /* taken + 1 */
     PTI_OP_ACK = 4,      /* acked + 1 */
     PTI_OP_NACK = 5,     /* nacked + 1 */
-    PTI_OP_DROP = 8      /* DROP + reason: dropped[reason] + 1; reasons are enum ptq_drop, so 8 to 12 */
+    PTI_OP_DROP = 8,     /* DROP + reason: dropped[reason] + 1; reasons are enum ptq_drop, so 8 to 12 */
+    PTI_OP_REFUSE = 13   /* put + journal_count, once dropped[newest] has become journal_word: no block */
 };
 enum pti_journal_status { PTI_LINE_CLOSED = 0, PTI_LINE_OPEN = 1, PTI_LINE_DONE = 2, PTI_LINE_UNDONE = 3 };
 
@@ -162,7 +163,8 @@ enum pti_journal_status { PTI_LINE_CLOSED = 0, PTI_LINE_OPEN = 1, PTI_LINE_DONE 
 struct pti_entry {
     /* line 0: the journal, and what it counts */
     _Atomic uint64_t journal;      /* low half of the counter before : 32 | block:23 | operation:5 | status:4 */
-    _Atomic uint64_t journal_word; /* PUT: the block's word before; TAKE: the lease wanted; ACK, NACK: the lease held */
+    _Atomic uint64_t journal_word; /* PUT: the block's word before; TAKE: the lease wanted; ACK, NACK: the lease held;
+                                    * REFUSE: dropped[newest] after it */
     _Atomic uint64_t journal_count;
     _Atomic uint64_t put;
     _Atomic uint64_t taken;
@@ -177,7 +179,8 @@ struct pti_entry {
     /* line 2: the last put of a numbered stream, for remote/serve */
     _Atomic uint64_t stream;
     _Atomic uint64_t number;
-    uint64_t reserved2[6];
+    _Atomic uint64_t journal_bytes; /* with a byte budget: bytes_put, or bytes_taken, after the operation */
+    uint64_t reserved2[5];
     /* line 3: who it is */
     _Atomic uint32_t state; /* 0: nobody; 1: attached, dead or alive: the lock tells */
     _Atomic uint32_t used;  /* it was attached once: words may name it */
@@ -202,7 +205,7 @@ struct pti_block {
     _Atomic uint32_t link;       /* COMMIT, COMMITH: 1 + its batch's header block, 0: alone; COPY: 1 + its source */
     _Atomic uint16_t home;       /* 1 + the producer that gets it back; 0: shared */
     _Atomic uint16_t deliveries; /* saturates */
-    _Atomic uint64_t stamp;      /* ttl:16 | put:48, monotonic microseconds, 0: no stamp */
+    _Atomic uint64_t stamp;      /* ttl:16, 0: for ever | put:48, monotonic microseconds, 0: no stamp */
     _Atomic uint64_t due_us;     /* not to be handed out before; 0: at once */
     _Atomic uint8_t kind;
     _Atomic uint8_t headers;     /* their size in units of 4 bytes */
@@ -250,9 +253,10 @@ static inline enum pti_operation pti_journal_operation(uint64_t line) { return (
 static inline uint32_t pti_journal_block(uint64_t line) { return (uint32_t)(line >> 9) & PTI_END_BLOCK; }
 static inline uint32_t pti_journal_low(uint64_t line) { return (uint32_t)(line >> 32); }
 
-/* A time to live fits 16 bits, rounded up by at most 0.1 %: exponent:5 | mantissa:11, milliseconds; 0: none of its own, all
- * ones: for ever. */
+/* A time to live fits 16 bits, rounded up by at most 0.1 %: exponent:5 | mantissa:11, milliseconds.  On its way in 0 is the
+ * queue's and all ones for ever; a block bears what holds in the end, and 0 for ever. */
 #define PTI_TTL_NEVER UINT16_MAX
+#define PTI_TTL_MOST_MS (UINT64_C(2047) << 30) /* what is longer is for ever */
 static inline uint64_t pti_ttl_pack(uint64_t ms)
 {
     unsigned exponent = 0;

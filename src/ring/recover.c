@@ -37,9 +37,11 @@ static bool took_effect(struct pti_ring *ring, uint32_t endpoint, uint64_t line,
 {
     uint32_t block = pti_journal_block(line);
 
+    if (pti_journal_operation(line) == PTI_OP_REFUSE)
+        return pti_load_acquire(&ring->entries[endpoint].dropped[PTQ_DROP_NEWEST]) == noted;
     if (block >= ring->geometry.blocks || !pti_block_is_backed(ring, block))
         return false;
-    if (pti_journal_operation(line) >= PTI_OP_DROP)
+    if (pti_journal_operation(line) >= PTI_OP_DROP) /* and a reason */
         return pti_load_acquire(&pti_block_at(ring, block)->word) != noted;
     switch (pti_journal_operation(line)) {
     case PTI_OP_PUT:
@@ -52,9 +54,23 @@ static bool took_effect(struct pti_ring *ring, uint32_t endpoint, uint64_t line,
         return pti_load_acquire(&pti_block_at(ring, block)->word) != noted;
     case PTI_OP_NONE:
     case PTI_OP_DROP:
+    case PTI_OP_REFUSE:
         break;
     }
     return false;
+}
+
+/* With a byte budget: what the operation moves besides, before the counter that closes the line. */
+static void finish_bytes(struct pti_ring *ring, struct pti_entry *entry, enum pti_operation op)
+{
+    uint64_t bytes = pti_load_acquire(&entry->journal_bytes);
+
+    if (ring->geometry.bytes == 0)
+        return;
+    if (op == PTI_OP_PUT || op == PTI_OP_PUT_MANY)
+        pti_store_release(&entry->bytes_put, bytes);
+    else if (op == PTI_OP_TAKE)
+        pti_store_release(&entry->bytes_taken, bytes);
 }
 
 static void decide(struct pti_ring *ring, uint32_t endpoint)
@@ -78,7 +94,8 @@ static void decide(struct pti_ring *ring, uint32_t endpoint)
     }
     if (pti_journal_status(line) != PTI_LINE_DONE)
         return;
-    if (pti_journal_operation(line) == PTI_OP_PUT_MANY)
+    finish_bytes(ring, entry, pti_journal_operation(line));
+    if (pti_journal_operation(line) == PTI_OP_PUT_MANY || pti_journal_operation(line) == PTI_OP_REFUSE)
         by = pti_load_acquire(&entry->journal_count);
     pti_store_release(counter, count + by); /* absolute: it may happen twice */
 }
@@ -108,6 +125,20 @@ static bool is_published(struct pti_ring *ring, uint32_t block, uint64_t word)
     return batch != 0 && pti_batch_lists(ring, batch - 1, block, pti_word_position(word));
 }
 
+/* A lease of a message that is not due: its holder was about to park it, or to give it back with a delay. */
+static bool put_off(struct pti_ring *ring, uint32_t block, uint64_t word)
+{
+    struct pti_block *b = pti_block_at(ring, block);
+    uint64_t due = pti_load_acquire(&b->due_us);
+    unsigned flag = pti_word_redelivered(word) | (pti_load_relaxed(&b->deliveries) != 0);
+
+    if (due <= pti_now_us())
+        return false;
+    pti_delay_lower(ring, due); /* before the word, as everybody who delays */
+    pti_cas(&b->word, &word, pti_word(PTI_DELAYED, 0, pti_word_position(word), flag));
+    return true;
+}
+
 /* Returns true if the block may be REDELIV now. */
 static bool put_right(struct pti_ring *ring, uint32_t block, uint64_t word)
 {
@@ -128,6 +159,8 @@ static bool put_right(struct pti_ring *ring, uint32_t block, uint64_t word)
         return false;
     case PTI_LEASED:
         pti_special_set(ring, block); /* before the CAS: always a superset */
+        if (put_off(ring, block, word))
+            return false;
         pti_cas(at, &word, pti_word(PTI_REDELIV, 0, position, 1));
         return true; /* also if another recoverer's CAS came first: it may be stopped before it tells anybody */
     default:

@@ -40,6 +40,8 @@ struct pti_ring {
     unsigned position_shift; /* 64 - position_bits: for serial comparison */
     unsigned lap_shift;      /* 64 - lap bits */
     uint32_t stride;
+    uint32_t stamp_mask;     /* puts & this == 0: stamped */
+    uint16_t ttl;            /* packed: of messages that say none */
     bool exchange_acks;      /* this process is not reached by others' barriers */
     struct pti_segment segment;
     uint8_t id[16];
@@ -75,6 +77,7 @@ struct pti_lane {
     uint32_t shared_at;                    /* where I last found a shared block: a word of `used` */
     uint32_t puts_since_hint, takes_since_hint;
     uint32_t stamp;     /* puts since the last stamp */
+    uint64_t want_bytes; /* with a byte budget: what the put under way brings */
     bool granted;       /* an extent was asked for */
     bool streams;       /* consumers are well behind: lines are asked for ahead */
     uint32_t takes_in_a_row;
@@ -228,20 +231,22 @@ static inline void pti_block_fill(struct pti_lane *lane, uint32_t block, const s
     struct pti_block *b = pti_block_at(lane->ring, block);
     const struct pti_geometry *g = &lane->ring->geometry;
     uint32_t home = 0; /* 1 + the grantee of its extent, who need not be this thread */
-    uint64_t now = 0;
+    uint64_t now = 0, ttl = meta->ttl != 0 ? meta->ttl : lane->ring->ttl;
 
     if (__builtin_expect(block - lane->own_first < lane->own_count, 1))
         home = lane->index + 1;
     else if (block >= g->shared_blocks)
         home = pti_load_relaxed(&lane->ring->extents[(block - g->shared_blocks) / g->extent_blocks]);
-    if (__builtin_expect(lane->stamp++ % PTI_STAMP_EVERY == 0, 0))
-        now = pti_now_us();
+    if (__builtin_expect(ttl == PTI_TTL_NEVER, 0))
+        ttl = 0;
+    if (__builtin_expect((lane->stamp++ & lane->ring->stamp_mask) == 0 || ttl != 0, 0))
+        now = ttl != 0 || g->stamps != PTQ_STAMPS_OFF ? pti_now_us() : 0;
     pti_store_relaxed(&b->length, meta->size);
     pti_store_relaxed(&b->sub, sub);
     pti_store_relaxed(&b->link, batch);
     pti_store_relaxed(&b->home, (uint16_t)home);
     pti_store_relaxed(&b->deliveries, 0);
-    pti_store_relaxed(&b->stamp, pti_stamp(now, meta->ttl));
+    pti_store_relaxed(&b->stamp, pti_stamp(now, ttl));
     pti_store_relaxed(&b->due_us, meta->due_us);
     pti_store_relaxed(&b->kind, meta->kind);
     pti_store_relaxed(&b->headers, meta->headers);
@@ -285,9 +290,18 @@ uint64_t pti_ring_tail_from(struct pti_ring *ring, uint64_t at);
 /* Is the entry at `position`, which is about to be lapped by capacity or slots, no longer waiting to be taken? */
 bool pti_ring_is_taken(struct pti_lane *lane, uint64_t position, bool *ret_corrupt);
 
+/* As take, but also where the queue is paused, and nothing is judged: *ret_word is a lease that nobody knows of. */
+enum ptq_err pti_ring_lease_next(struct pti_lane *lane, uint32_t *ret_block, uint64_t *ret_word);
+
 /* Every take asks (ring/judge.c) what becomes of the message it leased: true: handed out, and counted as a delivery; false: it
  * became something else (a dead letter, ...), the lease is over, and the taker goes on.  *lease may be rewritten. */
 bool pti_ring_judge(struct pti_lane *lane, uint32_t block, uint64_t *lease);
+
+/* What the clock says of a message: it is read only where the message bears a due time or a time to live. */
+enum pti_verdict { PTI_HAND_OUT, PTI_PARK, PTI_EXPIRE };
+enum pti_verdict pti_ring_verdict(struct pti_ring *ring, uint32_t block);
+/* Ends a lease of this lane by PTI_PARK or PTI_EXPIRE. */
+void pti_ring_carry_out(struct pti_lane *lane, uint32_t block, uint64_t lease, enum pti_verdict verdict);
 /* Ends a lease of this lane by dropping the message, counted. */
 void pti_ring_drop(struct pti_lane *lane, uint32_t block, uint64_t lease, enum ptq_drop reason);
 
@@ -313,8 +327,30 @@ bool pti_batch_settle(struct pti_lane *lane, uint32_t header, uint64_t header_wo
 bool pti_batch_lists(struct pti_ring *ring, uint32_t header, uint32_t block, uint64_t t0);
 /* Messages in [head, tail) by the counters; the room for `count` more. */
 bool pti_batch_has_room(struct pti_lane *lane, uint64_t position, uint64_t count);
+/* Room for `bytes` more in the byte budget. */
+bool pti_batch_has_bytes(struct pti_lane *lane, uint64_t position, uint64_t bytes);
+/* The first element that is not taken, and its word. */
+bool pti_batch_first(struct pti_ring *ring, uint32_t header, uint64_t header_word, uint32_t *ret_block, uint64_t *ret_word);
 /* Calls each element's word; returns how many elements of a published batch are still COMMIT. */
 uint32_t pti_batch_ready(struct pti_ring *ring, uint32_t header, uint64_t header_word);
+
+/* ---- a full ring (ring/room.c) */
+
+/* For a producer who owns its blocks and found no room: what has expired or is not due leaves the head of the ring, and with
+ * PTQ_FULL_DROP_OLDEST the oldest ready message is dropped, one a call.  True: look again. */
+bool pti_ring_make_room(struct pti_lane *lane, uint64_t count);
+/* PTQ_FULL_DROP_NEWEST: counts `count` messages as put and dropped. */
+void pti_ring_refuse(struct pti_lane *lane, uint64_t count);
+/* When the oldest ready message expires or is to be parked, in microseconds; 0: never. */
+uint64_t pti_ring_next_expiry(struct pti_lane *lane);
+/* Drops what is ready now; how many. */
+uint64_t pti_ring_purge(struct pti_lane *lane);
+/* Gets answer as on an empty queue, until it is resumed; whoever sleeps looks again. */
+void pti_ring_pause(struct pti_ring *ring, bool pause);
+static inline bool pti_ring_is_paused(const struct pti_ring *ring)
+{
+    return pti_load_seq(&ring->hints->flags) & PTI_FLAG_PAUSED;
+}
 
 /* ---- end (ring/end.c) */
 

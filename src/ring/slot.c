@@ -54,8 +54,8 @@ static inline void note_put(struct pti_lane *lane, uint64_t count, uint64_t byte
     struct pti_ring *ring = lane->ring;
     struct pti_entry *entry = lane->entry;
 
+    pti_store_relaxed(&entry->bytes_put, pti_load_relaxed(&entry->bytes_put) + bytes); /* before the count: it closes the line */
     pti_count(&entry->put, count);
-    pti_store_relaxed(&entry->bytes_put, pti_load_relaxed(&entry->bytes_put) + bytes);
     lane->tail = pti_step(ring, position, 1);
     if (lane->puts_since_hint++ % HINT_EVERY == 0) { /* the first, too: many a process puts only one */
         pti_store_release(&ring->hints->tail, lane->tail);
@@ -126,6 +126,8 @@ static inline enum ptq_err check_room(struct pti_lane *lane, uint64_t count)
     if (__builtin_expect(pti_load_relaxed(&ring->hints->flags) & PTI_FLAG_BATCHED, 0) &&
         !pti_batch_has_room(lane, lane->tail, count))
         return PTQ_FULL;
+    if (__builtin_expect(ring->geometry.bytes != 0, 0) && !pti_batch_has_bytes(lane, lane->tail, lane->want_bytes))
+        return PTQ_FULL;
     return PTQ_OK;
 }
 
@@ -173,6 +175,10 @@ enum ptq_err pti_ring_publish(struct pti_lane *lane, uint32_t block, uint64_t be
     uint64_t at;
     enum ptq_err err;
 
+    if (__builtin_expect(lane->ring->geometry.bytes != 0, 0)) {
+        lane->want_bytes = size;
+        pti_store_release(&lane->entry->journal_bytes, pti_load_relaxed(&lane->entry->bytes_put) + size);
+    }
     pti_journal_open(lane->entry, PTI_OP_PUT, block, before, pti_load_relaxed(&lane->entry->put));
     err = publish_entry(lane, block, PTI_COMMIT, 1, &at);
     if (__builtin_expect(err != PTQ_OK, 0)) {
@@ -292,7 +298,6 @@ static void adopt_head(struct pti_lane *lane)
 static inline enum ptq_err take_fresh(struct pti_lane *lane, uint32_t *ret_block, uint64_t *ret_word)
 {
     struct pti_ring *ring = lane->ring;
-    struct pti_entry *entry = lane->entry;
     bool limited = pti_load_relaxed(&ring->hints->flags) & PTI_FLAG_LIMITED;
 
     for (uint64_t steps = 0;; steps++) {
@@ -322,19 +327,15 @@ static inline enum ptq_err take_fresh(struct pti_lane *lane, uint32_t *ret_block
         __builtin_prefetch(&pti_block_at(ring, block)->payload[PTI_LINE - PTI_BLOCK_HEAD]);
         word = pti_load_acquire(&pti_block_at(ring, block)->word);
         if (pti_word_state(word) == PTI_COMMIT && pti_word_position(word) == h) {
-            uint64_t taken = pti_load_relaxed(&entry->taken);
             uint64_t lease = pti_word(PTI_LEASED, lane->index, h, 0);
 
-            pti_journal_open(entry, PTI_OP_TAKE, block, lease, taken);
-            if (pti_cas(&pti_block_at(ring, block)->word, &word, lease)) { /* pair P: leased */
-                pti_store_release(&entry->taken, taken + 1);
+            if (pti_lease(lane, block, word, lease)) {
                 note_head(lane, pti_step(ring, h, 1));
                 lane->takes_in_a_row++;
                 *ret_block = block;
                 *ret_word = lease;
                 return PTQ_OK;
             }
-            pti_journal_close(entry);
             continue; /* look at it again: taken now */
         }
         if (pti_word_state(word) == PTI_COMMITH && pti_word_position(word) == h) {
@@ -349,14 +350,10 @@ static inline enum ptq_err take_fresh(struct pti_lane *lane, uint32_t *ret_block
     }
 }
 
-enum ptq_err pti_ring_take(struct pti_lane *lane, uint32_t *ret_block, uint64_t *ret_word)
+static inline enum ptq_err lease_next(struct pti_lane *lane, uint32_t *ret_block, uint64_t *ret_word)
 {
     struct pti_ring *ring = lane->ring;
 
-    if (__builtin_expect(!lane->has_taken, 0)) {
-        lane->has_taken = true;
-        pti_store_relaxed(&lane->entry->roles, pti_load_relaxed(&lane->entry->roles) | PTI_ROLE_GET);
-    }
     for (;;) {
         uint64_t seen;
         enum ptq_err err;
@@ -373,6 +370,28 @@ enum ptq_err pti_ring_take(struct pti_lane *lane, uint32_t *ret_block, uint64_t 
             if ((err == PTQ_EMPTY || err == PTQ_END) && pti_load_seq(&ring->hints->redelivery) != seen)
                 continue;
         }
+        return err;
+    }
+}
+
+enum ptq_err pti_ring_lease_next(struct pti_lane *lane, uint32_t *ret_block, uint64_t *ret_word)
+{
+    return lease_next(lane, ret_block, ret_word);
+}
+
+enum ptq_err pti_ring_take(struct pti_lane *lane, uint32_t *ret_block, uint64_t *ret_word)
+{
+    struct pti_ring *ring = lane->ring;
+
+    if (__builtin_expect(!lane->has_taken, 0)) {
+        lane->has_taken = true;
+        pti_store_relaxed(&lane->entry->roles, pti_load_relaxed(&lane->entry->roles) | PTI_ROLE_GET);
+    }
+    if (__builtin_expect(pti_load_relaxed(&ring->hints->flags) & PTI_FLAG_PAUSED, 0))
+        return PTQ_EMPTY;
+    for (;;) {
+        enum ptq_err err = lease_next(lane, ret_block, ret_word);
+
         if (err != PTQ_OK)
             return err;
         if (__builtin_expect(!pti_ring_judge(lane, *ret_block, ret_word), 0))
@@ -402,6 +421,8 @@ bool pti_ring_may_take(struct pti_lane *lane)
     struct pti_ring *ring = lane->ring;
     uint64_t slot, due = pti_delay_next(ring);
 
+    if (pti_ring_is_paused(ring))
+        return false;
     if (pti_load_seq(&ring->hints->redelivery) & 1)
         return true;
     if (due != 0 && due <= pti_now_us())

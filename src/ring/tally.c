@@ -17,7 +17,7 @@ static bool stands_in_ring(struct pti_ring *ring, uint32_t block, uint64_t word)
     return batch != 0 && pti_batch_lists(ring, batch - 1, block, pti_word_position(word));
 }
 
-static void count_block(struct pti_ring *ring, uint32_t block, struct pti_tally *t)
+static void count_block(struct pti_ring *ring, uint32_t block, uint64_t now, struct pti_tally *t)
 {
     struct pti_block *b = pti_block_at(ring, block);
     uint64_t word = pti_load_seq(&b->word), stamp;
@@ -32,6 +32,11 @@ static void count_block(struct pti_ring *ring, uint32_t block, struct pti_tally 
     case PTI_COMMIT:
         if (!stands_in_ring(ring, block, word)) {
             t->unpublished++;
+            break;
+        }
+        t->ring_bytes += pti_load_relaxed(&b->length);
+        if (pti_load_relaxed(&b->due_us) > now) {
+            t->delayed++;
             break;
         }
         t->ready++;
@@ -72,8 +77,13 @@ static void count_entry(struct pti_entry *entry, struct pti_tally *t)
     t->redelivered += pti_load_relaxed(&entry->redelivered);
     t->bytes_put += pti_load_relaxed(&entry->bytes_put);
     t->bytes_acked += pti_load_relaxed(&entry->bytes_acked);
-    for (unsigned i = 0; i < 5; i++)
-        t->dropped += pti_load_relaxed(&entry->dropped[i]);
+    t->bytes_taken += pti_load_relaxed(&entry->bytes_taken);
+    for (unsigned i = 0; i < PTQ_DROPS; i++) {
+        uint64_t dropped = pti_load_acquire(&entry->dropped[i]);
+
+        t->dropped_by[i] += dropped;
+        t->dropped += dropped;
+    }
     t->open_lines += counter && pti_journal_status(line) == PTI_LINE_OPEN &&
                      (uint32_t)pti_load_acquire(counter) == pti_journal_low(line);
 }
@@ -82,6 +92,7 @@ void pti_tally_make(struct pti_ring *ring, struct pti_tally *ret_tally)
 {
     struct pti_tally t;
     uint32_t used = pti_load_acquire(&ring->hints->entries_used);
+    uint64_t now = pti_now_us();
 
     memset(&t, 0, sizeof t);
     if (used > ring->geometry.endpoints)
@@ -90,7 +101,7 @@ void pti_tally_make(struct pti_ring *ring, struct pti_tally *ret_tally)
         count_entry(&ring->entries[i], &t);
     for (uint32_t block = 0; block < ring->geometry.blocks; block++)
         if (pti_block_is_backed(ring, block))
-            count_block(ring, block, &t);
+            count_block(ring, block, now, &t);
     for (unsigned i = 0; i < 4096 / 64; i++)
         t.backed_bytes += (uint64_t)__builtin_popcountll(pti_load_relaxed(&ring->stretches[i]))
                           << ring->geometry.stretch_shift;

@@ -6,9 +6,11 @@
 
 struct pti_tally {
     /* sums of the entries' counters */
-    uint64_t put, taken, acked, nacked, redelivered, dropped, bytes_put, bytes_acked;
+    uint64_t put, taken, acked, nacked, redelivered, dropped, bytes_put, bytes_taken, bytes_acked;
+    uint64_t dropped_by[PTQ_DROPS];
     /* blocks, by their words */
-    uint64_t ready, leased, redeliverable, delayed, dead;
+    uint64_t ready, leased, redeliverable, delayed, dead; /* delayed: those in the ring that are not due among them */
+    uint64_t ring_bytes; /* of what stands in the ring, due or not: what a byte budget is about */
     uint64_t owned, headers, unpublished; /* unpublished: COMMIT, but no slot names it (yet) */
     uint64_t free_shared;
     uint64_t backed_bytes;

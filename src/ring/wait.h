@@ -25,13 +25,14 @@ static inline void pti_wake_all(struct pti_ring *ring, _Atomic uint32_t *word)
     pti_wait_signal(ring, word, pti_load_seq(word), true);
 }
 
-/* There is room.  Where batches are used, those who wait for it need more or less of it: all of them look. */
+/* There is room.  Where batches or a byte budget are used, those who wait need more or less of it: all of them look. */
 static inline void pti_wake_putters(struct pti_ring *ring)
 {
     uint32_t seen = pti_load_seq(&ring->hints->put_wait);
 
     if (__builtin_expect((seen & PTI_WAIT_BITS) != 0, 0))
-        pti_wait_signal(ring, &ring->hints->put_wait, seen, pti_load_relaxed(&ring->hints->flags) & PTI_FLAG_BATCHED);
+        pti_wait_signal(ring, &ring->hints->put_wait, seen,
+                        pti_load_relaxed(&ring->hints->flags) & PTI_FLAG_BATCHED || ring->geometry.bytes != 0);
 }
 
 /* After a plain release store (an ack): the sleeper's membarrier stands in for our fence (pair M). */

@@ -177,6 +177,13 @@ enum ptq_err pti_hello_unpack(const uint8_t *bytes, size_t size, struct pti_hell
 
 /* ---- OPEN ---- */
 
+/* Properties of a queue that have the same name and width on both sides. */
+#define OPEN_PROPERTIES(each)                                                                                          \
+    each(bytes) each(header_size) each(full) each(stamps) each(ttl_ms) each(expired_to_dead) each(lease_ms)            \
+    each(max_dead) each(last_producer_ends)
+#define PROPERTY_TO_MESSAGE(field) message.field = open->field;
+#define PROPERTY_OF_MESSAGE(field) open->field = message->field;
+
 size_t pti_open_pack(const struct pti_open_message *open, uint8_t *buffer, size_t room)
 {
     Ptq__V1__Open message = PTQ__V1__OPEN__INIT;
@@ -195,6 +202,7 @@ size_t pti_open_pack(const struct pti_open_message *open, uint8_t *buffer, size_
     message.window = open->window;
     message.start = open->start;
     message.spec = borrow(open->spec);
+    OPEN_PROPERTIES(PROPERTY_TO_MESSAGE)
     return pack(&message, buffer, room);
 }
 
@@ -211,7 +219,9 @@ static bool read_open(struct pti_open_message *open, const Ptq__V1__Open *messag
     open->placed = message->placed;
     open->window = message->window;
     open->start = message->start;
+    OPEN_PROPERTIES(PROPERTY_OF_MESSAGE)
     return message->mode <= PTQ_CREATE && (message->file_mode & ~0777u) == 0 &&
+           message->full <= PTQ_FULL_DROP_NEWEST && message->stamps <= PTQ_STAMPS_OFF &&
            COPY_NAME_OR_NONE(open->run, message->run) && COPY_NAME(open->name, message->name) &&
            COPY_TEXT(open->spec, message->spec);
 }
@@ -371,15 +381,19 @@ enum ptq_err pti_directory_unpack(const uint8_t *bytes, size_t size, struct pti_
     each(capacity) each(item_size) each(bytes) each(ready) each(leased) each(delayed) each(dead) each(put) each(acked) \
     each(nacked) each(taken) each(redelivered) each(dropped) each(bytes_put) each(bytes_acked) each(recovered)         \
     each(head) each(tail) each(end_position) each(oldest_ms) each(producers) each(consumers) each(endpoints)           \
-    each(dead_endpoints) each(ended) each(removed)
+    each(dead_endpoints) each(ended) each(removed) each(paused)
 
 size_t pti_stats_pack(const struct ptq_queue_stats *stats, uint8_t *buffer, size_t room)
 {
     Ptq__V1__Stats message = PTQ__V1__STATS__INIT;
+    uint64_t by[PTQ_DROPS];
 
 #define GIVE(field) message.field = stats->field;
     STATS_FIELDS(GIVE)
 #undef GIVE
+    memcpy(by, stats->dropped_by, sizeof by);
+    message.n_dropped_by = PTQ_DROPS;
+    message.dropped_by = by;
     return pack(&message, buffer, room);
 }
 
@@ -388,6 +402,8 @@ static bool read_stats(struct ptq_queue_stats *stats, const Ptq__V1__Stats *mess
 #define TAKE(field) stats->field = message->field;
     STATS_FIELDS(TAKE)
 #undef TAKE
+    for (size_t i = 0; i < message->n_dropped_by && i < PTQ_DROPS; i++)
+        stats->dropped_by[i] = message->dropped_by[i];
     stats->remote = true;
     return true;
 }

@@ -35,6 +35,9 @@ struct pti_open_message {
     uint32_t item_size, max_deliveries, max_endpoints, file_mode;
     bool prefault, ephemeral, placed;
     char spec[PTQ_SPEC_TEXT_MAX + 1];
+    uint64_t bytes;
+    uint32_t header_size, full, stamps, ttl_ms, lease_ms, max_dead;
+    bool expired_to_dead, last_producer_ends;
 };
 
 struct pti_opened {

@@ -280,6 +280,7 @@ uint64_t ptq_msg_position(const ptq_msg *msg);    /**< its number in the queue, 
 uint32_t ptq_msg_sub(const ptq_msg *msg);         /**< its index in a batch, else 0 */
 uint32_t ptq_msg_deliveries(const ptq_msg *msg);  /**< how often it was handed out, this time included: from 1 */
 bool ptq_msg_redelivered(const ptq_msg *msg);     /**< its holder died or nacked it before */
+int64_t ptq_msg_age_ms(const ptq_msg *msg);       /**< since it was put; -1: it bears no stamp (enum ptq_stamps), or not here */
 uint32_t ptq_msg_type(const ptq_msg *msg);        /**< hash of the name of what is inside (<ptq/pb.h>); 0: not said */
 
 /**
@@ -321,6 +322,19 @@ enum ptq_side {
  */
 PTQ_MUST_CHECK enum ptq_err ptq_queue_fd(ptq_queue *queue, enum ptq_side side, int *ret_fd);
 
+/**
+ * Drops all messages that are ready now, redelivered ones too; *ret_count says how many (may be NULL).  They are counted:
+ * dropped_by[PTQ_DROP_PURGED].  Leased, delayed and dead ones stay.  What is put meanwhile may stay or go.  Works on a paused
+ * queue too.  Does not block.  PTQ_EINVAL: the queue belongs to a pool, whose every position is waited for.
+ */
+PTQ_MUST_CHECK enum ptq_err ptq_queue_purge(ptq_queue *queue, uint64_t *ret_count);
+
+/**
+ * Pauses the queue, for everybody: from now on gets answer as on an empty queue; puts, acks and nacks go on.  `pause` false
+ * resumes it, and wakes whoever sleeps.  It stays paused when its pauser closes or dies; ptq_queue_stats tells.
+ */
+PTQ_MUST_CHECK enum ptq_err ptq_queue_pause(ptq_queue *queue, bool pause);
+
 /** Makes every call that sleeps on this handle, now or next, answer PTQ_EINTR once.  Async-signal-safe. */
 void ptq_interrupt(ptq_queue *queue);
 
@@ -330,6 +344,7 @@ struct ptq_queue_stats {
     uint64_t ready, leased, delayed, dead;
     uint64_t put, acked, nacked, taken, redelivered; /**< since it was created */
     uint64_t dropped;                                /**< oldest, newest, expired, purged, dead_overflow together */
+    uint64_t dropped_by[PTQ_DROPS];                  /**< the same by reason: enum ptq_drop */
     uint64_t bytes_put, bytes_acked;
     uint64_t recovered;      /**< endpoints recovered after a death */
     uint64_t head, tail;     /**< positions: the next to be taken, the next to be given (hints) */
@@ -338,6 +353,7 @@ struct ptq_queue_stats {
     uint32_t producers, consumers, endpoints; /**< handles that have put; that have got; all that are alive */
     uint32_t dead_endpoints;                  /**< not yet recovered */
     bool ended, removed, remote;
+    bool paused; /**< ptq_queue_pause */
 };
 
 PTQ_MUST_CHECK enum ptq_err ptq_queue_stats(ptq_queue *queue, struct ptq_queue_stats *ret_stats);
