@@ -17,33 +17,12 @@
 #include "base/error.h"
 #include "base/fork.h"
 #include "base/time.h"
+#include "bus/explain.h"
+#include "os/group.h"
 #include "os/life.h"
 
 #define GRACE_NS (PTI_NS_PER_S)         /* how long gc may have a queue in hand before an opener gives up */
 #define RETRY_NS (2 * PTI_NS_PER_MS)    /* between two looks for a queue that is not there yet */
-
-static enum ptq_err describe_open_failure(struct ptq_error *error, const char *name, int number)
-{
-    switch (number) {
-    case ENOENT:
-        return pti_error(error, PTQ_ENOENT, "queue '%s' does not exist; create it, or check the bus and its directory",
-                         name);
-    case EIO:
-        return pti_error(error, PTQ_ECORRUPT, "queue '%s': its file is too short to be a queue; remove it with ptq rm",
-                         name);
-    case EPERM:
-    case EACCES:
-    case ELOOP:
-        return pti_error(error, PTQ_EPERM, "queue '%s': this user may not use its file (%s); ask its owner", name,
-                         strerror(number));
-    case EMFILE:
-    case ENFILE:
-        return pti_error(error, PTQ_ENOMEM, "queue '%s': no descriptors left (%s); raise ulimit -n", name,
-                         strerror(number));
-    default:
-        return pti_error(error, pti_err_from_errno(number), "queue '%s' cannot be opened: %s", name, strerror(number));
-    }
-}
 
 /* Messages of one layout must not lie unseen beside a queue of the same name in another. */
 static enum ptq_err refuse_other_layout(ptq_bus *bus, const char *name, struct ptq_error *error)
@@ -131,22 +110,31 @@ static enum ptq_err compare_spec(const char *has, const char *asked, const char 
                      name, has, asked);
 }
 
+/* Mode and group are the file's, where all others are the geometry's. */
+static enum ptq_err compare_access(const struct pti_segment *segment, const struct pti_attach *ask, const char *name,
+                                   struct ptq_error *error)
+{
+    struct stat status;
+    gid_t group;
+
+    if ((ask->file_mode == 0 && ask->group == NULL) || fstat(segment->fd, &status) != 0)
+        return PTQ_OK;
+    if (ask->file_mode != 0 && (status.st_mode & 07777) != ask->file_mode)
+        return pti_error(error, PTQ_EMISMATCH,
+                         "queue '%s' exists with mode %04o, %04o was asked; open it without a mode, or use chmod", name,
+                         (unsigned)status.st_mode & 07777, (unsigned)ask->file_mode);
+    if (ask->group != NULL && (!pti_group_find(ask->group, &group) || group != status.st_gid))
+        return pti_error(error, PTQ_EMISMATCH,
+                         "queue '%s' exists with group %u, '%s' was asked; open it without a group, or use chgrp", name,
+                         (unsigned)status.st_gid, ask->group);
+    return PTQ_OK;
+}
+
 /* ---- making one */
 
-static enum ptq_err describe_reserve(struct ptq_error *error, const char *name, const struct pti_segment *segment,
-                                     uint64_t need, int number)
+static mode_t mode_of(const struct pti_attach *ask)
 {
-    uint64_t space = 0;
-    char mount[200] = "";
-
-    if (number != ENOSPC)
-        return pti_error(error, pti_err_from_errno(number), "queue '%s': cannot reserve memory: %s", name,
-                         strerror(number));
-    pti_segment_space(segment, &space, mount, sizeof mount);
-    return pti_error(error, PTQ_ENOSPC,
-                     "queue '%s' needs %" PRIu64 " bytes, %" PRIu64 " are free on %s; free some, enlarge it, or make the "
-                     "queue smaller",
-                     name, need, space, mount[0] ? mount : "its file system");
+    return ask->file_mode != 0 ? (mode_t)ask->file_mode : ask->group != NULL ? 0660 : 0600;
 }
 
 /* Everything before the blocks has memory from the start, and the first stretch of blocks: no later read can fault. */
@@ -162,13 +150,32 @@ static enum ptq_err reserve_first(const struct pti_segment *segment, const struc
         size = g->file_size;
     number = pti_segment_reserve(segment, 0, size);
     if (number)
-        return describe_reserve(error, name, segment, size, number);
+        return pti_explain_reserve(error, name, segment, size, number);
     for (uint64_t i = 0; i << g->stretch_shift < size; i++)
         pti_fetch_or_seq(&stretches[i / 64], UINT64_C(1) << (i % 64));
     return PTQ_OK;
 }
 
 static uint64_t least_bytes(const struct pti_geometry_request *asked) { return asked->item_size ? asked->item_size : 4096; }
+
+/* Gives it to the group that was asked for: before it has a name, so that nobody finds it otherwise. */
+static enum ptq_err share(const struct pti_segment *segment, const struct pti_attach *ask, const char *name,
+                          struct ptq_error *error)
+{
+    gid_t group;
+
+    if (ask->group == NULL)
+        return PTQ_OK;
+    if (!pti_group_find(ask->group, &group))
+        return pti_error(error, PTQ_EINVAL, "queue '%s': there is no group '%s'; see getent group", name, ask->group);
+    int number = pti_segment_share(segment, group, mode_of(ask));
+    if (number == EPERM)
+        return pti_error(error, PTQ_EPERM, "queue '%s': this user is not in group '%s'; ask for it, or name another", name,
+                         ask->group);
+    return number == 0 ? PTQ_OK
+                       : pti_error(error, pti_err_from_errno(number), "queue '%s' cannot be given to group '%s': %s", name,
+                                   ask->group, strerror(number));
+}
 
 /* Answers PTQ_EEXIST without a word if somebody else's came first. */
 static enum ptq_err create(ptq_bus *bus, const char *name, const char *file, const struct pti_attach *ask,
@@ -202,11 +209,13 @@ static enum ptq_err create(ptq_bus *bus, const char *name, const char *file, con
                          "queue '%s': capacity %" PRIu64 ", item_size %" PRIu32 " or max_endpoints %" PRIu32
                          " is beyond what a queue can be (4194304, %u, 2047)",
                          name, ask->geometry.capacity, ask->geometry.item_size, ask->geometry.endpoints, PTQ_ITEM_MAX);
-    number = pti_segment_create(bus->dirfd, name, geometry.file_size, ask->file_mode ? ask->file_mode : 0600, &segment,
+    number = pti_segment_create(bus->dirfd, name, geometry.file_size, mode_of(ask), &segment,
                                 &temp);
     if (number)
-        return describe_open_failure(error, name, number);
-    err = reserve_first(&segment, &geometry, ask->prefault, name, error);
+        return pti_explain_file(error, bus, name, geometry.file_size, number);
+    err = share(&segment, ask, name, error);
+    if (err == PTQ_OK)
+        err = reserve_first(&segment, &geometry, ask->prefault, name, error);
     if (err == PTQ_OK) {
         if (getrandom(id, sizeof id, 0) != sizeof id)
             memset(id, 0, sizeof id); /* for display and files only */
@@ -215,7 +224,7 @@ static enum ptq_err create(ptq_bus *bus, const char *name, const char *file, con
         if (number == EEXIST)
             err = PTQ_EEXIST;
         else if (number)
-            err = describe_open_failure(error, name, number);
+            err = pti_explain_file(error, bus, name, geometry.file_size, number);
     }
     pti_segment_discard(&segment, &temp, bus->dirfd);
     return err;
@@ -237,7 +246,7 @@ enum ptq_err pti_attach_view(ptq_bus *bus, const char *name, bool writable, stru
     if (number == ENOENT && refuse_other_layout(bus, name, error) != PTQ_OK)
         return PTQ_EVERSION;
     if (number)
-        return describe_open_failure(error, name, number);
+        return pti_explain_file(error, bus, name, 0, number);
     err = pti_header_read(segment.base, segment.size, &header);
     if (err != PTQ_OK) {
         pti_segment_close(&segment);
@@ -278,6 +287,8 @@ static enum ptq_err enter(ptq_bus *bus, const char *name, const struct pti_attac
     err = compare(&header.geometry, &ask->geometry, name, error);
     if (err == PTQ_OK)
         err = compare_spec(header.spec, ask->spec, name, error);
+    if (err == PTQ_OK)
+        err = compare_access(&ring->segment, ask, name, error);
     if (pti_load_acquire(&ring->hints->flags) & PTI_FLAG_REMOVED) {
         pti_reap_finish(bus, name, &ring->segment);
         err = PTQ_EGONE;
@@ -343,6 +354,8 @@ enum ptq_err pti_attach(ptq_bus *bus, const char *name, const struct pti_attach 
                 return err;
             continue;
         }
+        if (err == PTQ_ENOENT && pti_bus_is_gone(bus))
+            return pti_explain_gone(error, bus, name);
         if (err == PTQ_ENOENT && pti_now_ns() < deadline) {
             rest();
             continue;

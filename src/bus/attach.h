@@ -13,6 +13,7 @@ struct pti_attach {
     enum ptq_open_mode mode;
     int wait_ms;
     uint32_t file_mode;
+    const char *group; /* NULL: as the directory has it */
     bool prefault;
     char spec[PTQ_SPEC_TEXT_MAX + 1]; /* as ptq_spec_text spells it; "": none, or whatever it has */
     uint32_t spec_size;               /* of its messages: at least so large must item_size be */

@@ -1,8 +1,8 @@
 /* directory.c -- the directory that is a bus: names, checks, the list of what is in it.
  *
  * Laws.  No link is followed into a bus, and no directory is used that somebody else could change: it belongs to this
- * user; to root, if it was chosen by a person; to anybody, if this is root, who comes as a guest and makes nothing.  Others
- * have no access, a group only where a person chose the directory.  It lies on a file system of this host: only there
+ * user; to root, or to somebody who opened it to a group of this process, if it was chosen by a person; to anybody, if this
+ * is root, who comes as a guest and makes nothing.  Others have no access, a group only where a person chose the directory.  It lies on a file system of this host: only there
  * does a lock tell the truth about the dead.
  */
 #include "bus/directory.h"
@@ -22,6 +22,7 @@
 
 #include "base/error.h"
 #include "bus/bus.h"
+#include "os/group.h"
 
 #define SEGMENT_SUFFIX "~v2"
 
@@ -111,14 +112,22 @@ static const char *name_foreign_file_system(long type)
     }
 }
 
+/* Opened to a group that this process is in: then a person let it in. */
+static bool is_shared_with_us(const struct stat *status)
+{
+    return (status->st_mode & S_IXGRP) != 0 && pti_group_is_mine(status->st_gid);
+}
+
 static enum ptq_err check_owner(const struct stat *status, const char *path, bool chosen, struct ptq_error *error)
 {
     uid_t me = geteuid();
 
-    if (status->st_uid != me && me != 0 && !(chosen && status->st_uid == 0))
+    if (status->st_uid != me && me != 0 && !(chosen && (status->st_uid == 0 || is_shared_with_us(status))))
         return pti_error(error, PTQ_EPERM,
-                         "bus directory '%s' belongs to user %u, this is user %u; set PTQ_DIR to a directory of your own",
-                         path, (unsigned)status->st_uid, (unsigned)me);
+                         "bus directory '%s' belongs to user %u, group %u, mode %04o, this is user %u; set PTQ_DIR to a "
+                         "directory of your own, or let its owner share it: chgrp a group of both, chmod 2770",
+                         path, (unsigned)status->st_uid, (unsigned)status->st_gid, (unsigned)status->st_mode & 07777,
+                         (unsigned)me);
     if ((status->st_mode & S_IRWXO) != 0 || (!chosen && (status->st_mode & S_IRWXG) != 0))
         return pti_error(error, PTQ_EPERM,
                          "bus directory '%s' is open to %s (mode %04o); close it with chmod %s, or set PTQ_DIR to another",
@@ -154,16 +163,47 @@ static enum ptq_err explain_open(int reason, const char *path, struct ptq_error 
                          "bus directory '%s' is a link or no directory; remove it, or set PTQ_DIR to another", path);
     if (reason == ENOENT)
         return pti_error(error, PTQ_ENOENT, "bus directory '%s' cannot be made: the directory above it is missing", path);
+    if (reason == EACCES || reason == EPERM)
+        return pti_error(error, PTQ_EPERM,
+                         "bus directory '%s' may not be entered or made by user %u; ask its owner, or set PTQ_DIR to another",
+                         path, (unsigned)geteuid());
+    if (reason == EROFS)
+        return pti_error(error, PTQ_EPERM,
+                         "bus directory '%s' cannot be made: its file system is mounted read-only; set PTQ_DIR to another", path);
+    if (reason == ENOSPC || reason == EDQUOT)
+        return pti_error(error, PTQ_ENOSPC,
+                         "bus directory '%s' cannot be made: no space or no inode is left there; free some, or set PTQ_DIR to "
+                         "another",
+                         path);
+    if (reason == EMFILE || reason == ENFILE)
+        return pti_error(error, PTQ_ENOMEM, "bus directory '%s' cannot be opened: %s; raise ulimit -n", path,
+                         strerror(reason));
     return pti_error(error, pti_err_from_errno(reason), "bus directory '%s' cannot be opened: %s", path,
                      strerror(reason));
+}
+
+/* The bits of a directory that is made here, whatever the umask: a run opens to the group as the directory above it does. */
+static void shape_directory(int dirfd, const char *name, const struct stat *above)
+{
+    mode_t mode = 0700;
+
+    if (above != NULL && (above->st_mode & S_IRWXG) != 0 &&
+        fchownat(dirfd, name, (uid_t)-1, above->st_gid, AT_SYMLINK_NOFOLLOW) == 0)
+        mode |= above->st_mode & (S_IRWXG | S_ISGID);
+    (void)!fchmodat(dirfd, name, mode, 0); /* what it became is checked when it is opened */
 }
 
 /* Opens `name` in `dirfd`, made where it is missing and `may_make`. */
 static enum ptq_err enter_directory(int dirfd, const char *name, const char *path, bool chosen, bool may_make,
                                     struct ptq_error *error, int *ret_fd)
 {
-    if (may_make && mkdirat(dirfd, name, 0700) != 0 && errno != EEXIST)
+    struct stat above;
+    int made = may_make ? mkdirat(dirfd, name, 0700) : -1;
+
+    if (may_make && made != 0 && errno != EEXIST)
         return explain_open(errno, path, error);
+    if (made == 0)
+        shape_directory(dirfd, name, dirfd != AT_FDCWD && chosen && fstat(dirfd, &above) == 0 ? &above : NULL);
     int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
         return explain_open(errno, path, error);

@@ -16,6 +16,7 @@
 #include "os/life.h"
 #include "ring/wait.h"
 
+#define WATCHED (PTI_WATCH_MODIFY | PTI_WATCH_CLOSE_WRITE | PTI_WATCH_UNLINK)
 #define SLICE_NS (250 * PTI_NS_PER_MS)
 #define TRY_FIRST 32     /* times dry, before resting is tried; doubled while that does not pay, */
 #define TRY_LAST 4096    /* up to so many */
@@ -226,9 +227,9 @@ static int new_waiter(struct pti_local *local, struct pti_waiter **ret_waiter)
         return error;
     /* By the descriptor: this inode, whatever its name leads to by now. */
     snprintf(path, sizeof path, "/proc/self/fd/%d", local->ring.segment.fd);
-    error = pti_waiter_watch(waiter, path, PTI_WATCH_MODIFY | PTI_WATCH_CLOSE_WRITE);
+    error = pti_waiter_watch(waiter, path, WATCHED);
     if (error == ENOENT)
-        error = pti_waiter_watch(waiter, local->port.where, PTI_WATCH_MODIFY | PTI_WATCH_CLOSE_WRITE);
+        error = pti_waiter_watch(waiter, local->port.where, WATCHED);
     if (error) {
         pti_waiter_free(waiter);
         return error;
@@ -355,6 +356,8 @@ bool pti_local_disarm(struct pti_local *local, struct pti_place *place, enum ptq
     if (needs_barrier(local, side))
         pti_wait_barrier(&local->ring);
     pti_waiter_timer(waiter, until_due(local, place, side, PTI_DEADLINE_NEVER));
+    if (pti_load_seq(&local->ring.hints->flags) & PTI_FLAG_REMOVED)
+        pti_waiter_poke(waiter); /* marked before we armed: nobody signals that again */
     return true;
 }
 

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/statvfs.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -16,6 +17,7 @@
 #include "os/life.h"
 
 #define TEMP_TRIES 16
+#define WRITTEN_BYTES 4096 /* in a segment by write(2), not through the map: its first page */
 
 static void proc_path(int fd, char path[static 32])
 {
@@ -100,6 +102,14 @@ static int create_named(int dirfd, const char *name, char *temp_name, size_t siz
     return EAGAIN;
 }
 
+/* The kernel would answer a size beyond the limit with SIGXFSZ, which ends a process: asked before. */
+static bool is_beyond_limit(size_t size)
+{
+    struct rlimit limit;
+
+    return getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < size;
+}
+
 static int shape_file(int fd, size_t size, mode_t mode, struct stat *ret_status)
 {
     if (ftruncate(fd, (off_t)size) != 0 || fchmod(fd, mode) != 0 || fstat(fd, ret_status) != 0)
@@ -115,6 +125,8 @@ int pti_segment_create(int dirfd, const char *name, size_t size, mode_t mode, st
     int error = 0;
     int fd;
 
+    if (is_beyond_limit(size))
+        return EFBIG;
     pti_fork_block();
     fd = create_unnamed(dirfd);
     if (fd < 0)
@@ -136,6 +148,12 @@ int pti_segment_create(int dirfd, const char *name, size_t size, mode_t mode, st
     pti_fork_allow();
     *ret_temp = temp;
     return 0;
+}
+
+/* The mode last: a change of the owner may take bits away. */
+int pti_segment_share(const struct pti_segment *segment, gid_t group, mode_t mode)
+{
+    return fchown(segment->fd, (uid_t)-1, group) == 0 && fchmod(segment->fd, mode) == 0 ? 0 : errno;
 }
 
 int pti_segment_link(const struct pti_segment *segment, struct pti_segment_temp *temp, int dirfd, const char *name)
@@ -183,6 +201,8 @@ int pti_segment_open(int dirfd, const char *name, bool writable, size_t min_size
     int flags = (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
     int fd, error;
 
+    if (writable && is_beyond_limit(WRITTEN_BYTES))
+        return EFBIG;
     pti_fork_block();
     fd = openat(dirfd, name, flags);
     if (fd < 0)
@@ -219,6 +239,14 @@ int pti_segment_is_named(const struct pti_segment *segment, int dirfd, const cha
     if (fstatat(dirfd, name, &status, AT_SYMLINK_NOFOLLOW) != 0)
         return errno;
     return status.st_dev == segment->dev && status.st_ino == segment->ino ? 0 : ENOENT;
+}
+
+bool pti_segment_is_unlinked(const struct pti_segment *segment)
+{
+    struct stat status;
+
+    return fstat(segment->fd, &status) == 0 && status.st_dev == segment->dev && status.st_ino == segment->ino &&
+           status.st_nlink == 0;
 }
 
 bool pti_segment_is_open(const struct pti_segment *segment)

@@ -29,11 +29,14 @@ struct pti_segment_temp {
 int pti_segment_create(int dirfd, const char *name, size_t size, mode_t mode, struct pti_segment *ret_segment,
                        struct pti_segment_temp *ret_temp);
 int pti_segment_link(const struct pti_segment *segment, struct pti_segment_temp *temp, int dirfd, const char *name);
+/* Gives the file to a group, with these permission bits.  EPERM: not a group of this process. */
+int pti_segment_share(const struct pti_segment *segment, gid_t group, mode_t mode);
 void pti_segment_discard(struct pti_segment *segment, const struct pti_segment_temp *temp, int dirfd);
 
 /* open: O_NOFOLLOW, a regular file, owned by this user or root (or the caller may read/write it by its mode), at least
  * `min_size` bytes; maps the whole of it, MADV_DONTFORK.  read-only: PROT_READ and O_RDONLY.
- * ENOENT; EPERM for a file that is not ours to trust; EIO if shorter than min_size. */
+ * ENOENT; EPERM for a file that is not ours to trust; EIO if shorter than min_size; EFBIG where RLIMIT_FSIZE would turn a
+ * signal to other processes (ring/wait.c) into SIGXFSZ. */
 int pti_segment_open(int dirfd, const char *name, bool writable, size_t min_size, struct pti_segment *ret_segment);
 
 /* Unmaps, then closes (which lets go every lock).  Idempotent. */
@@ -41,6 +44,9 @@ void pti_segment_close(struct pti_segment *segment);
 
 /* Does `name` in dirfd still lead to this inode?  0 yes, ENOENT no (removed or replaced), else errno. */
 int pti_segment_is_named(const struct pti_segment *segment, int dirfd, const char *name);
+
+/* Has it lost its last name?  It never gets one again. */
+bool pti_segment_is_unlinked(const struct pti_segment *segment);
 
 /* Is fd still this inode (closefrom, daemon may have given its number away)? */
 bool pti_segment_is_open(const struct pti_segment *segment);

@@ -249,7 +249,8 @@ static void remove_interests(struct pti_waiter *waiter)
 static uint32_t to_mask(int events)
 {
     return ((events & PTI_WATCH_MODIFY) != 0 ? IN_MODIFY : 0u) |
-           ((events & PTI_WATCH_CLOSE_WRITE) != 0 ? IN_CLOSE_WRITE : 0u);
+           ((events & PTI_WATCH_CLOSE_WRITE) != 0 ? IN_CLOSE_WRITE : 0u) |
+           ((events & PTI_WATCH_UNLINK) != 0 ? IN_ATTRIB : 0u);
 }
 
 static void tell_waiter(struct pti_waiter *waiter, bool was_closed)

@@ -20,7 +20,8 @@ struct pti_waiter; /* opaque */
 
 enum pti_watch_event {
     PTI_WATCH_MODIFY = 1,     /* somebody wrote to the file */
-    PTI_WATCH_CLOSE_WRITE = 2 /* somebody who could write closed it: also by dying */
+    PTI_WATCH_CLOSE_WRITE = 2, /* somebody who could write closed it: also by dying */
+    PTI_WATCH_UNLINK = 4 /* its last name was taken away, or its mode or times changed */
 };
 
 /* 0 or an errno (EMFILE, ENFILE, ENOMEM).  A new waiter is not readable. */

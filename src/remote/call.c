@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/time.h"
+#include "os/clock.h"
 #include "os/futex.h"
 
 #define LINK_DEADLINE (PTI_LINK_DEADLINE_MS * PTI_NS_PER_MS)
@@ -70,7 +71,7 @@ void pti_call_set_head(struct pti_call *call, size_t size, size_t timeout_at)
 /* Delay travels as what is left of it. */
 static struct pti_record record_of(const struct pti_put *put)
 {
-    uint64_t now_us = put->due_us != 0 ? (uint64_t)pti_now_ns() / 1000 : 0;
+    uint64_t now_us = put->due_us != 0 ? (uint64_t)pti_host_ns() / 1000 : 0;
 
     return (struct pti_record){.size = put->size,
                                .kind = put->kind,

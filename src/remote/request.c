@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/time.h"
+#include "os/clock.h"
 #include "queue/header.h"
 #include "remote/server.h"
 #include "wire/bytes.h"
@@ -141,7 +142,7 @@ static uint64_t due_of(struct pti_request *request, const struct pti_record *rec
     if (record->delay_us == 0)
         return 0;
     if (request->arrived == 0)
-        request->arrived = pti_now_ns();
+        request->arrived = pti_host_ns();
     return (uint64_t)request->arrived / 1000 + (record->delay_us < MOST_DELAY_US ? record->delay_us : MOST_DELAY_US);
 }
 

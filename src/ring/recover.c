@@ -216,6 +216,18 @@ void pti_ring_recover(struct pti_ring *ring, const uint64_t *dead)
 
 /* ---- looking for the dead */
 
+/* systemd's RemoveIPC, or somebody's rm, unlinks files that are in use: who comes later would make another queue of the same
+ * name, and the two would never meet.  So whoever notices says it to all: every call answers PTQ_EGONE. */
+bool pti_ring_note_unlinked(struct pti_ring *ring)
+{
+    if (!pti_segment_is_unlinked(&ring->segment))
+        return false;
+    pti_fetch_or_seq(&ring->hints->flags, PTI_FLAG_REMOVED);
+    pti_wake_all(ring, &ring->hints->get_wait);
+    pti_wake_all(ring, &ring->hints->put_wait);
+    return true;
+}
+
 unsigned pti_ring_sweep(struct pti_ring *ring, bool thorough)
 {
     uint64_t dead[2048 / 64] = {0};
@@ -226,6 +238,8 @@ unsigned pti_ring_sweep(struct pti_ring *ring, bool thorough)
         used = ring->geometry.endpoints;
     if (!pti_segment_is_open(&ring->segment))
         return 0;
+    if (pti_ring_note_unlinked(ring))
+        return 0; /* nothing in it can be reached any more by anybody new */
     pthread_mutex_lock(&ring->dead_mutex);
     for (uint32_t x = 0; x < used; x++) {
         /* A byte of this handle looks free through its own descriptor: never probe it. */

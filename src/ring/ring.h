@@ -379,6 +379,9 @@ void pti_lane_unregister(struct pti_lane *lane);
 
 /* Looks for the dead among the attached and recovers them; how many.  `thorough`: also blocks that came back to a dead
  * home.  Skips what is being looked at by this handle already. */
+/* Has the file lost its name?  Then all are told that the queue is gone. */
+bool pti_ring_note_unlinked(struct pti_ring *ring);
+
 unsigned pti_ring_sweep(struct pti_ring *ring, bool thorough);
 /* The same, but at most once in 100 ms over all processes. */
 unsigned pti_ring_sweep_sometimes(struct pti_ring *ring, bool thorough);

@@ -8,6 +8,7 @@
 #include "ring/wait.h"
 
 #define HINT_EVERY 8u
+#define NAME_EVERY 4096u /* puts, between two looks whether the file still has a name */
 #define STREAM 16 /* so many behind each other are a stream: then lines are asked for ahead, which costs a lone message time */
 /* Walkers are faster than who they follow, and jump by the hints: one that goes on for so long reads nonsense. */
 #define WALK_MAX (UINT64_C(1) << 20)
@@ -61,6 +62,8 @@ static inline void note_put(struct pti_lane *lane, uint64_t count, uint64_t byte
         pti_store_release(&ring->hints->tail, lane->tail);
         lane->settled = pti_load_acquire(&ring->hints->head) & ring->position_mask;
         lane->streams = pti_diff(ring, lane->tail, lane->settled) >= STREAM;
+        if (__builtin_expect(lane->puts_since_hint % NAME_EVERY == HINT_EVERY + 1, 0))
+            pti_ring_note_unlinked(ring); /* this message is lost with the queue; the next call says so */
     }
     if (__builtin_expect(!lane->has_put, 0)) {
         lane->has_put = true;

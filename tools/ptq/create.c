@@ -4,6 +4,7 @@
 struct create_options {
     uint64_t capacity, item_size, max_deliveries, max_endpoints;
     uint32_t mode;
+    const char *group;
     bool unlimited, prefault, ephemeral, exclusive;
     const char *spec;
 };
@@ -18,7 +19,8 @@ static const struct tool_option create_options[] = {
     {0, "max-endpoints", TOOL_COUNT, FIELD(max_endpoints), "N", "threads and processes attached at once, to 2047; 256"},
     {0, "spec", TOOL_TEXT, FIELD(spec), "FIELDS",
      "what its messages are, kept with it for whoever attaches: name:type[dims] ..., types u8 to u64, i8 to i64, f32, f64"},
-    {'m', "mode", TOOL_OCTAL, FIELD(mode), "BITS", "permission bits; 0600"},
+    {'m', "mode", TOOL_OCTAL, FIELD(mode), "BITS", "permission bits, whatever the umask; 0600, with --group 0660"},
+    {'g', "group", TOOL_TEXT, FIELD(group), "GROUP", "share it with this group, a name or a number"},
     {0, "prefault", TOOL_FLAG, FIELD(prefault), NULL, "take all its memory now, not as it is needed"},
     {0, "ephemeral", TOOL_FLAG, FIELD(ephemeral), NULL, "gc may remove it with messages inside"},
     {'x', "exclusive", TOOL_FLAG, FIELD(exclusive), NULL, "fail if it exists; else that is fine where it has these properties"},
@@ -58,6 +60,7 @@ int cmd_create(int argc, char **argv)
                                     .max_deliveries = options.unlimited ? PTQ_NEVER : (uint32_t)options.max_deliveries,
                                     .max_endpoints = (uint32_t)options.max_endpoints,
                                     .file_mode = options.mode,
+                                    .group = options.group,
                                     .prefault = options.prefault,
                                     .spec = options.spec,
                                     .ephemeral = options.ephemeral};

@@ -128,7 +128,8 @@ struct ptq_queue_options {
     uint32_t item_size;      /**< bytes in the largest message, to PTQ_ITEM_MAX; 0: 4096 */
     uint32_t max_deliveries; /**< a message handed out more often becomes a dead letter; 0: 20; PTQ_NEVER */
     uint32_t max_endpoints;  /**< handles that may be open at once, to 2047; 0: 256 */
-    uint32_t file_mode;      /**< permission bits; 0: 0600 */
+    uint32_t file_mode;      /**< permission bits, whatever the umask; 0: 0600, with a group 0660 */
+    const char *group;       /**< group of its file, a name or a number; NULL: this process's, or its setgid directory's */
     bool prefault;           /**< take all memory at create instead of as it is needed */
     bool ephemeral;          /**< gc may remove it with messages inside */
     /* Properties of the queue, from its making on. */
