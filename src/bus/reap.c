@@ -38,6 +38,7 @@ static bool remove_queue(ptq_bus *bus, const char *name, struct pti_ring *ring)
     bool is_gone = pti_reap_finish(bus, name, &ring->segment);
     pti_wake_all(ring, &ring->hints->get_wait);
     pti_wake_all(ring, &ring->hints->put_wait);
+    pti_wake_all(ring, &ring->hints->dead_wait);
     return is_gone;
 }
 

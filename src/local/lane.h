@@ -56,6 +56,7 @@ struct pti_local {
     bool may_spin;        /* more than one processor */
     bool no_barrier;      /* no private membarrier: entering is a full fence */
     bool claimed;
+    bool letters;         /* the view of its dead letters: local/letters.c */
     struct pti_chunk *chunks;
 };
 
@@ -143,6 +144,9 @@ void pti_local_rearm(struct pti_local *local, enum ptq_side side); /* there is s
 enum ptq_err pti_local_fd(struct pti_local *local, enum ptq_side side, int *ret_fd);
 void pti_local_interrupt(struct pti_local *local);
 enum ptq_err pti_local_claim(struct pti_local *local, int64_t deadline);
+
+/* A get of the view of dead letters would not wait. */
+bool pti_local_may_take_letter(struct pti_place *place);
 
 /* A put of `need` messages would find room and blocks. */
 bool pti_local_may_put(struct pti_place *place, uint64_t need);

@@ -127,6 +127,8 @@ static void local_explain(struct pti_port *port, enum ptq_err err, char *buffer,
     uint64_t space = 0;
     char mount[200] = "";
 
+    if (err == PTQ_EINVAL && local->letters)
+        snprintf(buffer, size, "only get, ack, nack and kick work on the view of dead letters; put into the queue itself");
     if (err != PTQ_ENOSPC)
         return;
     pti_segment_space(&local->ring.segment, &space, mount, sizeof mount);
@@ -154,6 +156,7 @@ const struct pti_port_ops pti_local_ops = {
     .ack = pti_local_ack,
     .nack = pti_local_nack,
     .untake = pti_local_untake,
+    .kick = pti_local_kick,
     .limit = local_limit,
     .head = local_head,
     .census = local_census,
@@ -248,6 +251,9 @@ enum ptq_err pti_local_open(ptq_bus *bus, const char *name, const struct pti_ope
     }
     if (local->guard)
         local->port.ops = pti_local_guarded();
+    local->letters = open->letters;
+    if (local->letters)
+        local->port.ops = pti_local_letters(local->guard != NULL);
     pti_ring_sweep(&local->ring, false); /* who opens looks for the dead */
     *ret_port = &local->port;
     return PTQ_OK;

@@ -34,6 +34,11 @@ static void show(struct pti_local *local, struct pti_place *place, struct ptq_ms
     msg->word = word;
 }
 
+void pti_local_show(struct pti_local *local, struct pti_place *place, struct ptq_msg *msg, uint32_t block, uint64_t word)
+{
+    show(local, place, msg, block, word);
+}
+
 /* A consumer that took one and sees more wakes the next sleeper: else a message may lie beside one. */
 static void pass_baton(struct pti_local *local, struct pti_place *place)
 {
@@ -201,6 +206,11 @@ static enum ptq_err enter_with(struct pti_local *local, struct ptq_msg *msg, str
     pti_local_msg_free(*ret_place, msg);
     pti_local_leave(*ret_place);
     return err;
+}
+
+enum ptq_err pti_local_enter_with(struct pti_local *local, struct ptq_msg *msg, struct pti_place **ret_place)
+{
+    return enter_with(local, msg, ret_place);
 }
 
 enum ptq_err pti_local_ack(struct pti_port *port, struct ptq_msg *msg)

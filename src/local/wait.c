@@ -28,7 +28,9 @@
 
 static _Atomic uint32_t *wait_word(struct pti_local *local, enum ptq_side side)
 {
-    return side == PTQ_SIDE_GET ? &local->ring.hints->get_wait : &local->ring.hints->put_wait;
+    if (side == PTQ_SIDE_PUT)
+        return &local->ring.hints->put_wait;
+    return local->letters ? &local->ring.hints->dead_wait : &local->ring.hints->get_wait;
 }
 
 /* ---- polling */
@@ -102,9 +104,11 @@ bool pti_local_may_put(struct pti_place *place, uint64_t need)
            blocks_free(&place->lane, blocks) >= blocks;
 }
 
-static bool may_go_on(struct pti_place *place, enum ptq_side side, uint64_t need)
+static bool may_go_on(struct pti_local *local, struct pti_place *place, enum ptq_side side, uint64_t need)
 {
-    return side == PTQ_SIDE_GET ? pti_ring_may_take(&place->lane) : pti_local_may_put(place, need);
+    if (side == PTQ_SIDE_PUT)
+        return pti_local_may_put(place, need);
+    return local->letters ? pti_local_may_take_letter(place) : pti_ring_may_take(&place->lane);
 }
 
 /* True: worth another try.  While messages flow, polling for as long as a wake-up costs is cheaper for both than a sleep.
@@ -126,7 +130,7 @@ static bool poll_some(struct pti_local *local, struct pti_place *place, enum ptq
     end = pti_now_ns() + SPIN_NS;
     do {
         for (unsigned i = 0; i < SPIN_LOOKS; i++) {
-            if (may_go_on(place, side, need)) {
+            if (may_go_on(local, place, side, need)) {
                 place->skip_next = 0;
                 return true;
             }
@@ -165,9 +169,9 @@ static bool was_unlinked(struct pti_local *local)
 /* What comes by the clock alone: a delayed message for who gets, the end of the oldest one's time for who puts. */
 static int64_t until_due(struct pti_local *local, struct pti_place *place, enum ptq_side side, int64_t deadline)
 {
-    uint64_t due = side == PTQ_SIDE_PUT                 ? pti_ring_next_expiry(&place->lane)
-                   : pti_ring_is_paused(&local->ring) ? 0
-                                                        : pti_delay_next(&local->ring);
+    uint64_t due = side == PTQ_SIDE_PUT ? pti_ring_next_expiry(&place->lane)
+                   : local->letters || pti_ring_is_paused(&local->ring) ? 0
+                                                                        : pti_delay_next(&local->ring);
     int64_t due_ns = pti_host_to_own_ns((int64_t)due * 1000);
 
     return due != 0 && due_ns < deadline ? due_ns : deadline;
@@ -183,7 +187,8 @@ static bool needs_barrier(struct pti_local *local, enum ptq_side side)
 static void note_end(struct pti_local *local, struct pti_place *place)
 {
     struct pti_ring *ring = &local->ring;
-    uint64_t slot = pti_load_seq(pti_slot_at(ring, place->lane.head));
+    uint64_t head = local->letters ? pti_ring_head(&place->lane) : place->lane.head;
+    uint64_t slot = pti_load_seq(pti_slot_at(ring, head));
 
     if (pti_slot_block(slot) == PTI_END_BLOCK && !(pti_load_relaxed(&ring->hints->flags) & PTI_FLAG_ENDED))
         pti_fetch_or_seq(&ring->hints->flags, PTI_FLAG_ENDED);
@@ -200,7 +205,7 @@ static enum ptq_err sleep_slice(struct pti_local *local, struct pti_place *place
     if (needs_barrier(local, side))
         pti_wait_barrier(&local->ring);
     err = check_interrupt(local, place);
-    if (err != PTQ_OK || may_go_on(place, side, need))
+    if (err != PTQ_OK || may_go_on(local, place, side, need))
         return err;
     if (sleep->slice_end == 0)
         sleep->slice_end = pti_now_ns() + SLICE_NS;
@@ -266,7 +271,7 @@ static enum ptq_err sleep_long(struct pti_local *local, struct pti_place *place,
         sleep->slice_end = 0;
     }
     err = check_interrupt(local, place);
-    if (err != PTQ_OK || may_go_on(place, side, need))
+    if (err != PTQ_OK || may_go_on(local, place, side, need))
         return err;
     if (pti_waiter_sleep(waiter, until_due(local, place, side, deadline)) == EINTR)
         return PTQ_EINTR;
@@ -295,7 +300,7 @@ enum ptq_err pti_local_wait(struct pti_local *local, struct pti_place *place, en
                             : sleep_long(local, place, side, need, deadline, sleep);
     if (err != PTQ_OK)
         return err;
-    if (deadline != PTI_DEADLINE_NEVER && pti_now_ns() >= deadline && !may_go_on(place, side, need))
+    if (deadline != PTI_DEADLINE_NEVER && pti_now_ns() >= deadline && !may_go_on(local, place, side, need))
         return PTQ_TIMEDOUT;
     return PTQ_OK;
 }

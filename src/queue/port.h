@@ -103,6 +103,9 @@ struct pti_port_ops {
     /* Back into its place as if it had not been taken: not counted as a delivery.  Takes msg. */
     enum ptq_err (*untake)(struct pti_port *port, struct ptq_msg *msg);
 
+    /* Up to `max` dead letters (0: all that are there), the oldest first, go back into their places.  NULL: cannot be had. */
+    enum ptq_err (*kick)(struct pti_port *port, uint64_t max, uint64_t *ret_count);
+
     /* ---- ordered work (pool/): see pool.md */
 
     /* Positions below `limit` may be leased: raises it (never lowers) and wakes who waits. */
@@ -163,6 +166,7 @@ struct pti_port {
 /* Geometry and kind that only other rooms ask for, beside the public options. */
 struct pti_open {
     struct ptq_queue_options options; /* as the user gave them; all zero if none were given */
+    bool letters;                     /* not the queue, but the view of its dead letters */
     bool placed;                      /* results: positions are given by place */
     uint64_t window;                  /* jobs and done of a pool: both rings get the same N; 0: an ordinary queue */
     uint64_t start;                   /* tests: first position, as a number of laps; 0: 1 */

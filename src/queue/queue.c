@@ -415,6 +415,18 @@ int64_t pti_position_compare(uint64_t a, uint64_t b)
 
 /* ---- around */
 
+enum ptq_err ptq_queue_kick(ptq_queue *queue, uint64_t max, uint64_t *ret_count)
+{
+    uint64_t count = 0;
+    enum ptq_err err = check_handle(queue);
+
+    if (err == PTQ_OK)
+        err = queue->port->ops->kick ? queue->port->ops->kick(queue->port, max, &count) : PTQ_EINVAL;
+    if (err == PTQ_OK && ret_count)
+        *ret_count = count;
+    return err;
+}
+
 enum ptq_err ptq_queue_fd(ptq_queue *queue, enum ptq_side side, int *ret_fd)
 {
     enum ptq_err err = check_handle(queue);

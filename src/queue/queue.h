@@ -9,7 +9,7 @@
 struct ptq_queue {
     struct pti_port *port;
     ptq_bus *bus;
-    char name[PTQ_NAME_MAX + 1];
+    char name[PTQ_NAME_MAX + 8]; /* with "!dead", where it is that view */
 };
 
 /* ptq_queue_open with the options that only rooms may ask for. */

@@ -21,10 +21,11 @@
 
 /* A name, taken apart. */
 struct address {
-    char name[PTQ_NAME_MAX + 1];
+    char name[PTQ_NAME_MAX + sizeof PTQ_DEAD_SUFFIX];
     char node[64];              /* after '@'; "" */
     char url[256];              /* "tcp://host:port", "ipc:///path"; "" */
     char run[PTQ_NAME_MAX + 1]; /* with url */
+    bool letters;               /* the name had "!dead" behind it */
 };
 
 /* ---- reading names ---- */
@@ -77,10 +78,23 @@ static bool read_name(const char *text, struct address *address)
            copy_part(address->node, sizeof address->node, at + 1, strlen(at + 1)) && pti_name_is_valid(address->node);
 }
 
+/* Takes the "!dead" off a name: is it there? */
+static bool strip_letters(char *name)
+{
+    char *mark = strchr(name, '!');
+
+    if (mark == NULL || strcmp(mark, PTQ_DEAD_SUFFIX) != 0)
+        return false;
+    *mark = '\0';
+    return true;
+}
+
 static enum ptq_err parse(const char *text, struct ptq_error *error, struct address *address)
 {
     memset(address, 0, sizeof *address);
-    if (read_name(text, address) && pti_name_is_valid(address->name))
+    bool is_read = read_name(text, address);
+    address->letters = is_read && strip_letters(address->name);
+    if (is_read && pti_name_is_valid(address->name))
         return PTQ_OK;
     if (strstr(text, "://") != NULL)
         return pti_error(error, PTQ_EINVAL, "'%.300s' is no address of a queue: write ptq://host:port/run/name", text);
@@ -173,6 +187,9 @@ static enum ptq_err open_there(ptq_bus *bus, const char *url, const char *run, c
     if (pti_carriers.open_remote == NULL)
         return pti_error(error, PTQ_EINVAL,
                          "queue '%s' is at '%s', but this ptq was built without links to other hosts", name, url);
+    if (open->letters)
+        return pti_error(error, PTQ_EINVAL, "the dead letters of queue '%s' are seen on its own host, which serves at '%s': go there",
+                         name, url);
     return pti_carriers.open_remote(bus, url, run, name, open, error, ret_port);
 }
 
@@ -317,11 +334,21 @@ enum ptq_err pti_resolve_open(ptq_bus *bus, const char *name, const struct pti_o
 {
     struct address address;
     struct pti_peer *peers = NULL;
+    struct pti_open view;
     size_t count = 0;
     enum ptq_err answer = parse(name, error, &address);
 
     if (answer != PTQ_OK)
         return answer;
+    if (address.letters) {
+        if (open->options.mode == PTQ_CREATE)
+            return pti_error(error, PTQ_EINVAL, "'%.300s' is a view, which is not created: create queue '%s'", name, address.name);
+        view = *open;
+        view.letters = true;
+        view.options.mode = PTQ_ATTACH;
+        open = &view;
+        name = address.name;
+    }
     if (address.url[0] != '\0')
         return open_there(bus, address.url, address.run, address.name, open, error, ret_port);
     if (address.node[0] != '\0')

@@ -18,6 +18,7 @@ enum ptq_err pti_ring_end(struct pti_lane *lane)
             continue;
         pti_fetch_or_seq(&ring->hints->flags, PTI_FLAG_ENDED);
         pti_wake_all(ring, &ring->hints->get_wait);
+        pti_wake_all(ring, &ring->hints->dead_wait);
         pti_wake_all(ring, &ring->hints->put_wait);
         return PTQ_OK;
     }
@@ -59,7 +60,7 @@ bool pti_ring_is_settled(struct pti_ring *ring, uint32_t but)
         case PTI_QUAR:
             return false;
         case PTI_LEASED:
-            if (pti_word_owner(word) != but)
+            if (pti_word_owner(word) != but && !pti_block_is_letter(ring, block)) /* dead letters do not hold END back */
                 return false;
             break;
         default:

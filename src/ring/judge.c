@@ -10,23 +10,12 @@ static void count_delivery(struct pti_block *b)
         pti_store_relaxed(&b->deliveries, (uint16_t)(deliveries + 1));
 }
 
-/* The message becomes a dead letter: the lease ends here. */
-static void bury(struct pti_lane *lane, uint32_t block, uint64_t lease)
-{
-    struct pti_ring *ring = lane->ring;
-    struct pti_block *b = pti_block_at(ring, block);
-
-    pti_special_set(ring, block);
-    pti_store_release(&b->word, pti_word(PTI_DEAD, 0, pti_word_position(lease), pti_word_redelivered(lease)));
-    pti_wake_after_store(ring);
-}
-
 /* Beyond max_deliveries it is a dead letter. */
 static bool is_dead_letter(struct pti_lane *lane, uint32_t block, uint64_t lease)
 {
     if (pti_load_relaxed(&pti_block_at(lane->ring, block)->deliveries) <= lane->ring->geometry.max_deliveries)
         return false;
-    bury(lane, block, lease);
+    pti_dead_bury(lane, block, lease);
     return true;
 }
 
@@ -69,7 +58,7 @@ void pti_ring_carry_out(struct pti_lane *lane, uint32_t block, uint64_t lease, e
     if (verdict == PTI_PARK)
         park(lane, block, lease);
     else if (lane->ring->geometry.flags & PTI_GEO_EXPIRED_DEAD)
-        bury(lane, block, lease);
+        pti_dead_bury(lane, block, lease);
     else
         pti_ring_drop(lane, block, lease, PTQ_DROP_EXPIRED);
 }

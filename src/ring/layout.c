@@ -116,7 +116,7 @@ enum ptq_err pti_geometry_make(const struct pti_geometry_request *request, struc
         return PTQ_EINVAL; /* a message of item_size could never be put */
     if (g.header_size > PTQ_HEADERS_MAX || g.full > PTQ_FULL_DROP_NEWEST || g.stamps > PTQ_STAMPS_OFF)
         return PTQ_EINVAL;
-    if (g.capacity > CAPACITY_MAX || g.window > CAPACITY_MAX || g.item_size > ITEM_MAX ||
+    if (g.capacity > CAPACITY_MAX || g.window > CAPACITY_MAX || g.max_dead > CAPACITY_MAX || g.item_size > ITEM_MAX ||
         g.endpoints > PTI_ENDPOINT_MAX)
         return PTQ_EINVAL;
 
@@ -135,7 +135,7 @@ enum ptq_err pti_geometry_make(const struct pti_geometry_request *request, struc
     /* What may be ready at once (in a placed ring: all of the window); and as much again leased, within reason, or half as
      * much for the headers of batches of two. */
     shared = larger(g.capacity, g.window);
-    shared += 64 + larger(shared / 2, shared < 4096 ? shared : 4096);
+    shared += 64 + larger(larger(shared / 2, shared < 4096 ? shared : 4096), g.max_dead); /* letters take no room from puts */
     g.extent_blocks = extent_blocks(g.stride);
     g.extents = g.endpoints < EXTENTS_MAX ? g.endpoints : EXTENTS_MAX;
     if (shared + (uint64_t)g.extents * g.extent_blocks > PTI_BLOCK_MAX)

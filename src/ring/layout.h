@@ -50,7 +50,7 @@ enum pti_state {
     PTI_LEASEDH = 6,
     PTI_QUAR = 7,    /* its lease ran out under owner, who lives and may read it; the position field is its copy's block */
     PTI_DELAYED = 8, /* REDELIV from due_us on */
-    PTI_DEAD = 9,    /* a dead letter: delivered more often than max_deliveries */
+    PTI_DEAD = 9,    /* a dead letter: see ring/dead.c */
     PTI_COPY = 10,   /* owner's copy of an overdue message: REDELIV once its source (link) is QUAR and names it */
     PTI_ACKED = 11,
     PTI_NACKED = 12
@@ -136,6 +136,7 @@ struct pti_hints {
     PTI_OWN_LINE(_Atomic uint64_t, tail); /* everything before it is published */
     PTI_OWN_LINE(_Atomic uint32_t, get_wait);
     PTI_OWN_LINE(_Atomic uint32_t, put_wait);
+    PTI_OWN_LINE(_Atomic uint32_t, dead_wait); /* of those who wait for dead letters */
     PTI_OWN_LINE(_Atomic uint64_t, redelivery); /* counter:63 | bit: there may be a REDELIV block */
     PTI_OWN_LINE(_Atomic uint64_t, next_due);   /* counter:16 | microseconds:48, 0: nothing is due */
     PTI_OWN_LINE(_Atomic uint64_t, limit);      /* with LIMITED: the first position that may not be leased */
@@ -144,7 +145,7 @@ struct pti_hints {
     PTI_OWN_LINE(_Atomic uint64_t, recovered);    /* endpoints recovered so far */
     PTI_OWN_LINE(_Atomic uint32_t, entries_used); /* no entry from here on was ever used */
 };
-_Static_assert(sizeof(struct pti_hints) == 12 * PTI_LINE, "a line each");
+_Static_assert(sizeof(struct pti_hints) == 13 * PTI_LINE, "a line each");
 
 enum pti_operation {
     PTI_OP_NONE = 0,
@@ -195,6 +196,8 @@ struct pti_entry {
 _Static_assert(sizeof(struct pti_entry) == 4 * PTI_LINE, "an entry is four lines");
 #define PTI_ROLE_PUT 1u
 #define PTI_ROLE_GET 2u
+
+#define PTI_KIND_LETTER 0x80u /* in a block's kind: judged dead, and not kicked since; written by the holder of its lease */
 
 /* A block: word, meta, payload.  Meta is written by the owner before publish; deliveries, due_us and leased_at by the
  * holder, link of a copy by whoever copies.  Headers stand behind the message, at the next multiple of 4. */

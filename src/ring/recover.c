@@ -159,6 +159,11 @@ static bool put_right(struct pti_ring *ring, uint32_t block, uint64_t word)
         return false;
     case PTI_LEASED:
         pti_special_set(ring, block); /* before the CAS: always a superset */
+        /* Its holder is dead: the bit is his last word, and if a kick by another changes it now, the CAS fails. */
+        if (pti_block_is_letter(ring, block)) {
+            pti_cas(at, &word, pti_word(PTI_DEAD, 0, position, pti_word_redelivered(word)));
+            return false; /* dead_wait is told in any case */
+        }
         if (put_off(ring, block, word))
             return false;
         pti_cas(at, &word, pti_word(PTI_REDELIV, 0, position, 1));
@@ -211,6 +216,7 @@ void pti_ring_recover(struct pti_ring *ring, const uint64_t *dead)
             pti_fetch_add_seq(&ring->hints->recovered, 1);
     }
     pti_wake_all(ring, &ring->hints->put_wait);
+    pti_wake_all(ring, &ring->hints->dead_wait);
     pti_wake_all(ring, &ring->hints->get_wait); /* whoever waits at END looks again */
 }
 

@@ -370,6 +370,24 @@ void pti_delay_lower(struct pti_ring *ring, uint64_t due_us);
 /* Microseconds of the next due message; 0: none. */
 uint64_t pti_delay_next(const struct pti_ring *ring);
 
+/* ---- dead letters (ring/dead.c) */
+
+/* A message leased by this lane becomes a dead letter; beyond max_dead the oldest is dropped. */
+void pti_dead_bury(struct pti_lane *lane, uint32_t block, uint64_t lease);
+/* Leases the oldest letter: PTQ_EMPTY.  Settled by pti_ring_ack, or by pti_dead_return: it stays dead. */
+enum ptq_err pti_dead_take(struct pti_lane *lane, uint32_t *ret_block, uint64_t *ret_word);
+void pti_dead_return(struct pti_lane *lane, uint32_t block, uint64_t lease);
+/* The oldest letter goes back into its place, as if it had never been handed out: PTQ_EMPTY. */
+enum ptq_err pti_dead_kick(struct pti_lane *lane);
+uint64_t pti_dead_count(struct pti_ring *ring);
+/* The queue has ended, all is settled, and no letter is left.  This lane's own leases do not count. */
+bool pti_dead_is_over(struct pti_lane *lane);
+
+static inline bool pti_block_is_letter(const struct pti_ring *ring, uint32_t block)
+{
+    return pti_load_acquire(&pti_block_at(ring, block)->kind) & PTI_KIND_LETTER;
+}
+
 /* ---- endpoints and recovery (ring/endpoint.c, ring/recover.c) */
 
 /* Takes an index: PTQ_EAGAIN when all are taken, PTQ_EBUSY when the whole range is locked (gc). */

@@ -41,8 +41,10 @@ static inline void pti_wake_after_store(struct pti_ring *ring)
     atomic_signal_fence(memory_order_seq_cst);
     if (__builtin_expect((pti_load_relaxed(&ring->hints->put_wait) & PTI_WAIT_BITS) != 0, 0))
         pti_wake_putters(ring);
-    if (__builtin_expect(pti_load_relaxed(&ring->hints->flags) & PTI_FLAG_ENDED, 0))
+    if (__builtin_expect(pti_load_relaxed(&ring->hints->flags) & PTI_FLAG_ENDED, 0)) {
         pti_wake_all(ring, &ring->hints->get_wait); /* whoever waits for the end looks whether this was the last lease */
+        pti_wake_all(ring, &ring->hints->dead_wait);
+    }
 }
 
 /* Announces a sleeper or a descriptor; the value to sleep on. */

@@ -272,6 +272,27 @@ enum ptq_err ptq_nack(ptq_msg *msg, int delay_ms);
  */
 PTQ_MUST_CHECK enum ptq_err ptq_recv(ptq_queue *queue, void *buffer, size_t size, int timeout_ms, size_t *ret_size);
 
+/* -- dead letters --------------------------------------------------------------------------------------------- */
+
+#define PTQ_DEAD_SUFFIX "!dead"
+
+/**
+ * Dead letters are messages that were handed out more than max_deliveries times, and, where the queue says so, those
+ * that outlived their time.  They stay in the queue's memory, at most max_dead of them, and count against nothing else.
+ *
+ * ptq_queue_open(bus, "tasks!dead", ...) opens a view of them; the queue must exist.  On it ptq_get, ptq_get_many and
+ * ptq_recv lease the oldest letters (no delivery: ptq_msg_deliveries tells how often it was handed out before it died);
+ * ptq_ack lets one go for good, counted as acked; ptq_nack, or the death of its holder, leaves it dead.  ptq_queue_fd and
+ * waiting work as on the queue; PTQ_END when the queue was ended, all is settled, and no letter is left.  What puts, loans,
+ * or ends answers PTQ_EINVAL.  ptq_queue_stats are those of the queue.
+ *
+ * ptq_queue_kick: up to `max` letters (0: all that are there), the oldest first, go back into their places, to be handed out
+ * before everything newer, as if for the first time: ptq_msg_deliveries is 1 again, a time to live is over and done with, and
+ * ptq_msg_redelivered says what it would have said.  `queue` is the queue or the view; `ret_count` may be NULL.
+ * PTQ_EINVAL: the queue is on another host.
+ */
+PTQ_MUST_CHECK enum ptq_err ptq_queue_kick(ptq_queue *queue, uint64_t max, uint64_t *ret_count);
+
 /* -- a message ------------------------------------------------------------------------------------------------ */
 
 const void *ptq_msg_data(const ptq_msg *msg);     /**< borrowed until ack or nack; aligned to 16 */

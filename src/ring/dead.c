@@ -1,0 +1,182 @@
+/* dead.c -- dead letters: DEAD until somebody takes them out of the view, kicks them, or they are too many.
+ *
+ *      judged       LEASED(me) -> DEAD             the letter's bit in kind is set before, so that recovery knows it by then
+ *      view         DEAD -> LEASED(me)             a lease like another; no delivery, not counted as taken
+ *      ack          LEASED(me) -> home             acked + 1
+ *      nack, death  LEASED(me) -> DEAD             recovery: by the bit
+ *      kick         DEAD -> LEASED(me) -> REDELIV  the bit goes last before the word: killed anywhere it is one or the other
+ *      overflow     DEAD -> LEASED(me) -> home     dropped[dead_overflow] + 1
+ */
+#include "ring/journal.h"
+#include "ring/wait.h"
+
+static void set_letter(struct pti_block *b, bool is_letter)
+{
+    uint8_t kind = pti_load_relaxed(&b->kind);
+
+    pti_store_release(&b->kind, (uint8_t)(is_letter ? kind | PTI_KIND_LETTER : kind & ~PTI_KIND_LETTER));
+}
+
+/* How many are DEAD now, and the lowest (position, sub) of them. */
+static uint64_t find_letters(struct pti_ring *ring, uint32_t *ret_block, uint64_t *ret_word)
+{
+    uint32_t words = (ring->geometry.blocks + 63) / 64, best_sub = 0;
+    uint64_t count = 0;
+
+    for (uint32_t i = 0; i < words; i++) {
+        uint64_t marks = pti_load_seq(&ring->special[i]);
+
+        for (; marks; marks &= marks - 1) {
+            uint32_t block = i * 64 + (uint32_t)__builtin_ctzll(marks), sub;
+            uint64_t word;
+            int64_t before;
+
+            if (block >= ring->geometry.blocks || !pti_block_is_backed(ring, block))
+                continue;
+            word = pti_load_seq(&pti_block_at(ring, block)->word);
+            if (pti_word_state(word) != PTI_DEAD)
+                continue;
+            sub = pti_load_relaxed(&pti_block_at(ring, block)->sub);
+            before = count == 0 ? -1 : pti_diff(ring, pti_word_position(word), pti_word_position(*ret_word));
+            if (before < 0 || (before == 0 && sub < best_sub)) {
+                *ret_block = block;
+                *ret_word = word;
+                best_sub = sub;
+            }
+            count++;
+        }
+    }
+    return count;
+}
+
+static bool lease_letter(struct pti_lane *lane, uint32_t block, uint64_t word, uint64_t *ret_lease)
+{
+    uint64_t lease = pti_word(PTI_LEASED, lane->index, pti_word_position(word), pti_word_redelivered(word));
+
+    if (!pti_cas(&pti_block_at(lane->ring, block)->word, &word, lease))
+        return false;
+    pti_special_clear(lane->ring, block);
+    *ret_lease = lease;
+    return true;
+}
+
+static void make_dead(struct pti_lane *lane, uint32_t block, uint64_t lease)
+{
+    struct pti_ring *ring = lane->ring;
+
+    pti_special_set(ring, block); /* before the CAS: always a superset */
+    pti_cas(&pti_block_at(ring, block)->word, &lease,
+            pti_word(PTI_DEAD, 0, pti_word_position(lease), pti_word_redelivered(lease)));
+    pti_wake_all(ring, &ring->hints->dead_wait);
+}
+
+/* Beyond max_dead the oldest goes.  Takers do this at once: whoever has counted one too many can lease only the letter that was
+ * the oldest then, so they do not drop more than are too many together (a view that gives one back meanwhile may cost one). */
+static void trim(struct pti_lane *lane)
+{
+    struct pti_ring *ring = lane->ring;
+    uint64_t most = ring->geometry.max_dead, count, word = 0, lease;
+    uint32_t block = 0;
+
+    for (uint32_t tries = 0; tries < ring->geometry.blocks; tries++) {
+        count = find_letters(ring, &block, &word);
+        if (count <= most)
+            return;
+        if (!lease_letter(lane, block, word, &lease))
+            continue;
+        pti_ring_drop(lane, block, lease, PTQ_DROP_DEAD_OVERFLOW);
+        if (count == most + 1)
+            return;
+    }
+}
+
+void pti_dead_bury(struct pti_lane *lane, uint32_t block, uint64_t lease)
+{
+    set_letter(pti_block_at(lane->ring, block), true);
+    pti_dead_return(lane, block, lease);
+}
+
+void pti_dead_return(struct pti_lane *lane, uint32_t block, uint64_t lease)
+{
+    make_dead(lane, block, lease);
+    trim(lane);
+    pti_wake_after_store(lane->ring); /* END may have waited for this lease */
+}
+
+enum ptq_err pti_dead_take(struct pti_lane *lane, uint32_t *ret_block, uint64_t *ret_word)
+{
+    uint32_t block = 0;
+    uint64_t word = 0;
+
+    while (find_letters(lane->ring, &block, &word) > 0)
+        if (lease_letter(lane, block, word, ret_word)) {
+            *ret_block = block;
+            return PTQ_OK;
+        }
+    return PTQ_EMPTY;
+}
+
+uint64_t pti_dead_count(struct pti_ring *ring)
+{
+    uint32_t block;
+    uint64_t word;
+
+    return find_letters(ring, &block, &word);
+}
+
+enum ptq_err pti_dead_kick(struct pti_lane *lane)
+{
+    struct pti_ring *ring = lane->ring;
+    struct pti_block *b;
+    uint64_t lease;
+    uint32_t block;
+    enum ptq_err err = pti_dead_take(lane, &block, &lease);
+
+    if (err != PTQ_OK)
+        return err;
+    b = pti_block_at(ring, block);
+    pti_store_release(&b->deliveries, 0);
+    pti_store_release(&b->stamp, pti_stamp(pti_stamp_put_us(pti_load_relaxed(&b->stamp)), 0)); /* it would expire again */
+    pti_store_release(&b->due_us, 0);
+    set_letter(b, false);
+    pti_special_set(ring, block);
+    pti_cas(&b->word, &lease, pti_word(PTI_REDELIV, 0, pti_word_position(lease), pti_word_redelivered(lease)));
+    pti_ring_redeliver(ring);
+    return PTQ_OK;
+}
+
+/* Could another letter come, or come back? */
+static bool may_die(struct pti_ring *ring, uint32_t but)
+{
+    for (uint32_t block = 0; block < ring->geometry.blocks; block++) {
+        uint64_t word;
+
+        if (!pti_block_is_backed(ring, block))
+            continue;
+        word = pti_load_seq(&pti_block_at(ring, block)->word);
+        switch (pti_word_state(word)) {
+        case PTI_REDELIV:
+        case PTI_DELAYED:
+        case PTI_COPY:
+        case PTI_QUAR:
+            return true;
+        case PTI_LEASED:
+            if (pti_word_owner(word) != but)
+                return true;
+            break;
+        default:
+            break;
+        }
+    }
+    return false;
+}
+
+bool pti_dead_is_over(struct pti_lane *lane)
+{
+    struct pti_ring *ring = lane->ring;
+    uint64_t head = pti_ring_head(lane), slot = pti_load_seq(pti_slot_at(ring, head));
+
+    if (pti_slot_block(slot) != PTI_END_BLOCK || pti_slot_lap(slot) != pti_lap(ring, head))
+        return false;
+    return !may_die(ring, lane->index) && pti_dead_count(ring) == 0; /* in this order: what dies now is seen by the second */
+}
