@@ -348,6 +348,8 @@ enum ptq_err pti_attach(ptq_bus *bus, const char *name, const struct pti_attach 
         err = PTQ_ENOENT;
         if (ask->mode != PTQ_CREATE || !first)
             err = enter(bus, name, ask, error, ring, lane);
+        if ((err == PTQ_ENOENT || err == PTQ_EGONE) && pti_bus_is_gone(bus))
+            return pti_explain_gone(error, bus, name);
         if (err == PTQ_ENOENT && ask->mode != PTQ_ATTACH) {
             err = create(bus, name, file, ask, error);
             if (err == PTQ_EEXIST && ask->mode == PTQ_CREATE && !was_removed(bus, name))
@@ -356,8 +358,6 @@ enum ptq_err pti_attach(ptq_bus *bus, const char *name, const struct pti_attach 
                 return err;
             continue;
         }
-        if (err == PTQ_ENOENT && pti_bus_is_gone(bus))
-            return pti_explain_gone(error, bus, name);
         if (err == PTQ_ENOENT && pti_now_ns() < deadline) {
             rest();
             continue;
