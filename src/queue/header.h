@@ -21,12 +21,19 @@ enum ptq_err pti_headers_pack(const struct ptq_put_options *options, uint8_t *bu
 /* Appends a header behind `*units` of them, if there is room within `most` units.  False: there is none, nothing changed. */
 bool pti_headers_append(const struct ptq_header *header, uint8_t *buffer, unsigned most, uint8_t *units);
 
+/* How many units of headers fit a block beside a message of `size` bytes. */
+static inline unsigned pti_headers_room(const struct pti_port *port, size_t size)
+{
+    size_t most = ((size_t)port->item_size + port->header_size + 3) & ~(size_t)3, used = (size + 3) & ~(size_t)3;
+    size_t units = used < most ? (most - used) / 4 : 0;
+
+    return (unsigned)(units < PTQ_HEADERS_MAX / 4 ? units : PTQ_HEADERS_MAX / 4);
+}
+
 /* Do headers and a message of `size` bytes fit a block of this queue together? */
 static inline bool pti_headers_fit(const struct pti_port *port, size_t size, uint8_t units)
 {
-    size_t most = (size_t)port->item_size + port->header_size;
-
-    return units == 0 || ((size + 3) & ~(size_t)3) + 4u * units <= ((most + 3) & ~(size_t)3);
+    return units <= pti_headers_room(port, size);
 }
 
 /* Where they stand. */

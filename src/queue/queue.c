@@ -186,19 +186,24 @@ enum ptq_err ptq_put_many(ptq_queue *queue, const struct ptq_bytes *items, size_
     return err;
 }
 
-enum ptq_err ptq_loan(ptq_queue *queue, size_t size, int timeout_ms, ptq_msg **ret_loan)
+enum ptq_err pti_queue_loan(ptq_queue *queue, size_t size, int64_t deadline, ptq_msg **ret_loan)
 {
     enum ptq_err err = ret_loan ? check_put(queue, "", size) : PTQ_EINVAL;
     ptq_msg *loan;
 
     if (err != PTQ_OK)
         return err;
-    err = queue->port->ops->loan(queue->port, (uint32_t)size, pti_deadline(timeout_ms), &loan);
+    err = queue->port->ops->loan(queue->port, (uint32_t)size, deadline, &loan);
     if (err != PTQ_OK)
         return err;
     loan->queue = queue;
     *ret_loan = loan;
     return PTQ_OK;
+}
+
+enum ptq_err ptq_loan(ptq_queue *queue, size_t size, int timeout_ms, ptq_msg **ret_loan)
+{
+    return pti_queue_loan(queue, size, pti_deadline(timeout_ms), ret_loan);
 }
 
 enum ptq_err ptq_publish(ptq_msg *loan, size_t size, int timeout_ms, uint64_t *ret_position)

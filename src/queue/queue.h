@@ -19,6 +19,16 @@ enum ptq_err pti_queue_open(ptq_bus *bus, const char *name, const struct pti_ope
 enum ptq_err pti_queue_put(ptq_queue *queue, const struct pti_put *put, int64_t deadline, uint64_t *ret_position);
 enum ptq_err pti_queue_put_many(ptq_queue *queue, const struct pti_put *puts, size_t count, int64_t deadline,
                                 uint64_t *ret_position);
+enum ptq_err pti_queue_loan(ptq_queue *queue, size_t size, int64_t deadline, ptq_msg **ret_loan);
+
+/* ptq_publish_with of what has a type: its hash, and a header that is put beside the others where there is room for it. */
+struct pti_typed {
+    uint32_t type;
+    const struct ptq_header *header;
+};
+enum ptq_err pti_publish_typed(ptq_msg *loan, size_t size, const struct ptq_put_options *options,
+                               const struct pti_typed *typed, int64_t deadline);
+
 enum ptq_err pti_queue_take(ptq_queue *queue, size_t max, int64_t deadline, ptq_msg **msgs, size_t *ret_count);
 enum ptq_err pti_queue_untake(ptq_msg *msg);
 enum ptq_err pti_queue_place(ptq_queue *queue, uint64_t position, const struct pti_put *put, int64_t deadline);

@@ -61,7 +61,22 @@ enum ptq_err ptq_put_with(ptq_queue *queue, const void *data, size_t size, const
     return pti_queue_put(queue, &put, pti_deadline(timeout_ms), options ? options->ret_position : NULL);
 }
 
+/* The type's header beside the others, if the block has room for it. */
+static void add_type(const ptq_queue *queue, size_t size, const struct pti_typed *typed, uint8_t *header_bytes,
+                     struct pti_put *put)
+{
+    put->type = typed->type;
+    if (pti_headers_append(typed->header, header_bytes, pti_headers_room(queue->port, size), &put->headers))
+        put->header_bytes = header_bytes;
+}
+
 enum ptq_err ptq_publish_with(ptq_msg *loan, size_t size, const struct ptq_put_options *options, int timeout_ms)
+{
+    return pti_publish_typed(loan, size, options, NULL, pti_deadline(timeout_ms));
+}
+
+enum ptq_err pti_publish_typed(ptq_msg *loan, size_t size, const struct ptq_put_options *options,
+                               const struct pti_typed *typed, int64_t deadline)
 {
     uint8_t header_bytes[PTQ_HEADERS_MAX];
     struct pti_put put;
@@ -83,7 +98,9 @@ enum ptq_err ptq_publish_with(ptq_msg *loan, size_t size, const struct ptq_put_o
     put.size = (uint32_t)size;
     put.kind = loan->kind;
     put.type = loan->type;
-    err = loan->port->ops->publish(loan->port, loan, &put, pti_deadline(timeout_ms), &position);
+    if (typed)
+        add_type(loan->queue, size, typed, header_bytes, &put);
+    err = loan->port->ops->publish(loan->port, loan, &put, deadline, &position);
     if (err == PTQ_OK && options && options->ret_position)
         *options->ret_position = position;
     return err;

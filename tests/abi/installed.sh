@@ -25,6 +25,11 @@ cmake -S "$source/docs/examples" -B "$work/by find_package" -DCMAKE_PREFIX_PATH=
     { cat "$work/log"; fail "an example does not build by find_package"; }
 expect "$work/by find_package/workers"
 
+if [ -f "$prefix/include/ptq/pb.h" ] && command -v protoc-c >/dev/null; then
+    output=$("$work/by find_package/readings") || fail "readings exited with $?"
+    [ "$output" = "1000 readings of boiler, mean 62.45" ] || fail "readings printed '$output'"
+fi
+
 PKG_CONFIG_PATH=$(dirname "$(find "$prefix" -name ptq.pc)")
 export PKG_CONFIG_PATH
 [ "$(pkg-config --modversion ptq)" = "$(sed -n 's/.*PTQ_VERSION "\(.*\)"/\1/p' "$prefix/include/ptq/version.h")" ] ||
@@ -33,6 +38,12 @@ export PKG_CONFIG_PATH
 "$cc" "$source/docs/examples/workers.c" $(pkg-config --cflags --libs ptq) -o "$work/by_pkg_config" ||
     fail "an example does not build by pkg-config"
 LD_LIBRARY_PATH=$(pkg-config --variable=libdir ptq) expect "$work/by_pkg_config"
+if [ -f "$prefix/include/ptq/pb.h" ] && command -v protoc-c >/dev/null; then
+    protoc-c --c_out="$work" --proto_path="$source/docs/examples/typed" "$source/docs/examples/typed/reading.proto" &&
+        # shellcheck disable=SC2046 # words are wanted
+        "$cc" -I"$work" "$source/docs/examples/typed/readings.c" "$work/reading.pb-c.c" $(pkg-config --cflags --libs ptq-pb) \
+            -o "$work/readings" || fail "the example of typed messages does not build by pkg-config"
+fi
 
 for program in "$prefix"/bin/*; do
     [ -x "$program" ] || continue

@@ -1,4 +1,5 @@
-# ptq_depends -- what ptq stands on, as one interface target: threads; nng and protobuf-c with PTQ_WITH_REMOTE.
+# ptq_depends -- what ptq stands on, as one interface target: threads; nng and protobuf-c with PTQ_WITH_REMOTE; protobuf-c with
+#   PTQ_WITH_PB.  ptq_pb: what a program needs beside ptq for <ptq/pb.h>.
 set(THREADS_PREFER_PTHREAD_FLAG ON)
 find_package(Threads REQUIRED)
 add_library(ptq_depends INTERFACE)
@@ -26,4 +27,18 @@ if(PTQ_WITH_REMOTE)
     target_compile_definitions(ptq_depends INTERFACE PTQ_WITH_REMOTE=1)
 else()
     target_compile_definitions(ptq_depends INTERFACE PTQ_WITH_REMOTE=0)
+endif()
+
+if(PTQ_WITH_PB)
+    find_path(PTQ_PROTOBUF_C_INCLUDE protobuf-c/protobuf-c.h)
+    find_library(PTQ_PROTOBUF_C_LIBRARY protobuf-c)
+    if(NOT PTQ_PROTOBUF_C_INCLUDE OR NOT PTQ_PROTOBUF_C_LIBRARY)
+        message(FATAL_ERROR "protobuf-c was not found: install libprotobuf-c-dev, or configure with -DPTQ_WITH_PB=OFF")
+    endif()
+    find_program(PTQ_PROTOC_C NAMES protoc-c)
+    add_library(ptq_pb INTERFACE)
+    add_library(ptq::pb ALIAS ptq_pb)
+    target_include_directories(ptq_pb SYSTEM INTERFACE ${PTQ_PROTOBUF_C_INCLUDE})
+    target_link_libraries(ptq_pb INTERFACE ${PTQ_PROTOBUF_C_LIBRARY})
+    target_link_libraries(ptq_depends INTERFACE ptq_pb)
 endif()

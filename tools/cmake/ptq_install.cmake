@@ -5,7 +5,12 @@ set(ptq_config_dir ${CMAKE_INSTALL_LIBDIR}/cmake/ptq)
 
 install(TARGETS ptq EXPORT ptq-targets
     LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT runtime NAMELINK_COMPONENT devel)
-install(DIRECTORY src/include/ptq DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT devel FILES_MATCHING PATTERN "*.h")
+set(ptq_left_out)
+if(NOT PTQ_WITH_PB)
+    set(ptq_left_out PATTERN "pb.h" EXCLUDE)
+endif()
+install(DIRECTORY src/include/ptq DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT devel FILES_MATCHING PATTERN "*.h"
+    ${ptq_left_out})
 install(EXPORT ptq-targets NAMESPACE ptq:: DESTINATION ${ptq_config_dir} COMPONENT devel)
 
 configure_package_config_file(tools/cmake/ptq-config.cmake.in ${PROJECT_BINARY_DIR}/ptq-config.cmake
@@ -15,4 +20,8 @@ install(FILES ${PROJECT_BINARY_DIR}/ptq-config.cmake ${PROJECT_BINARY_DIR}/ptq-c
     DESTINATION ${ptq_config_dir} COMPONENT devel)
 file(RELATIVE_PATH ptq_pc_to_prefix ${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
 configure_file(tools/cmake/ptq.pc.in ${PROJECT_BINARY_DIR}/ptq.pc @ONLY)
+if(PTQ_WITH_PB)
+    configure_file(tools/cmake/ptq-pb.pc.in ${PROJECT_BINARY_DIR}/ptq-pb.pc @ONLY)
+    install(FILES ${PROJECT_BINARY_DIR}/ptq-pb.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT devel)
+endif()
 install(FILES ${PROJECT_BINARY_DIR}/ptq.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT devel)
