@@ -10,6 +10,10 @@
  * NEEDS: the consumers are producers that wait for room, items are places, and the first needs two: whoever makes room must
  * then wake all (ALL), for the one that FUTEX_WAKE 1 picks may not be able to go on.
  *
+ * NA: of the NC sleepers the last NA wait on this word and on others (ptq_wait_any), or are interrupted.  Such a one may be woken by
+ * another word at any time, leaves as soon as it sees an item, and takes none: what it leaves with may have been the one
+ * FUTEX_WAKE for this item, so it hands the wake on.
+ *
  * Checked when nothing moves any more: an item lies beside a sleeper only if the publisher who committed last was stopped
  * before it had signalled.  That is what a stop costs: the next publish makes it good.  No time slices here: they only
  * make it milder.
@@ -24,6 +28,9 @@
 #endif
 #ifndef NP
 #define NP 2
+#endif
+#ifndef NA
+#define NA 0
 #endif
 #ifndef STOPS
 #define STOPS 1
@@ -51,14 +58,26 @@ bit over[NP]; byte stops, last=99;
 #else
 #define CLEARS !hit
 #endif
+#if NC==2
+#define beyond(i) (i==0 && asleep[1])            /* does another sleep behind it? */
+#else
+#define beyond(i) ((i==0 && (asleep[1] || asleep[2])) || (i==1 && asleep[2]))
+#endif
 inline futexwake() {                             /* FUTEX_WAKE 1: hit */
   hit=0;
 #ifdef ALL
   for (i : 0 .. NC-1) { asleep[i]=0 } i=0 }
+#elif NA>0              /* any sleeper: they are not alike */
+  i=0;
+  do
+  :: i<NC && asleep[i] -> asleep[i]=0; hit=1; break
+  :: i<NC && (!asleep[i] || beyond(i)) -> i++
+  :: i>=NC -> break
+  od; i=0 }
 #else
   for (i : 0 .. NC-1) { if :: !hit && asleep[i] -> asleep[i]=0; hit=1 :: else fi } i=0 }
 #endif
-/* FUTEX_WAKE picks any sleeper; they are alike here */
+/* FUTEX_WAKE picks any sleeper; where they are alike, the first */
 inline wake() {
   do
   :: STEP;
@@ -102,6 +121,26 @@ proctype Pub(byte me) { byte i; bit vs, vd, ok, hit;
   wake();
   atomic { over[me-NW]=1 };
 stopped: skip }
+#if NA>0
+proctype Any(byte me) { byte i; bit vs, vd, ok, hit, elsewhere, woken;
+  if :: elsewhere=1 :: skip fi;                  /* will another of its words wake it? */
+  do
+  :: atomic { CHANGED; sl=1; other[me]=0 };      /* arm */
+     atomic { ok=(items>0) };                    /* look */
+     if :: ok -> break :: else fi;
+     woken=0;
+     atomic { if :: !other[me] -> asleep[me]=1; woken=1 :: else fi };
+     if
+     :: !asleep[me]                              /* woken, or the word had moved: looks again */
+     :: elsewhere -> atomic { asleep[me]=0; ok=(items>0) }; break
+     fi
+  od;
+#ifndef BUG_NOHANDON
+  if :: ok && woken -> wake() :: else fi;
+#endif
+  atomic { busy[me]=1; ok=0; woken=0; elsewhere=0; other[me]=1; goto stopped };
+stopped: skip }
+#endif
 proctype Con(byte me) { byte i; bit vs, vd, ok, hit;
   do
   ::
@@ -133,8 +172,13 @@ proctype Con(byte me) { byte i; bit vs, vd, ok, hit;
 #endif
   atomic { busy[me]=1; ok=0; other[me]=1; goto stopped };
 stopped: skip }
+#if NA>0
+#define RUNCON(i) if :: i>=NC-NA && i<NC -> run Any(i) :: else -> run Con(i) fi
+#else
+#define RUNCON(i) run Con(i)
+#endif
 init { byte i; bit beside;
-  atomic { for (i : 0 .. NW-1) { run Con(i) } for (i : NW .. NALL-1) { run Pub(i) } i=0 };
+  atomic { for (i : 0 .. NW-1) { RUNCON(i) } for (i : NW .. NALL-1) { run Pub(i) } i=0 };
   timeout;
   beside=0;
   for (i : 0 .. NW-1) { if :: asleep[i] && items>=NEED(i) -> beside=1 :: else fi }
