@@ -17,6 +17,7 @@ struct pti_place {
     struct pti_thread *owner;
     _Atomic uint32_t inside;             /* a call is under way */
     uint32_t interrupts_seen;
+    uint32_t watchers;                   /* of the wait on many that this thread is in */
     struct pti_waiter *_Atomic waiter;   /* for long sleeps; made when first needed */
     struct ptq_msg *free_msgs;
     uint32_t number;
@@ -140,6 +141,15 @@ bool pti_local_nothing(struct pti_local *local, struct pti_place *place, enum pt
  * try that failed too. */
 bool pti_local_disarm(struct pti_local *local, struct pti_place *place, enum ptq_side side);
 void pti_local_rearm(struct pti_local *local, enum ptq_side side); /* there is something after all: readable */
+
+/* A wait on many queues: queue/port.h. */
+enum ptq_err pti_local_watch_begin(struct pti_port *port, struct pti_watcher *watcher);
+void pti_local_watch_arm_word(struct pti_port *port, struct pti_watcher *watcher);
+void pti_local_watch_arm_fd(struct pti_port *port, struct pti_watcher *watcher);
+enum ptq_err pti_local_watch_look(struct pti_port *port, struct pti_watcher *watcher);
+enum ptq_err pti_local_watch_interrupted(struct pti_port *port, struct pti_watcher *watcher);
+void pti_local_watch_pass(struct pti_port *port, struct pti_watcher *watcher);
+void pti_local_watch_end(struct pti_port *port, struct pti_watcher *watcher);
 
 enum ptq_err pti_local_fd(struct pti_local *local, enum ptq_side side, int *ret_fd);
 void pti_local_interrupt(struct pti_local *local);

@@ -10,7 +10,7 @@
 
 #include "base/rest.h"
 #include "base/time.h"
-#include "local/lane.h"
+#include "local/verbs.h"
 #include "os/clock.h"
 #include "os/futex.h"
 #include "os/life.h"
@@ -247,8 +247,10 @@ static struct pti_waiter *place_waiter(struct pti_local *local, struct pti_place
 {
     struct pti_waiter *waiter = pti_load_relaxed(&place->waiter);
 
-    if (!waiter && new_waiter(local, &waiter) == 0)
+    if (!waiter && new_waiter(local, &waiter) == 0) {
+        pti_waiter_poke(waiter); /* who died just before it was there is looked for at the first drain */
         pti_store_release(&place->waiter, waiter);
+    }
     return waiter;
 }
 
@@ -298,11 +300,119 @@ enum ptq_err pti_local_wait(struct pti_local *local, struct pti_place *place, en
         note_end(local, place);
     err = sleep->stage == 1 ? sleep_slice(local, place, side, need, deadline, sleep)
                             : sleep_long(local, place, side, need, deadline, sleep);
-    if (err != PTQ_OK)
+    if (err != PTQ_OK) {
+        if (may_go_on(local, place, side, need)) /* a wake may have been ours besides: the next one looks (wait.pml, NA) */
+            pti_wake(&local->ring, wait_word(local, side));
         return err;
+    }
     if (deadline != PTI_DEADLINE_NEVER && pti_now_ns() >= deadline && !may_go_on(local, place, side, need))
         return PTQ_TIMEDOUT;
     return PTQ_OK;
+}
+
+/* ---- one of many (queue/select.c) */
+
+/* This thread may be inside through another watcher of the same handle: then the door is passed. */
+enum ptq_err pti_local_watch_begin(struct pti_port *port, struct pti_watcher *watcher)
+{
+    struct pti_local *local = pti_local_of(port);
+    const struct pti_lane_cache *known = &pti_lane_cache[local->serial % PTI_LANE_CACHE];
+    struct pti_place *place = known->place;
+    enum ptq_err err = known->serial == local->serial ? PTQ_OK : pti_local_find_place(local, &place);
+
+    if (err != PTQ_OK)
+        return err;
+    if (place->watchers == 0 && (err = pti_local_enter(local, &place)) != PTQ_OK)
+        return err;
+    place->watchers++;
+    watcher->place = place;
+    watcher->word = wait_word(local, watcher->side);
+    return PTQ_OK;
+}
+
+void pti_local_watch_end(struct pti_port *port, struct pti_watcher *watcher)
+{
+    struct pti_place *place = watcher->place;
+
+    (void)port;
+    if (--place->watchers == 0)
+        pti_local_leave(place);
+}
+
+static void announce(struct pti_local *local, struct pti_watcher *watcher, uint32_t bit)
+{
+    struct pti_place *place = watcher->place;
+
+    if (watcher->side == PTQ_SIDE_GET)
+        note_end(local, place);
+    pti_wait_arm(watcher->word, bit);
+    if (needs_barrier(local, watcher->side))
+        pti_wait_barrier(&local->ring);
+}
+
+void pti_local_watch_arm_word(struct pti_port *port, struct pti_watcher *watcher)
+{
+    announce(pti_local_of(port), watcher, PTI_WAIT_SLEEPER);
+}
+
+void pti_local_watch_arm_fd(struct pti_port *port, struct pti_watcher *watcher)
+{
+    struct pti_local *local = pti_local_of(port);
+    struct pti_waiter *waiter = place_waiter(local, watcher->place);
+
+    if (!waiter || pti_waiter_drain(waiter)) /* before arming, as in sleep_long */
+        pti_ring_sweep(&local->ring, watcher->side == PTQ_SIDE_PUT);
+    if (!waiter)
+        return;
+    announce(local, watcher, PTI_WAIT_DESCRIPTOR);
+    watcher->fd = pti_waiter_fd(waiter);
+    watcher->armed = true;
+}
+
+/* Exact, as far as it can be: what this lane's guess lags behind is not taken for a message. */
+static bool would_get(struct pti_local *local, struct pti_place *place)
+{
+    struct pti_lane *lane = &place->lane;
+
+    if (local->letters || !pti_ring_may_take(lane))
+        return may_go_on(local, place, PTQ_SIDE_GET, 1);
+    lane->head = pti_ring_head(lane);
+    return pti_ring_may_take(lane);
+}
+
+enum ptq_err pti_local_watch_look(struct pti_port *port, struct pti_watcher *watcher)
+{
+    struct pti_local *local = pti_local_of(port);
+    struct pti_place *place = watcher->place;
+    bool is_ready;
+
+    watcher->expected = pti_load_seq(watcher->word) | PTI_WAIT_SLEEPER; /* a waker took the bit off: no sleep, armed anew */
+    is_ready = watcher->side == PTQ_SIDE_GET ? would_get(local, place) : pti_local_may_put(place, 1);
+    if (is_ready || pti_load_relaxed(&local->ring.hints->flags) & PTI_FLAG_REMOVED)
+        return PTQ_OK;
+    watcher->until = until_due(local, place, watcher->side, PTI_DEADLINE_NEVER);
+    if (pti_load_relaxed(&local->ring.hints->flags) & PTI_FLAG_NOBARRIER && needs_barrier(local, watcher->side)) {
+        int64_t slice = pti_now_ns() + SLICE_NS;
+
+        watcher->until = slice < watcher->until ? slice : watcher->until;
+    }
+    return PTQ_EMPTY;
+}
+
+enum ptq_err pti_local_watch_interrupted(struct pti_port *port, struct pti_watcher *watcher)
+{
+    struct pti_local *local = pti_local_of(port);
+    enum ptq_err err = check_interrupt(local, watcher->place);
+
+    return err == PTQ_OK && watcher->armed && was_unlinked(local) ? PTQ_EGONE : err;
+}
+
+void pti_local_watch_pass(struct pti_port *port, struct pti_watcher *watcher)
+{
+    struct pti_local *local = pti_local_of(port);
+
+    if (pti_local_watch_look(port, watcher) == PTQ_OK)
+        pti_wake(&local->ring, watcher->word);
 }
 
 void pti_local_interrupt(struct pti_local *local)

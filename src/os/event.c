@@ -2,6 +2,7 @@
 #include "os/event.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -32,6 +33,13 @@ void pti_event_clear(int fd)
     uint64_t count;
 
     (void)!read(fd, &count, sizeof count);
+}
+
+bool pti_event_is_set(int fd)
+{
+    struct pollfd readable = {.fd = fd, .events = POLLIN};
+
+    return poll(&readable, 1, 0) > 0;
 }
 
 int pti_poll_new(int *ret_poll)

@@ -9,6 +9,7 @@
 int pti_event_new(bool set, int *ret_fd);
 void pti_event_set(int fd); /* async-signal-safe */
 void pti_event_clear(int fd);
+bool pti_event_is_set(int fd);
 
 /* A set of descriptors, each with a tag of the caller's.  All but wait answer 0 or an errno.
  * wait: the tags of those that are readable, at most `room`, how many; 0: none within timeout_ms (-1: for ever); below

@@ -11,6 +11,16 @@
  * 0: woken, perhaps for nothing; else EAGAIN (the word differs), ETIMEDOUT, EINTR.  Works between processes. */
 int pti_futex_wait(_Atomic uint32_t *word, uint32_t expected, int64_t deadline_ns);
 
+/* Sleeps while each words[i] == expected[i], at most PTI_FUTEX_WORDS of them (futex_waitv, Linux 5.16).  0: woken, perhaps for nothing,
+ * and perhaps by several wakes of which it tells one; else EAGAIN, ETIMEDOUT, EINTR, or ENOSYS where the kernel or a sandbox
+ * has no such call.  Signals are held back until it returns, so: short sleeps only; *ret_handled, also with 0: a handler ran. */
+#define PTI_FUTEX_WORDS 128
+struct pti_futex_word {
+    _Atomic uint32_t *word;
+    uint32_t expected;
+};
+int pti_futex_wait_any(const struct pti_futex_word *words, unsigned count, int64_t deadline_ns, bool *ret_handled);
+
 /* Wakes up to `count` sleepers; how many it woke. Async-signal-safe. */
 int pti_futex_wake(_Atomic uint32_t *word, int count);
 

@@ -64,6 +64,19 @@ struct ptq_msg {
     struct ptq_msg *next;
 };
 
+/* One side of one queue in a wait on many (queue/select.c), by one thread.  Made by watch_begin, gone with watch_end. */
+struct pti_watcher {
+    enum ptq_side side;
+    _Atomic uint32_t *word; /* of shared memory: where the wait may sleep in the futex; NULL: nowhere */
+    uint32_t expected;      /* what it held before the last look */
+    int fd;                 /* readable when to look again; -1: none was asked for, or none is left */
+    int64_t until;          /* when to look again in any case */
+    bool armed;             /* the descriptor needs no arming before the next sleep */
+    /* the carrier's own */
+    void *place;
+    uint32_t interrupts_seen;
+};
+
 struct pti_port_ops {
     /* ---- in: PTQ_FULL, PTQ_TIMEDOUT, PTQ_EENDED, PTQ_ENOSPC, PTQ_EGONE, PTQ_EINTR, ... */
 
@@ -133,6 +146,21 @@ struct pti_port_ops {
     int64_t (*age)(struct pti_port *port, const struct ptq_msg *msg);
 
     enum ptq_err (*fd)(struct pti_port *port, enum ptq_side side, int *ret_fd);
+
+    /* Waiting for many queues at once.  begin: close waits for end; fails with what any call on the handle would answer.
+     * arm_word, arm_fd: announce a sleeper; arm_fd forgets news that the next look covers, and sets fd.
+     * look: PTQ_OK: a call on that side would not wait (perhaps: as ptq_queue_fd promises, and no less); PTQ_EMPTY: it would.  What
+     * happens after a look that was armed ends the sleep.
+     * interrupted: PTQ_OK, or once PTQ_EINTR, or PTQ_EGONE; asked when no look found anything.
+     * pass: a wake of the word was taken and perhaps nothing will be done here: the next sleeper looks. */
+    enum ptq_err (*watch_begin)(struct pti_port *port, struct pti_watcher *watcher);
+    void (*watch_arm_word)(struct pti_port *port, struct pti_watcher *watcher);
+    void (*watch_arm_fd)(struct pti_port *port, struct pti_watcher *watcher);
+    enum ptq_err (*watch_look)(struct pti_port *port, struct pti_watcher *watcher);
+    enum ptq_err (*watch_interrupted)(struct pti_port *port, struct pti_watcher *watcher);
+    void (*watch_pass)(struct pti_port *port, struct pti_watcher *watcher);
+    void (*watch_end)(struct pti_port *port, struct pti_watcher *watcher);
+
     void (*interrupt)(struct pti_port *port); /* async-signal-safe */
 
     /* Somebody is known to have died: recover him now.  May be NULL. */

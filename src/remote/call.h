@@ -62,7 +62,7 @@ struct pti_remote {
     bool claimed, claim_lost;
     _Atomic bool closing;
 
-    int fds[2];                         /* eventfd for each side; -1: nobody asked */
+    _Atomic int fds[2];                 /* eventfd for each side; -1: nobody asked; an interrupt reads them without the mutex */
     bool watching[2];                   /* unreadable, and the home will tell */
 
     _Atomic uint32_t inside;            /* callers */

@@ -54,9 +54,11 @@ void pti_remote_dry(struct pti_remote *remote, enum ptq_side side)
 {
     uint8_t bytes[PTI_WATCH_BYTES];
 
-    if (remote->fds[side] < 0 || remote->watching[side])
+    if (remote->fds[side] < 0)
         return;
-    pti_event_clear(remote->fds[side]);
+    pti_event_clear(remote->fds[side]); /* also what an interrupt has set */
+    if (remote->watching[side])
+        return;
     pti_write_side(bytes, side);
     remote->watching[side] =
         pti_outbox_push_copy(&remote->conn->outbox, &remote->lane, PTI_FRAME_WATCH, 0, 0, bytes, sizeof bytes);

@@ -287,20 +287,108 @@ static enum ptq_err remote_untake(struct pti_port *port, struct ptq_msg *msg)
 
 /* ---- around ---- */
 
+/* With conn->mutex held. */
+static enum ptq_err find_event(struct pti_remote *remote, enum ptq_side side, int *ret_fd)
+{
+    int fd = pti_load_relaxed(&remote->fds[side]);
+
+    if (fd < 0 && pti_event_new(true, &fd) != 0) /* readable until a call has found nothing */
+        return PTQ_ENOMEM;
+    pti_store_release(&remote->fds[side], fd);
+    *ret_fd = fd;
+    return PTQ_OK;
+}
+
 static enum ptq_err remote_fd(struct pti_port *port, enum ptq_side side, int *ret_fd)
 {
     struct pti_remote *remote = remote_of(port);
-    enum ptq_err answer = PTQ_OK;
 
     pthread_mutex_lock(&remote->conn->mutex);
-    if (remote->fds[side] < 0)
-        (void)pti_event_new(true, &remote->fds[side]); /* readable until a call has found nothing */
-    if (remote->fds[side] < 0)
-        answer = PTQ_ENOMEM;
-    else
-        *ret_fd = remote->fds[side];
+    enum ptq_err answer = find_event(remote, side, ret_fd);
     pthread_mutex_unlock(&remote->conn->mutex);
     return answer;
+}
+
+/* ---- one of many (queue/select.c): what the event of that side says ---- */
+
+static enum ptq_err remote_watch_begin(struct pti_port *port, struct pti_watcher *watcher)
+{
+    struct pti_remote *remote = remote_of(port);
+
+    pthread_mutex_lock(&remote->conn->mutex);
+    enum ptq_err answer = pti_load_seq(&remote->closing) ? PTQ_EINTR
+                          : remote->state == PTI_REMOTE_FAILED
+                              ? remote->failure == PTQ_ENOENT ? PTQ_EGONE : remote->failure
+                              : find_event(remote, watcher->side, &watcher->fd);
+    if (answer == PTQ_OK)
+        pti_fetch_add_seq(&remote->inside, 1);
+    pthread_mutex_unlock(&remote->conn->mutex);
+    watcher->interrupts_seen = pti_load_seq(&remote->interrupts_seen);
+    return answer;
+}
+
+static void remote_watch_arm_fd(struct pti_port *port, struct pti_watcher *watcher)
+{
+    (void)port;
+    watcher->armed = true; /* the home was asked to tell when a call found nothing */
+}
+
+static void remote_watch_arm_word(struct pti_port *port, struct pti_watcher *watcher)
+{
+    (void)port; /* there is none */
+    (void)watcher;
+}
+
+static bool is_interrupted(struct pti_remote *remote, const struct pti_watcher *watcher)
+{
+    return pti_load_seq(&remote->interrupts) != watcher->interrupts_seen || pti_load_seq(&remote->closing);
+}
+
+/* An interrupt sets the events, too: where the home is still to tell, that is all that they say. */
+static enum ptq_err remote_watch_look(struct pti_port *port, struct pti_watcher *watcher)
+{
+    struct pti_remote *remote = remote_of(port);
+
+    pthread_mutex_lock(&remote->conn->mutex);
+    bool is_ready = pti_event_is_set(watcher->fd) &&
+                    !(remote->watching[watcher->side] && is_interrupted(remote, watcher));
+    pthread_mutex_unlock(&remote->conn->mutex);
+    return is_ready ? PTQ_OK : PTQ_EMPTY;
+}
+
+static void set_events(struct pti_remote *remote)
+{
+    for (int side = 0; side < 2; side++) {
+        int fd = pti_load_acquire(&remote->fds[side]);
+        if (fd >= 0)
+            pti_event_set(fd);
+    }
+}
+
+static enum ptq_err remote_watch_interrupted(struct pti_port *port, struct pti_watcher *watcher)
+{
+    struct pti_remote *remote = remote_of(port);
+    uint32_t interrupts = pti_load_seq(&remote->interrupts);
+
+    if (!is_interrupted(remote, watcher))
+        return PTQ_OK;
+    pti_store_seq(&remote->interrupts_seen, interrupts);
+    return PTQ_EINTR;
+}
+
+static void remote_watch_pass(struct pti_port *port, struct pti_watcher *watcher)
+{
+    (void)port; /* the home told every handle */
+    (void)watcher;
+}
+
+static void remote_watch_end(struct pti_port *port, struct pti_watcher *watcher)
+{
+    struct pti_remote *remote = remote_of(port);
+    (void)watcher;
+
+    pti_fetch_add_seq(&remote->inside, -1u);
+    pti_futex_wake(&remote->inside, INT32_MAX);
 }
 
 static void remote_interrupt(struct pti_port *port)
@@ -308,7 +396,8 @@ static void remote_interrupt(struct pti_port *port)
     struct pti_remote *remote = remote_of(port);
 
     pti_fetch_add_seq(&remote->interrupts, 1);
-    pti_remote_wake(remote); /* atomics and futexes: fit for a signal handler */
+    pti_remote_wake(remote); /* atomics, futexes and write: fit for a signal handler */
+    set_events(remote);
 }
 
 static void remote_explain(struct pti_port *port, enum ptq_err err, char *buffer, size_t size)
@@ -362,6 +451,7 @@ void pti_remote_close(struct pti_remote *remote, int64_t deadline)
     remote->close_by = deadline < most ? deadline : most;
     pti_store_seq(&remote->closing, true);
     pti_remote_wake(remote);
+    set_events(remote);
     pthread_mutex_unlock(&conn->mutex);
     wait_for_callers(remote);
     bool told = remote->bare || close_channel(remote);
@@ -398,6 +488,13 @@ const struct pti_port_ops pti_remote_ops = {
     .purge = remote_purge,
     .pause = remote_pause,
     .fd = remote_fd,
+    .watch_begin = remote_watch_begin,
+    .watch_arm_word = remote_watch_arm_word,
+    .watch_arm_fd = remote_watch_arm_fd,
+    .watch_look = remote_watch_look,
+    .watch_interrupted = remote_watch_interrupted,
+    .watch_pass = remote_watch_pass,
+    .watch_end = remote_watch_end,
     .interrupt = remote_interrupt,
     .explain = remote_explain,
     .close = remote_close,

@@ -357,6 +357,30 @@ PTQ_MUST_CHECK enum ptq_err ptq_queue_purge(ptq_queue *queue, uint64_t *ret_coun
  */
 PTQ_MUST_CHECK enum ptq_err ptq_queue_pause(ptq_queue *queue, bool pause);
 
+/** One side of one queue among those that a thread waits for. */
+struct ptq_wait {
+    ptq_queue *queue;   /**< NULL: this entry is passed over */
+    enum ptq_side side;
+    bool ready;         /**< written: a call on that side would not wait */
+};
+
+/**
+ * Waits until a call on at least one of `count` queues would not wait: there is a message (PTQ_SIDE_GET) or room (PTQ_SIDE_PUT), or
+ * its answer would be PTQ_END or an error.  Local and remote ones may be mixed; the same queue may be there twice.
+ * It takes nothing: another may be faster, so ask with PTQ_NOWAIT and wait again where that answers PTQ_EMPTY or PTQ_FULL.
+ *
+ * PTQ_OK: `ready` is set in each entry that is ready and cleared in the others; *ret_first (may be NULL) is one of them, by
+ * turns: the first behind the one that this thread was told last, so that taking from it alone starves none.
+ * PTQ_EMPTY with PTQ_NOWAIT, PTQ_TIMEDOUT after a deadline; PTQ_EINTR after a signal handler, ptq_interrupt on any of the
+ * queues, or when another thread closes one of them; PTQ_EGONE: somebody took away the file of *ret_first, which is marked.
+ * PTQ_EINVAL: no queue at all.  PTQ_ENOMEM also where a remote queue needs a descriptor and none is left.
+ *
+ * Asleep it costs nothing, for any number of queues; it needs three descriptors for each local queue on which it slept (kept
+ * by the handle for the next time), and where they are missing looks each 250 ms besides.  Signals may be held back for
+ * the first 10 ms of a sleep.
+ */
+PTQ_MUST_CHECK enum ptq_err ptq_wait_any(struct ptq_wait *waits, size_t count, int timeout_ms, size_t *ret_first);
+
 /** Makes every call that sleeps on this handle, now or next, answer PTQ_EINTR once.  Async-signal-safe. */
 void ptq_interrupt(ptq_queue *queue);
 
