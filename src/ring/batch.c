@@ -493,6 +493,8 @@ bool pti_batch_has_bytes(struct pti_lane *lane, uint64_t position, uint64_t byte
     uint64_t budget = ring->geometry.bytes, capacity = ring->geometry.capacity, put = 0, taken = 0, from;
     uint32_t used = pti_load_acquire(&ring->hints->entries_used);
 
+    if (budget == 0)
+        return true;
     if (used > ring->geometry.endpoints)
         used = ring->geometry.endpoints;
     for (uint32_t i = 0; i < used; i++)

@@ -12,6 +12,15 @@
 
 uint64_t pti_now_us(void) { return (uint64_t)(pti_host_ns() / 1000) & TIME_MASK; }
 
+uint64_t pti_ring_stamp(const struct pti_ring *ring, uint16_t ttl)
+{
+    if (ttl == 0)
+        ttl = ring->ttl;
+    if (ttl == PTI_TTL_NEVER)
+        ttl = 0;
+    return ttl != 0 || ring->geometry.stamps != PTQ_STAMPS_OFF ? pti_stamp(pti_now_us(), ttl) : 0;
+}
+
 uint64_t pti_delay_next(const struct pti_ring *ring) { return pti_load_seq(&ring->hints->next_due) & TIME_MASK; }
 
 void pti_delay_lower(struct pti_ring *ring, uint64_t due_us)

@@ -21,17 +21,12 @@ static bool is_dead_letter(struct pti_lane *lane, uint32_t block, uint64_t lease
 
 /* ---- by the clock */
 
-static inline bool is_timed(const struct pti_block *b)
-{
-    return (pti_load_relaxed(&b->stamp) >> 48 | pti_load_relaxed(&b->due_us)) != 0;
-}
-
 enum pti_verdict pti_ring_verdict(struct pti_ring *ring, uint32_t block)
 {
     const struct pti_block *b = pti_block_at(ring, block);
     uint64_t now, stamp = pti_load_relaxed(&b->stamp), age;
 
-    if (!is_timed(b))
+    if (!pti_block_is_timed(b))
         return PTI_HAND_OUT;
     now = pti_now_us();
     age = (now - pti_stamp_put_us(stamp)) & ((UINT64_C(1) << 48) - 1);
@@ -75,9 +70,9 @@ static __attribute__((noinline)) bool is_for_now(struct pti_lane *lane, uint32_t
     return true;
 }
 
-bool pti_ring_judge(struct pti_lane *lane, uint32_t block, uint64_t *lease)
+bool pti_ring_judge_slow(struct pti_lane *lane, uint32_t block, uint64_t *lease)
 {
-    if (__builtin_expect(is_timed(pti_block_at(lane->ring, block)), 0) && !is_for_now(lane, block, *lease))
+    if (pti_block_is_timed(pti_block_at(lane->ring, block)) && !is_for_now(lane, block, *lease))
         return false;
     count_delivery(pti_block_at(lane->ring, block));
     return !is_dead_letter(lane, block, *lease);

@@ -173,6 +173,8 @@ void pti_header_write(void *base, const struct pti_geometry *geometry, const cha
     pti_store_relaxed(&hints->tail, geometry->start);
     for (uint64_t i = 0; before != 0 && i < geometry->slots; i++)
         pti_store_relaxed(&slots[i], before);
+    if (geometry->bytes != 0)
+        pti_store_relaxed(&hints->flags, PTI_FLAG_BATCHED);
     if (geometry->window != 0 && !(geometry->flags & PTI_GEO_PLACED)) {
         pti_store_relaxed(&hints->limit, (geometry->start + geometry->window) & mask);
         pti_store_relaxed(&hints->flags, PTI_FLAG_LIMITED);

@@ -112,7 +112,7 @@ _Static_assert(sizeof(struct pti_header) <= PTI_HEADER_SIZE - PTI_LINE, "the hea
 
 #define PTI_FLAG_ENDED 1u      /* hint: END stands in a slot */
 #define PTI_FLAG_REMOVED 2u    /* every call answers PTQ_EGONE */
-#define PTI_FLAG_BATCHED 4u    /* put_many was used: capacity is counted, not only positioned */
+#define PTI_FLAG_BATCHED 4u    /* put_many was used, or there is a byte budget: room is counted, not only positioned */
 #define PTI_FLAG_LIMITED 8u    /* positions from `limit` on may not be leased */
 #define PTI_FLAG_NOBARRIER 16u /* some process has no membarrier: acks must be exchanges */
 #define PTI_FLAG_PAUSED 32u    /* gets answer as on an empty queue */

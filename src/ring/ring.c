@@ -27,6 +27,9 @@ enum ptq_err pti_ring_init(struct pti_ring *ring, const struct pti_segment *segm
     ring->entries = (void *)(base + g->off_entries);
     ring->blocks = base + g->off_blocks;
     ring->stride = g->stride;
+    ring->quick_deliveries = g->lease_ms != 0                  ? 0
+                             : g->max_deliveries < UINT16_MAX ? (uint16_t)g->max_deliveries
+                                                              : UINT16_MAX;
     ring->ttl = g->ttl_ms != 0 ? (uint16_t)pti_ttl_pack(g->ttl_ms) : 0;
     ring->stamp_mask = g->stamps == PTQ_STAMPS_ALL ? 0 : g->stamps == PTQ_STAMPS_OFF ? UINT32_MAX : PTI_STAMP_EVERY - 1;
     ring->slot_mask = g->slots - 1;

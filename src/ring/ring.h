@@ -41,6 +41,7 @@ struct pti_ring {
     unsigned lap_shift;      /* 64 - lap bits */
     uint32_t stride;
     uint32_t stamp_mask;     /* puts & this == 0: stamped */
+    uint16_t quick_deliveries; /* below it a message without times is handed out without a closer look; 0: each is looked at */
     uint16_t ttl;            /* packed: of messages that say none */
     bool exchange_acks;      /* this process is not reached by others' barriers */
     struct pti_segment segment;
@@ -225,28 +226,29 @@ struct pti_meta {
     uint8_t kind;
     uint8_t headers; /* in units of 4 bytes: they stand behind the message */
 };
+/* The put time, and the time to live that holds in the end: `ttl` is what the put says (ring/delay.c). */
+uint64_t pti_ring_stamp(const struct pti_ring *ring, uint16_t ttl);
+
 static inline void pti_block_fill(struct pti_lane *lane, uint32_t block, const struct pti_meta *meta, uint32_t sub,
                                   uint32_t batch)
 {
     struct pti_block *b = pti_block_at(lane->ring, block);
     const struct pti_geometry *g = &lane->ring->geometry;
     uint32_t home = 0; /* 1 + the grantee of its extent, who need not be this thread */
-    uint64_t now = 0, ttl = meta->ttl != 0 ? meta->ttl : lane->ring->ttl;
+    uint64_t stamp = 0;
 
     if (__builtin_expect(block - lane->own_first < lane->own_count, 1))
         home = lane->index + 1;
     else if (block >= g->shared_blocks)
         home = pti_load_relaxed(&lane->ring->extents[(block - g->shared_blocks) / g->extent_blocks]);
-    if (__builtin_expect(ttl == PTI_TTL_NEVER, 0))
-        ttl = 0;
-    if (__builtin_expect((lane->stamp++ & lane->ring->stamp_mask) == 0 || ttl != 0, 0))
-        now = ttl != 0 || g->stamps != PTQ_STAMPS_OFF ? pti_now_us() : 0;
+    if (__builtin_expect((lane->stamp++ & lane->ring->stamp_mask) == 0 || (meta->ttl | lane->ring->ttl) != 0, 0))
+        stamp = pti_ring_stamp(lane->ring, meta->ttl);
     pti_store_relaxed(&b->length, meta->size);
     pti_store_relaxed(&b->sub, sub);
     pti_store_relaxed(&b->link, batch);
     pti_store_relaxed(&b->home, (uint16_t)home);
     pti_store_relaxed(&b->deliveries, 0);
-    pti_store_relaxed(&b->stamp, pti_stamp(now, ttl));
+    pti_store_relaxed(&b->stamp, stamp);
     pti_store_relaxed(&b->due_us, meta->due_us);
     pti_store_relaxed(&b->kind, meta->kind);
     pti_store_relaxed(&b->headers, meta->headers);
@@ -295,7 +297,24 @@ enum ptq_err pti_ring_lease_next(struct pti_lane *lane, uint32_t *ret_block, uin
 
 /* Every take asks (ring/judge.c) what becomes of the message it leased: true: handed out, and counted as a delivery; false: it
  * became something else (a dead letter, ...), the lease is over, and the taker goes on.  *lease may be rewritten. */
-bool pti_ring_judge(struct pti_lane *lane, uint32_t block, uint64_t *lease);
+bool pti_ring_judge_slow(struct pti_lane *lane, uint32_t block, uint64_t *lease);
+
+/* Does the message bear a due time or a time to live?  Both stand in the line that its word is in. */
+static inline bool pti_block_is_timed(const struct pti_block *b)
+{
+    return (pti_load_relaxed(&b->stamp) >> 48 | pti_load_relaxed(&b->due_us)) != 0;
+}
+
+static inline bool pti_ring_judge(struct pti_lane *lane, uint32_t block, uint64_t *lease)
+{
+    struct pti_block *b = pti_block_at(lane->ring, block);
+    uint16_t deliveries = pti_load_relaxed(&b->deliveries);
+
+    if (__builtin_expect(deliveries >= lane->ring->quick_deliveries || pti_block_is_timed(b), 0))
+        return pti_ring_judge_slow(lane, block, lease);
+    pti_store_relaxed(&b->deliveries, (uint16_t)(deliveries + 1));
+    return true;
+}
 
 /* What the clock says of a message: it is read only where the message bears a due time or a time to live. */
 enum pti_verdict { PTI_HAND_OUT, PTI_PARK, PTI_EXPIRE };

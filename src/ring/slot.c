@@ -127,9 +127,7 @@ static inline enum ptq_err check_room(struct pti_lane *lane, uint64_t count)
     if (__builtin_expect(pti_diff(ring, lane->settled, lapped) <= 0, 0) && !pti_ring_is_taken(lane, lapped, &corrupt))
         return corrupt ? PTQ_ECORRUPT : PTQ_FULL;
     if (__builtin_expect(pti_load_relaxed(&ring->hints->flags) & PTI_FLAG_BATCHED, 0) &&
-        !pti_batch_has_room(lane, lane->tail, count))
-        return PTQ_FULL;
-    if (__builtin_expect(ring->geometry.bytes != 0, 0) && !pti_batch_has_bytes(lane, lane->tail, lane->want_bytes))
+        (!pti_batch_has_room(lane, lane->tail, count) || !pti_batch_has_bytes(lane, lane->tail, lane->want_bytes)))
         return PTQ_FULL;
     return PTQ_OK;
 }
@@ -298,10 +296,10 @@ static void adopt_head(struct pti_lane *lane)
 }
 
 /* Walks from the guess to the first entry that can be leased.  PTQ_OK, PTQ_EMPTY, PTQ_END (END is at the head). */
-static inline enum ptq_err take_fresh(struct pti_lane *lane, uint32_t *ret_block, uint64_t *ret_word)
+static inline __attribute__((always_inline)) enum ptq_err take_fresh(struct pti_lane *lane, bool limited,
+                                                                    uint32_t *ret_block, uint64_t *ret_word)
 {
     struct pti_ring *ring = lane->ring;
-    bool limited = pti_load_relaxed(&ring->hints->flags) & PTI_FLAG_LIMITED;
 
     for (uint64_t steps = 0;; steps++) {
         uint64_t h = lane->head, slot = pti_load_seq(pti_slot_at(ring, h)), word;
@@ -353,7 +351,8 @@ static inline enum ptq_err take_fresh(struct pti_lane *lane, uint32_t *ret_block
     }
 }
 
-static inline enum ptq_err lease_next(struct pti_lane *lane, uint32_t *ret_block, uint64_t *ret_word)
+static inline __attribute__((always_inline)) enum ptq_err lease_next(struct pti_lane *lane, bool limited,
+                                                                    uint32_t *ret_block, uint64_t *ret_word)
 {
     struct pti_ring *ring = lane->ring;
 
@@ -369,7 +368,7 @@ static inline enum ptq_err lease_next(struct pti_lane *lane, uint32_t *ret_block
             if (err == PTQ_EMPTY)
                 continue; /* the bit is off, or the word moved on: look again */
         } else {
-            err = take_fresh(lane, ret_block, ret_word);
+            err = take_fresh(lane, limited, ret_block, ret_word);
             if ((err == PTQ_EMPTY || err == PTQ_END) && pti_load_seq(&ring->hints->redelivery) != seen)
                 continue;
         }
@@ -379,21 +378,22 @@ static inline enum ptq_err lease_next(struct pti_lane *lane, uint32_t *ret_block
 
 enum ptq_err pti_ring_lease_next(struct pti_lane *lane, uint32_t *ret_block, uint64_t *ret_word)
 {
-    return lease_next(lane, ret_block, ret_word);
+    return lease_next(lane, pti_load_relaxed(&lane->ring->hints->flags) & PTI_FLAG_LIMITED, ret_block, ret_word);
 }
 
 enum ptq_err pti_ring_take(struct pti_lane *lane, uint32_t *ret_block, uint64_t *ret_word)
 {
     struct pti_ring *ring = lane->ring;
+    uint32_t flags = pti_load_relaxed(&ring->hints->flags);
 
     if (__builtin_expect(!lane->has_taken, 0)) {
         lane->has_taken = true;
         pti_store_relaxed(&lane->entry->roles, pti_load_relaxed(&lane->entry->roles) | PTI_ROLE_GET);
     }
-    if (__builtin_expect(pti_load_relaxed(&ring->hints->flags) & PTI_FLAG_PAUSED, 0))
+    if (__builtin_expect(flags & PTI_FLAG_PAUSED, 0))
         return PTQ_EMPTY;
     for (;;) {
-        enum ptq_err err = lease_next(lane, ret_block, ret_word);
+        enum ptq_err err = lease_next(lane, flags & PTI_FLAG_LIMITED, ret_block, ret_word);
 
         if (err != PTQ_OK)
             return err;

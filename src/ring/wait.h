@@ -31,8 +31,7 @@ static inline void pti_wake_putters(struct pti_ring *ring)
     uint32_t seen = pti_load_seq(&ring->hints->put_wait);
 
     if (__builtin_expect((seen & PTI_WAIT_BITS) != 0, 0))
-        pti_wait_signal(ring, &ring->hints->put_wait, seen,
-                        pti_load_relaxed(&ring->hints->flags) & PTI_FLAG_BATCHED || ring->geometry.bytes != 0);
+        pti_wait_signal(ring, &ring->hints->put_wait, seen, pti_load_relaxed(&ring->hints->flags) & PTI_FLAG_BATCHED);
 }
 
 /* After a plain release store (an ack): the sleeper's membarrier stands in for our fence (pair M). */
