@@ -102,6 +102,16 @@ enum ptq_err ptq_view_info(ptq_view *view, struct ptq_view_info *ret_info)
     info.window = g->window;
     info.limit = pti_load_relaxed(&view->ring.hints->limit);
     info.placed = g->flags & PTI_GEO_PLACED;
+    info.bytes = g->bytes;
+    info.header_size = g->header_size;
+    info.ttl_ms = g->ttl_ms;
+    info.lease_ms = g->lease_ms;
+    info.max_dead = g->max_dead;
+    info.full = (enum ptq_full)g->full;
+    info.stamps = (enum ptq_stamps)g->stamps;
+    info.expired_to_dead = g->flags & PTI_GEO_EXPIRED_DEAD;
+    info.last_producer_ends = g->flags & PTI_GEO_LAST_ENDS;
+    info.ephemeral = g->flags & PTI_GEO_EPHEMERAL;
     info.creator_pid = view->header.creator_pid;
     info.created_unix_ms = view->header.created_unix_ms;
     if (fstat(view->ring.segment.fd, &status) == 0) {
@@ -284,6 +294,8 @@ static bool copy_message(struct pti_ring *ring, const struct found *found, void 
     msg->kind = pti_load_acquire(&b->kind);
     msg->redelivered = pti_word_redelivered(word);
     msg->state = state_of(word);
+    if (msg->state == PTQ_VIEW_READY && pti_load_acquire(&b->due_us) > pti_now_us())
+        msg->state = PTQ_VIEW_DELAYED;
     msg->holder = msg->state == PTQ_VIEW_LEASED ? pti_word_owner(word) : 0;
     return pti_load_relaxed(&b->word) == word;
 }

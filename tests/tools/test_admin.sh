@@ -254,4 +254,67 @@ case_a_queue_for_a_spec_shows_its_fields() {
 }
 
 command -v jq >/dev/null || { echo "skipped: no jq"; exit 77; }
+case_create_sets_policies_and_info_shows_them() {
+    expect 0 "$PTQ" create tasks --capacity 2 -s 100 --policy drop-oldest --bytes 1000 --ttl 2s --expired-to-dead --max-dead 7 \
+        --stamps all --header-size 64 --lease 30s --last-producer-ends
+    expect 0 "$PTQ" info tasks --json
+    json_is '[.policy, .byte_budget, .ttl_ms, .expired_to_dead, .max_dead, .stamps, .header_size, .lease_ms, .last_producer_ends]
+        == ["drop-oldest", 1000, 2000, true, 7, "all", 64, 30000, true]'
+    expect 0 "$PTQ" info tasks
+    out_has "the oldest ready message is dropped"
+    expect 1 "$PTQ" create tasks --policy fail
+    err_has drop-oldest
+    expect 2 "$PTQ" create other --policy sometimes
+    expect 2 "$PTQ" create other --header-size 1k
+    expect 2 "$PTQ" create other --bytes 10
+    err_has "bytes 10"
+}
+
+case_what_a_full_queue_drops_is_counted_by_reason() {
+    expect 0 "$PTQ" create latest --capacity 2 --policy drop-oldest
+    expect 0 "$PTQ" put latest x -n 5
+    expect 0 "$PTQ" stats latest dropped dropped_oldest put ready
+    out_is 3 3 5 2
+    expect 0 "$PTQ" info latest
+    out_has "3 dropped (3 oldest)"
+    expect 0 "$PTQ" verify latest
+}
+
+case_put_delay_and_ttl() {
+    expect 0 "$PTQ" create tasks
+    expect 0 "$PTQ" put tasks later --delay 1m
+    expect 4 "$PTQ" get tasks --timeout 0
+    expect 0 "$PTQ" stats tasks delayed ready
+    out_is 1 0
+    expect 0 "$PTQ" put tasks short --ttl 1
+    expect 4 "$PTQ" get tasks --timeout 50
+    expect 0 "$PTQ" stats tasks dropped_expired
+    out_is 1
+    expect 2 "$PTQ" put tasks x --delay forever
+}
+
+case_pause_holds_gets_until_resume() {
+    expect 0 "$PTQ" create tasks
+    expect 0 "$PTQ" put tasks x
+    expect 0 "$PTQ" pause tasks
+    expect 4 "$PTQ" get tasks --timeout 0
+    expect 0 "$PTQ" info tasks
+    out_has paused
+    expect 0 "$PTQ" resume tasks
+    expect 0 "$PTQ" get tasks --timeout 0
+    expect 3 "$PTQ" pause nothing
+}
+
+case_purge_drops_what_is_ready() {
+    expect 0 "$PTQ" create tasks
+    expect 0 "$PTQ" put tasks x -n 3
+    expect 0 "$PTQ" purge tasks
+    out_is 3
+    expect 0 "$PTQ" purge tasks --quiet
+    out_is_empty
+    expect 0 "$PTQ" stats tasks dropped_purged ready
+    out_is 3 0
+    expect 0 "$PTQ" verify tasks
+}
+
 run_cases

@@ -7,6 +7,10 @@
 #include "common/say.h"
 #include "common/text.h"
 
+const char *const tool_full_words[] = {"block", "fail", "drop-oldest", "drop-newest"};
+const char *const tool_stamp_words[] = {"sampled", "all", "off"};
+const char *const tool_drop_words[PTQ_DROPS] = {"oldest", "newest", "expired", "purged", "dead_overflow"};
+
 const char *tool_queue_kind(const struct ptq_view_info *info)
 {
     if (info == NULL || info->window == 0)
@@ -38,6 +42,8 @@ char *tool_queue_flags(const struct ptq_queue_stats *stats, char buffer[16])
         buffer[used++] = 'X';
     if (stats->ended)
         buffer[used++] = 'E';
+    if (stats->paused)
+        buffer[used++] = 'P';
     if (stats->removed)
         buffer[used++] = 'G';
     buffer[used] = '\0';
@@ -82,6 +88,16 @@ static void set_info(json_t *object, const struct ptq_view_info *info)
     else
         tool_set_number(object, "max_deliveries", info->max_deliveries);
     tool_set_number(object, "max_endpoints", info->max_endpoints);
+    json_object_set_new(object, "policy", json_string(tool_full_words[info->full]));
+    json_object_set_new(object, "stamps", json_string(tool_stamp_words[info->stamps]));
+    tool_set_number(object, "byte_budget", info->bytes);
+    tool_set_number(object, "header_size", info->header_size);
+    tool_set_number(object, "ttl_ms", info->ttl_ms);
+    json_object_set_new(object, "expired_to_dead", json_boolean(info->expired_to_dead));
+    tool_set_number(object, "lease_ms", info->lease_ms);
+    tool_set_number(object, "max_dead", info->max_dead);
+    json_object_set_new(object, "last_producer_ends", json_boolean(info->last_producer_ends));
+    json_object_set_new(object, "ephemeral", json_boolean(info->ephemeral));
     tool_set_number(object, "layout", info->layout);
     tool_set_number(object, "window", info->window);
     tool_set_number(object, "limit", info->limit);
@@ -117,6 +133,13 @@ static void set_stats(json_t *object, const struct ptq_queue_stats *stats)
     tool_set_number(object, "queue_item_size_bytes", stats->item_size);
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
         tool_set_number(object, numbers[i].key, numbers[i].number);
+    for (size_t i = 0; i < PTQ_DROPS; i++) {
+        char key[32];
+
+        snprintf(key, sizeof key, "dropped_%s", tool_drop_words[i]);
+        tool_set_number(object, key, stats->dropped_by[i]);
+    }
+    json_object_set_new(object, "paused", json_boolean(stats->paused));
     json_object_set_new(object, "ended", json_boolean(stats->ended));
     if (stats->ended)
         tool_set_number(object, "end_position", stats->end_position);

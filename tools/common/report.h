@@ -19,8 +19,13 @@ uint64_t tool_queue_depth(const struct ptq_queue_stats *stats);
 /* Ready ones of the capacity, in percent; 0 for a capacity of 0. */
 double tool_queue_fill(const struct ptq_queue_stats *stats);
 
+/* How the tools and their options name things. */
+extern const char *const tool_full_words[];   /* enum ptq_full */
+extern const char *const tool_stamp_words[];  /* enum ptq_stamps */
+extern const char *const tool_drop_words[PTQ_DROPS]; /* enum ptq_drop */
+
 /* Short letters for what is remarkable: F full, D dead letters, R recovered after a death, X a dead one not yet recovered, E ended,
- * G gone.  "" for nothing. */
+ * P paused, G gone.  "" for nothing. */
 char *tool_queue_flags(const struct ptq_queue_stats *stats, char buffer[16]);
 
 /* An object about a queue; `info` is NULL for a remote one.  NULL: no memory.  Release with json_decref. */

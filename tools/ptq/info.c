@@ -123,6 +123,40 @@ static void print_spec(const char *text)
 
 /* -- the queue ------------------------------------------------------------------------------------------------ */
 
+static void print_properties(const struct ptq_view_info *info)
+{
+    static const char *const when_full[] = {"puts wait", "puts fail at once", "the oldest ready message is dropped",
+                                            "the new message is dropped"};
+    char text[32];
+
+    printf("  when full    %s", when_full[info->full]);
+    if (info->bytes > 0)
+        printf("; full at %s of messages, too", tool_human(info->bytes, 1024, text));
+    printf("\n  headers      at most %u bytes beside a message of the largest size\n", info->header_size);
+    printf("  stamps       %s\n", tool_stamp_words[info->stamps]);
+    if (info->ttl_ms > 0)
+        printf("  expires      after %s, then %s\n", tool_age(info->ttl_ms, text),
+               info->expired_to_dead ? "a dead letter" : "dropped");
+    else if (info->expired_to_dead)
+        printf("  expires      what was put with a time to live, then a dead letter\n");
+    if (info->lease_ms > 0)
+        printf("  leases       end after %s\n", tool_age(info->lease_ms, text));
+    printf("  dead letters at most %u\n", info->max_dead);
+}
+
+static void print_drops(const struct ptq_queue_stats *stats)
+{
+    const char *before = " (";
+
+    for (size_t i = 0; i < PTQ_DROPS; i++) {
+        if (stats->dropped_by[i] == 0)
+            continue;
+        printf("%s%llu %s", before, (ull)stats->dropped_by[i], tool_drop_words[i]);
+        before = ", ";
+    }
+    puts(stats->dropped > 0 && before[0] == ',' ? ")" : "");
+}
+
 static void print_geometry(const struct ptq_view_info *info)
 {
     char text[32];
@@ -134,7 +168,9 @@ static void print_geometry(const struct ptq_view_info *info)
         printf("  deliveries   without limit\n");
     else
         printf("  deliveries   at most %u, then a dead letter\n", info->max_deliveries);
-    printf("  endpoints    at most %u\n", info->max_endpoints);
+    printf("  endpoints    at most %u%s\n", info->max_endpoints,
+           info->last_producer_ends ? "; the last producer that closes ends the queue" : "");
+    print_properties(info);
     if (info->window > 0)
         printf("  window       %llu, leased below position %llu\n", (ull)info->window, (ull)info->limit);
 }
@@ -147,10 +183,11 @@ static void print_stats(const struct ptq_queue_stats *stats)
            (ull)stats->item_size, tool_human(stats->bytes, 1024, text));
     printf("  holds        %llu ready (%.1f %%), %llu leased, %llu delayed, %llu dead%s\n", (ull)stats->ready,
            tool_queue_fill(stats), (ull)stats->leased, (ull)stats->delayed, (ull)stats->dead,
-           stats->ended ? "; ended" : "");
-    printf("  has seen     %llu put, %llu taken, %llu acked, %llu given back, %llu redelivered, %llu dropped\n",
+           stats->ended ? "; ended" : stats->paused ? "; paused" : "");
+    printf("  has seen     %llu put, %llu taken, %llu acked, %llu given back, %llu redelivered, %llu dropped",
            (ull)stats->put, (ull)stats->taken, (ull)stats->acked, (ull)stats->nacked, (ull)stats->redelivered,
            (ull)stats->dropped);
+    print_drops(stats);
     printf("  bytes        %llu put, %llu acked\n", (ull)stats->bytes_put, (ull)stats->bytes_acked);
     printf("  positions    next out %llu, next in %llu", (ull)stats->head, (ull)stats->tail);
     if (stats->ended)

@@ -14,7 +14,7 @@ enum { BATCH_MAX = 65536 };
 struct put_options {
     const char *file;
     uint64_t count, batch;
-    int timeout, wait;
+    int timeout, wait, delay, ttl;
     bool line, null, create, positions;
 };
 
@@ -27,6 +27,8 @@ static const struct tool_option put_options[] = {
     {'t', "timeout", TOOL_MS, FIELD(timeout), "MS", "wait at most so long for room; 0: do not wait; forever: the default"},
     {'b', "batch", TOOL_COUNT, FIELD(batch), "N",
      "put up to N messages at once, all or nothing; does not wait for a batch to fill"},
+    {'d', "delay", TOOL_MS, FIELD(delay), "MS", "not to be handed out before so long from now"},
+    {0, "ttl", TOOL_MS, FIELD(ttl), "MS", "expires after so long; forever: never, whatever the queue says; else as the queue says"},
     {'c', "create", TOOL_FLAG, FIELD(create), NULL, "create the queue if there is none"},
     {'w', "wait", TOOL_MS, FIELD(wait), "MS", "wait so long for the queue to come into being"},
     {'p', "position", TOOL_FLAG, FIELD(positions), NULL, "print the position that each message, or batch, got"},
@@ -43,6 +45,7 @@ const struct tool_usage put_usages[] = {
              "begins with a dash.",
      .examples = "ptq put tasks 'hello'\n"
                  "ptq put tasks -f picture.jpg\n"
+                 "ptq put reminders --delay 10m 'tea is ready'\n"
                  "find . -print0 | ptq put tasks --null --batch 64",
      .options = put_options},
     {0}};
@@ -118,14 +121,21 @@ static int finish_put(struct putting *putting, uint64_t count, uint64_t position
     return TOOL_OK;
 }
 
+static struct ptq_put_options options_of(const struct putting *putting, uint64_t *ret_position)
+{
+    return (struct ptq_put_options){
+        .delay_ms = putting->options->delay, .ttl_ms = putting->options->ttl, .ret_position = ret_position};
+}
+
 static int put_one(struct putting *putting, const void *data, size_t size)
 {
     uint64_t position = 0;
+    struct ptq_put_options how = options_of(putting, &position);
     enum ptq_err err;
     char what[64];
 
     do
-        err = ptq_put_position(putting->queue, data, size, putting->options->timeout, &position);
+        err = ptq_put_with(putting->queue, data, size, &how, putting->options->timeout);
     while (err == PTQ_EINTR && !was_signalled());
     if (err == PTQ_OK)
         return finish_put(putting, 1, position);
@@ -139,6 +149,7 @@ static int put_batch(struct putting *putting)
 {
     uint64_t count = putting->pending;
     uint64_t position = 0;
+    struct ptq_put_options how = options_of(putting, &position);
     enum ptq_err err;
     char what[64];
 
@@ -149,7 +160,7 @@ static int put_batch(struct putting *putting)
     putting->pending = 0;
     putting->arena_used = 0;
     do
-        err = ptq_put_many(putting->queue, putting->items, count, putting->options->timeout, &position);
+        err = ptq_put_many_with(putting->queue, putting->items, count, &how, putting->options->timeout);
     while (err == PTQ_EINTR && !was_signalled());
     if (err == PTQ_OK)
         return finish_put(putting, count, position);
@@ -317,6 +328,8 @@ static const char *check_options(const struct put_options *options, const char *
         exit(tool_misuse("put", "--line and --null part the input, not DATA"));
     if (options->line && options->null)
         exit(tool_misuse("put", "--line and --null exclude each other"));
+    if (options->delay == PTQ_FOREVER)
+        exit(tool_misuse("put", "--delay forever would never be handed out"));
     if (options->batch > BATCH_MAX)
         exit(tool_misuse("put", "--batch is at most %d", BATCH_MAX));
     return data;

@@ -37,6 +37,12 @@ struct ptq_view_info {
     uint64_t window; /**< pool queues: how far results may run ahead; else 0 */
     uint64_t limit;  /**< pool queues: first position that may not be leased yet; else 0 */
     bool placed;     /**< results of ordered work: positions are given, not drawn */
+    /* as struct ptq_queue_options */
+    uint64_t bytes;
+    uint32_t header_size, ttl_ms, lease_ms, max_dead;
+    enum ptq_full full;
+    enum ptq_stamps stamps;
+    bool expired_to_dead, last_producer_ends, ephemeral;
     int32_t creator_pid;
     int64_t created_unix_ms;
 };
