@@ -20,6 +20,7 @@
 #include "bus/explain.h"
 #include "os/group.h"
 #include "os/life.h"
+#include "ring/side.h"
 
 #define GRACE_NS (PTI_NS_PER_S)         /* how long gc may have a queue in hand before an opener gives up */
 #define RETRY_NS (2 * PTI_NS_PER_MS)    /* between two looks for a queue that is not there yet */
@@ -258,6 +259,11 @@ enum ptq_err pti_attach_view(ptq_bus *bus, const char *name, bool writable, stru
     if (err != PTQ_OK) {
         pti_segment_close(&segment);
         return pti_error(error, err, "queue '%s': out of memory", name);
+    }
+    err = pti_sides_init(ring, bus->dirfd, bus->path, name);
+    if (err != PTQ_OK) {
+        pti_ring_fini(ring);
+        return pti_error(error, err, "queue '%s': cannot hold its directory: %s", name, ptq_strerror(err));
     }
     *ret_header = header;
     return PTQ_OK;

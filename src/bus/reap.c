@@ -12,8 +12,20 @@
 #include "base/time.h"
 #include "bus/attach.h"
 #include "os/life.h"
+#include "ring/side.h"
 #include "ring/tally.h"
 #include "ring/wait.h"
+
+/* Its side files go first: while the segment has its name, somebody will come who finishes this. */
+static void unlink_sides(ptq_bus *bus, const char *name, const struct pti_segment *segment)
+{
+    const struct pti_header *header = segment->base;
+    uint8_t id[16];
+
+    memcpy(id, header->id, sizeof id);
+    if (pti_geometry_is_large(&header->geometry))
+        pti_sides_unlink(bus->dirfd, bus->path, name, id);
+}
 
 /* Law: whoever unlinks the name of a segment holds its REMOVER byte.  So when the name leads here under that lock, it still
  * does in the unlink, and nobody's new queue is hit.  A remover that is killed lets the byte go, and the next one goes on. */
@@ -26,6 +38,7 @@ bool pti_reap_finish(ptq_bus *bus, const char *name, const struct pti_segment *s
         return true;
     if (pti_life_lock_write(segment->fd, PTI_LIFE_REMOVER) != 0)
         return false;
+    unlink_sides(bus, name, segment);
     if (pti_segment_is_named(segment, bus->dirfd, file) == 0)
         unlinkat(bus->dirfd, file, 0);
     return pti_segment_is_named(segment, bus->dirfd, file) != 0;
@@ -161,11 +174,44 @@ static void collect(ptq_bus *bus, const char *name, bool force, struct ptq_gc_re
     pti_ring_fini(&ring);
 }
 
-/* What a killed creator left: "<name>~new.*" whose creator lives no more. */
+/* A side file whose queue is gone: its maker was killed while the queue was removed.  A file that is there belongs to a queue
+ * whose name was linked before; no queue comes twice.  `last` spares us to look at a queue for each of its files. */
+struct last_side {
+    char prefix[PTI_SIDE_NAME_MAX];
+    bool is_stale;
+};
+
+static bool is_stale_side(ptq_bus *bus, const char *file, struct last_side *last)
+{
+    const char *mark = strstr(file, PTI_SIDE_MARK), *dot = mark ? strchr(mark + strlen(PTI_SIDE_MARK), '.') : NULL;
+    char queue[PTQ_NAME_MAX + 1], prefix[PTI_SIDE_NAME_MAX];
+    struct pti_header header;
+    struct pti_ring ring;
+    enum ptq_err err;
+
+    if (!dot || mark - file > PTQ_NAME_MAX)
+        return false;
+    snprintf(queue, sizeof queue, "%.*s", (int)(mark - file), file);
+    if (!pti_name_is_valid(queue))
+        return false;
+    if (last->prefix[0] != 0 && strncmp(last->prefix, file, strlen(last->prefix)) == 0)
+        return last->is_stale;
+    err = pti_attach_view(bus, queue, false, NULL, &header, &ring);
+    if (err == PTQ_OK) {
+        pti_side_prefix(queue, header.id, prefix);
+        pti_ring_fini(&ring);
+    }
+    snprintf(last->prefix, sizeof last->prefix, "%.*s", (int)(dot + 1 - file), file);
+    last->is_stale = err == PTQ_ENOENT || (err == PTQ_OK && strcmp(prefix, last->prefix) != 0);
+    return last->is_stale;
+}
+
+/* What a killed creator left: "<name>~new.*" whose creator lives no more; and side files without a queue. */
 static void collect_leftovers(ptq_bus *bus, struct ptq_gc_report *report)
 {
     int fd = openat(bus->dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+    struct last_side last = {0};
     struct dirent *entry;
 
     if (!dir) {
@@ -176,6 +222,8 @@ static void collect_leftovers(ptq_bus *bus, struct ptq_gc_report *report)
     while ((entry = readdir(dir)) != NULL) {
         int file;
 
+        if (is_stale_side(bus, entry->d_name, &last) && unlinkat(bus->dirfd, entry->d_name, 0) == 0)
+            continue;
         if (!strstr(entry->d_name, "~new."))
             continue;
         file = openat(bus->dirfd, entry->d_name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);

@@ -33,7 +33,12 @@ static enum ptq_err take_now(struct pti_local *local, struct pti_place *place, s
             pti_local_msg_free(place, msg);
             break;
         }
-        pti_local_show(local, place, msg, block, word);
+        err = pti_local_show(local, place, msg, block, word);
+        if (err != PTQ_OK) {
+            pti_dead_return(&place->lane, block, word);
+            pti_local_msg_free(place, msg);
+            break;
+        }
         msg->kind &= (uint8_t)~PTI_KIND_LETTER;
         msgs[count++] = msg;
     }

@@ -11,6 +11,7 @@
 #include "local/stats.h"
 #include "local/verbs.h"
 #include "queue/spec.h"
+#include "ring/side.h"
 
 /* ---- ordered work */
 
@@ -129,7 +130,7 @@ static void local_explain(struct pti_port *port, enum ptq_err err, char *buffer,
 
     if (err == PTQ_EINVAL && local->letters)
         snprintf(buffer, size, "only get, ack, nack and kick work on the view of dead letters; put into the queue itself");
-    if (err != PTQ_ENOSPC)
+    if (pti_side_explain(&local->ring, err, buffer, size) || err != PTQ_ENOSPC)
         return;
     pti_segment_space(&local->ring.segment, &space, mount, sizeof mount);
     snprintf(buffer, size, "needs %u more bytes, %" PRIu64 " are free on %s; free some, or enlarge it",
@@ -256,8 +257,10 @@ enum ptq_err pti_local_open(ptq_bus *bus, const char *name, const struct pti_ope
         free(local);
         return pti_error(error, PTQ_ENOMEM, "queue '%s': cannot guard its memory (PTQ_GUARD)", name);
     }
-    if (local->guard)
+    if (local->guard) {
         local->port.ops = pti_local_guarded();
+        pti_sides_guard(&local->ring, &local->closing, PTI_LOCAL_DAMAGED);
+    }
     local->letters = open->letters;
     if (local->letters)
         local->port.ops = pti_local_letters(local->guard != NULL);

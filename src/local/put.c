@@ -4,6 +4,7 @@
 
 #include "base/time.h"
 #include "local/verbs.h"
+#include "ring/side.h"
 #include "ring/wait.h"
 
 #define REFUSALS_A_LOOK 256u /* puts dropped, until the dead are looked for */
@@ -15,22 +16,33 @@ static struct pti_meta meta_of(const struct pti_put *put)
 
     return meta;
 }
-static void copy_headers(struct pti_place *place, uint32_t block, const struct pti_put *put)
+static void copy_headers(void *room, const struct pti_put *put)
 {
-    memset(pti_block_at(place->lane.ring, block)->payload + put->size, 0, -put->size & 3u); /* not what stood there before */
-    memcpy(pti_block_at(place->lane.ring, block)->payload + ((put->size + 3u) & ~3u), put->header_bytes,
-           4u * put->headers);
+    memcpy((char *)room + ((put->size + 3u) & ~3u), put->header_bytes, 4u * put->headers);
 }
 
-static void copy_in(struct pti_place *place, uint32_t block, const struct pti_put *put, uint32_t sub)
+static inline enum ptq_err copy_in(struct pti_place *place, uint32_t block, const struct pti_put *put, uint32_t sub)
 {
     struct pti_meta meta = meta_of(put);
+    void *room;
+    enum ptq_err err = pti_block_room(&place->lane, block, pti_message_bytes(put->size, put->headers), &room);
 
+    if (__builtin_expect(err != PTQ_OK, 0))
+        return err;
     pti_block_fill(&place->lane, block, &meta, sub, 0);
     if (put->size)
-        memcpy(pti_block_at(place->lane.ring, block)->payload, put->data, put->size);
+        memcpy(room, put->data, put->size);
     if (__builtin_expect(put->headers != 0, 0))
-        copy_headers(place, block, put);
+        copy_headers(room, put);
+    return PTQ_OK;
+}
+
+/* A block that suits `bytes` of message and headers. */
+static inline enum ptq_err alloc_for(struct pti_lane *lane, uint64_t bytes, uint32_t *ret_block, uint64_t *ret_before)
+{
+    if (__builtin_expect(bytes > lane->ring->inline_room, 0))
+        return pti_block_alloc_large(lane, bytes, ret_block, ret_before);
+    return pti_block_alloc(lane, ret_block, ret_before);
 }
 
 static void note_stream(struct pti_place *place, const struct pti_put *put)
@@ -41,19 +53,36 @@ static void note_stream(struct pti_place *place, const struct pti_put *put)
     pti_store_release(&place->lane.entry->number, put->number);
 }
 
+/* Looked at first, so that a full queue does not cost the copy; but who drops the oldest must have his block first. */
+static __attribute__((noinline)) bool has_room_for_large(struct pti_lane *lane, const struct pti_put *put)
+{
+    if (lane->ring->geometry.full == PTQ_FULL_DROP_OLDEST)
+        return true;
+    lane->want_bytes = put->size;
+    while (!pti_ring_may_put(lane, 1))
+        if (!pti_ring_make_room(lane, 1))
+            return false;
+    return true;
+}
+
 static enum ptq_err try_put(struct pti_place *place, const struct pti_put *put, uint64_t *ret_position)
 {
+    uint64_t bytes = pti_message_bytes(put->size, put->headers), before;
     uint32_t block;
-    uint64_t before;
-    enum ptq_err err = pti_block_alloc(&place->lane, &block, &before);
+    enum ptq_err err;
 
+    if (__builtin_expect(bytes > place->lane.ring->inline_room, 0) && !has_room_for_large(&place->lane, put))
+        return PTQ_FULL;
+    err = alloc_for(&place->lane, bytes, &block, &before);
     if (err != PTQ_OK)
         return err;
-    copy_in(place, block, put, 0);
-    note_stream(place, put);
-    err = pti_ring_publish(&place->lane, block, before, ret_position);
-    while (__builtin_expect(err == PTQ_FULL, 0) && pti_ring_make_room(&place->lane, 1))
+    err = copy_in(place, block, put, 0);
+    if (__builtin_expect(err == PTQ_OK, 1)) {
+        note_stream(place, put);
         err = pti_ring_publish(&place->lane, block, before, ret_position);
+        while (__builtin_expect(err == PTQ_FULL, 0) && pti_ring_make_room(&place->lane, 1))
+            err = pti_ring_publish(&place->lane, block, before, ret_position);
+    }
     if (__builtin_expect(err != PTQ_OK, 0))
         pti_block_give_back(&place->lane, block, before);
     return err;
@@ -113,11 +142,15 @@ static enum ptq_err try_put_many(struct pti_place *place, const struct pti_put *
         if (!pti_ring_make_room(lane, count))
             return PTQ_FULL;
     for (; have < count; have++) {
-        err = pti_block_alloc(lane, &s->blocks[have], &s->befores[have]);
+        err = alloc_for(lane, pti_message_bytes(puts[have].size, puts[have].headers), &s->blocks[have], &s->befores[have]);
         if (err != PTQ_OK)
             break;
         pti_block_keep(lane, s->blocks[have], true);
-        copy_in(place, s->blocks[have], &puts[have], (uint32_t)have);
+        err = copy_in(place, s->blocks[have], &puts[have], (uint32_t)have);
+        if (err != PTQ_OK) {
+            have++;
+            break;
+        }
     }
     if (err == PTQ_OK) {
         note_stream(place, &puts[0]);
@@ -214,6 +247,17 @@ enum ptq_err pti_local_put_many(struct pti_port *port, const struct pti_put *put
     return err;
 }
 
+/* Room for headers as well, which are known only when it is published. */
+static uint64_t loan_bytes(const struct pti_local *local, uint32_t size)
+{
+    uint64_t most = (uint64_t)local->port.item_size + local->port.header_size;
+    uint64_t bytes = (uint64_t)size + PTQ_HEADERS_MAX;
+
+    if (size <= local->ring.inline_room && local->ring.sides == NULL)
+        return size;
+    return bytes < most ? bytes : most;
+}
+
 enum ptq_err pti_local_loan(struct pti_port *port, uint32_t size, int64_t deadline, struct ptq_msg **ret_loan)
 {
     struct pti_local *local = pti_local_of(port);
@@ -230,15 +274,21 @@ enum ptq_err pti_local_loan(struct pti_port *port, uint32_t size, int64_t deadli
         return PTQ_ENOMEM;
     }
     do {
-        err = pti_block_alloc(&place->lane, &msg->block, &msg->word);
+        err = alloc_for(&place->lane, loan_bytes(local, size), &msg->block, &msg->word);
         if (err != PTQ_FULL)
             break;
         err = no_room(local, place, 1, deadline, &sleep);
     } while (err == PTQ_OK);
     if (err == PTQ_OK) {
+        err = pti_block_room(&place->lane, msg->block, loan_bytes(local, size), &msg->data);
+        if (err != PTQ_OK) {
+            pti_block_give_back(&place->lane, msg->block, msg->word);
+            pti_wake_putters(&local->ring);
+        }
+    }
+    if (err == PTQ_OK) {
         pti_block_keep(&place->lane, msg->block, true);
         msg->port = port;
-        msg->data = pti_block_at(&local->ring, msg->block)->payload;
         msg->size = size;
         msg->lane = place->number;
         msg->state = PTI_MSG_LOANED;
@@ -261,6 +311,15 @@ static void take_back(struct pti_local *local, const struct ptq_msg *loan)
     pti_wake_putters(&local->ring);
 }
 
+/* Where a message stands follows from its length: one that became short after all moves into its block. */
+static void settle_room(struct pti_local *local, const struct ptq_msg *loan, uint64_t bytes)
+{
+    void *payload = pti_block_at(&local->ring, loan->block)->payload;
+
+    if (bytes <= local->ring.inline_room && loan->data != payload)
+        memcpy(payload, loan->data, bytes);
+}
+
 enum ptq_err pti_local_publish(struct pti_port *port, struct ptq_msg *loan, const struct pti_put *put, int64_t deadline,
                                uint64_t *ret_position)
 {
@@ -278,7 +337,8 @@ enum ptq_err pti_local_publish(struct pti_port *port, struct ptq_msg *loan, cons
     pti_store_release(&pti_block_at(&local->ring, loan->block)->word, loan->word);
     pti_block_fill(&place->lane, loan->block, &meta, 0, 0);
     if (put->headers != 0)
-        copy_headers(place, loan->block, put);
+        copy_headers(loan->data, put);
+    settle_room(local, loan, pti_message_bytes(put->size, put->headers));
     do {
         do
             err = pti_ring_publish(&place->lane, loan->block, loan->word, ret_position);
@@ -325,10 +385,11 @@ enum ptq_err pti_local_place(struct pti_port *port, uint64_t position, const str
         uint32_t block;
         uint64_t before;
 
-        err = pti_block_alloc(&place->lane, &block, &before);
+        err = alloc_for(&place->lane, pti_message_bytes(put->size, put->headers), &block, &before);
         if (err == PTQ_OK) {
-            copy_in(place, block, put, 0);
-            err = pti_ring_place(&place->lane, position, block, before);
+            err = copy_in(place, block, put, 0);
+            if (err == PTQ_OK)
+                err = pti_ring_place(&place->lane, position, block, before);
             if (err != PTQ_OK)
                 pti_block_give_back(&place->lane, block, before);
             break; /* FULL here means beyond the window, and waiting is not ours */

@@ -3,6 +3,7 @@
 
 #include "base/time.h"
 #include "local/verbs.h"
+#include "ring/side.h"
 #include "ring/wait.h"
 
 /* Never beyond its block. */
@@ -10,16 +11,16 @@ static uint8_t headers_of(struct pti_local *local, struct pti_block *b, uint32_t
 {
     uint8_t headers = pti_load_relaxed(&b->headers);
 
-    return ((size + 3u) & ~3u) + 4u * headers <= local->ring.geometry.inline_size + 3u ? headers : 0;
+    return pti_message_bytes(size, headers) <= (uint64_t)local->port.item_size + local->port.header_size + 3u ? headers : 0;
 }
 
-static void show(struct pti_local *local, struct pti_place *place, struct ptq_msg *msg, uint32_t block, uint64_t word)
+static inline enum ptq_err show(struct pti_local *local, struct pti_place *place, struct ptq_msg *msg, uint32_t block, uint64_t word)
 {
     struct pti_block *b = pti_block_at(&local->ring, block);
     uint32_t size = pti_load_relaxed(&b->length);
 
     msg->port = &local->port;
-    msg->data = b->payload;
+    msg->data = b->payload; /* unless it is a large one: then below */
     msg->size = size <= local->port.item_size ? size : local->port.item_size; /* never beyond its block */
     msg->sub = pti_load_relaxed(&b->sub);
     msg->position = pti_word_position(word);
@@ -32,11 +33,23 @@ static void show(struct pti_local *local, struct pti_place *place, struct ptq_ms
     msg->block = block;
     msg->lane = place->number;
     msg->word = word;
+    return pti_block_payload(&local->ring, block, pti_message_bytes(msg->size, msg->headers), &msg->data);
 }
 
-void pti_local_show(struct pti_local *local, struct pti_place *place, struct ptq_msg *msg, uint32_t block, uint64_t word)
+/* A large message whose bytes can not be had.  Not by this process now: it goes back as if it had not been taken.  By nobody any
+ * more, for its side file is gone or damaged: it is a dead letter, and does not stand in the others' way. */
+static __attribute__((noinline)) enum ptq_err refuse(struct pti_place *place, uint32_t block, uint64_t word, enum ptq_err err)
 {
-    show(local, place, msg, block, word);
+    if (err == PTQ_ECORRUPT)
+        pti_dead_bury(&place->lane, block, word);
+    else
+        pti_ring_nack(&place->lane, block, word, 0, false);
+    return err;
+}
+
+enum ptq_err pti_local_show(struct pti_local *local, struct pti_place *place, struct ptq_msg *msg, uint32_t block, uint64_t word)
+{
+    return show(local, place, msg, block, word);
 }
 
 /* A consumer that took one and sees more wakes the next sleeper: else a message may lie beside one. */
@@ -94,7 +107,12 @@ static enum ptq_err take_now(struct pti_local *local, struct pti_place *place, s
             pti_local_msg_free(place, msg);
             break;
         }
-        show(local, place, msg, block, word);
+        err = show(local, place, msg, block, word);
+        if (__builtin_expect(err != PTQ_OK, 0)) {
+            refuse(place, block, word, err);
+            pti_local_msg_free(place, msg);
+            break;
+        }
         msgs[count++] = msg;
     }
     if (count == 0)
@@ -153,6 +171,23 @@ enum ptq_err pti_local_take(struct pti_port *port, size_t max, int64_t deadline,
     return err;
 }
 
+static inline enum ptq_err copy_out(struct pti_local *local, struct pti_place *place, uint32_t block, uint64_t word,
+                                    void *buffer, size_t size)
+{
+    struct pti_block *b = pti_block_at(&local->ring, block);
+    void *payload;
+    enum ptq_err err = pti_block_payload(&local->ring, block,
+                                         pti_message_bytes((uint32_t)size, headers_of(local, b, (uint32_t)size)), &payload);
+
+    if (__builtin_expect(err != PTQ_OK, 0))
+        return refuse(place, block, word, err);
+    if (size > 0)
+        memcpy(buffer, payload, size);
+    pti_ring_ack(&place->lane, block, word);
+    pass_baton(local, place);
+    return PTQ_OK;
+}
+
 enum ptq_err pti_local_recv(struct pti_port *port, void *buffer, size_t size, int64_t deadline, size_t *ret_size)
 {
     struct pti_local *local = pti_local_of(port);
@@ -181,12 +216,10 @@ enum ptq_err pti_local_recv(struct pti_port *port, void *buffer, size_t size, in
         pti_ring_nack(&place->lane, block, word, 0, false);
         err = PTQ_EMSGSIZE;
     } else {
-        if (has > 0)
-            memcpy(buffer, pti_block_at(&local->ring, block)->payload, has);
-        pti_ring_ack(&place->lane, block, word);
-        pass_baton(local, place);
+        err = copy_out(local, place, block, word, buffer, has);
     }
-    *ret_size = has;
+    if (err == PTQ_OK || err == PTQ_EMSGSIZE)
+        *ret_size = has;
     pti_local_leave(place);
     return err;
 }

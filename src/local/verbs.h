@@ -30,7 +30,8 @@ enum ptq_err pti_local_ack(struct pti_port *port, struct ptq_msg *msg);
 enum ptq_err pti_local_nack(struct pti_port *port, struct ptq_msg *msg, int delay_ms);
 enum ptq_err pti_local_untake(struct pti_port *port, struct ptq_msg *msg);
 
-void pti_local_show(struct pti_local *local, struct pti_place *place, struct ptq_msg *msg, uint32_t block, uint64_t word);
+enum ptq_err pti_local_show(struct pti_local *local, struct pti_place *place, struct ptq_msg *msg, uint32_t block,
+                            uint64_t word);
 /* Enters to settle a lease; a lease of another thread becomes ours first.  Where that fails msg is taken. */
 enum ptq_err pti_local_enter_with(struct pti_local *local, struct ptq_msg *msg, struct pti_place **ret_place);
 

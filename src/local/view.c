@@ -9,6 +9,7 @@
 #include "bus/attach.h"
 #include "local/stats.h"
 #include "os/guard.h"
+#include "ring/side.h"
 #include "ring/tally.h"
 
 struct ptq_view {
@@ -43,6 +44,8 @@ enum ptq_err ptq_view_open(ptq_bus *bus, const char *name, struct ptq_error *err
         ptq_view_close(view);
         return pti_error(error, PTQ_ENOMEM, "queue '%s': cannot guard its memory (PTQ_GUARD)", name);
     }
+    if (view->guard)
+        pti_sides_guard(&view->ring, &view->damaged, 1);
     pti_segment_file(name, file, sizeof file);
     snprintf(view->path, sizeof view->path, "%s/%s", bus->path, file);
     *ret_view = view;
@@ -274,9 +277,29 @@ static void copy_acquiring(void *to, const void *from, size_t size)
         ((uint8_t *)to)[i] = pti_load_acquire(&bytes[i]);
 }
 
-/* Copies a message between two looks at its word; false if it changed meanwhile. */
-static bool copy_message(struct pti_ring *ring, const struct found *found, void *buffer, struct ptq_view_msg *msg)
+struct buffer {
+    void *bytes;
+    size_t size;
+};
+
+static bool make_room(struct buffer *buffer, size_t size)
 {
+    void *more;
+
+    if (buffer->bytes && size <= buffer->size)
+        return true;
+    more = realloc(buffer->bytes, size + 1);
+    if (!more)
+        return false;
+    buffer->bytes = more;
+    buffer->size = size;
+    return true;
+}
+
+/* Copies a message between two looks at its word; false if it changed meanwhile, or its bytes can not be had. */
+static bool copy_message(struct pti_ring *ring, const struct found *found, struct buffer *buffer, struct ptq_view_msg *msg)
+{
+    void *payload;
     struct pti_block *b = pti_block_at(ring, found->block);
     uint64_t word = pti_load_acquire(&b->word), position;
 
@@ -284,10 +307,13 @@ static bool copy_message(struct pti_ring *ring, const struct found *found, void 
         return false;
     memset(msg, 0, sizeof *msg);
     msg->size = pti_load_relaxed(&b->length);
-    if (msg->size > ring->geometry.item_size)
+    if (msg->size > ring->geometry.item_size || !make_room(buffer, msg->size))
         return false;
-    copy_acquiring(buffer, b->payload, msg->size);
-    msg->data = buffer;
+    if (pti_block_payload(ring, found->block, pti_message_bytes((uint32_t)msg->size, pti_load_acquire(&b->headers)), &payload) !=
+        PTQ_OK)
+        return false;
+    copy_acquiring(buffer->bytes, payload, msg->size);
+    msg->data = buffer->bytes;
     msg->position = found->position;
     msg->sub = found->sub;
     msg->deliveries = pti_load_acquire(&b->deliveries);
@@ -302,8 +328,8 @@ static bool copy_message(struct pti_ring *ring, const struct found *found, void 
 
 enum ptq_err ptq_view_peek(ptq_view *view, bool (*each)(const struct ptq_view_msg *msg, void *context), void *context)
 {
+    struct buffer buffer = {0};
     struct found *found;
-    void *buffer;
     size_t count;
 
     if (!view || !each)
@@ -311,12 +337,8 @@ enum ptq_err ptq_view_peek(ptq_view *view, bool (*each)(const struct ptq_view_ms
     if (check_view(view) != PTQ_OK)
         return check_view(view);
     found = malloc(view->ring.geometry.blocks * sizeof *found);
-    buffer = malloc(view->ring.geometry.item_size);
-    if (!found || !buffer) {
-        free(found);
-        free(buffer);
+    if (!found)
         return PTQ_ENOMEM;
-    }
     count = find_visible(&view->ring, found);
     pthread_mutex_lock(&sorting_mutex);
     sorting = &view->ring;
@@ -325,11 +347,11 @@ enum ptq_err ptq_view_peek(ptq_view *view, bool (*each)(const struct ptq_view_ms
     for (size_t i = 0; i < count; i++) {
         struct ptq_view_msg msg;
 
-        if (copy_message(&view->ring, &found[i], buffer, &msg) && !each(&msg, context))
+        if (copy_message(&view->ring, &found[i], &buffer, &msg) && !each(&msg, context))
             break;
     }
     free(found);
-    free(buffer);
+    free(buffer.bytes);
     return check_view(view) == PTQ_ECORRUPT ? PTQ_ECORRUPT : PTQ_OK;
 }
 

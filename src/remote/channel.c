@@ -94,6 +94,15 @@ static void to_open(const struct pti_open_message *asked, struct ptq_error *erro
         .last_producer_ends = asked->last_producer_ends, .spec = asked->spec, .error = error};
 }
 
+/* Nobody takes from a queue what he could not be sent. */
+static enum ptq_err too_large(const char *name, uint32_t item_size, struct ptq_error *error)
+{
+    return pti_error(error, PTQ_EMSGSIZE,
+                     "queue '%s' has item_size %u, and a link carries messages of at most %u: use it on its own host, or make it "
+                     "with a smaller item_size",
+                     name, item_size, PTI_WIRE_ITEM_BYTES);
+}
+
 static enum ptq_err open_port(struct pti_server *server, const struct pti_open_message *asked, struct ptq_error *error,
                               struct pti_channel *channel)
 {
@@ -103,13 +112,18 @@ static enum ptq_err open_port(struct pti_server *server, const struct pti_open_m
     if (bus == NULL)
         return pti_error(error, PTQ_ENOENT, "run '%s' is not served at '%s'", asked->run, server->bus->node);
     if (asked->item_size > PTI_WIRE_ITEM_BYTES)
-        return pti_error(error, PTQ_EINVAL, "queue '%s': item_size %u is too large: at most %u", asked->name,
-                         asked->item_size, PTI_WIRE_ITEM_BYTES);
+        return too_large(asked->name, asked->item_size, error);
     to_open(asked, error, &open);
     snprintf(channel->name, sizeof channel->name, "%s", asked->name);
     snprintf(channel->run, sizeof channel->run, "%s", bus->run);
     snprintf(error->text, sizeof error->text, "queue '%s'", asked->name);
-    return pti_carriers.open_local(bus, asked->name, &open, error, &channel->port);
+    enum ptq_err err = pti_carriers.open_local(bus, asked->name, &open, error, &channel->port);
+    if (err == PTQ_OK && channel->port->item_size > PTI_WIRE_ITEM_BYTES) {
+        err = too_large(asked->name, channel->port->item_size, error);
+        channel->port->ops->close(channel->port, PTI_DEADLINE_NOW);
+        channel->port = NULL;
+    }
+    return err;
 }
 
 static struct pti_channel *new_channel(struct pti_session *session, uint32_t id)

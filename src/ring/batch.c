@@ -24,7 +24,7 @@ static struct pti_batch *batch_at(const struct pti_ring *ring, uint32_t block)
 
 static size_t runs_per_list(const struct pti_ring *ring)
 {
-    return (ring->stride - PTI_BLOCK_HEAD - sizeof(struct pti_batch)) / sizeof(struct pti_run);
+    return (ring->list_room - sizeof(struct pti_batch)) / sizeof(struct pti_run);
 }
 
 static bool is_usable(const struct pti_ring *ring, uint32_t block)

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/rest.h"
-#include "ring/ring.h"
+#include "ring/side.h"
 
 /* How many shared blocks are taken before the own ring is looked at again, while its consumers stand still. */
 #define AWAY 64
@@ -267,6 +267,63 @@ enum ptq_err pti_block_alloc_slow(struct pti_lane *lane, uint32_t *ret_block, ui
     if (err == PTQ_OK || alloc_own(lane, lane->own_count, ret_block, ret_before))
         return PTQ_OK;
     return alloc_scanned(lane, ret_block, ret_before) == PTQ_OK ? PTQ_OK : err;
+}
+
+/* ---- blocks for large messages */
+
+#define CANDIDATES 256 /* free blocks looked at, at most */
+
+/* The free block whose side file is the smallest that fits; else the largest that does not, which will grow; else one without.
+ * PTI_NO_BLOCK: the marks know of none. */
+static uint32_t find_large(const struct pti_ring *ring, uint64_t room)
+{
+    uint32_t fits = PTI_NO_BLOCK, grows = PTI_NO_BLOCK, fresh = PTI_NO_BLOCK, seen = 0;
+    uint64_t fits_bytes = UINT64_MAX, grows_bytes = 0;
+
+    for (uint32_t at = 0; at * 64 < ring->geometry.shared_blocks && seen < CANDIDATES; at++)
+        for (uint64_t may = ~pti_load_relaxed(&ring->used[at]); may; may &= may - 1) {
+            uint32_t block = at * 64 + (uint32_t)__builtin_ctzll(may);
+            uint64_t bytes = 0;
+
+            if (block >= ring->geometry.shared_blocks)
+                break;
+            if (pti_block_is_backed(ring, block)) {
+                if (pti_word_state(pti_load_relaxed(&pti_block_at(ring, block)->word)) != PTI_FREE)
+                    continue;
+                bytes = pti_load_relaxed(&pti_side_note(ring, block)->bytes);
+            }
+            seen++;
+            if (bytes >= room && bytes < fits_bytes) {
+                fits = block;
+                fits_bytes = bytes;
+            } else if (bytes < room && bytes > grows_bytes) {
+                grows = block;
+                grows_bytes = bytes;
+            } else if (bytes == 0 && fresh == PTI_NO_BLOCK) {
+                fresh = block;
+            }
+        }
+    return fits != PTI_NO_BLOCK ? fits : grows != PTI_NO_BLOCK ? grows : fresh;
+}
+
+enum ptq_err pti_block_alloc_large(struct pti_lane *lane, uint64_t room, uint32_t *ret_block, uint64_t *ret_before)
+{
+    for (unsigned tries = 0; tries < 16; tries++) {
+        uint32_t block = find_large(lane->ring, room);
+        enum ptq_err err;
+
+        if (block == PTI_NO_BLOCK)
+            break;
+        mark_set(lane->ring->used, block);
+        err = try_shared(lane, block, ret_before);
+        if (err == PTQ_OK)
+            *ret_block = block;
+        else if (err != PTQ_FULL)
+            mark_clear(lane->ring->used, block);
+        if (err != PTQ_FULL)
+            return err;
+    }
+    return pti_block_alloc_slow(lane, ret_block, ret_before);
 }
 
 /* ---- back */

@@ -112,6 +112,8 @@ enum ptq_err pti_lane_register(struct pti_lane *lane, struct pti_ring *ring)
         return error == EAGAIN || error == ENFILE ? PTQ_EAGAIN : PTQ_ESYS;
     }
     lane->index = x;
+    if (pti_geometry_is_large(&ring->geometry))
+        lane->shared_at = (ring->geometry.shared_blocks + 63) / 64 / 2; /* small messages keep away from side files */
     lane->entry = &ring->entries[x];
     lane->head = lane->settled = pti_load_acquire(&ring->hints->head) & ring->position_mask;
     lane->tail = pti_load_acquire(&ring->hints->tail) & ring->position_mask;

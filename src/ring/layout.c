@@ -130,14 +130,20 @@ enum ptq_err pti_geometry_make(const struct pti_geometry_request *request, struc
     g.start = (request->start_laps ? request->start_laps : 1) << g.slot_bits;
     g.start &= (UINT64_C(1) << g.position_bits) - 1;
 
-    g.inline_size = g.item_size + g.header_size;
-    g.stride = (uint32_t)larger(STRIDE_MIN, round_up(PTI_BLOCK_HEAD + (uint64_t)g.inline_size, PTI_LINE));
+    g.inline_size = pti_geometry_is_large(&g) ? PTI_LARGE_STRIDE - PTI_BLOCK_HEAD - (uint32_t)sizeof(struct pti_side_note)
+                                              : g.item_size + g.header_size;
+    if (pti_geometry_is_large(&g))
+        g.stride = PTI_LARGE_STRIDE;
+    else
+        g.stride = (uint32_t)larger(STRIDE_MIN, round_up(PTI_BLOCK_HEAD + (uint64_t)g.inline_size, PTI_LINE));
     /* What may be ready at once (in a placed ring: all of the window); and as much again leased, within reason, or half as
      * much for the headers of batches of two. */
     shared = larger(g.capacity, g.window);
     shared += 64 + larger(larger(shared / 2, shared < 4096 ? shared : 4096), g.max_dead); /* letters take no room from puts */
     g.extent_blocks = extent_blocks(g.stride);
     g.extents = g.endpoints < EXTENTS_MAX ? g.endpoints : EXTENTS_MAX;
+    if (pti_geometry_is_large(&g))
+        g.extents = 0; /* the fewer blocks are in turn, the fewer side files */
     if (shared + (uint64_t)g.extents * g.extent_blocks > PTI_BLOCK_MAX)
         return PTQ_EINVAL;
     g.shared_blocks = (uint32_t)shared;

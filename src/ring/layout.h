@@ -219,6 +219,15 @@ struct pti_block {
 _Static_assert(offsetof(struct pti_block, payload) == 48, "payload is aligned to 16 and begins in the word's line");
 #define PTI_BLOCK_HEAD 48u
 
+/* Where item_size is above this, a block has little room of its own, and a larger message stands, with its headers, in the
+ * block's side file (ring/side.h).  What is known of that file stands in the block's last bytes, written by the block's owner. */
+#define PTI_INLINE_MAX ((1u << 20) + 4096u)
+#define PTI_LARGE_STRIDE 4096u
+struct pti_side_note {
+    _Atomic uint64_t ino;   /* its inode, 0: there is none; a file with this name and another inode is not it */
+    _Atomic uint64_t bytes; /* of it that have memory */
+};
+
 /* A batch header's payload: which blocks are its elements, as runs. */
 struct pti_run {
     _Atomic uint32_t first, count;
@@ -278,6 +287,8 @@ static inline uint64_t pti_stamp_put_us(uint64_t stamp) { return stamp & ((UINT6
 static inline uint64_t pti_stamp_ttl_ms(uint64_t stamp) { return (stamp >> 48 & 2047) << (stamp >> 59); }
 
 /* ---- geometry */
+
+static inline bool pti_geometry_is_large(const struct pti_geometry *g) { return g->item_size > PTI_INLINE_MAX; }
 
 /* What is asked for; 0 for the default. */
 struct pti_geometry_request {

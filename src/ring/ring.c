@@ -5,6 +5,7 @@
 
 #include "os/clock.h"
 #include "os/futex.h"
+#include "ring/side.h"
 
 enum ptq_err pti_ring_init(struct pti_ring *ring, const struct pti_segment *segment, const struct pti_header *header)
 {
@@ -32,6 +33,8 @@ enum ptq_err pti_ring_init(struct pti_ring *ring, const struct pti_segment *segm
                                                               : UINT16_MAX;
     ring->ttl = g->ttl_ms != 0 ? (uint16_t)pti_ttl_pack(g->ttl_ms) : 0;
     ring->stamp_mask = g->stamps == PTQ_STAMPS_ALL ? 0 : g->stamps == PTQ_STAMPS_OFF ? UINT32_MAX : PTI_STAMP_EVERY - 1;
+    ring->inline_room = (g->inline_size + 3) & ~3u;
+    ring->list_room = g->stride - PTI_BLOCK_HEAD - (pti_geometry_is_large(g) ? (uint32_t)sizeof(struct pti_side_note) : 0);
     ring->slot_mask = g->slots - 1;
     ring->position_mask = (UINT64_C(1) << g->position_bits) - 1;
     ring->position_shift = 64 - g->position_bits;
@@ -46,6 +49,7 @@ void pti_ring_fini(struct pti_ring *ring)
     if (!ring->base)
         return;
     pthread_mutex_destroy(&ring->dead_mutex);
+    pti_sides_fini(ring);
     pti_segment_close(&ring->segment);
     ring->base = NULL;
 }

@@ -25,6 +25,8 @@
 #include "os/segment.h"
 #include "ring/layout.h"
 
+struct pti_sides; /* ring/side.h */
+
 struct pti_ring {
     char *base;
     char *blocks;
@@ -43,8 +45,11 @@ struct pti_ring {
     uint32_t stamp_mask;     /* puts & this == 0: stamped */
     uint16_t quick_deliveries; /* below it a message without times is handed out without a closer look; 0: each is looked at */
     uint16_t ttl;            /* packed: of messages that say none */
+    uint32_t inline_room;    /* what is longer stands in a side file */
+    uint32_t list_room;      /* of a block, for a batch's list */
     bool exchange_acks;      /* this process is not reached by others' barriers */
     struct pti_segment segment;
+    struct pti_sides *sides; /* large queues only */
     uint8_t id[16];
     pthread_mutex_t dead_mutex;     /* OFD locks do not exclude within a handle */
     _Atomic uint64_t mine[2048 / 64]; /* endpoints of this handle: never probed */
@@ -156,6 +161,8 @@ enum ptq_err pti_block_back(struct pti_ring *ring, uint32_t block);
 /* A block that is ours alone: its word is OWNED(me, position of its last use), *ret_before what it was before.
  * PTQ_FULL: none can be had now; PTQ_ENOSPC. */
 enum ptq_err pti_block_alloc_slow(struct pti_lane *lane, uint32_t *ret_block, uint64_t *ret_before);
+/* The same for a message that needs `room` bytes in a side file: the block whose file fits best. */
+enum ptq_err pti_block_alloc_large(struct pti_lane *lane, uint64_t room, uint32_t *ret_block, uint64_t *ret_before);
 static inline enum ptq_err pti_block_alloc(struct pti_lane *lane, uint32_t *ret_block, uint64_t *ret_before)
 {
     uint32_t i = lane->own_at;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "ring/journal.h"
+#include "ring/side.h"
 
 static bool stands_in_ring(struct pti_ring *ring, uint32_t block, uint64_t word)
 {
@@ -100,13 +101,16 @@ void pti_tally_make(struct pti_ring *ring, struct pti_tally *ret_tally)
     for (uint32_t i = 0; i < used; i++)
         count_entry(&ring->entries[i], &t);
     for (uint32_t block = 0; block < ring->geometry.blocks; block++)
-        if (pti_block_is_backed(ring, block))
+        if (pti_block_is_backed(ring, block)) {
             count_block(ring, block, now, &t);
+            t.side_bytes += pti_side_memory(ring, block);
+        }
     for (unsigned i = 0; i < 4096 / 64; i++)
         t.backed_bytes += (uint64_t)__builtin_popcountll(pti_load_relaxed(&ring->stretches[i]))
                           << ring->geometry.stretch_shift;
     if (t.backed_bytes > ring->geometry.file_size)
         t.backed_bytes = ring->geometry.file_size;
+    t.backed_bytes += t.side_bytes;
     *ret_tally = t;
 }
 
@@ -132,6 +136,20 @@ static void finding(struct teller *teller, const char *format, ...)
     teller->tell(text, teller->context);
 }
 
+/* A message that is too long for its block stands in a file, which has memory for it. */
+static void check_side(struct pti_ring *ring, struct teller *teller, uint32_t block, enum pti_state state)
+{
+    const struct pti_block *b = pti_block_at(ring, block);
+    uint64_t bytes = pti_message_bytes(pti_load_relaxed(&b->length), pti_load_relaxed(&b->headers));
+    bool holds = state == PTI_COMMIT || state == PTI_LEASED || state == PTI_REDELIV || state == PTI_DELAYED;
+
+    if (!holds || !pti_geometry_is_large(&ring->geometry) || bytes <= ring->inline_room)
+        return;
+    if (pti_load_relaxed(&pti_side_note(ring, block)->ino) == 0 || pti_side_memory(ring, block) < bytes)
+        finding(teller, "block %" PRIu32 " holds %" PRIu64 " bytes, its side file has %" PRIu64, block, bytes,
+                pti_side_memory(ring, block));
+}
+
 static void check_word(struct pti_ring *ring, struct teller *teller, uint32_t block)
 {
     struct pti_block *b = pti_block_at(ring, block);
@@ -149,6 +167,7 @@ static void check_word(struct pti_ring *ring, struct teller *teller, uint32_t bl
     if (state == PTI_COMMIT && pti_load_relaxed(&b->length) > ring->geometry.item_size)
         finding(teller, "block %" PRIu32 " is %" PRIu32 " bytes long, item_size is %" PRIu32, block,
                 pti_load_relaxed(&b->length), ring->geometry.item_size);
+    check_side(ring, teller, block, state);
     if ((state == PTI_REDELIV || state == PTI_DELAYED || state == PTI_DEAD) &&
         !(pti_load_seq(&ring->special[block / 64]) >> (block % 64) & 1) && pti_load_acquire(&b->word) == word)
         finding(teller, "block %" PRIu32 " is in state %u without its mark", block, state);

@@ -13,7 +13,8 @@ struct pti_tally {
     uint64_t ring_bytes; /* of what stands in the ring, due or not: what a byte budget is about */
     uint64_t owned, headers, unpublished; /* unpublished: COMMIT, but no slot names it (yet) */
     uint64_t free_shared;
-    uint64_t backed_bytes;
+    uint64_t backed_bytes; /* memory of the segment and of its side files */
+    uint64_t side_bytes;   /* of it, the side files' */
     uint64_t oldest_us; /* put time of the oldest ready message that bears a stamp; 0 */
     uint32_t open_lines; /* journal lines that are open: somebody is inside a call, or died in one */
 };

@@ -177,7 +177,7 @@ void bench_init(struct bench *bench, int argc, char **argv)
             break;
         case 'o': options->one_core = true; break;
         case 'a': options->capacity = number_of("capacity", optarg, 1, 1u << 22); break;
-        case 'i': options->item_size = number_of("item-size", optarg, 1, 1u << 20); break;
+        case 'i': options->item_size = number_of("item-size", optarg, 1, 1u << 30); break;
         case 'v': options->mode = optarg; break;
         case 'x': options->program = optarg; break;
         case 'h': usage(bench, stdout); exit(0);

@@ -142,20 +142,22 @@ static void a_contradiction_names_both_values(void **state)
     close_both(&q);
 }
 
+#define MEGABYTE (1u << 20)
+
 static void messages_of_a_megabyte_pass_whole(void **state)
 {
-    struct both q = open_both("large", &(struct ptq_queue_options){.capacity = 4, .item_size = PTQ_ITEM_MAX});
-    unsigned char *bytes = malloc(PTQ_ITEM_MAX);
+    struct both q = open_both("large", &(struct ptq_queue_options){.capacity = 4, .item_size = MEGABYTE});
+    unsigned char *bytes = malloc(MEGABYTE);
     struct ptq_bytes items[3];
     uint64_t seed = 7;
     ptq_msg *msgs[4];
     size_t count = 0;
     (void)state;
 
-    for (size_t i = 0; i < PTQ_ITEM_MAX; i++)
+    for (size_t i = 0; i < MEGABYTE; i++)
         bytes[i] = (unsigned char)ptt_random(&seed);
     for (int i = 0; i < 3; i++)
-        items[i] = (struct ptq_bytes){bytes + i, PTQ_ITEM_MAX - (size_t)i};
+        items[i] = (struct ptq_bytes){bytes + i, MEGABYTE - (size_t)i};
     assert_ok(ptq_put_many(q.there, items, 3, PTT_LONG, NULL));
     assert_ok(ptq_put(q.here, bytes, 1, PTQ_NOWAIT));
     while (count < 4) {

@@ -83,10 +83,10 @@ static void a_result_that_is_too_large_is_an_error_and_no_loss(void **state)
     pools_fini(&pools);
 }
 
-static void sizes_at_their_limits_pass(void **state)
+static void jobs_and_results_in_side_files_pass(void **state)
 {
     struct pools pools;
-    size_t most = PTQ_POOL_ITEM_MAX;
+    size_t most = 3u << 20;
     char *data = calloc(1, most), number[16];
 
     (void)state;
@@ -338,7 +338,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(several_tasks_share_a_pool),
         cmocka_unit_test(a_failure_comes_out_in_its_place_with_its_story),
         cmocka_unit_test(a_result_that_is_too_large_is_an_error_and_no_loss),
-        cmocka_unit_test(sizes_at_their_limits_pass),
+        cmocka_unit_test(jobs_and_results_in_side_files_pass),
         cmocka_unit_test(a_small_result_size_still_has_room_for_errors),
         cmocka_unit_test(an_unknown_task_is_refused_before_it_is_queued),
         cmocka_unit_test(a_command_is_a_task),

@@ -94,7 +94,7 @@ case_a_long_line_is_measured_not_kept() {
     expect 0 "$PTQ" create tasks --item-size 100
     { head -c 3000000 /dev/zero | tr '\0' x; echo; } >"$work/in"
     expect_from 1 "$work/in" "$PTQ" put tasks --line
-    err_has "cannot put line 1, 3000000 bytes; 0 messages were put before: item_size is 100 - 1048576 is the largest there is"
+    err_has "cannot put line 1, 3000000 bytes; 0 messages were put before: item_size is 100 - create the queue with --item-size 4194304"
 }
 
 case_a_message_that_is_too_large_says_what_to_do() {

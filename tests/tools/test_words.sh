@@ -67,8 +67,8 @@ case_a_bad_value_names_what_is_possible() {
     expect 2 "$PTQ" get tasks -n -3
     expect 2 "$PTQ" get tasks -n 99999999999999999999
     expect 2 "$PTQ" get tasks --timeout soon
-    expect 2 "$PTQ" create tasks --item-size 2M
-    err_has "--item-size is at most 1048576"
+    expect 2 "$PTQ" create tasks --item-size 2G
+    err_has "--item-size is at most 1073741824"
     expect 2 "$PTQ" create tasks --mode 999
 }
 

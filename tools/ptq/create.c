@@ -15,7 +15,7 @@ struct create_options {
 #define FIELD(name) offsetof(struct create_options, name)
 static const struct tool_option create_options[] = {
     {'c', "capacity", TOOL_COUNT, FIELD(capacity), "N", "messages that it holds ready at once; 1000"},
-    {'s', "item-size", TOOL_SIZE, FIELD(item_size), "BYTES", "bytes in its largest message, to 1M; 4096"},
+    {'s', "item-size", TOOL_SIZE, FIELD(item_size), "BYTES", "bytes in its largest message, to 1G; 4096"},
     {0, "max-deliveries", TOOL_COUNT, FIELD(max_deliveries), "N",
      "a message handed out more often becomes a dead letter; 20"},
     {0, "no-max-deliveries", TOOL_FLAG, FIELD(unlimited), NULL, "hand a message out as often as it takes"},

@@ -33,7 +33,7 @@ extern "C" {
 #define PTQ_FOREVER (-1) /**< no deadline */
 
 #define PTQ_NAME_MAX 128        /**< bytes in a name: [A-Za-z0-9._-], not beginning with a dot */
-#define PTQ_ITEM_MAX (1u << 20) /**< the largest item_size today: 1 MiB */
+#define PTQ_ITEM_MAX (1u << 30) /**< the largest item_size: 1 GiB */
 #define PTQ_NEVER UINT32_MAX    /**< max_deliveries: no limit */
 
 /** One process's attachment to a queue.  Opaque. */
@@ -125,7 +125,8 @@ struct ptq_queue_options {
     enum ptq_open_mode mode;
     int wait_ms;             /**< how long to wait for it to come into being (PTQ_ATTACH), or to be let in */
     uint64_t capacity;       /**< messages that are ready at once, exact, from 1; 0: 1000 */
-    uint32_t item_size;      /**< bytes in the largest message, to PTQ_ITEM_MAX; 0: 4096 */
+    uint32_t item_size;      /**< bytes in the largest message, to PTQ_ITEM_MAX; 0: 4096.  Above 1 MiB, a message over 4000 bytes or so takes a
+                                  file beside the queue's, which it keeps for later ones; not over links */
     uint32_t max_deliveries; /**< a message handed out more often becomes a dead letter; 0: 20; PTQ_NEVER */
     uint32_t max_endpoints;  /**< handles that may be open at once, to 2047; 0: 256 */
     uint32_t file_mode;      /**< permission bits, whatever the umask; 0: 0600, with a group 0660 */

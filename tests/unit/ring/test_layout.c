@@ -51,7 +51,7 @@ static void regions_follow_each_other_without_overlap(void **state)
 static void what_is_beyond_the_limits_is_refused(void **state)
 {
     struct pti_geometry_request capacity = {.capacity = UINT64_C(1) << 40};
-    struct pti_geometry_request item = {.item_size = 1u << 30};
+    struct pti_geometry_request item = {.item_size = PTQ_ITEM_MAX + 4097};
     struct pti_geometry_request endpoints = {.endpoints = 2048};
     struct pti_geometry_request both = {.capacity = 1 << 22, .item_size = 1 << 20};
     struct pti_geometry geometry;

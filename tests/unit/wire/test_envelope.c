@@ -32,7 +32,7 @@ static void unpack_as_everything(const uint8_t *bytes, size_t size)
     if (pti_open_unpack(bytes, size, &open) == PTQ_OK)
         assert_true(strlen(open.name) > 0 && strlen(open.name) <= PTQ_NAME_MAX);
     if (pti_opened_unpack(bytes, size, &opened) == PTQ_OK)
-        assert_true(opened.item_size <= PTQ_ITEM_MAX);
+        assert_true(opened.item_size <= PTI_WIRE_ITEM_BYTES);
     if (pti_directory_ask_unpack(bytes, size, &ask) == PTQ_OK)
         assert_true(strchr(ask.name, '/') == NULL);
     if (pti_directory_unpack(bytes, size, &directory) == PTQ_OK)
@@ -98,7 +98,7 @@ static void open_and_its_answer_come_back_as_they_were(void **state)
     struct pti_opened opened = {.capacity = 1000,
                                 .window = 4,
                                 .credit_bytes = 5,
-                                .item_size = PTQ_ITEM_MAX,
+                                .item_size = PTI_WIRE_ITEM_BYTES,
                                 .max_deliveries = 20,
                                 .placed = true,
                                 .run = "demo",
