@@ -23,5 +23,10 @@ for page in docs/decisions/*.md; do
     [ "$page" = docs/decisions/README.md ] || grep -qF "($(basename "$page"))" docs/decisions/README.md ||
         { say "docs/decisions/README.md does not list $page" >&2; echo x >>"$work/bad"; }
 done
+tools/dev/differences >"$work/differences"
+sed -n '/^<!-- differences:/,/^<!-- end of differences/p' docs/concepts.md | grep '^|' | cmp -s - "$work/differences" || {
+    say "docs/concepts.md does not print tests/contract/differences.def: tools/dev/differences --write" >&2
+    echo x >>"$work/bad"
+}
 [ ! -e "$work/bad" ] || fail "$(wc -l <"$work/bad") findings"
 say "$links links lead somewhere, and every page is in its index"
