@@ -94,6 +94,8 @@ static enum ptq_err compare(const struct pti_geometry *has, const struct pti_geo
         return differs(error, name, "expired_to_dead", "false", "true");
     if (asked->max_dead && asked->max_dead != has->max_dead)
         return mismatch(error, name, "max_dead", has->max_dead, asked->max_dead);
+    if ((asked->flags & PTI_GEO_LAST_ENDS) && !(has->flags & PTI_GEO_LAST_ENDS))
+        return differs(error, name, "last_producer_ends", "false", "true");
     if ((asked->flags & PTI_GEO_PLACED) && !(has->flags & PTI_GEO_PLACED))
         return pti_error(error, PTQ_EMISMATCH, "queue '%s' exists and is not a pool's; choose another name", name);
     return PTQ_OK;

@@ -196,6 +196,7 @@ void pti_local_fini(struct pti_local *local)
     uint32_t used = pti_load_acquire(&local->places_used);
 
     wait_for_calls(local);
+    pti_local_end_if_last(local);
     for (uint32_t i = 0; i < used; i++) {
         struct pti_place *place = pti_load_relaxed(&local->places[i]);
 

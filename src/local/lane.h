@@ -57,6 +57,7 @@ struct pti_local {
     bool may_spin;        /* more than one processor */
     bool no_barrier;      /* no private membarrier: entering is a full fence */
     bool claimed;
+    bool watches;         /* PTQ_WATCH_PEERS */
     bool letters;         /* the view of its dead letters: local/letters.c */
     struct pti_chunk *chunks;
 };
@@ -127,6 +128,7 @@ struct pti_sleep {
     int stage;          /* 0 polling, 1 futex slice, 2 descriptor */
     uint32_t polls;
     int64_t slice_end;
+    bool is_short;      /* nobody may tell when it is over: slices only */
 };
 
 /* There was nothing (or no room) now: polls well, then sleeps.  PTQ_OK: try again; PTQ_TIMEDOUT, PTQ_EINTR, PTQ_EGONE.
@@ -154,6 +156,18 @@ void pti_local_watch_end(struct pti_port *port, struct pti_watcher *watcher);
 enum ptq_err pti_local_fd(struct pti_local *local, enum ptq_side side, int *ret_fd);
 void pti_local_interrupt(struct pti_local *local);
 enum ptq_err pti_local_claim(struct pti_local *local, int64_t deadline);
+
+/* Would another try of a call that waits succeed?  Cheap, may be wrong in favour of yes. */
+bool pti_local_may_go_on(struct pti_local *local, struct pti_place *place, enum ptq_side side, uint64_t need);
+
+/* ---- peers (local/peers.c) */
+
+void pti_local_declare(struct pti_place *place, uint32_t roles); /* PTI_ROLE_* */
+/* With PTQ_WATCH_PEERS, before each sleep: PTQ_ENOPEERS where nobody alive, and no clock, can end it. */
+enum ptq_err pti_local_watch(struct pti_local *local, struct pti_place *place, enum ptq_side side, uint64_t need,
+                             struct pti_sleep *sleep);
+/* This handle is closing, and nobody is inside: ends the queue if that is its property and no other producer lives. */
+void pti_local_end_if_last(struct pti_local *local);
 
 /* A get of the view of dead letters would not wait. */
 bool pti_local_may_take_letter(struct pti_place *place);

@@ -110,11 +110,6 @@ static enum ptq_err letters_nack(struct pti_port *port, struct ptq_msg *msg, int
 
 static enum ptq_err letters_untake(struct pti_port *port, struct ptq_msg *msg) { return letters_nack(port, msg, 0); }
 
-static enum ptq_err letters_fd(struct pti_port *port, enum ptq_side side, int *ret_fd)
-{
-    return side == PTQ_SIDE_GET ? pti_local_fd(pti_local_of(port), side, ret_fd) : PTQ_EINVAL;
-}
-
 enum ptq_err pti_local_kick(struct pti_port *port, uint64_t max, uint64_t *ret_count)
 {
     struct pti_place *place;
@@ -236,7 +231,6 @@ static void make_table(const struct pti_port_ops *of_the_queue, struct pti_port_
     ret_ops->recv = NULL; /* queue.c does it in steps */
     ret_ops->nack = letters_nack;
     ret_ops->untake = letters_untake;
-    ret_ops->fd = letters_fd;
 }
 
 static void make_tables(void)

@@ -128,8 +128,6 @@ static void local_explain(struct pti_port *port, enum ptq_err err, char *buffer,
     uint64_t space = 0;
     char mount[200] = "";
 
-    if (err == PTQ_EINVAL && local->letters)
-        snprintf(buffer, size, "only get, ack, nack and kick work on the view of dead letters; put into the queue itself");
     if (pti_side_explain(&local->ring, err, buffer, size) || err != PTQ_ENOSPC)
         return;
     pti_segment_space(&local->ring.segment, &space, mount, sizeof mount);
@@ -261,9 +259,13 @@ enum ptq_err pti_local_open(ptq_bus *bus, const char *name, const struct pti_ope
         local->port.ops = pti_local_guarded();
         pti_sides_guard(&local->ring, &local->closing, PTI_LOCAL_DAMAGED);
     }
-    local->letters = open->letters;
+    local->letters = local->port.letters = open->letters;
     if (local->letters)
         local->port.ops = pti_local_letters(local->guard != NULL);
+    local->watches = open->options.flags & PTQ_WATCH_PEERS;
+    if (open->options.flags & (PTQ_PRODUCER | PTQ_CONSUMER))
+        pti_local_declare(pti_load_relaxed(&local->places[0]), (open->options.flags & PTQ_PRODUCER ? PTI_ROLE_PUT : 0) |
+                                                                   (open->options.flags & PTQ_CONSUMER ? PTI_ROLE_GET : 0));
     pti_ring_sweep(&local->ring, false); /* who opens looks for the dead */
     *ret_port = &local->port;
     return PTQ_OK;

@@ -104,7 +104,7 @@ bool pti_local_may_put(struct pti_place *place, uint64_t need)
            blocks_free(&place->lane, blocks) >= blocks;
 }
 
-static bool may_go_on(struct pti_local *local, struct pti_place *place, enum ptq_side side, uint64_t need)
+bool pti_local_may_go_on(struct pti_local *local, struct pti_place *place, enum ptq_side side, uint64_t need)
 {
     if (side == PTQ_SIDE_PUT)
         return pti_local_may_put(place, need);
@@ -130,7 +130,7 @@ static bool poll_some(struct pti_local *local, struct pti_place *place, enum ptq
     end = pti_now_ns() + SPIN_NS;
     do {
         for (unsigned i = 0; i < SPIN_LOOKS; i++) {
-            if (may_go_on(local, place, side, need)) {
+            if (pti_local_may_go_on(local, place, side, need)) {
                 place->skip_next = 0;
                 return true;
             }
@@ -205,7 +205,7 @@ static enum ptq_err sleep_slice(struct pti_local *local, struct pti_place *place
     if (needs_barrier(local, side))
         pti_wait_barrier(&local->ring);
     err = check_interrupt(local, place);
-    if (err != PTQ_OK || may_go_on(local, place, side, need))
+    if (err != PTQ_OK || pti_local_may_go_on(local, place, side, need))
         return err;
     if (sleep->slice_end == 0)
         sleep->slice_end = pti_now_ns() + SLICE_NS;
@@ -273,7 +273,7 @@ static enum ptq_err sleep_long(struct pti_local *local, struct pti_place *place,
         sleep->slice_end = 0;
     }
     err = check_interrupt(local, place);
-    if (err != PTQ_OK || may_go_on(local, place, side, need))
+    if (err != PTQ_OK || pti_local_may_go_on(local, place, side, need))
         return err;
     if (pti_waiter_sleep(waiter, until_due(local, place, side, deadline)) == EINTR)
         return PTQ_EINTR;
@@ -287,6 +287,17 @@ enum ptq_err pti_local_wait(struct pti_local *local, struct pti_place *place, en
 {
     enum ptq_err err;
 
+    if (side == PTQ_SIDE_PUT && !place->lane.has_put)
+        pti_local_declare(place, PTI_ROLE_PUT); /* who waits for room is a producer, though nothing of his is in yet */
+    if (__builtin_expect(local->watches, 0)) {
+        err = pti_local_watch(local, place, side, need, sleep);
+        if (err != PTQ_OK)
+            return err;
+    }
+    if (sleep->is_short && sleep->stage == 2) {
+        sleep->stage = 1;
+        sleep->slice_end = 0;
+    }
     if (sleep->stage == 0) {
         sleep->stage = 1;
         if (poll_some(local, place, side, need)) {
@@ -301,11 +312,11 @@ enum ptq_err pti_local_wait(struct pti_local *local, struct pti_place *place, en
     err = sleep->stage == 1 ? sleep_slice(local, place, side, need, deadline, sleep)
                             : sleep_long(local, place, side, need, deadline, sleep);
     if (err != PTQ_OK) {
-        if (may_go_on(local, place, side, need)) /* a wake may have been ours besides: the next one looks (wait.pml, NA) */
+        if (pti_local_may_go_on(local, place, side, need)) /* a wake may have been ours besides: the next one looks (wait.pml, NA) */
             pti_wake(&local->ring, wait_word(local, side));
         return err;
     }
-    if (deadline != PTI_DEADLINE_NEVER && pti_now_ns() >= deadline && !may_go_on(local, place, side, need))
+    if (deadline != PTI_DEADLINE_NEVER && pti_now_ns() >= deadline && !pti_local_may_go_on(local, place, side, need))
         return PTQ_TIMEDOUT;
     return PTQ_OK;
 }
@@ -375,7 +386,7 @@ static bool would_get(struct pti_local *local, struct pti_place *place)
     struct pti_lane *lane = &place->lane;
 
     if (local->letters || !pti_ring_may_take(lane))
-        return may_go_on(local, place, PTQ_SIDE_GET, 1);
+        return pti_local_may_go_on(local, place, PTQ_SIDE_GET, 1);
     lane->head = pti_ring_head(lane);
     return pti_ring_may_take(lane);
 }

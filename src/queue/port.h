@@ -116,7 +116,7 @@ struct pti_port_ops {
     /* Back into its place as if it had not been taken: not counted as a delivery.  Takes msg. */
     enum ptq_err (*untake)(struct pti_port *port, struct ptq_msg *msg);
 
-    /* Up to `max` dead letters (0: all that are there), the oldest first, go back into their places.  NULL: cannot be had. */
+    /* Up to `max` dead letters (0: all that are there), the oldest first, go back into their places. */
     enum ptq_err (*kick)(struct pti_port *port, uint64_t max, uint64_t *ret_count);
 
     /* ---- ordered work (pool/): see pool.md */
@@ -187,6 +187,7 @@ struct pti_port {
     uint8_t full;        /* enum ptq_full; 0 where it is not known here */
     bool placed;
     bool remote;
+    bool letters;        /* the view of its dead letters: nothing goes in */
     const char *spec;    /* its text form: the carrier's; "" */
     char where[256];     /* its file, or ptq://host:port/run/name: for messages to people */
 };

@@ -193,6 +193,8 @@ enum ptq_err pti_queue_loan(ptq_queue *queue, size_t size, int64_t deadline, ptq
 
     if (err != PTQ_OK)
         return err;
+    if (__builtin_expect(queue->port->letters, 0))
+        return PTQ_EINVAL;
     err = queue->port->ops->loan(queue->port, (uint32_t)size, deadline, &loan);
     if (err != PTQ_OK)
         return err;
@@ -426,7 +428,7 @@ enum ptq_err ptq_queue_kick(ptq_queue *queue, uint64_t max, uint64_t *ret_count)
     enum ptq_err err = check_handle(queue);
 
     if (err == PTQ_OK)
-        err = queue->port->ops->kick ? queue->port->ops->kick(queue->port, max, &count) : PTQ_EINVAL;
+        err = queue->port->ops->kick(queue->port, max, &count);
     if (err == PTQ_OK && ret_count)
         *ret_count = count;
     return err;
@@ -438,7 +440,7 @@ enum ptq_err ptq_queue_fd(ptq_queue *queue, enum ptq_side side, int *ret_fd)
 
     if (err != PTQ_OK)
         return err;
-    if (!ret_fd || (side != PTQ_SIDE_GET && side != PTQ_SIDE_PUT))
+    if (!ret_fd || (side != PTQ_SIDE_GET && (side != PTQ_SIDE_PUT || queue->port->letters)))
         return PTQ_EINVAL;
     return queue->port->ops->fd(queue->port, side, ret_fd);
 }
@@ -497,6 +499,8 @@ const char *ptq_queue_explain(ptq_queue *queue, enum ptq_err err, size_t message
     else if (port && err == PTQ_ETOOBIG)
         snprintf(why, sizeof why, "a batch of %zu can never fit: capacity is %llu - put fewer at once", message_size,
                  (unsigned long long)port->capacity);
+    else if (port && port->letters && err == PTQ_EINVAL)
+        snprintf(why, sizeof why, "only get, ack, nack, kick and purge work on the view of dead letters - put into the queue itself");
     else if (port && port->ops->explain)
         port->ops->explain(queue->port, err, why, sizeof why);
     snprintf(buffer, size, "queue '%s': %s", queue ? queue->name : "", why);

@@ -187,9 +187,6 @@ static enum ptq_err open_there(ptq_bus *bus, const char *url, const char *run, c
     if (pti_carriers.open_remote == NULL)
         return pti_error(error, PTQ_EINVAL,
                          "queue '%s' is at '%s', but this ptq was built without links to other hosts", name, url);
-    if (open->letters)
-        return pti_error(error, PTQ_EINVAL, "the dead letters of queue '%s' are seen on its own host, which serves at '%s': go there",
-                         name, url);
     return pti_carriers.open_remote(bus, url, run, name, open, error, ret_port);
 }
 
@@ -343,6 +340,8 @@ enum ptq_err pti_resolve_open(ptq_bus *bus, const char *name, const struct pti_o
     if (address.letters) {
         if (open->options.mode == PTQ_CREATE)
             return pti_error(error, PTQ_EINVAL, "'%.300s' is a view, which is not created: create queue '%s'", name, address.name);
+        if (open->options.flags & PTQ_PRODUCER)
+            return pti_error(error, PTQ_EINVAL, "'%.300s' is a view: there are no producers of it", name);
         view = *open;
         view.letters = true;
         view.options.mode = PTQ_ATTACH;

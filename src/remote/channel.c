@@ -84,14 +84,15 @@ static void answer_opened(struct pti_channel *channel)
 
 static void to_open(const struct pti_open_message *asked, struct ptq_error *error, struct pti_open *open)
 {
-    *open = (struct pti_open){.placed = asked->placed, .window = asked->window, .start = asked->start};
+    *open = (struct pti_open){
+        .placed = asked->placed, .letters = asked->letters, .window = asked->window, .start = asked->start};
     open->options = (struct ptq_queue_options){
         .mode = (enum ptq_open_mode)asked->mode, .capacity = asked->capacity, .item_size = asked->item_size,
         .max_deliveries = asked->max_deliveries, .max_endpoints = asked->max_endpoints, .file_mode = asked->file_mode,
         .prefault = asked->prefault, .ephemeral = asked->ephemeral, .bytes = asked->bytes, .header_size = asked->header_size,
         .full = (enum ptq_full)asked->full, .stamps = (enum ptq_stamps)asked->stamps, .ttl_ms = asked->ttl_ms,
         .expired_to_dead = asked->expired_to_dead, .lease_ms = asked->lease_ms, .max_dead = asked->max_dead,
-        .last_producer_ends = asked->last_producer_ends, .spec = asked->spec, .error = error};
+        .last_producer_ends = asked->last_producer_ends, .flags = asked->roles & (PTQ_PRODUCER | PTQ_CONSUMER), .spec = asked->spec, .error = error};
 }
 
 /* Nobody takes from a queue what he could not be sent. */

@@ -126,6 +126,8 @@ static void describe(struct pti_open_message *asked, const char *run, const char
                                        .lease_ms = options->lease_ms,
                                        .max_dead = options->max_dead,
                                        .last_producer_ends = options->last_producer_ends,
+                                       .letters = open->letters,
+                                       .roles = options->flags & (PTQ_PRODUCER | PTQ_CONSUMER),
                                        .placed = open->placed};
     snprintf(asked->run, sizeof asked->run, "%s", run != NULL ? run : "");
     snprintf(asked->name, sizeof asked->name, "%s", name);
@@ -182,6 +184,11 @@ enum ptq_err pti_remote_open(ptq_bus *bus, const char *url, const char *run, con
     struct timespec nap = {.tv_nsec = FIRST_LOOK_MS * PTI_NS_PER_MS};
     enum ptq_err answer;
 
+    if (open->options.flags & PTQ_WATCH_PEERS)
+        return pti_error(error, PTQ_EINVAL,
+                         "queue '%s' is on another host ('%s'), whose living are not seen from here: open it without "
+                         "PTQ_WATCH_PEERS",
+                         name, url);
     describe(&asked, run, name, open);
     while ((answer = try_open(url, bus->insecure, &asked, error, &remote)) != PTQ_OK) {
         if (!may_pass(answer, &open->options) || pti_now_ns() >= until)
@@ -190,6 +197,7 @@ enum ptq_err pti_remote_open(ptq_bus *bus, const char *url, const char *run, con
         if (nap.tv_nsec < MOST_LOOK_MS * PTI_NS_PER_MS)
             nap.tv_nsec *= 2;
     }
+    remote->port.letters = open->letters;
     *ret_port = &remote->port;
     return PTQ_OK;
 }

@@ -144,6 +144,11 @@ static enum ptq_err remote_pause(struct pti_port *port, bool pause)
     return ask_home(port, PTI_CALL_PAUSE, pause, PTI_DEADLINE_NOW, NULL);
 }
 
+static enum ptq_err remote_kick(struct pti_port *port, uint64_t max, uint64_t *ret_count)
+{
+    return ask_home(port, PTI_CALL_KICK, max, PTI_DEADLINE_NOW, ret_count);
+}
+
 static enum ptq_err remote_limit(struct pti_port *port, uint64_t limit)
 {
     return ask_home(port, PTI_CALL_LIMIT, limit, PTI_DEADLINE_NOW, NULL);
@@ -486,6 +491,7 @@ const struct pti_port_ops pti_remote_ops = {
     .claim = remote_claim,
     .stats = remote_stats,
     .purge = remote_purge,
+    .kick = remote_kick,
     .pause = remote_pause,
     .fd = remote_fd,
     .watch_begin = remote_watch_begin,

@@ -469,6 +469,9 @@ static enum ptq_err serve_call(struct pti_request *request, const uint8_t *paylo
     case PTI_CALL_PAUSE:
         answer = port->ops->pause(port, call.value != 0);
         break;
+    case PTI_CALL_KICK:
+        answer = port->ops->kick(port, call.value, &value);
+        break;
     }
     request->deadline = deadline_of(call.timeout);
     if (call.verb == PTI_CALL_CLAIM && answer == PTQ_EBUSY && request->deadline != PTI_DEADLINE_NOW)

@@ -180,7 +180,7 @@ enum ptq_err pti_hello_unpack(const uint8_t *bytes, size_t size, struct pti_hell
 /* Properties of a queue that have the same name and width on both sides. */
 #define OPEN_PROPERTIES(each)                                                                                          \
     each(bytes) each(header_size) each(full) each(stamps) each(ttl_ms) each(expired_to_dead) each(lease_ms)            \
-    each(max_dead) each(last_producer_ends)
+    each(max_dead) each(last_producer_ends) each(letters) each(roles)
 #define PROPERTY_TO_MESSAGE(field) message.field = open->field;
 #define PROPERTY_OF_MESSAGE(field) open->field = message->field;
 

@@ -37,7 +37,8 @@ struct pti_open_message {
     char spec[PTQ_SPEC_TEXT_MAX + 1];
     uint64_t bytes;
     uint32_t header_size, full, stamps, ttl_ms, lease_ms, max_dead;
-    bool expired_to_dead, last_producer_ends;
+    bool expired_to_dead, last_producer_ends, letters;
+    uint32_t roles; /* PTQ_PRODUCER, PTQ_CONSUMER */
 };
 
 struct pti_opened {

@@ -214,7 +214,7 @@ enum ptq_err pti_read_call(const uint8_t *payload, size_t size, struct pti_call_
     if (size != PTI_CALL_BYTES)
         return PTQ_EPROTO;
     uint32_t verb = pti_fetch32(payload);
-    if (verb < PTI_CALL_END || verb > PTI_CALL_PAUSE)
+    if (verb < PTI_CALL_END || verb > PTI_CALL_KICK)
         return PTQ_EPROTO;
     *ret_call = (struct pti_call_message){(enum pti_call_verb)verb, pti_fetch32(payload + 4), pti_fetch64(payload + 8)};
     return PTQ_OK;

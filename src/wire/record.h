@@ -108,7 +108,8 @@ enum pti_call_verb {
     PTI_CALL_CENSUS = 4, /* value: the position; answers 1 if it is lost */
     PTI_CALL_CLAIM = 5,
     PTI_CALL_PURGE = 6, /* answers how many */
-    PTI_CALL_PAUSE = 7  /* value: 1 pause, 0 resume */
+    PTI_CALL_PAUSE = 7, /* value: 1 pause, 0 resume */
+    PTI_CALL_KICK = 8   /* value: how many at most, 0: all; answers how many */
 };
 struct pti_call_message {
     enum pti_call_verb verb;

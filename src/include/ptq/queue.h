@@ -71,7 +71,16 @@ enum ptq_stamps {
     PTQ_STAMPS_OFF = 2
 };
 
-/* Flags of a handle: struct ptq_queue_options.flags. */
+/*
+ * Flags of a handle: struct ptq_queue_options.flags.
+ *
+ * A handle is a producer from its first put on, or from when a put of it first waited for room, or, with PTQ_PRODUCER, from
+ * open on; likewise a consumer from its first get.  PTQ_WATCH_PEERS: a get that would wait without a living producer, and a
+ * put that would wait without a living consumer, answers PTQ_ENOPEERS instead, also when it sleeps already and the last of
+ * them closes or is killed (at once, or within 250 ms).  The handle itself, in all its threads, is no peer of its own.  What
+ * was put before is got first; a delayed message, one that another living handle has on lease, and a paused queue are waited
+ * for.  With PTQ_NOWAIT nobody is looked for: PTQ_EMPTY, PTQ_FULL.  Local queues only.
+ */
 #define PTQ_WATCH_PEERS 1u /**< instead of waiting for what nobody alive can bring: PTQ_ENOPEERS */
 #define PTQ_PIPELINE 2u    /**< puts are gathered into packs: in the queue, and promised, at ptq_flush or when a pack is full */
 #define PTQ_EXCLUSIVE 4u   /**< the only producer (else PTQ_EBUSY): its small puts share blocks and still are in at once */
@@ -143,7 +152,8 @@ struct ptq_queue_options {
     bool expired_to_dead;   /**< what outlives its time becomes a dead letter instead of being dropped */
     uint32_t lease_ms;      /**< a lease held longer is handed to another, flagged redelivered; 0: as long as its holder lives */
     uint32_t max_dead;      /**< dead letters kept: beyond, the oldest is dropped; 0: min(capacity, 1000) */
-    bool last_producer_ends; /**< the last producer that closes ends the queue (one that dies does not) */
+    bool last_producer_ends; /**< a producer that closes, when no other lives, ends the queue.  One that dies does not, and does
+                                  not hold the others back; who counts before his first put opens with PTQ_PRODUCER */
     const char *spec; /**< what its messages are: the text form of a ptq_spec (<ptq/spec.h>); NULL or "": bytes.  Kept with the
                            queue, for whoever attaches; item_size 0 is then the spec's size.  Messages are not looked into */
     /* Of this handle alone. */
@@ -284,13 +294,12 @@ PTQ_MUST_CHECK enum ptq_err ptq_recv(ptq_queue *queue, void *buffer, size_t size
  * ptq_queue_open(bus, "tasks!dead", ...) opens a view of them; the queue must exist.  On it ptq_get, ptq_get_many and
  * ptq_recv lease the oldest letters (no delivery: ptq_msg_deliveries tells how often it was handed out before it died);
  * ptq_ack lets one go for good, counted as acked; ptq_nack, or the death of its holder, leaves it dead.  ptq_queue_fd and
- * waiting work as on the queue; PTQ_END when the queue was ended, all is settled, and no letter is left.  What puts, loans,
+ * waiting work as on the queue; ptq_queue_purge drops the letters and nothing else; PTQ_END when the queue was ended, all is settled, and no letter is left.  What puts, loans,
  * or ends answers PTQ_EINVAL.  ptq_queue_stats are those of the queue.
  *
  * ptq_queue_kick: up to `max` letters (0: all that are there), the oldest first, go back into their places, to be handed out
  * before everything newer, as if for the first time: ptq_msg_deliveries is 1 again, a time to live is over and done with, and
  * ptq_msg_redelivered says what it would have said.  `queue` is the queue or the view; `ret_count` may be NULL.
- * PTQ_EINVAL: the queue is on another host.
  */
 PTQ_MUST_CHECK enum ptq_err ptq_queue_kick(ptq_queue *queue, uint64_t max, uint64_t *ret_count);
 

@@ -93,6 +93,8 @@ static void open_and_its_answer_come_back_as_they_were(void **state)
                                     .max_endpoints = 5,
                                     .file_mode = 0640,
                                     .prefault = true,
+                                    .letters = true,
+                                    .roles = PTQ_PRODUCER,
                                     .placed = true},
                             got;
     struct pti_opened opened = {.capacity = 1000,
