@@ -169,8 +169,20 @@ case_manual_pages_have_every_command_and_no_empty_place() {
 
 case_manual_pages_are_well_formed() {
     command -v mandoc >/dev/null || { echo "  skipped: no mandoc"; return 0; }
-    mandoc -T lint -W warning "$pages/ptq.1" "$pages/ptqtop.1" >"$work/out"
+    mandoc -T lint -W warning "$pages/ptq.1" "$pages/ptqtop.1" "$pages/libptq.3" "$pages/ptq.7" >"$work/out"
     out_is_empty
+}
+
+case_the_librarys_page_has_every_public_call_and_answer() {
+    headers=$(dirname "$0")/../../src/include/ptq
+    grep -ho 'ptq_[a-z0-9_]*(' "$headers"/*.h | tr -d '(' | sort -u >"$work/calls"
+    [ "$(wc -l <"$work/calls")" -gt 60 ] || fail "only $(wc -l <"$work/calls") calls were found"
+    while read -r call; do
+        grep -q "^\.It Fn $call\$" "$pages/libptq.3" || fail "libptq.3 lacks $call"
+    done <"$work/calls"
+    grep -o '^    PTQ_[A-Z]* = ' "$headers/err.h" | tr -d ' =' | while read -r answer; do
+        grep -q "^\.It Dv $answer " "$pages/libptq.3" || fail "libptq.3 lacks $answer"
+    done
 }
 
 # complete LINE: what bash would offer at its end.

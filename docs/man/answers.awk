@@ -1,0 +1,12 @@
+# answers.awk -- the answers of err.h, as mdoc: name, number, meaning.
+/^    PTQ_[A-Z]* = [0-9]+,?/ {
+    match($0, /PTQ_[A-Z]+/)
+    name = substr($0, RSTART, RLENGTH)
+    match($0, /= [0-9]+/)
+    number = substr($0, RSTART + 2, RLENGTH - 2)
+    said = $0
+    sub(/.*\/\*\*< /, "", said)
+    sub(/ \*\/.*/, "", said)
+    if (name == "PTQ_OK") said = "it is done"
+    printf ".It Dv %s Pq %s\n%s.\n", name, number, said
+}
