@@ -50,10 +50,21 @@ bool audit_take(struct audit *audit, ptq_queue *queue, struct audit_seen *seen, 
     return err == PTQ_OK || wrong(audit, "an ack answered %s", ptq_err_name(err));
 }
 
+/* Of these some may be in doubt. */
+static uint64_t count_parked(const struct audit *audit)
+{
+    uint64_t parked = 0;
+
+    for (uint32_t id = 0; id < LEDGER_IDS; id++)
+        parked += audit->ledger->msgs[id].out == IS_PARKED && audit->ledger->msgs[id].put != PUT_REFUSED;
+    return parked;
+}
+
 static bool drain_all(struct audit *audit, ptq_queue *queue, struct audit_seen *drain, bool *ret_ended)
 {
     struct ptq_queue_stats stats;
     int timeout_ms = PTQ_NOWAIT;
+    uint64_t parked = count_parked(audit);
     enum ptq_err err = PTQ_OK;
 
     for (;;) {
@@ -72,7 +83,7 @@ static bool drain_all(struct audit *audit, ptq_queue *queue, struct audit_seen *
             return wrong(audit, "stats failed");
         if (stats.ready > 0)
             return wrong(audit, "a get answered %s beside %llu ready", ptq_err_name(err), (unsigned long long)stats.ready);
-        if (stats.delayed == 0)
+        if (stats.delayed <= parked)
             return true;
         if (timeout_ms != PTQ_NOWAIT)
             return wrong(audit, "%llu delayed messages do not come", (unsigned long long)stats.delayed);
@@ -120,6 +131,7 @@ static void tally_all(const struct audit *audit, const struct audit_seen *drain,
 /* What the call under way may have taken: as many as it asked for, flagged; or, receiving, gone. */
 struct doubt {
     uint32_t flagged, gone;
+    uint64_t dropped, parked; /* so many are missing, so many never come */
 };
 
 static bool check_put(struct audit *audit, uint32_t id, const struct tally *tally, struct doubt *doubt)
@@ -129,6 +141,10 @@ static bool check_put(struct audit *audit, uint32_t id, const struct tally *tall
     switch ((enum ledger_out)msg->out) {
     case IS_IN:
         if (tally->times == 0) {
+            if (doubt->dropped < audit->dropped) {
+                doubt->dropped++;
+                return true;
+            }
             if (doubt->gone++ < ledger_receiving(audit->ledger))
                 return true;
             return wrong(audit, "message %u was put and is lost", id);
@@ -158,6 +174,9 @@ static bool check_put(struct audit *audit, uint32_t id, const struct tally *tall
         return tally->flagged || wrong(audit, "message %u was nacked and came without a flag", id);
     case IS_BURIED:
         return tally->times == 0 || wrong(audit, "message %u was buried and came again", id);
+    case IS_PARKED:
+        doubt->parked++;
+        return tally->times == 0 || wrong(audit, "message %u came long before it was due", id);
     }
     return wrong(audit, "the ledger of message %u is odd", id);
 }
@@ -170,6 +189,8 @@ static bool check_group(struct audit *audit, uint32_t id, const struct tally tal
 
     if (group == 0 || is_last || audit->ledger->msgs[id].put == PUT_REFUSED)
         return true;
+    if (audit->dropped > 0 && audit->ledger->msgs[id].put == IS_PUT)
+        return true; /* once in, its elements are dropped one by one */
     bool here = tallies[id].times > 0 || audit->ledger->msgs[id].out != IS_IN;
     bool next = tallies[id + 1].times > 0 || audit->ledger->msgs[id + 1].out != IS_IN;
     return here == next || ledger_receiving(audit->ledger) > 0 ||
@@ -180,6 +201,7 @@ static bool check_messages(struct audit *audit, const struct audit_seen *drain, 
 {
     struct tally tallies[LEDGER_IDS] = {{0}};
     struct doubt doubt = {0};
+    uint64_t in_doubt = 0, odd;
 
     tally_all(audit, drain, tallies);
     *ret_put = audit->ledger->turned;
@@ -194,9 +216,21 @@ static bool check_messages(struct audit *audit, const struct audit_seen *drain, 
             return false;
         if (!check_group(audit, id, tallies))
             return false;
-        *ret_put += msg->put == IS_PUT || (msg->put == PUTTING && (tallies[id].times > 0 || msg->out != IS_IN));
+        bool came = tallies[id].times > 0 || (msg->out != IS_IN && msg->out != IS_PARKED);
+        *ret_put += msg->put == IS_PUT || (msg->put == PUTTING && came);
+        in_doubt += msg->put == PUTTING && !came;
         *ret_buried += msg->put == IS_PUT && msg->out == IS_BURIED;
     }
+    /* What was dropped, or waits for long, beyond what is known of can only be what was being put. */
+    if (audit->delayed < doubt.parked)
+        return wrong(audit, "%llu are delayed, %llu were put so", (unsigned long long)audit->delayed,
+                     (unsigned long long)doubt.parked);
+    odd = audit->dropped - doubt.dropped + audit->delayed - doubt.parked;
+    if (odd > in_doubt)
+        return wrong(audit, "%llu are dropped and %llu delayed, of which %llu and %llu can be", (unsigned long long)audit->dropped,
+                     (unsigned long long)audit->delayed, (unsigned long long)doubt.dropped,
+                     (unsigned long long)doubt.parked);
+    *ret_put += odd;
     return true;
 }
 
@@ -226,11 +260,11 @@ static bool check_counts(struct audit *audit, ptq_bus *bus, const char *name, pt
                      (unsigned long long)report.acked, (unsigned long long)report.dead);
     if (stats.put != put || report.put != put)
         return wrong(audit, "put counts %llu, %llu were", (unsigned long long)stats.put, (unsigned long long)put);
-    if (stats.dead != buried || stats.acked != put - buried)
+    if (stats.dead != buried || stats.acked != put - buried - audit->dropped - audit->delayed)
         return wrong(audit, "acked counts %llu and dead %llu, of %llu put and %llu buried",
                      (unsigned long long)stats.acked, (unsigned long long)stats.dead, (unsigned long long)put,
                      (unsigned long long)buried);
-    if (stats.ready + stats.leased + stats.delayed != 0)
+    if (stats.ready + stats.leased != 0 || stats.delayed != audit->delayed || stats.dropped != audit->dropped)
         return wrong(audit, "drained, it counts %llu ready, %llu leased, %llu delayed", (unsigned long long)stats.ready,
                      (unsigned long long)stats.leased, (unsigned long long)stats.delayed);
     return true;
@@ -272,15 +306,27 @@ uint64_t audit_blocks(ptq_bus *bus, ptq_queue *queue, uint64_t capacity)
     return settled > 0 ? count : 0;
 }
 
+/* Where a full queue drops, that it did so says that it was full. */
+static bool drops(ptq_queue *queue, uint64_t before)
+{
+    struct ptq_queue_stats stats;
+
+    return ptq_queue_stats(queue, &stats) == PTQ_OK && stats.dropped != before;
+}
+
 static bool check_blocks(struct audit *audit, ptq_bus *bus, ptq_queue *queue, uint64_t buried)
 {
-    enum ptq_err err;
-    uint64_t filled = 0;
+    enum ptq_err err = PTQ_OK;
+    uint64_t filled = 0, dropped = audit->dropped;
     ptq_msg *msg = NULL;
     char byte = 0;
 
-    while ((err = ptq_put(queue, &byte, 1, PTQ_NOWAIT)) == PTQ_OK)
+    while (filled <= audit->capacity && !drops(queue, dropped) && (err = ptq_put(queue, &byte, 1, PTQ_NOWAIT)) == PTQ_OK)
         filled++;
+    if (err == PTQ_OK && drops(queue, dropped)) {
+        err = PTQ_FULL;
+        filled--;
+    }
     if (err != PTQ_FULL || filled != audit->capacity)
         return wrong(audit, "drained, it takes %llu of %llu messages, then %s", (unsigned long long)filled,
                      (unsigned long long)audit->capacity, ptq_err_name(err));
@@ -290,8 +336,8 @@ static bool check_blocks(struct audit *audit, ptq_bus *bus, ptq_queue *queue, ui
     if (audit->blocks == 0)
         return true;
     uint64_t blocks = audit_blocks(bus, queue, audit->capacity);
-    if (blocks + buried != audit->blocks)
-        return wrong(audit, "%llu blocks are left of %llu", (unsigned long long)(blocks + buried),
+    if (blocks + buried + audit->delayed != audit->blocks)
+        return wrong(audit, "%llu blocks are left of %llu", (unsigned long long)(blocks + buried + audit->delayed),
                      (unsigned long long)audit->blocks);
     return true;
 }
@@ -301,12 +347,17 @@ static bool check_blocks(struct audit *audit, ptq_bus *bus, ptq_queue *queue, ui
 static bool check_all(struct audit *audit, ptq_bus *bus, const char *name, ptq_queue *queue)
 {
     static struct audit_seen drain;
+    struct ptq_queue_stats stats;
     uint64_t put = 0, buried = 0;
     bool ended = false;
 
     drain.count = 0;
     if (!drain_all(audit, queue, &drain, &ended))
         return false;
+    if (ptq_queue_stats(queue, &stats) != PTQ_OK)
+        return wrong(audit, "stats failed");
+    audit->dropped = stats.dropped;
+    audit->delayed = stats.delayed;
     if (!check_messages(audit, &drain, &put, &buried) || !check_order(audit, &drain, true) ||
         (audit->seen != NULL && !check_order(audit, audit->seen, false)) ||
         !check_counts(audit, bus, name, queue, put, buried))

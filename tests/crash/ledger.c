@@ -81,6 +81,39 @@ enum ptq_err ledger_put(struct ledger_actor *actor)
     return err;
 }
 
+enum ptq_err ledger_put_with(struct ledger_actor *actor, int64_t delay_ms, int64_t ttl_ms)
+{
+    unsigned char bytes[512];
+    struct ledger_msg *msg = &actor->ledger->msgs[actor->next];
+    size_t size = ledger_fill(bytes, actor->next++, actor->item_size);
+    struct ptq_put_options options = {.delay_ms = delay_ms, .ttl_ms = ttl_ms};
+
+    actor->ledger->calls++;
+    msg->out = delay_ms > 0 ? IS_PARKED : IS_IN;
+    msg->put = PUTTING;
+    enum ptq_err err = ptq_put_with(actor->queue, bytes, size, &options, PTQ_NOWAIT);
+    note_put(msg, err);
+    return err;
+}
+
+/* Who drops leases what he drops. */
+enum ptq_err ledger_put_over(struct ledger_actor *actor, size_t count)
+{
+    actor->ledger->taking[actor->who] = 1;
+    enum ptq_err err = count == 1 ? ledger_put(actor) : ledger_put_many(actor, count);
+    actor->ledger->taking[actor->who] = 0;
+    return err;
+}
+
+enum ptq_err ledger_purge(struct ledger_actor *actor)
+{
+    actor->ledger->calls++;
+    actor->ledger->taking[actor->who] = 1;
+    enum ptq_err err = ptq_queue_purge(actor->queue, NULL);
+    actor->ledger->taking[actor->who] = 0;
+    return err;
+}
+
 enum ptq_err ledger_put_many(struct ledger_actor *actor, size_t count)
 {
     static unsigned char bytes[64][512];

@@ -21,7 +21,9 @@
 #define LEDGER_PEER 256u
 
 enum ledger_put { NOT_PUT, PUTTING, IS_PUT, PUT_REFUSED };
-enum ledger_out { IS_IN, IS_LEASED, ACKING, IS_ACKED, NACKING, IS_NACKED, IS_BURIED };
+enum ledger_out { IS_IN, IS_LEASED, ACKING, IS_ACKED, NACKING, IS_NACKED, IS_BURIED, IS_PARKED };
+/* IS_PARKED: put with so long a delay that it never comes.  What may be dropped is IS_IN: the queue's own count of drops must
+ * say how many of those are missing. */
 
 struct ledger_msg {
     _Atomic uint8_t put, out;
@@ -65,6 +67,9 @@ struct ledger_actor {
     size_t held_count;
 };
 enum ptq_err ledger_put(struct ledger_actor *actor);
+enum ptq_err ledger_put_with(struct ledger_actor *actor, int64_t delay_ms, int64_t ttl_ms);
+enum ptq_err ledger_put_over(struct ledger_actor *actor, size_t count); /* 1, or a batch, where the oldest is dropped for it */
+enum ptq_err ledger_purge(struct ledger_actor *actor);
 enum ptq_err ledger_put_many(struct ledger_actor *actor, size_t count);
 enum ptq_err ledger_loan(struct ledger_actor *actor, ptq_msg **ret_loan);
 enum ptq_err ledger_publish(struct ledger_actor *actor, ptq_msg *loan);

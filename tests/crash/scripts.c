@@ -5,6 +5,9 @@
 
 #define SMALL .options = {.capacity = 6, .item_size = 1024, .max_endpoints = 6}
 
+#define DROPPING(policy) .options = {.capacity = 6, .item_size = 1024, .max_endpoints = 6, .full = policy}
+#define HOUR_MS 3600000
+
 /* ---- what was before */
 
 static void expect_ok(struct ledger_actor *actor, enum ptq_err err) { ledger_expect(actor, PTQ_OK, err); }
@@ -28,9 +31,15 @@ static void turn(struct ledger_actor *actor, unsigned count)
     }
 }
 
+static void one(struct ledger_actor *actor) { put_some(actor, 1); }
 static void two(struct ledger_actor *actor) { put_some(actor, 2); }
 static void three(struct ledger_actor *actor) { put_some(actor, 3); }
 static void full(struct ledger_actor *actor) { put_some(actor, 6); }
+static void full_batch(struct ledger_actor *actor)
+{
+    expect_ok(actor, ledger_put_many(actor, 2));
+    put_some(actor, 4);
+}
 
 static void near_wrap(struct ledger_actor *actor)
 {
@@ -109,6 +118,34 @@ static void delayed(struct ledger_actor *actor)
     expect_ok(actor, ledger_nack(actor, 0, 1));
 }
 
+/* Over by the time that anybody looks, and one that is not. */
+static void expired(struct ledger_actor *actor)
+{
+    expect_ok(actor, ledger_put_with(actor, 0, 1));
+    expect_ok(actor, ledger_put_with(actor, 0, 1));
+    put_some(actor, 1);
+    usleep(3000);
+}
+
+static void expired_for_the_dead(struct ledger_actor *actor)
+{
+    expired(actor);
+    actor->ledger->msgs[0].out = actor->ledger->msgs[1].out = IS_BURIED;
+}
+
+static void parked(struct ledger_actor *actor)
+{
+    expect_ok(actor, ledger_put_with(actor, HOUR_MS, 0));
+    put_some(actor, 1);
+    expect_ok(actor, ledger_put_with(actor, HOUR_MS, 0));
+}
+
+static void full_of_delays(struct ledger_actor *actor)
+{
+    for (int i = 0; i < 6; i++)
+        expect_ok(actor, ledger_put_with(actor, HOUR_MS, 0));
+}
+
 static void ended(struct ledger_actor *actor)
 {
     put_some(actor, 1);
@@ -144,6 +181,30 @@ static void let_it_be_due(struct ledger_actor *actor)
 
 static void act_put(struct ledger_actor *actor) { put_some(actor, 2); }
 static void act_put_three(struct ledger_actor *actor) { put_some(actor, 3); }
+
+static void act_put_over(struct ledger_actor *actor)
+{
+    expect_ok(actor, ledger_put_over(actor, 1));
+    expect_ok(actor, ledger_put_over(actor, 2));
+}
+
+static void act_put_delayed(struct ledger_actor *actor)
+{
+    expect_ok(actor, ledger_put_with(actor, HOUR_MS, 0));
+    put_some(actor, 1);
+}
+
+static void act_within_budget(struct ledger_actor *actor)
+{
+    put_some(actor, 1);
+    expect_ok(actor, ledger_get(actor));
+    expect_ok(actor, ledger_put_many(actor, 2));
+    ledger_expect(actor, PTQ_FULL, ledger_put_many(actor, 3));
+    expect_ok(actor, ledger_recv(actor, 512));
+    expect_ok(actor, ledger_ack(actor, 0));
+}
+
+static void act_purge(struct ledger_actor *actor) { expect_ok(actor, ledger_purge(actor)); }
 
 static void act_put_many(struct ledger_actor *actor)
 {
@@ -325,6 +386,19 @@ const struct script scripts[] = {
     {"nack delayed", SMALL, three, get_three, act_nack_delayed, false},
     {"nack, then get", SMALL, three, get_three, act_nack_and_get, false},
     {"recv", SMALL, three, NULL, act_recv, false},
+    {"put over the oldest", DROPPING(PTQ_FULL_DROP_OLDEST), full, NULL, act_put_over, false},
+    {"put over the oldest, of a batch", DROPPING(PTQ_FULL_DROP_OLDEST), full_batch, NULL, act_put_over, false},
+    {"put that is dropped", DROPPING(PTQ_FULL_DROP_NEWEST), full, NULL, act_put_over, false},
+    {"put, delayed", SMALL, two, NULL, act_put_delayed, false},
+    {"put over what is delayed", SMALL, full_of_delays, NULL, act_put_delayed, false},
+    {"get that parks", SMALL, parked, NULL, act_get_until_empty, false},
+    {"get of what expired", SMALL, expired, NULL, act_get_until_empty, false},
+    {"get of what expired, to the dead",
+     .options = {.capacity = 6, .item_size = 1024, .max_endpoints = 6, .expired_to_dead = true},
+     expired_for_the_dead, NULL, act_get_until_empty, false},
+    {"within a byte budget", .options = {.capacity = 6, .item_size = 300, .max_endpoints = 6, .bytes = 600}, one, NULL,
+     act_within_budget, false},
+    {"purge", SMALL, batch_and_two, NULL, act_purge, false},
     {"end", SMALL, two, NULL, act_end, false},
     {"end of a full queue", SMALL, full, NULL, act_end, false},
     {"end reached", SMALL, ended, NULL, act_drain_to_end, false},

@@ -198,6 +198,14 @@ static bool forget_the_redelivery(struct patient *p)
     return b != NULL;
 }
 
+static bool forget_marks_of_parked(struct patient *p)
+{
+    struct pti_block *b = find(p, PTI_DELAYED, 0);
+    if (b != NULL)
+        memset(p->bytes + p->g.off_special, 0, p->g.off_extents - p->g.off_special);
+    return b != NULL;
+}
+
 static bool hint_ahead_of_the_truth(struct patient *p)
 {
     struct pti_block *b = find(p, PTI_COMMIT, 0);
@@ -225,6 +233,45 @@ static bool drop_a_dead_letter(struct patient *p)
     if (b != NULL)
         b->word = pti_word(PTI_FREE, 0, pti_word_position(b->word), 0);
     return b != NULL;
+}
+
+static bool has_dropped(const struct pti_entry *entry) { return entry->dropped[PTQ_DROP_OLDEST] > 0; }
+static bool has_bytes(const struct pti_entry *entry) { return entry->bytes_taken > 0; }
+
+static bool forget_a_drop(struct patient *p)
+{
+    struct pti_entry *entry = busy_entry(p, has_dropped);
+    if (entry != NULL)
+        entry->dropped[PTQ_DROP_OLDEST]--;
+    if (entry != NULL)
+        entry->journal = 0; /* or it would look like an open line, and be mended */
+    return entry != NULL;
+}
+
+static bool forget_taken_bytes(struct patient *p)
+{
+    struct pti_entry *entry = busy_entry(p, has_bytes);
+    if (entry != NULL)
+        entry->bytes_taken--;
+    return entry != NULL;
+}
+
+static bool note_other_bytes(struct patient *p)
+{
+    struct pti_entry *entry = busy_entry(p, is_open);
+    if (entry != NULL)
+        entry->journal_bytes += 7;
+    return entry != NULL;
+}
+
+static bool forget_the_due_time(struct patient *p)
+{
+    for (uint32_t i = 0; i < p->g.blocks; i++)
+        if (pti_word_state(block_at(p, i)->word) == PTI_LEASED && block_at(p, i)->due_us != 0) {
+            block_at(p, i)->due_us = 0;
+            return true;
+        }
+    return false;
 }
 
 /* ---- runs */
@@ -255,6 +302,14 @@ static const struct mutant mutants[] = {
     {"a redelivery is forgotten", "get of what comes again", forget_the_redelivery, true},
     {"a hint runs ahead", "put", hint_ahead_of_the_truth, false},
     {"the end is lost", "end", take_away_the_end, false},
+    {"a drop is not counted", "put over the oldest", forget_a_drop, false},
+    {"the journal is not kept: drop", "put over the oldest", tear_out_the_journal, true},
+    {"the journal is not kept: put that is dropped", "put that is dropped", tear_out_the_journal, true},
+    {"the journal is decided wrongly: put that is dropped", "put that is dropped", decide_the_journal_wrongly, true},
+    {"bytes taken are not counted", "within a byte budget", forget_taken_bytes, false},
+    {"the journal notes other bytes", "within a byte budget", note_other_bytes, true},
+    {"a parker's due time is lost", "get that parks", forget_the_due_time, true},
+    {"the mark of what is parked is lost", "get that parks", forget_marks_of_parked, true},
     {"a dead letter vanishes", "get that buries", drop_a_dead_letter, false},
 };
 
