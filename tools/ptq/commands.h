@@ -11,6 +11,7 @@
 PTQ_COMMAND(bench);
 PTQ_COMMAND(completion);
 PTQ_COMMAND(create);
+PTQ_COMMAND(doctor);
 PTQ_COMMAND(end);
 PTQ_COMMAND(get);
 PTQ_COMMAND(gc);
