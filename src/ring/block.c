@@ -271,13 +271,15 @@ enum ptq_err pti_block_alloc_slow(struct pti_lane *lane, uint32_t *ret_block, ui
 
 /* ---- blocks for large messages */
 
+#define ROOMY 4        /* times what is needed: far too large */
 #define CANDIDATES 256 /* free blocks looked at, at most */
 
-/* The free block whose side file is the smallest that fits; else the largest that does not, which will grow; else one without.
- * PTI_NO_BLOCK: the marks know of none. */
+/* The free block whose side file fits best; else the largest that is too small, which will grow; else one without a file; else one
+ * that is far too large: it stays for larger messages, or gives its memory up when that is short.  PTI_NO_BLOCK: the marks know
+ * of none. */
 static uint32_t find_large(const struct pti_ring *ring, uint64_t room)
 {
-    uint32_t fits = PTI_NO_BLOCK, grows = PTI_NO_BLOCK, fresh = PTI_NO_BLOCK, seen = 0;
+    uint32_t fits = PTI_NO_BLOCK, grows = PTI_NO_BLOCK, fresh = PTI_NO_BLOCK, roomy = PTI_NO_BLOCK, seen = 0;
     uint64_t fits_bytes = UINT64_MAX, grows_bytes = 0;
 
     for (uint32_t at = 0; at * 64 < ring->geometry.shared_blocks && seen < CANDIDATES; at++)
@@ -293,7 +295,9 @@ static uint32_t find_large(const struct pti_ring *ring, uint64_t room)
                 bytes = pti_load_relaxed(&pti_side_note(ring, block)->bytes);
             }
             seen++;
-            if (bytes >= room && bytes < fits_bytes) {
+            if (bytes / ROOMY > room) {
+                roomy = block;
+            } else if (bytes >= room && bytes < fits_bytes) {
                 fits = block;
                 fits_bytes = bytes;
             } else if (bytes < room && bytes > grows_bytes) {
@@ -303,7 +307,11 @@ static uint32_t find_large(const struct pti_ring *ring, uint64_t room)
                 fresh = block;
             }
         }
-    return fits != PTI_NO_BLOCK ? fits : grows != PTI_NO_BLOCK ? grows : fresh;
+    if (fits == PTI_NO_BLOCK)
+        fits = grows;
+    if (fits == PTI_NO_BLOCK)
+        fits = fresh;
+    return fits != PTI_NO_BLOCK ? fits : roomy;
 }
 
 enum ptq_err pti_block_alloc_large(struct pti_lane *lane, uint64_t room, uint32_t *ret_block, uint64_t *ret_before)

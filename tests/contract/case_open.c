@@ -146,6 +146,29 @@ static void a_contradiction_is_a_mismatch_that_names_both_values(void **state)
     ptq_queue_close(queue);
 }
 
+/* Nothing is made where it is refused. */
+static void the_largest_item_size_is_what_the_table_says(void **state)
+{
+    struct contract *c = *state;
+    long most = contract_differs(c, DIFFERENCE_largest_item_size);
+    struct ptq_error error = {0};
+    ptq_queue *queue = NULL;
+
+    if (most < (long)PTQ_ITEM_MAX) {
+        assert_answer(PTQ_EMSGSIZE,
+                      try_open(c, "larger", (struct ptq_queue_options){.item_size = (uint32_t)most + 1}, &error, &queue));
+        assert_non_null(strstr(error.text, "larger"));
+        assert_non_null(strstr(error.text, "1052672"));
+        assert_answer(PTQ_ENOENT,
+                      try_open(c, "larger", (struct ptq_queue_options){.mode = PTQ_ATTACH}, &error, &queue));
+        most = 1 << 20;
+    }
+    assert_ok(try_open(c, "largest", (struct ptq_queue_options){.item_size = (uint32_t)most, .capacity = 4}, &error, &queue));
+    assert_ok(ptq_put(queue, "x", 1, PTT_LONG));
+    assert_int_equal(contract_stats(queue).item_size, most);
+    ptq_queue_close(queue);
+}
+
 static void figures_out_of_bounds_are_refused(void **state)
 {
     struct contract *c = *state;
@@ -281,6 +304,7 @@ static const struct contract_case open_cases[] = {
     CONTRACT_CASE(create_is_exclusive),
     CONTRACT_CASE(zero_fields_accept_what_exists),
     CONTRACT_CASE(a_contradiction_is_a_mismatch_that_names_both_values),
+    CONTRACT_CASE(the_largest_item_size_is_what_the_table_says),
     CONTRACT_CASE(figures_out_of_bounds_are_refused),
     CONTRACT_CASE(names_that_are_no_names_are_refused),
     CONTRACT_CASE(a_name_may_have_128_bytes_of_any_legal_kind),

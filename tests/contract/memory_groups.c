@@ -1,10 +1,10 @@
 /* memory_groups.c -- the groups that only shared memory can run. */
 #include "contract/contract.h"
 
-extern const struct contract_group group_fork, group_damage, group_space, group_limits, group_wrap, group_large;
+extern const struct contract_group group_fork, group_damage, group_space, group_limits, group_wrap, group_large, group_giant;
 
 const struct contract_group *const contract_groups[] = {
-    &group_fork, &group_damage, &group_space, &group_limits, &group_wrap, &group_large, NULL,
+    &group_fork, &group_damage, &group_space, &group_limits, &group_wrap, &group_large, &group_giant, NULL,
 };
 
 const struct contract_carrier *const contract_carriers[] = {&contract_local, NULL};

@@ -674,6 +674,12 @@ static void garbage_in_place_of_a_file_is_refused_and_replaced(void **state)
 
 /* ---- limits of a process */
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1 /* and needs the address space itself */
+#else
+#define SANITIZED 0
+#endif
+
 static int get_without_address_space(void *context)
 {
     struct errand *errand = context;
@@ -715,21 +721,20 @@ static int get_without_address_space(void *context)
 
 static void without_address_space_or_descriptors_it_is_enomem_and_the_message_stays(void **state)
 {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-    (void)state;
-    skip(); /* a sanitizer needs the address space */
-#else
     struct contract *c = *state;
-    struct errand errand = {c, malloc(MIB), 0};
-    ptq_queue *queue = open_large(c, "tasks", 4);
+    struct errand errand = {c, NULL, 0};
+    ptq_queue *queue;
 
+    if (SANITIZED)
+        skip();
+    queue = open_large(c, "tasks", 4);
+    errand.page = malloc(MIB);
     memset(errand.page, 1, MIB);
     put_filled(queue, MIB, 1);
     ptt_assert_exit(ptt_fork(get_without_address_space, &errand), 0, PTT_LONG);
     contract_verify(c, "tasks");
     free(errand.page);
     ptq_queue_close(queue);
-#endif
 }
 
 static int use_after_closefrom(void *context)

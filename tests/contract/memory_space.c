@@ -1,4 +1,4 @@
-/* memory_space.c -- a file system of 1 MiB: PTQ_ENOSPC with mount, need and free space; never SIGBUS; later it works again.
+/* memory_space.c -- a file system of 1 MiB, or 64: PTQ_ENOSPC with mount, need and free space; never SIGBUS; later it works again.
  *
  * The file system is a tmpfs in a mount namespace of a child's own.
  */
@@ -30,11 +30,12 @@ static int wrong(struct room *room, uint64_t where, enum ptq_err err)
     return 1;
 }
 
-static bool mount_small(const char *dir)
+static bool mount_sized(const char *dir, const char *how)
 {
     return unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
-           mount("tmpfs", dir, "tmpfs", 0, "size=1m,mode=0700") == 0;
+           mount("tmpfs", dir, "tmpfs", 0, how) == 0;
 }
+static bool mount_small(const char *dir) { return mount_sized(dir, "size=1m,mode=0700"); }
 
 static int fill_file_system(const char *dir, size_t leave)
 {
@@ -243,9 +244,112 @@ static void creating_on_a_full_file_system_is_enospc_and_leaves_nothing(void **s
     ptt_page_free(room.page);
 }
 
+/* ---- large messages in 64 MiB */
+
+#define MIB ((size_t)1 << 20)
+
+/* So many of `size` fit; the next one is PTQ_ENOSPC, and says why. */
+static int fill_with(struct room *room, ptq_queue *queue, void *bytes, size_t size, uint64_t *ret_count)
+{
+    enum ptq_err err = PTQ_OK;
+
+    for (*ret_count = 0; *ret_count < 1000; ++*ret_count) {
+        contract_fill(bytes, size, *ret_count);
+        err = ptq_put(queue, bytes, size, PTQ_NOWAIT);
+        if (err != PTQ_OK)
+            break;
+    }
+    if (err != PTQ_ENOSPC)
+        return wrong(room, 30, err);
+    ptq_queue_explain(queue, err, size, (char *)(room->page->words + 16), 500);
+    return 0;
+}
+
+static int empty_of(struct room *room, ptq_queue *queue, size_t size, uint64_t count)
+{
+    ptq_msg *msg;
+
+    for (uint64_t i = 0; i < count; i++) {
+        enum ptq_err err = ptq_get(queue, PTQ_NOWAIT, &msg);
+        if (err != PTQ_OK)
+            return wrong(room, 40, err);
+        if (ptq_msg_size(msg) != size || !contract_is_filled(ptq_msg_data(msg), size, i))
+            return wrong(room, 41, PTQ_OK);
+        if ((err = ptq_ack(msg)) != PTQ_OK)
+            return wrong(room, 42, err);
+    }
+    return 0;
+}
+
+static int fill_64_mib(void *context)
+{
+    struct room *room = context;
+    struct ptq_bus_options options = {.dir = room->dir};
+    unsigned char *bytes = malloc(60 * MIB);
+    ptq_bus *bus = NULL;
+    ptq_queue *queue = NULL;
+    ptq_msg *loan;
+    uint64_t count = 0;
+    enum ptq_err err;
+
+    if (!mount_sized(room->dir, "size=64m,mode=0700"))
+        return NO_NAMESPACE;
+    err = ptq_bus_open("test", &options, &bus);
+    if (err == PTQ_OK)
+        err = ptq_queue_open(bus, "tasks", &(struct ptq_queue_options){.capacity = 100, .item_size = 60 * MIB}, &queue);
+    if (err != PTQ_OK)
+        return wrong(room, 1, err);
+    for (int round = 0; round < 3; round++) { /* files that lie idle give their memory to others */
+        if (fill_with(room, queue, bytes, 7 * MIB, &count) != 0)
+            return 1;
+        if (count != 9 && count != 8)
+            return wrong(room, 2, (enum ptq_err)count);
+        if (round == 0) {
+            struct ptq_bytes items[2] = {{bytes, 10}, {bytes, 7 * MIB}};
+            if ((err = ptq_put_many(queue, items, 2, PTQ_NOWAIT, NULL)) != PTQ_ENOSPC)
+                return wrong(room, 3, err);
+            if ((err = ptq_loan(queue, 7 * MIB, PTQ_NOWAIT, &loan)) != PTQ_ENOSPC)
+                return wrong(room, 4, err);
+        }
+        if (empty_of(room, queue, 7 * MIB, count) != 0)
+            return 1;
+        contract_fill(bytes, 59 * MIB, 0);
+        if ((err = ptq_put(queue, bytes, 59 * MIB, PTQ_NOWAIT)) != PTQ_OK)
+            return wrong(room, 5, err);
+        if (empty_of(room, queue, 59 * MIB, 1) != 0)
+            return 1;
+    }
+    if (fill_file_system(room->dir, 0) != 0)
+        return wrong(room, 6, PTQ_OK);
+    contract_fill(bytes, 59 * MIB, 0);
+    if ((err = ptq_put(queue, bytes, 59 * MIB, PTQ_NOWAIT)) != PTQ_OK) /* has its memory already */
+        return wrong(room, 7, err);
+    if (empty_of(room, queue, 59 * MIB, 1) != 0)
+        return 1;
+    ptq_queue_close(queue);
+    if ((err = ptq_queue_unlink(bus, "tasks", false)) != PTQ_OK)
+        return wrong(room, 8, err);
+    ptq_bus_close(bus);
+    free(bytes);
+    return OK;
+}
+
+static void large_messages_on_a_full_file_system_are_enospc_and_idle_files_give_way(void **state)
+{
+    struct room room = {0};
+
+    (void)state;
+    run_in_namespace(&room, fill_64_mib);
+    const char *text = (const char *)(room.page->words + 16);
+    if (strstr(text, room.dir) == NULL || strstr(text, "7340032") == NULL || strstr(text, "free") == NULL)
+        fail_msg("'%s' does not name the need, %s and the free space", text, room.dir);
+    ptt_page_free(room.page);
+}
+
 static const struct contract_case space_cases[] = {
     CONTRACT_CASE(a_full_file_system_is_enospc_and_says_mount_need_and_free),
     CONTRACT_CASE(puts_go_on_when_space_is_free_again),
+    CONTRACT_CASE(large_messages_on_a_full_file_system_are_enospc_and_idle_files_give_way),
     CONTRACT_CASE(creating_on_a_full_file_system_is_enospc_and_leaves_nothing),
 };
 CONTRACT_GROUP(space);

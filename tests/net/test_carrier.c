@@ -142,6 +142,22 @@ static void a_contradiction_names_both_values(void **state)
     close_both(&q);
 }
 
+static void a_queue_of_larger_messages_is_not_opened_over_a_link(void **state)
+{
+    struct both q = open_both("small", NULL);
+    struct ptq_error error = {0};
+    ptq_queue *large, *other = NULL;
+    (void)state;
+
+    assert_ok(ptq_queue_open(net.here, "huge", &(struct ptq_queue_options){.item_size = 64u << 20}, &large));
+    assert_ok(ptq_put(large, "x", 1, PTQ_NOWAIT));
+    assert_answer(PTQ_EMSGSIZE, ptq_queue_open(net.there, "huge", &(struct ptq_queue_options){.error = &error}, &other));
+    assert_non_null(strstr(error.text, "67108864"));
+    assert_null(other);
+    ptq_queue_close(large);
+    close_both(&q);
+}
+
 #define MEGABYTE (1u << 20)
 
 static void messages_of_a_megabyte_pass_whole(void **state)
@@ -693,6 +709,7 @@ int main(void)
         cmocka_unit_test(a_full_queue_answers_at_once_or_after_its_deadline),
         cmocka_unit_test(facts_come_from_the_home),
         cmocka_unit_test(a_contradiction_names_both_values),
+        cmocka_unit_test(a_queue_of_larger_messages_is_not_opened_over_a_link),
         cmocka_unit_test(messages_of_a_megabyte_pass_whole),
         cmocka_unit_test(a_batch_is_next_to_each_other_and_shares_its_position),
         cmocka_unit_test(a_loan_is_seen_when_it_is_published),
