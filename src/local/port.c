@@ -241,6 +241,9 @@ enum ptq_err pti_local_open(ptq_bus *bus, const char *name, const struct pti_ope
     snprintf(local->port.where, sizeof local->port.where, "%.200s/%.50s", bus->path, file);
     local->port.ops = &pti_local_ops;
     local->port.spec = local->ring.spec;
+    memcpy(local->port.id, local->ring.id, sizeof local->port.id);
+    memcpy(local->port.run, bus->run, sizeof local->port.run);
+    memcpy(local->port.node, bus->node, sizeof local->port.node);
     local->port.capacity = local->ring.geometry.capacity;
     local->port.window = local->ring.geometry.window;
     local->port.item_size = local->ring.geometry.item_size;

@@ -188,7 +188,11 @@ struct pti_port {
     bool placed;
     bool remote;
     bool letters;        /* the view of its dead letters: nothing goes in */
+    bool is_null;        /* queue/null.h */
     const char *spec;    /* its text form: the carrier's; "" */
+    const char *url;     /* where its home serves, as it was dialled: the carrier's; NULL: it is on shared memory */
+    uint8_t id[16];      /* this queue, not another of its name; zeroes where it is not known */
+    char run[PTQ_NAME_MAX + 1], node[64]; /* its home's */
     char where[256];     /* its file, or ptq://host:port/run/name: for messages to people */
 };
 

@@ -56,6 +56,8 @@ enum ptq_err ptq_queue_open(ptq_bus *bus, const char *name, const struct ptq_que
         open.options = *options;
     if (!bus || !name || !ret_queue)
         return pti_error(open.options.error, PTQ_EINVAL, "a queue needs a bus, a name and a place for its handle");
+    if (strchr(name, '#') && open.options.mode != PTQ_CREATE)
+        return ptq_queue_from_ref(bus, name, options, ret_queue);
     if ((unsigned)open.options.mode > PTQ_CREATE)
         return pti_error(open.options.error, PTQ_EINVAL, "queue '%s': mode %d is none", name, (int)open.options.mode);
     if (open.options.item_size > PTQ_ITEM_MAX)

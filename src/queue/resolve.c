@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/time.h"
+#include "queue/null.h"
 
 #define PEERS_FILE "~peers"
 #define PEERS_MOST (1u << 20) /* bytes of it that are read */
@@ -333,6 +334,8 @@ enum ptq_err pti_resolve_open(ptq_bus *bus, const char *name, const struct pti_o
     struct pti_peer *peers = NULL;
     struct pti_open view;
     size_t count = 0;
+    if (strcmp(name, PTI_NULL_NAME) == 0)
+        return pti_null_open(ret_port) == PTQ_OK ? PTQ_OK : pti_error(error, PTQ_ENOMEM, "queue '%s': out of memory", name);
     enum ptq_err answer = parse(name, error, &address);
 
     if (answer != PTQ_OK)

@@ -78,6 +78,7 @@ static void answer_opened(struct pti_channel *channel)
     snprintf(opened.run, sizeof opened.run, "%s", channel->run);
     snprintf(opened.node, sizeof opened.node, "%s", server->bus->node);
     snprintf(opened.spec, sizeof opened.spec, "%s", port->spec);
+    memcpy(opened.id, port->id, sizeof opened.id);
     pti_guest_push(channel->session->guest, &channel->lane, PTI_FRAME_OPEN, PTI_FRAME_REPLY, 0, bytes,
                   pti_opened_pack(&opened, bytes, sizeof bytes));
 }

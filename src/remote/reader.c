@@ -149,7 +149,8 @@ static enum ptq_err read_opened(struct pti_remote *remote, const struct answer *
     if (remote->state != PTI_REMOTE_OPENING || (answer->frame->flags & PTI_FRAME_REPLY) == 0 ||
         pti_opened_unpack(answer->payload, answer->size, &opened) != PTQ_OK)
         return refuse(ret_reason, "an answer to OPEN makes no sense");
-    if (port->capacity != 0 && (port->item_size != opened.item_size || port->placed != opened.placed)) {
+    if (port->capacity != 0 && (port->item_size != opened.item_size || port->placed != opened.placed ||
+                                memcmp(port->id, opened.id, sizeof port->id) != 0)) {
         remote->state = PTI_REMOTE_FAILED; /* removed, and made anew while we were away */
         remote->failure = PTQ_EGONE;
         pti_remote_wake(remote);
@@ -165,6 +166,10 @@ static enum ptq_err read_opened(struct pti_remote *remote, const struct answer *
         snprintf(remote->where_run, sizeof remote->where_run, "%s", opened.run);
         memcpy(remote->spec, opened.spec, sizeof remote->spec);
         port->spec = remote->spec;
+        port->url = remote->conn->url;
+        memcpy(port->id, opened.id, sizeof port->id);
+        memcpy(port->run, opened.run, sizeof port->run);
+        memcpy(port->node, opened.node, sizeof port->node);
     }
     remote->state = PTI_REMOTE_OPEN;
     remote->opened_epoch = remote->conn->epoch;

@@ -245,6 +245,8 @@ size_t pti_opened_pack(const struct pti_opened *opened, uint8_t *buffer, size_t 
     message.run = borrow(opened->run);
     message.node = borrow(opened->node);
     message.spec = borrow(opened->spec);
+    message.id.data = (uint8_t *)(uintptr_t)opened->id;
+    message.id.len = sizeof opened->id;
     return pack(&message, buffer, room);
 }
 
@@ -257,6 +259,10 @@ static bool read_opened(struct pti_opened *opened, const Ptq__V1__Opened *messag
     opened->placed = message->placed;
     opened->credit_bytes = message->credit_bytes;
     opened->header_size = message->header_size;
+    if (message->id.len != 0 && message->id.len != sizeof opened->id)
+        return false;
+    if (message->id.len != 0)
+        memcpy(opened->id, message->id.data, sizeof opened->id);
     return message->capacity > 0 && message->item_size > 0 && message->item_size <= PTI_WIRE_ITEM_BYTES &&
            message->header_size <= PTQ_HEADERS_MAX && message->credit_bytes > 0 && COPY_NAME(opened->run, message->run) &&
            COPY_TEXT(opened->node, message->node) && COPY_TEXT(opened->spec, message->spec);

@@ -46,6 +46,7 @@ struct pti_opened {
     uint32_t item_size, max_deliveries, header_size;
     bool placed;
     char run[PTQ_NAME_MAX + 1], node[64], spec[PTQ_SPEC_TEXT_MAX + 1];
+    uint8_t id[16];
 };
 
 struct pti_directory_ask {

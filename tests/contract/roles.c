@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "contract/contract.h"
+#include "queue/queue.h"
 
 struct role {
     const char *name;
@@ -103,7 +104,28 @@ static int recv_to_end(ptq_queue *queue, struct ptt_page *page, uint64_t argumen
     }
 }
 
+/* Gets a message that is the text of a handle, and puts `argument` into that queue. */
+static int answer_to(ptq_queue *queue, struct ptt_page *page, uint64_t argument)
+{
+    struct ptq_error error = {0};
+    char text[PTQ_REF_SIZE] = "";
+    ptq_queue *replies = NULL;
+    size_t size = 0;
+
+    (void)page;
+    if (ptq_recv(queue, text, sizeof text - 1, PTT_LONG, &size) != PTQ_OK)
+        return 1;
+    if (ptq_queue_from_ref(queue->bus, text, &(struct ptq_queue_options){.error = &error}, &replies) != PTQ_OK) {
+        fprintf(stderr, "%s: %s\n", text, error.text);
+        return 2;
+    }
+    enum ptq_err err = ptq_put(replies, &argument, sizeof argument, PTT_LONG);
+    ptq_queue_close(replies);
+    return err == PTQ_OK ? 0 : 3;
+}
+
 static const struct role roles[] = {
+    {"answer-to", answer_to},
     {"hold-leases", hold_leases}, {"put-and-live", put_and_live}, {"sleep-in-get", sleep_in_get},
     {"put-and-get", put_and_get}, {"put-numbers", put_numbers},   {"recv-to-end", recv_to_end},
 };

@@ -162,7 +162,9 @@ struct ptq_queue_options {
 };
 
 /**
- * Opens a queue by name: "tasks" (this host first, else a peer), "tasks@node", or "ptq://host:port/run/tasks".
+ * Opens a queue by name: "tasks" (this host first, else a peer), "tasks@node", or "ptq://host:port/run/tasks"; or a reference.
+ * "!null" is no queue but an end for a stage that needs no source or no sink: a get gives an empty message at once, always; a put
+ * takes the message away.  It belongs to this handle alone: nothing is shared, and ptq_end ends it for this handle.
  * `options` may be NULL.  The existing queue's geometry wins; zero fields accept it.
  *
  * Release the handle with ptq_queue_close.  A local open does not block, but for wait_ms.
@@ -185,6 +187,25 @@ void ptq_queue_close(ptq_queue *queue);
  * With living users: PTQ_EBUSY, unless `force`; then every call of theirs answers PTQ_EGONE from now on.
  */
 PTQ_MUST_CHECK enum ptq_err ptq_queue_unlink(ptq_bus *bus, const char *name, bool force);
+
+#define PTQ_REF_SIZE 640 /**< with the final 0: room for any reference */
+
+/**
+ * Writes the text form of a handle, which may be sent inside a message, stored, or given as an argument: "ptq:///run/name@node#id",
+ * or with the address over which it was opened.  It means this queue and never another one of its name.
+ * PTQ_EMSGSIZE: it does not fit (PTQ_REF_SIZE is always enough).
+ */
+PTQ_MUST_CHECK enum ptq_err ptq_queue_ref(ptq_queue *queue, char *buffer, size_t size);
+
+/**
+ * Opens what a reference means, by the shortest way: shared memory, if it is there in the directory of `bus`, whatever that is
+ * called here and whichever run; else by its address, or by the peer of its node's name.  Also takes a name or an address.
+ * Never creates: options (may be NULL) as ptq_queue_open, without mode.
+ * PTQ_EGONE: that queue was removed, and another one has its name; PTQ_ENOENT: it is nowhere; PTQ_EUNREACHABLE; PTQ_EINVAL: no
+ * reference.  Else as ptq_queue_open, which also takes references, with mode PTQ_ATTACH or none.
+ */
+PTQ_MUST_CHECK enum ptq_err ptq_queue_from_ref(ptq_bus *bus, const char *ref, const struct ptq_queue_options *options,
+                                               ptq_queue **ret_queue);
 
 /** Its bare name: borrowed until close. */
 const char *ptq_queue_name(const ptq_queue *queue);
