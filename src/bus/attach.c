@@ -86,6 +86,8 @@ static enum ptq_err compare(const struct pti_geometry *has, const struct pti_geo
         return mismatch(error, name, "bytes", has->bytes, asked->bytes);
     if (asked->ttl_ms && asked->ttl_ms != has->ttl_ms)
         return mismatch(error, name, "ttl_ms", has->ttl_ms, asked->ttl_ms);
+    if (asked->lease_ms && asked->lease_ms != has->lease_ms)
+        return mismatch(error, name, "lease_ms", has->lease_ms, asked->lease_ms);
     if (asked->full && asked->full != has->full)
         return differs(error, name, "full", full_names[has->full], full_names[asked->full]);
     if (asked->stamps && asked->stamps != has->stamps)

@@ -183,9 +183,10 @@ static inline enum ptq_err copy_out(struct pti_local *local, struct pti_place *p
         return refuse(place, block, word, err);
     if (size > 0)
         memcpy(buffer, payload, size);
-    pti_ring_ack(&place->lane, block, word);
-    pass_baton(local, place);
-    return PTQ_OK;
+    err = pti_ring_ack(&place->lane, block, word);
+    if (__builtin_expect(err == PTQ_OK, 1))
+        pass_baton(local, place);
+    return err;
 }
 
 enum ptq_err pti_local_recv(struct pti_port *port, void *buffer, size_t size, int64_t deadline, size_t *ret_size)
@@ -200,6 +201,7 @@ enum ptq_err pti_local_recv(struct pti_port *port, void *buffer, size_t size, in
 
     if (__builtin_expect(err != PTQ_OK, 0))
         return err;
+again:
     for (;;) {
         err = pti_ring_take(&place->lane, &block, &word);
         if (__builtin_expect(err == PTQ_OK, 1))
@@ -213,10 +215,12 @@ enum ptq_err pti_local_recv(struct pti_port *port, void *buffer, size_t size, in
     note_taken(local, place, 1);
     has = pti_load_relaxed(&pti_block_at(&local->ring, block)->length);
     if (__builtin_expect(has > size || has > local->port.item_size, 0)) {
-        pti_ring_nack(&place->lane, block, word, 0, false);
+        (void)pti_ring_nack(&place->lane, block, word, 0, false); /* lost: it is in the queue as well */
         err = PTQ_EMSGSIZE;
     } else {
         err = copy_out(local, place, block, word, buffer, has);
+        if (__builtin_expect(err == PTQ_ELEASELOST, 0))
+            goto again; /* this thread stood still for longer than a lease may last: what was copied is another's by now */
     }
     if (err == PTQ_OK || err == PTQ_EMSGSIZE)
         *ret_size = has;
@@ -254,10 +258,10 @@ enum ptq_err pti_local_ack(struct pti_port *port, struct ptq_msg *msg)
 
     if (__builtin_expect(err != PTQ_OK, 0))
         return err;
-    pti_ring_ack(&place->lane, msg->block, msg->word);
+    err = pti_ring_ack(&place->lane, msg->block, msg->word);
     pti_local_msg_free(place, msg);
     pti_local_leave(place);
-    return PTQ_OK;
+    return err;
 }
 
 static int backoff(uint32_t deliveries)
@@ -277,11 +281,11 @@ static enum ptq_err settle_back(struct pti_port *port, struct ptq_msg *msg, int 
         return err;
     if (delay_ms == PTQ_BACKOFF)
         delay_ms = backoff(msg->deliveries);
-    pti_ring_nack(&place->lane, msg->block, msg->word, delay_ms > 0 ? pti_now_us() + (uint64_t)delay_ms * 1000 : 0,
-                  counted);
+    err = pti_ring_nack(&place->lane, msg->block, msg->word, delay_ms > 0 ? pti_now_us() + (uint64_t)delay_ms * 1000 : 0,
+                        counted);
     pti_local_msg_free(place, msg);
     pti_local_leave(place);
-    return PTQ_OK;
+    return err;
 }
 
 enum ptq_err pti_local_nack(struct pti_port *port, struct ptq_msg *msg, int delay_ms)

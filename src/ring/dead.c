@@ -53,8 +53,15 @@ static bool lease_letter(struct pti_lane *lane, uint32_t block, uint64_t word, u
 {
     uint64_t lease = pti_word(PTI_LEASED, lane->index, pti_word_position(word), pti_word_redelivered(word));
 
-    if (!pti_cas(&pti_block_at(lane->ring, block)->word, &word, lease))
+    if (pti_lease_is_limited(lane->ring))
+        pti_lease_try(lane, block);
+    if (!pti_cas(&pti_block_at(lane->ring, block)->word, &word, lease)) {
+        if (pti_lease_is_limited(lane->ring))
+            pti_lease_missed(lane);
         return false;
+    }
+    if (pti_lease_is_limited(lane->ring))
+        pti_lease_began(lane, block);
     pti_special_clear(lane->ring, block);
     *ret_lease = lease;
     return true;
@@ -65,8 +72,7 @@ static void make_dead(struct pti_lane *lane, uint32_t block, uint64_t lease)
     struct pti_ring *ring = lane->ring;
 
     pti_special_set(ring, block); /* before the CAS: always a superset */
-    pti_cas(&pti_block_at(ring, block)->word, &lease,
-            pti_word(PTI_DEAD, 0, pti_word_position(lease), pti_word_redelivered(lease)));
+    pti_lease_end(lane, block, lease, pti_word(PTI_DEAD, 0, pti_word_position(lease), pti_word_redelivered(lease)));
     pti_wake_all(ring, &ring->hints->dead_wait);
 }
 
@@ -140,35 +146,9 @@ enum ptq_err pti_dead_kick(struct pti_lane *lane)
     pti_store_release(&b->due_us, 0);
     set_letter(b, false);
     pti_special_set(ring, block);
-    pti_cas(&b->word, &lease, pti_word(PTI_REDELIV, 0, pti_word_position(lease), pti_word_redelivered(lease)));
+    pti_lease_end(lane, block, lease, pti_word(PTI_REDELIV, 0, pti_word_position(lease), pti_word_redelivered(lease)));
     pti_ring_redeliver(ring);
     return PTQ_OK;
-}
-
-/* Could another letter come, or come back? */
-static bool may_die(struct pti_ring *ring, uint32_t but)
-{
-    for (uint32_t block = 0; block < ring->geometry.blocks; block++) {
-        uint64_t word;
-
-        if (!pti_block_is_backed(ring, block))
-            continue;
-        word = pti_load_seq(&pti_block_at(ring, block)->word);
-        switch (pti_word_state(word)) {
-        case PTI_REDELIV:
-        case PTI_DELAYED:
-        case PTI_COPY:
-        case PTI_QUAR:
-            return true;
-        case PTI_LEASED:
-            if (pti_word_owner(word) != but)
-                return true;
-            break;
-        default:
-            break;
-        }
-    }
-    return false;
 }
 
 bool pti_dead_is_over(struct pti_lane *lane)
@@ -178,5 +158,5 @@ bool pti_dead_is_over(struct pti_lane *lane)
 
     if (pti_slot_block(slot) != PTI_END_BLOCK || pti_slot_lap(slot) != pti_lap(ring, head))
         return false;
-    return !may_die(ring, lane->index) && pti_dead_count(ring) == 0; /* in this order: what dies now is seen by the second */
+    return !pti_ring_may_die(ring, lane->index) && pti_dead_count(ring) == 0; /* in this order: what dies now is seen by the second */
 }

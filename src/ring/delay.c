@@ -2,9 +2,11 @@
  *
  * next_due {counter:16, microseconds:48} is the least due time of all delayed ones, or earlier.  A nacker sets due and
  * mark, lowers and counts next_due, and only then changes the word; so a looker takes the minimum over all marked blocks,
- * also over those that are still LEASED, and raises next_due only by CAS of the value it read before.
+ * also over those that are still LEASED, and raises next_due only by CAS of the value it read before.  Where leases have a
+ * limit it is the deadline of every lease, too.
  */
 #include "os/clock.h"
+#include "ring/lease.h"
 #include "ring/wait.h"
 
 #define TIME_MASK ((UINT64_C(1) << 48) - 1)
@@ -45,8 +47,9 @@ static void release_due(struct pti_ring *ring, uint32_t block, uint64_t word)
             pti_word(PTI_REDELIV, 0, pti_word_position(word), pti_word_redelivered(word)));
 }
 
-void pti_delay_look(struct pti_ring *ring)
+void pti_delay_look(struct pti_lane *lane)
 {
+    struct pti_ring *ring = lane->ring;
     uint64_t seen = pti_load_seq(&ring->hints->next_due), now = pti_now_us(), least = 0;
     uint32_t words = (ring->geometry.blocks + 63) / 64;
     bool released = false;
@@ -81,6 +84,12 @@ void pti_delay_look(struct pti_ring *ring)
             if (least == 0 || due < least)
                 least = due;
         }
+    }
+    if (pti_lease_is_limited(ring)) {
+        uint64_t due = pti_lease_look(lane, &released);
+
+        if (least == 0 || (due != 0 && due < least))
+            least = due;
     }
     /* Told first: once next_due is raised nobody else looks. */
     if (released)

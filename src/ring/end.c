@@ -1,4 +1,5 @@
 /* end.c -- END is an entry of the ring: nobody goes past it, so put and end are ordered by one CAS. */
+#include "ring/lease.h"
 #include "ring/wait.h"
 
 enum ptq_err pti_ring_end(struct pti_lane *lane)
@@ -43,10 +44,13 @@ bool pti_ring_end_position(struct pti_ring *ring, uint64_t *ret_position)
     return false;
 }
 
-/* COMMIT is not asked: everything before END is taken, and a COMMIT behind it will fail.  `but`: the asker, whose own
- * leases do not keep it from the end. */
-bool pti_ring_is_settled(struct pti_ring *ring, uint32_t but)
+#define PASSES 8 /* of a census that overdue messages move under */
+
+/* Is there a message that somebody may yet give back?  `letters`: those leased in the view too.  *sum: see pti_lease_sum. */
+static bool is_any_unsettled(struct pti_ring *ring, uint32_t but, bool letters, uint64_t *sum)
 {
+    uint64_t position;
+
     for (uint32_t block = 0; block < ring->geometry.blocks; block++) {
         uint64_t word;
 
@@ -56,54 +60,96 @@ bool pti_ring_is_settled(struct pti_ring *ring, uint32_t but)
         switch (pti_word_state(word)) {
         case PTI_REDELIV:
         case PTI_DELAYED:
-        case PTI_COPY:
+            return true;
+        case PTI_COPY: /* else its source is the message */
+            if (pti_lease_copy_counts(ring, block, word, &position))
+                return true;
+            break;
         case PTI_QUAR:
-            return false;
+            *sum = pti_lease_sum(*sum, block, word);
+            break;
         case PTI_LEASED:
-            if (pti_word_owner(word) != but && !pti_block_is_letter(ring, block)) /* dead letters do not hold END back */
-                return false;
+            if (pti_word_owner(word) != but && (letters || !pti_block_is_letter(ring, block)))
+                return true;
             break;
         default:
             break;
         }
     }
-    return true;
+    return false;
+}
+
+/* COMMIT is not asked: everything before END is taken, and a COMMIT behind it will fail.  `but`: the asker, whose own
+ * leases do not keep it from the end.  A block in quarantine holds nothing back, for its message is another's; but one that is
+ * new since the last pass may have sent it behind our back. */
+static bool take_census(struct pti_ring *ring, uint32_t but, bool letters)
+{
+    uint64_t before = 0;
+
+    for (unsigned pass = 0; pass < PASSES; pass++) {
+        uint64_t sum = 0;
+
+        if (is_any_unsettled(ring, but, letters, &sum))
+            return false;
+        if (sum == before)
+            return true;
+        before = sum;
+    }
+    return false; /* messages move: they are not settled */
+}
+
+/* Dead letters do not hold END back, also while somebody looks at them. */
+bool pti_ring_is_settled(struct pti_ring *ring, uint32_t but) { return take_census(ring, but, false); }
+
+bool pti_ring_may_die(struct pti_ring *ring, uint32_t but) { return !take_census(ring, but, true); }
+
+static bool is_message_at(struct pti_ring *ring, uint32_t block, uint64_t word, uint64_t position)
+{
+    uint64_t at = pti_word_position(word);
+
+    switch (pti_word_state(word)) {
+    case PTI_COMMIT:
+        return at == position && pti_slot_names(ring, position, block);
+    case PTI_COMMITH:
+    case PTI_LEASED:
+    case PTI_LEASEDH:
+    case PTI_REDELIV:
+    case PTI_DELAYED:
+    case PTI_DEAD:
+        return at == position;
+    case PTI_COPY:
+        return pti_lease_copy_counts(ring, block, word, &at) && at == position;
+    default:
+        return false;
+    }
 }
 
 bool pti_ring_is_lost(struct pti_ring *ring, uint64_t position)
 {
-    uint64_t slot = pti_load_seq(pti_slot_at(ring, position));
+    uint64_t slot = pti_load_seq(pti_slot_at(ring, position)), before = 0;
     int64_t ahead = pti_lap_diff(ring, pti_slot_lap(slot), pti_lap(ring, position));
 
     if (ahead < 0 || (ahead == 0 && pti_slot_block(slot) == PTI_END_BLOCK))
         return false;
-    for (uint32_t block = 0; block < ring->geometry.blocks; block++) {
-        uint64_t word;
+    for (unsigned pass = 0; pass < PASSES; pass++) {
+        uint64_t sum = 0;
 
-        if (!pti_block_is_backed(ring, block))
-            continue;
-        word = pti_load_seq(&pti_block_at(ring, block)->word);
-        if (pti_word_position(word) != position)
-            continue;
-        switch (pti_word_state(word)) {
-        case PTI_COMMIT:
-            if (!pti_slot_names(ring, position, block))
-                break;
-            return false;
-        case PTI_COMMITH:
-        case PTI_LEASED:
-        case PTI_LEASEDH:
-        case PTI_REDELIV:
-        case PTI_QUAR:
-        case PTI_DELAYED:
-        case PTI_DEAD:
-        case PTI_COPY:
-            return false;
-        default:
-            break;
+        for (uint32_t block = 0; block < ring->geometry.blocks; block++) {
+            uint64_t word;
+
+            if (!pti_block_is_backed(ring, block))
+                continue;
+            word = pti_load_seq(&pti_block_at(ring, block)->word);
+            if (is_message_at(ring, block, word, position))
+                return false;
+            if (pti_word_state(word) == PTI_QUAR)
+                sum = pti_lease_sum(sum, block, word);
         }
+        if (sum == before)
+            return true;
+        before = sum;
     }
-    return true;
+    return false;
 }
 
 void pti_ring_raise_limit(struct pti_ring *ring, uint64_t limit)

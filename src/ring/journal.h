@@ -9,7 +9,7 @@
 
 #include <ptq/queue.h>
 
-#include "ring/ring.h"
+#include "ring/lease.h"
 
 /* Release stores throughout: program order is what recovery reads. */
 static inline void pti_journal_open(struct pti_entry *entry, enum pti_operation op, uint32_t block, uint64_t word,
@@ -41,14 +41,20 @@ static inline bool pti_lease(struct pti_lane *lane, uint32_t block, uint64_t wor
         bytes = pti_load_relaxed(&entry->bytes_taken) + pti_load_relaxed(&b->length);
         pti_store_release(&entry->journal_bytes, bytes);
     }
+    if (pti_lease_is_limited(lane->ring))
+        pti_lease_try(lane, block);
     pti_journal_open(entry, PTI_OP_TAKE, block, lease, taken);
     if (!pti_cas(&b->word, &word, lease)) { /* pair P: leased */
         pti_journal_close(entry);
+        if (pti_lease_is_limited(lane->ring))
+            pti_lease_missed(lane);
         return false;
     }
     if (__builtin_expect(is_budgeted, 0))
         pti_store_release(&entry->bytes_taken, bytes);
     pti_store_release(&entry->taken, taken + 1);
+    if (pti_lease_is_limited(lane->ring))
+        pti_lease_began(lane, block);
     return true;
 }
 

@@ -43,7 +43,7 @@ static void park(struct pti_lane *lane, uint32_t block, uint64_t lease)
 
     pti_special_set(ring, block);
     pti_delay_lower(ring, pti_load_relaxed(&b->due_us));
-    pti_cas(&b->word, &lease, pti_word(PTI_DELAYED, 0, pti_word_position(lease), pti_word_redelivered(lease)));
+    pti_lease_end(lane, block, lease, pti_word(PTI_DELAYED, 0, pti_word_position(lease), pti_word_redelivered(lease)));
     pti_wake_all(ring, &ring->hints->get_wait); /* sleepers must sleep less long */
     pti_wake_putters(ring);
 }
@@ -84,7 +84,8 @@ void pti_ring_drop(struct pti_lane *lane, uint32_t block, uint64_t lease, enum p
     uint64_t dropped = pti_load_relaxed(&entry->dropped[reason]);
 
     pti_journal_open(entry, (enum pti_operation)(PTI_OP_DROP + reason), block, lease, dropped);
-    pti_block_free(lane, block, pti_word_position(lease));
+    if (!pti_lease_free(lane, block, lease))
+        return; /* another has it by now */
     pti_store_release(&entry->dropped[reason], dropped + 1);
     pti_wake_after_store(lane->ring);
 }

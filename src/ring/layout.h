@@ -48,10 +48,11 @@ enum pti_state {
     PTI_REDELIV = 4, /* to be handed out again, before everything else */
     PTI_COMMITH = 5, /* as COMMIT: the header of a batch */
     PTI_LEASEDH = 6,
-    PTI_QUAR = 7,    /* its lease ran out under owner, who lives and may read it; the position field is its copy's block */
+    PTI_QUAR = 7,    /* its lease ran out under owner, who lives and may read it; for position: number:25 | its copy's block:23 */
     PTI_DELAYED = 8, /* REDELIV from due_us on */
     PTI_DEAD = 9,    /* a dead letter: see ring/dead.c */
-    PTI_COPY = 10,   /* owner's copy of an overdue message: REDELIV once its source (link) is QUAR and names it */
+    PTI_COPY = 10,   /* owner's copy of an overdue message: REDELIV once its source (link) is QUAR and names it; for position:
+                      * the copy's number */
     PTI_ACKED = 11,
     PTI_NACKED = 12
 };
@@ -181,7 +182,11 @@ struct pti_entry {
     _Atomic uint64_t stream;
     _Atomic uint64_t number;
     _Atomic uint64_t journal_bytes; /* with a byte budget: bytes_put, or bytes_taken, after the operation */
-    uint64_t reserved2[5];
+    _Atomic uint64_t taking;        /* with a lease limit: attempts so far:40 | 1 + the block about to be leased:24, 0: none */
+    _Atomic uint64_t suspect;       /* by lookers: attempt:16 | when its lease was first seen:48 */
+    _Atomic uint64_t copies;        /* made of overdue messages: the last number */
+    _Atomic uint64_t copy_position; /* of the message in the last */
+    uint64_t reserved2[1];
     /* line 3: who it is */
     _Atomic uint32_t state; /* 0: nobody; 1: attached, dead or alive: the lock tells */
     _Atomic uint32_t used;  /* it was attached once: words may name it */

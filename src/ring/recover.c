@@ -23,6 +23,8 @@ static bool was_put(struct pti_ring *ring, uint32_t endpoint, uint32_t block, ui
         uint64_t word = pti_load_acquire(&pti_block_at(ring, block)->word);
         enum pti_state state = pti_word_state(word);
 
+        if (state == PTI_QUAR || state == PTI_COPY)
+            return true; /* what stands for a position there is none; it left the producer, so it was published */
         if ((state != PTI_COMMIT && state != PTI_COMMITH) || pti_word_owner(word) != endpoint)
             return pti_word_position(word) != pti_word_position(noted);
         if (pti_slot_names(ring, pti_word_position(word), block))
@@ -30,6 +32,18 @@ static bool was_put(struct pti_ring *ring, uint32_t endpoint, uint32_t block, ui
         if (pti_load_acquire(&pti_block_at(ring, block)->word) == word)
             return false;
     }
+}
+
+/* Is it leased no more, by what its holder did?  If its lease ran out it was not he: the word is QUAR until he, or his
+ * recovery, has seen it. */
+static bool was_settled(uint64_t word, uint64_t lease)
+{
+    return word != lease && (pti_word_state(word) != PTI_QUAR || pti_word_owner(word) != pti_word_owner(lease));
+}
+
+static bool was_taken(uint64_t word, uint64_t lease)
+{
+    return word == lease || (pti_word_state(word) == PTI_QUAR && pti_word_owner(word) == pti_word_owner(lease));
 }
 
 /* Did the change that the line announces take effect? */
@@ -42,16 +56,16 @@ static bool took_effect(struct pti_ring *ring, uint32_t endpoint, uint64_t line,
     if (block >= ring->geometry.blocks || !pti_block_is_backed(ring, block))
         return false;
     if (pti_journal_operation(line) >= PTI_OP_DROP) /* and a reason */
-        return pti_load_acquire(&pti_block_at(ring, block)->word) != noted;
+        return was_settled(pti_load_acquire(&pti_block_at(ring, block)->word), noted);
     switch (pti_journal_operation(line)) {
     case PTI_OP_PUT:
     case PTI_OP_PUT_MANY:
         return was_put(ring, endpoint, block, noted);
     case PTI_OP_TAKE:
-        return pti_load_acquire(&pti_block_at(ring, block)->word) == noted;
+        return was_taken(pti_load_acquire(&pti_block_at(ring, block)->word), noted);
     case PTI_OP_ACK:
     case PTI_OP_NACK:
-        return pti_load_acquire(&pti_block_at(ring, block)->word) != noted;
+        return was_settled(pti_load_acquire(&pti_block_at(ring, block)->word), noted);
     case PTI_OP_NONE:
     case PTI_OP_DROP:
     case PTI_OP_REFUSE:
@@ -168,6 +182,10 @@ static bool put_right(struct pti_ring *ring, uint32_t block, uint64_t word)
             return false;
         pti_cas(at, &word, pti_word(PTI_REDELIV, 0, position, 1));
         return true; /* also if another recoverer's CAS came first: it may be stopped before it tells anybody */
+    case PTI_COPY:
+        return pti_lease_recover_copy(ring, block, word);
+    case PTI_QUAR:
+        return pti_lease_recover_quarantine(ring, block, word);
     default:
         return false;
     }

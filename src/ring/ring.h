@@ -331,9 +331,10 @@ void pti_ring_carry_out(struct pti_lane *lane, uint32_t block, uint64_t lease, e
 /* Ends a lease of this lane by dropping the message, counted. */
 void pti_ring_drop(struct pti_lane *lane, uint32_t block, uint64_t lease, enum ptq_drop reason);
 
-/* Settling a lease.  `word` is the lease as take gave it; it must be this lane's (pti_ring_adopt). */
-void pti_ring_ack(struct pti_lane *lane, uint32_t block, uint64_t word);
-void pti_ring_nack(struct pti_lane *lane, uint32_t block, uint64_t word, uint64_t due_us, bool counted);
+/* Settling a lease.  `word` is the lease as take gave it; it must be this lane's (pti_ring_adopt).  PTQ_ELEASELOST, only with a
+ * lease limit: it had run out. */
+enum ptq_err pti_ring_ack(struct pti_lane *lane, uint32_t block, uint64_t word);
+enum ptq_err pti_ring_nack(struct pti_lane *lane, uint32_t block, uint64_t word, uint64_t due_us, bool counted);
 
 /* A lease of another lane of this process becomes this lane's: *word is rewritten.  PTQ_ELEASELOST. */
 enum ptq_err pti_ring_adopt(struct pti_lane *lane, uint32_t block, uint64_t *word);
@@ -383,14 +384,15 @@ static inline bool pti_ring_is_paused(const struct pti_ring *ring)
 enum ptq_err pti_ring_end(struct pti_lane *lane);                          /* PTQ_EALREADY */
 bool pti_ring_end_position(struct pti_ring *ring, uint64_t *ret_position); /* where END stands */
 bool pti_ring_is_settled(struct pti_ring *ring, uint32_t but);             /* END's census; own leases do not count */
+bool pti_ring_may_die(struct pti_ring *ring, uint32_t but);                /* could another letter come, or come back? */
 /* Pools: was `position` published, is it not END, and is no block at it any more? */
 bool pti_ring_is_lost(struct pti_ring *ring, uint64_t position);
 void pti_ring_raise_limit(struct pti_ring *ring, uint64_t limit);
 
 /* ---- delay (ring/delay.c) */
 
-/* If something is due, makes it REDELIV. */
-void pti_delay_look(struct pti_ring *ring);
+/* If something is due, or a lease overdue, makes it REDELIV. */
+void pti_delay_look(struct pti_lane *lane);
 /* Nacker's part before its CAS: due and mark are set. */
 void pti_delay_lower(struct pti_ring *ring, uint64_t due_us);
 /* Microseconds of the next due message; 0: none. */

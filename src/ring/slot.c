@@ -262,8 +262,15 @@ static enum ptq_err take_redelivered(struct pti_lane *lane, uint64_t seen, uint3
             return PTQ_EMPTY;
         }
         lease = pti_word(PTI_LEASED, lane->index, pti_word_position(best_word), pti_word_redelivered(best_word));
-        if (!pti_cas(&pti_block_at(ring, best)->word, &best_word, lease))
+        if (pti_lease_is_limited(ring))
+            pti_lease_try(lane, best);
+        if (!pti_cas(&pti_block_at(ring, best)->word, &best_word, lease)) {
+            if (pti_lease_is_limited(ring))
+                pti_lease_missed(lane);
             continue;
+        }
+        if (pti_lease_is_limited(ring))
+            pti_lease_began(lane, best);
         pti_special_clear(ring, best);
         pti_store_relaxed(&pti_block_at(ring, best)->due_us, 0);
         if (pti_word_redelivered(lease)) /* else it was parked, or taken and put back */
@@ -361,7 +368,7 @@ static inline __attribute__((always_inline)) enum ptq_err lease_next(struct pti_
         enum ptq_err err;
 
         if (__builtin_expect((pti_load_relaxed(&ring->hints->next_due) & ((UINT64_C(1) << 48) - 1)) != 0, 0))
-            pti_delay_look(ring);
+            pti_delay_look(lane);
         seen = pti_load_seq(&ring->hints->redelivery);
         if (__builtin_expect(seen & 1, 0)) {
             err = take_redelivered(lane, seen, ret_block, ret_word);
@@ -490,7 +497,7 @@ uint64_t pti_ring_head_from(struct pti_ring *ring, uint64_t at)
 
 /* ---- settling */
 
-void pti_ring_ack(struct pti_lane *lane, uint32_t block, uint64_t word)
+enum ptq_err pti_ring_ack(struct pti_lane *lane, uint32_t block, uint64_t word)
 {
     struct pti_ring *ring = lane->ring;
     struct pti_entry *entry = lane->entry;
@@ -499,25 +506,34 @@ void pti_ring_ack(struct pti_lane *lane, uint32_t block, uint64_t word)
     uint32_t size = pti_load_relaxed(&b->length);
 
     pti_journal_open(entry, PTI_OP_ACK, block, word, acked);
-    pti_block_free(lane, block, pti_word_position(word));
+    if (!pti_lease_free(lane, block, word))
+        return PTQ_ELEASELOST;
     pti_store_release(&entry->acked, acked + 1);
     pti_store_relaxed(&entry->bytes_acked, pti_load_relaxed(&entry->bytes_acked) + size);
     pti_wake_after_store(ring);
+    return PTQ_OK;
 }
 
-void pti_ring_nack(struct pti_lane *lane, uint32_t block, uint64_t word, uint64_t due_us, bool counted)
+/* As if it had not been handed out.  The sum over all entries is what counts. */
+static void uncount(struct pti_lane *lane, struct pti_block *b, uint64_t lease)
+{
+    if (pti_load_relaxed(&b->deliveries) > 0)
+        pti_store_relaxed(&b->deliveries, (uint16_t)(pti_load_relaxed(&b->deliveries) - 1));
+    if (pti_word_redelivered(lease))
+        pti_store_relaxed(&lane->entry->redelivered, pti_load_relaxed(&lane->entry->redelivered) - 1);
+}
+
+enum ptq_err pti_ring_nack(struct pti_lane *lane, uint32_t block, uint64_t word, uint64_t due_us, bool counted)
 {
     struct pti_ring *ring = lane->ring;
     struct pti_entry *entry = lane->entry;
     struct pti_block *b = pti_block_at(ring, block);
     uint64_t nacked = pti_load_relaxed(&entry->nacked);
-    uint64_t expected = word;
     unsigned flag = counted ? 1 : pti_word_redelivered(word);
+    enum pti_state state = due_us ? PTI_DELAYED : PTI_REDELIV;
 
-    if (!counted && flag) /* the sum over all entries is what counts */
-        pti_store_relaxed(&entry->redelivered, pti_load_relaxed(&entry->redelivered) - 1);
-    if (!counted && pti_load_relaxed(&b->deliveries) > 0)
-        pti_store_relaxed(&b->deliveries, (uint16_t)(pti_load_relaxed(&b->deliveries) - 1));
+    if (!counted)
+        uncount(lane, b, word);
     if (due_us) {
         pti_store_release(&b->due_us, due_us);
         pti_special_set(ring, block);
@@ -527,14 +543,18 @@ void pti_ring_nack(struct pti_lane *lane, uint32_t block, uint64_t word, uint64_
     }
     if (counted)
         pti_journal_open(entry, PTI_OP_NACK, block, word, nacked);
-    pti_cas(&b->word, &expected,
-            pti_word(due_us ? PTI_DELAYED : PTI_REDELIV, 0, pti_word_position(word), flag));
+    if (!pti_lease_end(lane, block, word, pti_word(state, 0, pti_word_position(word), flag))) {
+        if (!counted && flag) /* that delivery stays one */
+            pti_store_relaxed(&entry->redelivered, pti_load_relaxed(&entry->redelivered) + 1);
+        return PTQ_ELEASELOST;
+    }
     if (counted)
         pti_store_release(&entry->nacked, nacked + 1);
     if (due_us)
         pti_wake_all(ring, &ring->hints->get_wait); /* sleepers must sleep less long */
     else
         pti_ring_redeliver(ring);
+    return PTQ_OK;
 }
 
 void pti_ring_redeliver(struct pti_ring *ring)
@@ -553,8 +573,10 @@ enum ptq_err pti_ring_adopt(struct pti_lane *lane, uint32_t block, uint64_t *wor
 
     if (pti_word_owner(*word) == lane->index)
         return PTQ_OK;
-    if (!pti_cas(&pti_block_at(lane->ring, block)->word, &expected, mine))
+    if (!pti_cas(&pti_block_at(lane->ring, block)->word, &expected, mine)) {
+        pti_lease_release(lane->ring, block, pti_word_owner(*word));
         return PTQ_ELEASELOST;
+    }
     *word = mine;
     return PTQ_OK;
 }

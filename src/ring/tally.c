@@ -49,8 +49,10 @@ static void count_block(struct pti_ring *ring, uint32_t block, uint64_t now, str
         t->headers++;
         break;
     case PTI_LEASED:
-    case PTI_QUAR:
         t->leased++;
+        break;
+    case PTI_COPY: /* of a message that is counted where it is leased, until that is in quarantine */
+        t->redeliverable += pti_lease_copy_counts(ring, block, word, &stamp);
         break;
     case PTI_REDELIV:
         t->redeliverable++;
@@ -155,11 +157,20 @@ static void check_word(struct pti_ring *ring, struct teller *teller, uint32_t bl
     struct pti_block *b = pti_block_at(ring, block);
     uint64_t word = pti_load_acquire(&b->word);
     enum pti_state state = pti_word_state(word);
-    bool owned = state == PTI_OWNED || state == PTI_COMMIT || state == PTI_LEASED || state == PTI_COMMITH;
+    bool is_of_lease = state == PTI_QUAR || state == PTI_COPY; /* these bear no position */
+    bool owned = state == PTI_OWNED || state == PTI_COMMIT || state == PTI_LEASED || state == PTI_COMMITH || is_of_lease;
 
-    if (state == PTI_LEASEDH || state == PTI_QUAR || state > PTI_DEAD)
+    if (state == PTI_LEASEDH || state > PTI_COPY || (is_of_lease && ring->geometry.lease_ms == 0))
         finding(teller, "block %" PRIu32 " is in state %u, which nobody writes", block, state);
-    if (pti_word_position(word) > ring->position_mask)
+    if (state == PTI_QUAR && (pti_slot_block(pti_word_position(word)) >= ring->geometry.blocks ||
+                              pti_slot_block(pti_word_position(word)) == block))
+        finding(teller, "block %" PRIu32 " is in quarantine for block %" PRIu32 ", of %" PRIu32, block,
+                pti_slot_block(pti_word_position(word)), ring->geometry.blocks);
+    if (state == PTI_COPY && (pti_load_relaxed(&b->link) == 0 || pti_load_relaxed(&b->link) > ring->geometry.blocks) &&
+        pti_load_acquire(&b->word) == word)
+        finding(teller, "block %" PRIu32 " is a copy of block %" PRIu32 ", of %" PRIu32, block,
+                pti_load_relaxed(&b->link) - 1, ring->geometry.blocks);
+    if (!is_of_lease && pti_word_position(word) > ring->position_mask)
         finding(teller, "block %" PRIu32 " bears position %" PRIu64 ", beyond the last", block, pti_word_position(word));
     if (owned && pti_word_owner(word) >= ring->geometry.endpoints)
         finding(teller, "block %" PRIu32 " belongs to endpoint %" PRIu32 ", of %" PRIu32, block, pti_word_owner(word),

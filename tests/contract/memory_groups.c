@@ -2,8 +2,10 @@
 #include "contract/contract.h"
 
 extern const struct contract_group group_fork, group_damage, group_space, group_limits, group_wrap, group_large, group_giant;
+extern const struct contract_group group_lease;
 
 const struct contract_group *const contract_groups[] = {
+    &group_lease,
     &group_fork, &group_damage, &group_space, &group_limits, &group_wrap, &group_large, &group_giant, NULL,
 };
 

@@ -150,7 +150,9 @@ struct ptq_queue_options {
     enum ptq_stamps stamps;
     uint32_t ttl_ms;        /**< time to live of messages that say none; 0: for ever */
     bool expired_to_dead;   /**< what outlives its time becomes a dead letter instead of being dropped */
-    uint32_t lease_ms;      /**< a lease held longer is handed to another, flagged redelivered; 0: as long as its holder lives */
+    uint32_t lease_ms;      /**< a lease held longer is handed to another, flagged redelivered, and its ack answers
+                                 PTQ_ELEASELOST; its bytes stay as they are until then.  It may run over by a 128th, at
+                                 least 2 ms, or until a block is free.  0: as long as its holder lives */
     uint32_t max_dead;      /**< dead letters kept: beyond, the oldest is dropped; 0: min(capacity, 1000) */
     bool last_producer_ends; /**< a producer that closes, when no other lives, ends the queue.  One that dies does not, and does
                                   not hold the others back; who counts before his first put opens with PTQ_PRODUCER */
@@ -287,7 +289,9 @@ PTQ_MUST_CHECK enum ptq_err ptq_get(ptq_queue *queue, int timeout_ms, ptq_msg **
 PTQ_MUST_CHECK enum ptq_err ptq_get_many(ptq_queue *queue, ptq_msg **msgs, size_t min, size_t max, int timeout_ms,
                                          size_t *ret_count);
 
-/** Done: the message leaves the queue.  Takes `msg`, even on error.  PTQ_ELEASELOST: the lease had ended (remote). */
+/** Done: the message leaves the queue.  Takes `msg`, even on error.  PTQ_ELEASELOST: the lease had ended
+ * before (lease_ms ran out; remote: or its session was lost), and the message is, or was, another's: what was done with it may be
+ * done again. */
 enum ptq_err ptq_ack(ptq_msg *msg);
 
 #define PTQ_BACKOFF (-2) /**< ptq_nack: 0, 10, 100, then 1000 ms, by how often it was delivered */
