@@ -18,18 +18,34 @@ struct ptq_view {
     _Atomic uint32_t damaged; /* the segment was truncated: what was read is zeroes */
     struct pti_header header;
     char path[1024];
+    bool letters; /* "<queue>!dead": peek shows them alone */
 };
 
-enum ptq_err ptq_view_open(ptq_bus *bus, const char *name, struct ptq_error *error, ptq_view **ret_view)
+/* The name of the queue: what stands before "!dead". */
+static bool read_name(const char *text, char name[PTQ_NAME_MAX + 1], bool *ret_letters)
 {
-    char file[PTI_FILE_NAME_MAX];
+    const char *suffix = strchr(text, PTQ_DEAD_SUFFIX[0]);
+    size_t length = suffix ? (size_t)(suffix - text) : strlen(text);
+
+    if (length > PTQ_NAME_MAX || (suffix && strcmp(suffix, PTQ_DEAD_SUFFIX) != 0))
+        return false;
+    memcpy(name, text, length);
+    name[length] = 0;
+    *ret_letters = suffix != NULL;
+    return pti_name_is_valid(name);
+}
+
+enum ptq_err ptq_view_open(ptq_bus *bus, const char *text, struct ptq_error *error, ptq_view **ret_view)
+{
+    char file[PTI_FILE_NAME_MAX], name[PTQ_NAME_MAX + 1];
     ptq_view *view;
+    bool letters;
     enum ptq_err err;
 
-    if (!bus || !name || !ret_view)
+    if (!bus || !text || !ret_view)
         return pti_error(error, PTQ_EINVAL, "a view needs a bus and a name");
-    if (!pti_name_is_valid(name))
-        return pti_error(error, PTQ_EINVAL, "'%s' is no name of a queue: use A-Z a-z 0-9 . _ -, at most %d bytes", name,
+    if (!read_name(text, name, &letters))
+        return pti_error(error, PTQ_EINVAL, "'%s' is no name of a queue: use A-Z a-z 0-9 . _ -, at most %d bytes", text,
                          PTQ_NAME_MAX);
     view = calloc(1, sizeof *view);
     if (!view)
@@ -46,6 +62,7 @@ enum ptq_err ptq_view_open(ptq_bus *bus, const char *name, struct ptq_error *err
     }
     if (view->guard)
         pti_sides_guard(&view->ring, &view->damaged, 1);
+    view->letters = letters;
     pti_segment_file(name, file, sizeof file);
     snprintf(view->path, sizeof view->path, "%s/%s", bus->path, file);
     *ret_view = view;
@@ -227,7 +244,12 @@ static bool is_visible(struct pti_ring *ring, uint32_t block, uint64_t word, uin
     }
 }
 
-static size_t find_visible(struct pti_ring *ring, struct found *found)
+static bool is_letter(struct pti_ring *ring, uint32_t block, uint64_t word)
+{
+    return pti_word_state(word) == PTI_DEAD || (pti_word_state(word) == PTI_LEASED && pti_block_is_letter(ring, block));
+}
+
+static size_t find_visible(struct pti_ring *ring, bool letters, struct found *found)
 {
     size_t count = 0;
 
@@ -237,7 +259,7 @@ static size_t find_visible(struct pti_ring *ring, struct found *found)
         if (!pti_block_is_backed(ring, block))
             continue;
         word = pti_load_acquire(&pti_block_at(ring, block)->word);
-        if (!is_visible(ring, block, word, &position))
+        if (!is_visible(ring, block, word, &position) || (letters && !is_letter(ring, block, word)))
             continue;
         found[count].position = position;
         found[count].sub = pti_load_relaxed(&pti_block_at(ring, block)->sub);
@@ -317,7 +339,7 @@ static bool copy_message(struct pti_ring *ring, const struct found *found, struc
     msg->position = found->position;
     msg->sub = found->sub;
     msg->deliveries = pti_load_acquire(&b->deliveries);
-    msg->kind = pti_load_acquire(&b->kind);
+    msg->kind = pti_load_acquire(&b->kind) & (uint8_t)~PTI_KIND_LETTER;
     msg->redelivered = pti_word_redelivered(word);
     msg->state = state_of(word);
     if (msg->state == PTQ_VIEW_READY && pti_load_acquire(&b->due_us) > pti_now_us())
@@ -339,7 +361,7 @@ enum ptq_err ptq_view_peek(ptq_view *view, bool (*each)(const struct ptq_view_ms
     found = malloc(view->ring.geometry.blocks * sizeof *found);
     if (!found)
         return PTQ_ENOMEM;
-    count = find_visible(&view->ring, found);
+    count = find_visible(&view->ring, view->letters, found);
     pthread_mutex_lock(&sorting_mutex);
     sorting = &view->ring;
     qsort(found, count, sizeof *found, compare_found);

@@ -317,4 +317,72 @@ case_purge_drops_what_is_ready() {
     expect 0 "$PTQ" verify tasks
 }
 
+# Messages that die at their second delivery.
+bury() {
+    expect 0 "$PTQ" put tasks "$@"
+    for _ in "$@"; do
+        expect 1 "$PTQ" get tasks --exec false --timeout 0
+    done
+    expect 4 "$PTQ" get tasks --timeout 0
+}
+
+case_dead_letters_are_seen_taken_and_kicked_by_their_view() {
+    expect 0 "$PTQ" create tasks --max-deliveries 1
+    expect 0 "$PTQ" ls '*!dead'
+    out_is_empty
+    bury one
+    bury two
+    bury three
+    expect 0 "$PTQ" put tasks alive
+    expect 0 "$PTQ" ls '*!dead'
+    out_is 'tasks!dead'
+    expect 0 "$PTQ" ls
+    out_is tasks
+    expect 0 "$PTQ" peek 'tasks!dead' --all
+    out_is one two three
+    expect 0 "$PTQ" peek tasks --all --state any
+    out_is one two three alive
+    expect 0 "$PTQ" info 'tasks!dead'
+    out_has '3 dead'
+    expect 0 "$PTQ" get 'tasks!dead' --no-ack
+    out_is one
+    expect 0 "$PTQ" get 'tasks!dead'
+    out_is one
+    expect 0 "$PTQ" kick tasks -n 1
+    out_is 1
+    expect 0 "$PTQ" get tasks --all --timeout 0
+    out_is two alive
+    expect 0 "$PTQ" kick 'tasks!dead' --quiet
+    out_is_empty
+    expect 0 "$PTQ" get tasks --timeout 0
+    out_is three
+    expect 4 "$PTQ" get 'tasks!dead' --timeout 0
+    expect 0 "$PTQ" verify tasks
+}
+
+case_the_view_of_dead_letters_takes_nothing_in() {
+    expect 3 "$PTQ" get 'tasks!dead'
+    err_has 'ptq create tasks'
+    expect 0 "$PTQ" create tasks --max-deliveries 1
+    expect 2 "$PTQ" put 'tasks!dead' x
+    err_has 'put into the queue itself'
+    expect 2 "$PTQ" end 'tasks!dead'
+    bury one
+    bury two
+    expect 0 "$PTQ" purge 'tasks!dead'
+    out_is 2
+    expect 3 "$PTQ" kick nothing
+    expect 2 "$PTQ" get 'tasks!living'
+}
+
+case_beyond_max_dead_the_oldest_goes() {
+    expect 0 "$PTQ" create tasks --max-deliveries 1 --max-dead 1
+    bury one
+    bury two
+    expect 0 "$PTQ" peek 'tasks!dead' --all
+    out_is two
+    expect 0 "$PTQ" stats tasks dead dropped
+    out_is 1 1
+}
+
 run_cases

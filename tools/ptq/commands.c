@@ -11,6 +11,7 @@ const struct command commands[] = {
     {cmd_peek, peek_usages},
     {cmd_end, end_usages},
     {cmd_purge, purge_usages},
+    {cmd_kick, kick_usages},
     {cmd_pause, pause_usages},
     {cmd_resume, resume_usages},
     {cmd_rm, rm_usages},

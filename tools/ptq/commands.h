@@ -17,6 +17,7 @@ PTQ_COMMAND(get);
 PTQ_COMMAND(gc);
 PTQ_COMMAND(help);
 PTQ_COMMAND(info);
+PTQ_COMMAND(kick);
 PTQ_COMMAND(ls);
 PTQ_COMMAND(pause);
 PTQ_COMMAND(peek);

@@ -1,6 +1,8 @@
 /* ls.c -- ptq ls: the queues of a bus on this host. */
 #include <fnmatch.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "commands.h"
 #include "common/report.h"
@@ -21,7 +23,8 @@ const struct tool_usage ls_usages[] = {
     {.name = "ls",
      .operands = "[GLOB]",
      .summary = "list queues",
-     .text = "Lists the queues of the bus that live on this host, in alphabetical order; with GLOB those that match.\n\n"
+     .text = "Lists the queues of the bus that live on this host, in alphabetical order; with GLOB those that match.  A GLOB such "
+             "as '*!dead' lists the views of dead letters, of those queues that have any.\n\n"
              "FLAGS of --long: F full, D has dead letters, R recovered something after a death, X a dead process is not yet "
              "recovered, E ended.",
      .examples = "ptq ls -l 'job*'",
@@ -75,6 +78,27 @@ static int show_queue(ptq_bus *bus, const char *name, bool json, struct tool_tab
     return code;
 }
 
+static bool has_dead_letters(ptq_bus *bus, const char *name)
+{
+    struct ptq_queue_stats stats = {0};
+    ptq_view *view = NULL;
+    enum ptq_err err = ptq_view_open(bus, name, NULL, &view);
+
+    if (err == PTQ_OK)
+        err = ptq_view_stats(view, &stats);
+    ptq_view_close(view);
+    return err == PTQ_OK && stats.dead > 0;
+}
+
+/* What of `name` the glob asks for: the queue, or the view of its dead letters; NULL: neither. */
+static const char *match(ptq_bus *bus, const char *glob, const char *name, char view[PTQ_NAME_MAX + 8])
+{
+    if (glob == NULL || fnmatch(glob, name, 0) == 0)
+        return name;
+    snprintf(view, PTQ_NAME_MAX + 8, "%s" PTQ_DEAD_SUFFIX, name);
+    return strchr(glob, '!') != NULL && fnmatch(glob, view, 0) == 0 && has_dead_letters(bus, name) ? view : NULL;
+}
+
 static int list_queues(ptq_bus *bus, const char *glob, const struct ls_options *options)
 {
     struct tool_table table;
@@ -84,11 +108,13 @@ static int list_queues(ptq_bus *bus, const char *glob, const struct ls_options *
 
     tool_table_init(&table, columns, sizeof columns / sizeof columns[0]);
     for (size_t i = 0; i < names.count; i++) {
-        if (glob != NULL && fnmatch(glob, names.items[i], 0) != 0)
+        char view[PTQ_NAME_MAX + 8];
+        const char *name = match(bus, glob, names.items[i], view);
+        if (name == NULL)
             continue;
-        int one = opened ? show_queue(bus, names.items[i], options->json, &table) : TOOL_OK;
+        int one = opened ? show_queue(bus, name, options->json, &table) : TOOL_OK;
         if (!opened)
-            printf("%s\n", names.items[i]);
+            printf("%s\n", name);
         if (one != TOOL_OK)
             code = one;
     }

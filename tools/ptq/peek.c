@@ -145,6 +145,8 @@ int cmd_peek(int argc, char **argv)
     ptq_view *view = NULL;
     ptq_bus *bus = NULL;
 
+    if (strchr(name, '!') != NULL && options.state == STATE_WAITING)
+        options.state = STATE_ANY; /* "tasks!dead": they are dead, or on lease to who reads them */
     if (strpbrk(name, "@:") != NULL)
         return tool_misuse("peek", "%s lives elsewhere: peek sees the memory of this host only", name);
     int code = open_bus(&bus);

@@ -21,7 +21,7 @@ extern "C" {
 /** A read-only view of one local queue.  Used by one thread at a time. */
 typedef struct ptq_view ptq_view;
 
-/** Opens a view.  PTQ_ENOENT, PTQ_EPERM, PTQ_EVERSION, PTQ_ECORRUPT.  `error` may be NULL. */
+/** Opens a view.  Of "tasks!dead" peek shows the dead letters alone, also those on lease.  PTQ_ENOENT, PTQ_EPERM, PTQ_EVERSION, PTQ_ECORRUPT.  `error` may be NULL. */
 PTQ_MUST_CHECK enum ptq_err ptq_view_open(ptq_bus *bus, const char *name, struct ptq_error *error, ptq_view **ret_view);
 void ptq_view_close(ptq_view *view); /**< NULL is fine */
 
