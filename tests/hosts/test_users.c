@@ -295,6 +295,65 @@ static int meet_strange_files(void *context)
 
 static void links_and_other_files_are_refused_by_name(void **state) { hosts_run(*state, meet_strange_files); }
 
+/* ---- large messages: a file that one made is the other's too */
+
+#define LARGE (2u << 20)
+
+static int large_step(struct hosts *h, uid_t who, uint64_t get, uint64_t put)
+{
+    static unsigned char bytes[LARGE];
+    struct ptq_queue_options shared = {.group = "61500", .item_size = LARGE, .capacity = 1};
+    ptq_bus *bus = NULL;
+    ptq_queue *queue = NULL;
+    ptq_msg *msg = NULL;
+
+    umask(0777); /* has no effect */
+    HOSTS_TRUE(h, become(who, true));
+    HOSTS_OK(h, hosts_bus(h->bus, &bus));
+    HOSTS_OK(h, hosts_queue(bus, "large", &shared, &queue));
+    if (get != 0) {
+        HOSTS_OK(h, ptq_get(queue, PTQ_NOWAIT, &msg));
+        memset(bytes, (int)get, sizeof bytes);
+        HOSTS_TRUE(h, ptq_msg_size(msg) == LARGE - get && memcmp(ptq_msg_data(msg), bytes, LARGE - get) == 0);
+        HOSTS_OK(h, ptq_ack(msg));
+    }
+    memset(bytes, (int)put, sizeof bytes);
+    HOSTS_OK(h, ptq_put(queue, bytes, LARGE - put, PTQ_NOWAIT));
+    ptq_queue_close(queue);
+    ptq_bus_close(bus);
+    return 0;
+}
+
+static int alice_puts_large(void *context) { return large_step(context, ALICE, 0, 1); }
+static int bob_goes_on(void *context) { return large_step(context, BOB, 1, 2); }
+static int alice_goes_on(void *context) { return large_step(context, ALICE, 2, 3); }
+
+static int bob_removes(void *context)
+{
+    struct hosts *h = context;
+    ptq_bus *bus = NULL;
+
+    HOSTS_TRUE(h, become(BOB, true));
+    HOSTS_OK(h, hosts_bus(h->bus, &bus));
+    HOSTS_OK(h, ptq_queue_unlink(bus, "large", true));
+    ptq_bus_close(bus);
+    return 0;
+}
+
+static void side_files_are_the_group_s_whoever_made_them(void **state)
+{
+    struct hosts *h = *state;
+    char path[300];
+
+    make_team_directory(h);
+    hosts_run(h, alice_puts_large);
+    hosts_run(h, bob_goes_on);
+    hosts_run(h, alice_goes_on);
+    hosts_run(h, bob_removes);
+    snprintf(path, sizeof path, "%s/test", h->bus);
+    assert_int_equal(rmdir(path), 0); /* it holds nothing */
+}
+
 int main(void)
 {
     const struct CMUnitTest cases[] = {
@@ -302,6 +361,7 @@ int main(void)
         HOSTS_CASE(a_directory_of_another_user_is_refused_unless_shared_with_a_group),
         HOSTS_CASE(a_group_that_is_not_ones_own_is_refused),
         HOSTS_CASE(what_a_killed_user_held_comes_to_another),
+        HOSTS_CASE(side_files_are_the_group_s_whoever_made_them),
         HOSTS_CASE(links_and_other_files_are_refused_by_name),
     };
 

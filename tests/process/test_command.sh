@@ -193,7 +193,7 @@ case_wrong_use_is_told() {
     expect 2 "$PTQ" pool run
     err_has -- '--exec'
     expect 2 "$PTQ" pool run --no-workers
-    expect 2 "$PTQ" pool run --exec cat --line-size 2M
+    expect 2 "$PTQ" pool run --exec cat --line-size 2G
     expect 2 "$PTQ" pool worker x
     expect 2 "$PTQ" --ptq-worker
     expect 3 "$PTQ" pool worker none --exec cat
