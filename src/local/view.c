@@ -8,6 +8,7 @@
 
 #include "bus/attach.h"
 #include "local/stats.h"
+#include "queue/port.h"
 #include "os/guard.h"
 #include "ring/side.h"
 #include "ring/tally.h"
@@ -319,8 +320,10 @@ static bool make_room(struct buffer *buffer, size_t size)
 }
 
 /* Copies a message between two looks at its word; false if it changed meanwhile, or its bytes can not be had. */
-static bool copy_message(struct pti_ring *ring, const struct found *found, struct buffer *buffer, struct ptq_view_msg *msg)
+static bool copy_message(struct pti_ring *ring, const struct found *found, struct buffer *buffer, struct ptq_msg *same,
+                         struct ptq_view_msg *msg)
 {
+    uint64_t room = (uint64_t)ring->geometry.item_size + ring->geometry.header_size + 3, bytes;
     void *payload;
     struct pti_block *b = pti_block_at(ring, found->block);
     uint64_t word = pti_load_acquire(&b->word), position;
@@ -329,13 +332,18 @@ static bool copy_message(struct pti_ring *ring, const struct found *found, struc
         return false;
     memset(msg, 0, sizeof *msg);
     msg->size = pti_load_relaxed(&b->length);
-    if (msg->size > ring->geometry.item_size || !make_room(buffer, msg->size))
+    if (msg->size > ring->geometry.item_size)
         return false;
-    if (pti_block_payload(ring, found->block, pti_message_bytes((uint32_t)msg->size, pti_load_acquire(&b->headers)), &payload) !=
-        PTQ_OK)
+    *same = (struct ptq_msg){.size = (uint32_t)msg->size, .headers = pti_load_acquire(&b->headers)};
+    if (pti_message_bytes(same->size, same->headers) > room)
+        same->headers = 0;
+    bytes = pti_message_bytes(same->size, same->headers);
+    if (!make_room(buffer, bytes) || pti_block_payload(ring, found->block, (uint32_t)bytes, &payload) != PTQ_OK)
         return false;
-    copy_acquiring(buffer->bytes, payload, msg->size);
-    msg->data = buffer->bytes;
+    copy_acquiring(buffer->bytes, payload, bytes);
+    msg->data = same->data = buffer->bytes;
+    same->type = pti_load_acquire(&b->type);
+    msg->msg = same;
     msg->position = found->position;
     msg->sub = found->sub;
     msg->deliveries = pti_load_acquire(&b->deliveries);
@@ -368,8 +376,9 @@ enum ptq_err ptq_view_peek(ptq_view *view, bool (*each)(const struct ptq_view_ms
     pthread_mutex_unlock(&sorting_mutex);
     for (size_t i = 0; i < count; i++) {
         struct ptq_view_msg msg;
+        struct ptq_msg same;
 
-        if (copy_message(&view->ring, &found[i], &buffer, &msg) && !each(&msg, context))
+        if (copy_message(&view->ring, &found[i], &buffer, &same, &msg) && !each(&msg, context))
             break;
     }
     free(found);

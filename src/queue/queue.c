@@ -492,7 +492,12 @@ const char *ptq_queue_explain(ptq_queue *queue, enum ptq_err err, size_t message
     if (!buffer || size == 0)
         return buffer;
     snprintf(why, sizeof why, "%s", ptq_strerror(err));
-    if (port && err == PTQ_EMSGSIZE)
+    if (port && err == PTQ_EMSGSIZE && message_size <= port->item_size)
+        snprintf(why, sizeof why,
+                 "its headers do not fit beside %zu bytes: they may have %d bytes in all, item_size and header_size together are %llu "
+                 "- send fewer, or create the queue with a larger header_size",
+                 message_size, PTQ_HEADERS_MAX, (unsigned long long)port->item_size + port->header_size);
+    else if (port && err == PTQ_EMSGSIZE)
         snprintf(why, sizeof why, "%zu bytes are too many: item_size is %u - create the queue with a larger one",
                  message_size, port->item_size);
     else if (port && err == PTQ_ETOOBIG && port->bytes != 0 && message_size <= port->capacity)

@@ -285,5 +285,43 @@ case_json_tells_text_as_text() {
     jq -j .data "$work/out" | cmp - "$work/in" || fail "$(cat "$work/out")"
 }
 
+case_headers_and_trace_are_put_and_shown() {
+    local trace=00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+    expect 0 "$PTQ" create tasks
+    expect 0 "$PTQ" put tasks hello --header kind=letter -H 'equation=a=b' -H empty= --trace $trace
+    for look in 'peek tasks -F json' 'get tasks -F json'; do
+        # shellcheck disable=SC2086 # a command and its arguments
+        expect 0 "$PTQ" $look
+        [ "$(jq -c '[.headers.kind, .headers.equation, .headers.empty, .trace, .data]' "$work/out")" = \
+            "[\"letter\",\"a=b\",\"\",\"$trace\",\"hello\"]" ] || fail "$look: $(cat "$work/out")"
+    done
+    expect 0 "$PTQ" put tasks plain
+    expect 0 "$PTQ" get tasks -F json
+    [ "$(jq -c '[has("headers"), has("trace"), has("type")]' "$work/out")" = '[false,false,false]' ] || fail "$(cat "$work/out")"
+}
+
+case_a_command_gets_the_trace_of_its_message_and_no_other() {
+    local trace=00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+    expect 0 "$PTQ" create tasks
+    expect 0 "$PTQ" put tasks one --trace $trace
+    expect 0 "$PTQ" put tasks two
+    TRACEPARENT=mine expect 0 "$PTQ" get tasks --all --exec 'echo "$(cat) ${TRACEPARENT-none}"'
+    out_is "one $trace
+two none"
+}
+
+case_bad_headers_put_nothing() {
+    expect 0 "$PTQ" create tasks --item-size 64
+    for bad in novalue =x "$(printf 'n%.0s' $(seq 65))=x"; do
+        expect 2 "$PTQ" put tasks x --header "$bad"
+        err_has "write NAME=VALUE"
+    done
+    expect 2 "$PTQ" put tasks x --trace 00-12-34-01
+    err_has "no traceparent"
+    expect 1 "$PTQ" put tasks x --header "big=$(printf 'v%.0s' $(seq 500))"
+    err_has "its headers do not fit beside 1 byte"
+    expect 4 "$PTQ" get tasks --timeout 0
+}
+
 command -v jq >/dev/null || { echo "skipped: no jq"; exit 77; }
 run_cases

@@ -40,13 +40,17 @@ static int make_file(const char *data, size_t size)
 
 static void set_environment(const struct exec_about *about)
 {
-    char number[32];
+    char number[32], trace[PTQ_TRACE_TEXT_SIZE];
 
     setenv("PTQ_QUEUE", about->queue, 1);
     snprintf(number, sizeof number, "%" PRIu64, about->position);
     setenv("PTQ_POSITION", number, 1);
     snprintf(number, sizeof number, "%" PRIu32, about->deliveries);
     setenv("PTQ_DELIVERIES", number, 1);
+    if (about->has_trace)
+        setenv("TRACEPARENT", ptq_trace_text(&about->trace, trace), 1);
+    else
+        unsetenv("TRACEPARENT"); /* ours, or that of another message, is not its */
 }
 
 static int spawn_shell(const char *command, int input, pid_t *ret_child)

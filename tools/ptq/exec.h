@@ -2,13 +2,18 @@
 #ifndef PTQ_EXEC_H
 #define PTQ_EXEC_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <ptq/queue.h>
 
 struct exec_about {
     const char *queue;
     uint64_t position;
     uint32_t deliveries;
+    struct ptq_trace trace;
+    bool has_trace;
 };
 
 enum exec_answer { EXEC_OK, EXEC_FAILED, EXEC_NOT_STARTED };

@@ -73,7 +73,8 @@ static bool show(struct getting *getting, ptq_msg *msg, enum format format)
                                 .position = ptq_msg_position(msg),
                                 .sub = ptq_msg_sub(msg),
                                 .deliveries = ptq_msg_deliveries(msg),
-                                .redelivered = ptq_msg_redelivered(msg)};
+                                .redelivered = ptq_msg_redelivered(msg),
+                                .msg = msg};
 
     if (output_message(&getting->output, format, &shown))
         return true;
@@ -141,9 +142,10 @@ static int write_messages(struct getting *getting, ptq_msg **msgs, size_t count)
 static int run_command(struct getting *getting, ptq_msg *msg)
 {
     enum format format = getting->options->format == FORMAT_DEFAULT ? FORMAT_RAW : (enum format)getting->options->format;
-    struct exec_about about = {getting->name, ptq_msg_position(msg), ptq_msg_deliveries(msg)};
+    struct exec_about about = {getting->name, ptq_msg_position(msg), ptq_msg_deliveries(msg), {0}, false};
     char how[128];
 
+    about.has_trace = ptq_msg_trace(msg, &about.trace);
     getting->output.used = 0;
     if (!show(getting, msg, format)) {
         ptq_nack(msg, 0);

@@ -82,6 +82,43 @@ static bool append_hex(struct output *output, const struct shown *shown)
     return append(output, "\n", 1);
 }
 
+/* A name that stands there twice shows its first value, as ptq_msg_header gives it.  What is not UTF-8 is {"base64": ...}. */
+static json_t *headers_json(const ptq_msg *msg)
+{
+    char name[PTQ_HEADER_NAME_MAX + 1], shown[4 * PTQ_HEADER_NAME_MAX + 1];
+    json_t *object = json_object();
+    const void *value;
+    size_t size;
+
+    for (size_t i = 0; ptq_msg_header_at(msg, i, name, &value, &size); i++) {
+        json_t *text = json_stringn(size > 0 ? value : "", size);
+        if (text == NULL) {
+            char *base64 = tool_base64(value, size);
+            text = json_pack("{s:s?}", "base64", base64);
+            free(base64);
+        }
+        tool_escape(name, strlen(name), shown, sizeof shown);
+        if (json_object_get(object, shown) == NULL)
+            json_object_set_new(object, shown, text);
+        else
+            json_decref(text);
+    }
+    return object;
+}
+
+static void set_headers(json_t *object, const ptq_msg *msg)
+{
+    char text[PTQ_TRACE_TEXT_SIZE];
+    struct ptq_trace trace;
+
+    if (ptq_msg_type(msg) != 0)
+        json_object_set_new(object, "type", json_integer(ptq_msg_type(msg)));
+    if (ptq_msg_trace(msg, &trace))
+        json_object_set_new(object, "trace", json_string(ptq_trace_text(&trace, text)));
+    if (ptq_msg_header_count(msg) > 0)
+        json_object_set_new(object, "headers", headers_json(msg));
+}
+
 static bool append_json(struct output *output, const struct shown *shown)
 {
     json_t *object = json_pack("{s:i, s:o, s:I, s:I, s:I, s:b}", "v", 1, "queue", tool_text_json(shown->queue), "position",
@@ -91,6 +128,7 @@ static bool append_json(struct output *output, const struct shown *shown)
         json_object_set_new(object, "state", json_string(shown->state));
     if (shown->holder_pid != 0)
         json_object_set_new(object, "holder_pid", json_integer(shown->holder_pid));
+    set_headers(object, shown->msg);
     tool_set_data(object, shown->data, shown->size);
     char *line = json_dumps(object, JSON_COMPACT);
     bool good = line != NULL && append(output, line, strlen(line)) && append(output, "\n", 1);

@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <ptq/queue.h>
+
 #define FORMAT_WORDS "raw|line|null|quoted|hex|json"
 
 enum format {
@@ -27,6 +29,7 @@ struct shown {
     bool redelivered;
     const char *state;       /* NULL: not told */
     int32_t holder_pid;      /* 0: not told */
+    const ptq_msg *msg;      /* its headers, trace and type */
 };
 
 /* Bytes that grow.  Zero is an empty one. */

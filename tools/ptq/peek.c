@@ -100,6 +100,7 @@ static bool show_msg(const struct ptq_view_msg *msg, void *context)
                                 .sub = msg->sub,
                                 .deliveries = msg->deliveries,
                                 .redelivered = msg->redelivered,
+                                .msg = msg->msg,
                                 .state = name_state(msg->state),
                                 .holder_pid = find_holder(peeking, msg)};
 

@@ -16,6 +16,8 @@ struct put_options {
     uint64_t count, batch;
     int timeout, wait, delay, ttl;
     bool line, null, create, positions;
+    struct tool_texts headers;
+    const char *trace;
 };
 
 #define FIELD(name) offsetof(struct put_options, name)
@@ -29,6 +31,9 @@ static const struct tool_option put_options[] = {
      "put up to N messages at once, all or nothing; does not wait for a batch to fill"},
     {'d', "delay", TOOL_MS, FIELD(delay), "MS", "not to be handed out before so long from now"},
     {0, "ttl", TOOL_MS, FIELD(ttl), "MS", "expires after so long; forever: never, whatever the queue says; else as the queue says"},
+    {'H', "header", TOOL_TEXTS, FIELD(headers), "NAME=VALUE", "a header of each message; may be given several times"},
+    {0, "trace", TOOL_TEXT, FIELD(trace), "TRACEPARENT",
+     "where it belongs in a distributed trace, as the standard's traceparent: 00-<32 digits>-<16 digits>-01"},
     {'c', "create", TOOL_FLAG, FIELD(create), NULL, "create the queue if there is none"},
     {'w', "wait", TOOL_MS, FIELD(wait), "MS", "wait so long for the queue to come into being"},
     {'p', "position", TOOL_FLAG, FIELD(positions), NULL, "print the position that each message, or batch, got"},
@@ -49,6 +54,13 @@ const struct tool_usage put_usages[] = {
                  "find . -print0 | ptq put tasks --null --batch 64",
      .options = put_options},
     {0}};
+
+/* --header and --trace, as messages bear them. */
+static struct {
+    struct ptq_header headers[TOOL_TEXTS_MAX];
+    char names[TOOL_TEXTS_MAX][PTQ_HEADER_NAME_MAX + 1];
+    struct ptq_trace trace;
+} said;
 
 /* One run of ptq put. */
 struct putting {
@@ -124,6 +136,9 @@ static int finish_put(struct putting *putting, uint64_t count, uint64_t position
 static struct ptq_put_options options_of(const struct putting *putting, uint64_t *ret_position)
 {
     return (struct ptq_put_options){
+        .headers = said.headers,
+        .header_count = putting->options->headers.count,
+        .trace = putting->options->trace != NULL ? &said.trace : NULL,
         .delay_ms = putting->options->delay, .ttl_ms = putting->options->ttl, .ret_position = ret_position};
 }
 
@@ -318,6 +333,25 @@ static int run_put(const struct put_options *options, ptq_queue *queue, const ch
     return code != TOOL_OK ? code : finished;
 }
 
+/* NAME=VALUE; what is wrong ends the process, before anything is put. */
+static void read_headers(const struct put_options *options)
+{
+    const struct tool_texts *texts = &options->headers;
+
+    for (size_t i = 0; i < texts->count; i++) {
+        const char *equals = strchr(texts->items[i], '=');
+        size_t length = equals != NULL ? (size_t)(equals - texts->items[i]) : 0;
+        if (length == 0 || length > PTQ_HEADER_NAME_MAX)
+            exit(tool_misuse("put", "--header '%s': write NAME=VALUE, the name 1 to %d bytes", texts->items[i],
+                             PTQ_HEADER_NAME_MAX));
+        memcpy(said.names[i], texts->items[i], length);
+        said.headers[i] = (struct ptq_header){said.names[i], equals + 1, strlen(equals + 1)};
+    }
+    if (options->trace != NULL && ptq_trace_parse(options->trace, &said.trace) != PTQ_OK)
+        exit(tool_misuse("put", "--trace '%s' is no traceparent: 00-<32 digits>-<16 digits>-<2 digits>, in lower-case hexadecimal",
+                         options->trace));
+}
+
 static const char *check_options(const struct put_options *options, const char *data)
 {
     if (data != NULL && strcmp(data, "-") == 0)
@@ -332,6 +366,7 @@ static const char *check_options(const struct put_options *options, const char *
         exit(tool_misuse("put", "--delay forever would never be handed out"));
     if (options->batch > BATCH_MAX)
         exit(tool_misuse("put", "--batch is at most %d", BATCH_MAX));
+    read_headers(options);
     return data;
 }
 

@@ -93,7 +93,7 @@ static void explain(ptq_queue *queue, enum ptq_err err, size_t size, char *text,
     if (err == PTQ_EMSGSIZE && known && size > PTQ_ITEM_MAX)
         snprintf(text, room, "item_size is %llu - %u is the largest there is: put it in parts, or put the name of a file",
                  (unsigned long long)stats.item_size, PTQ_ITEM_MAX);
-    else if (err == PTQ_EMSGSIZE && known)
+    else if (err == PTQ_EMSGSIZE && known && size > stats.item_size)
         snprintf(text, room, "item_size is %llu - create the queue with --item-size %llu",
                  (unsigned long long)stats.item_size, (unsigned long long)suggest_item_size(size));
     else if (err == PTQ_ETOOBIG && known)

@@ -77,6 +77,7 @@ struct ptq_view_msg {
     bool redelivered;
     enum ptq_view_state state;
     uint32_t holder; /**< endpoint index, if leased */
+    const ptq_msg *msg; /**< the same, to be asked for headers, trace and type: borrowed likewise, and leased by nobody here */
 };
 /**
  * Shows messages in order of position without taking them, whatever their state; `each` returns false to stop.
