@@ -269,7 +269,7 @@ enum ptq_err pti_local_open(ptq_bus *bus, const char *name, const struct pti_ope
     if (open->options.flags & (PTQ_PRODUCER | PTQ_CONSUMER))
         pti_local_declare(pti_load_relaxed(&local->places[0]), (open->options.flags & PTQ_PRODUCER ? PTI_ROLE_PUT : 0) |
                                                                    (open->options.flags & PTQ_CONSUMER ? PTI_ROLE_GET : 0));
-    pti_ring_sweep(&local->ring, false); /* who opens looks for the dead */
+    pti_ring_sweep_told(&local->ring, false); /* who opens looks for the dead */
     *ret_port = &local->port;
     return PTQ_OK;
 }

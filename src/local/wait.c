@@ -217,7 +217,7 @@ static enum ptq_err sleep_slice(struct pti_local *local, struct pti_place *place
         return err;
     if (pti_now_ns() >= sleep->slice_end) {
         sleep->stage = 2;
-        pti_ring_sweep(&local->ring, side == PTQ_SIDE_PUT);
+        pti_ring_sweep_told(&local->ring, side == PTQ_SIDE_PUT);
     }
     return PTQ_OK;
 }
@@ -266,7 +266,7 @@ static enum ptq_err sleep_long(struct pti_local *local, struct pti_place *place,
         return waiter ? PTQ_EGONE : PTQ_OK;
     }
     if (pti_waiter_drain(waiter)) /* a death may be among what is drained here: looked for before arming, or nobody would */
-        pti_ring_sweep(&local->ring, side == PTQ_SIDE_PUT);
+        pti_ring_sweep_told(&local->ring, side == PTQ_SIDE_PUT);
     pti_wait_arm(wait_word(local, side), PTI_WAIT_DESCRIPTOR);
     if (needs_barrier(local, side) && !pti_wait_barrier(&local->ring)) {
         sleep->stage = 1;
@@ -278,7 +278,7 @@ static enum ptq_err sleep_long(struct pti_local *local, struct pti_place *place,
     if (pti_waiter_sleep(waiter, until_due(local, place, side, deadline)) == EINTR)
         return PTQ_EINTR;
     if (pti_waiter_drain(waiter))
-        pti_ring_sweep(&local->ring, side == PTQ_SIDE_PUT);
+        pti_ring_sweep_told(&local->ring, side == PTQ_SIDE_PUT);
     return check_interrupt(local, place);
 }
 
@@ -372,7 +372,7 @@ void pti_local_watch_arm_fd(struct pti_port *port, struct pti_watcher *watcher)
     struct pti_waiter *waiter = place_waiter(local, watcher->place);
 
     if (!waiter || pti_waiter_drain(waiter)) /* before arming, as in sleep_long */
-        pti_ring_sweep(&local->ring, watcher->side == PTQ_SIDE_PUT);
+        pti_ring_sweep_told(&local->ring, watcher->side == PTQ_SIDE_PUT);
     if (!waiter)
         return;
     announce(local, watcher, PTI_WAIT_DESCRIPTOR);
@@ -477,7 +477,7 @@ bool pti_local_disarm(struct pti_local *local, struct pti_place *place, enum ptq
     if (side == PTQ_SIDE_GET)
         note_end(local, place);
     if (pti_waiter_drain(waiter))
-        pti_ring_sweep(&local->ring, side == PTQ_SIDE_PUT);
+        pti_ring_sweep_told(&local->ring, side == PTQ_SIDE_PUT);
     pti_wait_arm(wait_word(local, side), PTI_WAIT_DESCRIPTOR);
     if (needs_barrier(local, side))
         pti_wait_barrier(&local->ring);

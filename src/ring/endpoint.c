@@ -69,25 +69,32 @@ static int lock_index(struct pti_ring *ring, uint32_t x)
     return error;
 }
 
-static int lock_one(struct pti_ring *ring, uint32_t *ret_index)
+/* The entries of one kind: those that nobody has, or those that somebody has, who may be dead. */
+static int lock_among(struct pti_ring *ring, bool attached, uint32_t *ret_index)
 {
-    bool somebody_lives = false;
+    int answer = ENFILE;
 
     for (uint32_t x = 0; x < ring->geometry.endpoints; x++) {
         int error;
 
-        if (pti_is_mine(ring, x))
+        if (pti_is_mine(ring, x) || (pti_load_acquire(&ring->entries[x].state) != 0) != attached)
             continue;
         error = lock_index(ring, x);
-        if (error == 0) {
+        if (error == 0)
             *ret_index = x;
-            return 0;
-        }
         if (error != EAGAIN)
             return error;
-        somebody_lives = true;
+        answer = EAGAIN;
     }
-    return somebody_lives ? EAGAIN : ENFILE;
+    return answer;
+}
+
+/* A probe costs the more the more locks there are, so 2,000 endpoints are not probed for the 2,001st: free ones first. */
+static int lock_one(struct pti_ring *ring, uint32_t *ret_index)
+{
+    int error = lock_among(ring, false, ret_index);
+
+    return error == EAGAIN || error == ENFILE ? lock_among(ring, true, ret_index) : error;
 }
 
 enum ptq_err pti_lane_register(struct pti_lane *lane, struct pti_ring *ring)

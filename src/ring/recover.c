@@ -295,3 +295,12 @@ unsigned pti_ring_sweep_sometimes(struct pti_ring *ring, bool thorough)
         return 0;
     return pti_ring_sweep(ring, thorough);
 }
+
+#define CROWD 256 /* endpoints; from here on a probe of all is a matter of milliseconds */
+
+unsigned pti_ring_sweep_told(struct pti_ring *ring, bool thorough)
+{
+    if (pti_load_relaxed(&ring->hints->entries_used) <= CROWD)
+        return pti_ring_sweep(ring, thorough);
+    return pti_ring_sweep_sometimes(ring, thorough);
+}

@@ -423,14 +423,17 @@ enum ptq_err pti_lane_register(struct pti_lane *lane, struct pti_ring *ring);
 /* Lets it go: what it leased is redelivered, what it owned is free. */
 void pti_lane_unregister(struct pti_lane *lane);
 
-/* Looks for the dead among the attached and recovers them; how many.  `thorough`: also blocks that came back to a dead
- * home.  Skips what is being looked at by this handle already. */
 /* Has the file lost its name?  Then all are told that the queue is gone. */
 bool pti_ring_note_unlinked(struct pti_ring *ring);
 
+/* Looks for the dead among the attached and recovers them; how many.  `thorough`: also blocks that came back to a dead
+ * home.  Skips what is being looked at by this handle already. */
 unsigned pti_ring_sweep(struct pti_ring *ring, bool thorough);
 /* The same, but at most once in 100 ms over all processes. */
 unsigned pti_ring_sweep_sometimes(struct pti_ring *ring, bool thorough);
+/* For whoever was told of a close, as all are: in a crowd one of them looks, at most each 100 ms, for the others look again
+ * after 100 ms anyway (os/watch.h, the echo). */
+unsigned pti_ring_sweep_told(struct pti_ring *ring, bool thorough);
 /* Recovers the endpoints whose bits are set: the caller holds their locks. */
 void pti_ring_recover(struct pti_ring *ring, const uint64_t *dead);
 

@@ -47,7 +47,7 @@ case_a_wrong_call_is_misuse() {
     expect 2 "$PTQ" doctor 1
     expect 2 "$PTQ" doctor 1 x
     expect 2 "$PTQ" doctor 1 2 3
-    expect 1 "$PTQ" doctor 1 4194999
+    expect 1 "$PTQ" doctor $$ 4194999
     err_has "no such process"
 }
 
@@ -131,6 +131,15 @@ case_a_half_made_file_is_named_and_gc_removes_it() {
     says MEND leftovers "tasks~new.0123456789abcdef" "ptq gc"
     expect 0 "$PTQ" gc
     expect 0 "$PTQ" doctor
+}
+
+case_a_hostile_name_cannot_write_to_the_terminal() {
+    expect 0 "$PTQ" create tasks
+    : >"$PTQ_DIR/test/x"$'\033[2J'"~new.1"
+    expect 1 "$PTQ" doctor
+    says MEND leftovers '\x1b[2J'
+    grep -q $'\033' "$work/out" && fail "an escape sequence came through"
+    true
 }
 
 case_the_dead_are_named_and_gc_recovers_them() {

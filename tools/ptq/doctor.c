@@ -10,6 +10,7 @@
 
 #include "commands.h"
 #include "common/report.h"
+#include "common/text.h"
 
 struct doctor_options {
     bool json, quiet;
@@ -40,7 +41,7 @@ static const char *const level_words[] = {"ok", "note", "MEND"};
 void doctor_say(struct doctor *doctor, enum doctor_level level, const char *check, const char *remedy, const char *format,
                 ...)
 {
-    char text[1000];
+    char text[1000], safe[2000];
     va_list arguments;
 
     va_start(arguments, format);
@@ -54,7 +55,8 @@ void doctor_say(struct doctor *doctor, enum doctor_level level, const char *chec
             json_object_set_new(finding, "remedy", tool_text_json(remedy));
         json_array_append_new(doctor->findings, finding);
     } else if (!doctor->quiet || level == DOCTOR_MEND) {
-        printf("%-4s  %-10s  %s%s%s\n", level_words[level], check, text, remedy != NULL ? " - " : "",
+        printf("%-4s  %-10s  %s%s%s\n", level_words[level], check,
+               tool_escape(text, strlen(text), safe, sizeof safe), remedy != NULL ? " - " : "",
                remedy != NULL ? remedy : "");
     }
 }

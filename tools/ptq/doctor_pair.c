@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "common/report.h"
+#include "common/text.h"
 #include "doctor.h"
 
 #define QUEUES_MAX 4096 /* of one process */
@@ -43,7 +44,7 @@ struct verdict {
 static void say(struct verdict *verdict, const char *format, ...) __attribute__((format(printf, 2, 3)));
 static void say(struct verdict *verdict, const char *format, ...)
 {
-    char text[1600];
+    char text[1600], safe[3200];
     va_list arguments;
 
     va_start(arguments, format);
@@ -52,7 +53,7 @@ static void say(struct verdict *verdict, const char *format, ...)
     if (verdict->reasons != NULL)
         json_array_append_new(verdict->reasons, tool_text_json(text));
     else
-        puts(text);
+        puts(tool_escape(text, strlen(text), safe, sizeof safe)); /* names and paths are other processes' words */
 }
 
 /* ---- what a process has */
