@@ -28,7 +28,7 @@
 struct round_ {
     struct chaos *chaos;
     unsigned members;
-    bool namespaces;
+    bool namespaces, deadly;
     uint64_t seed, kills, stops;
 };
 
@@ -72,7 +72,8 @@ static void start_member(struct round_ *round, struct chaos_member *member)
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     _exit(member->role == PRODUCER   ? chaos_produce(round->chaos, member)
           : member->role == CONSUMER ? chaos_consume(round->chaos, member)
-                                     : chaos_visit(round->chaos, member));
+          : member->role == VISITOR  ? chaos_visit(round->chaos, member)
+                                     : chaos_tend(round->chaos, member));
 }
 
 /* After a death: what it was about to do stays in doubt. */
@@ -202,7 +203,7 @@ static void check_messages(struct chaos *chaos, uint64_t *ret_put, uint64_t *ret
             uint8_t known = chaos->known[p][i];
             *ret_put += (known & IS_PUT) != 0;
             *ret_doubt += (known & (PUTTING | IS_PUT)) == PUTTING;
-            if (known & IS_PUT && !(known & (ACKING | IS_ACKED)) && lost++ >= chaos->may_be_lost)
+            if (known & IS_PUT && !(known & (ACKING | IS_ACKED)) && lost++ >= chaos->may_be_lost + chaos->dropped)
                 chaos_violation(chaos, "message %u.%u is lost (%s)", p, i, known & IS_GOT ? "was got" : "was never got");
         }
     }
@@ -215,7 +216,7 @@ static void check_batches(struct chaos *chaos)
         uint32_t came = 0;
         for (uint32_t i = 0; i < doubt->count; i++)
             came += (chaos->known[doubt->producer][doubt->first + i] & IS_GOT) != 0;
-        if (came != 0 && came + chaos->may_be_lost < doubt->count)
+        if (came != 0 && came + chaos->may_be_lost + chaos->dropped < doubt->count)
             chaos_violation(chaos, "of an unreturned batch of %u, %u came", doubt->count, came);
     }
 }
@@ -240,7 +241,7 @@ static void check_counts(struct chaos *chaos, uint64_t put, uint64_t doubt)
     if (report.put < put || report.put > put + doubt)
         chaos_violation(chaos, "put counts %llu, %llu returned and %llu are in doubt", (unsigned long long)report.put,
                         (unsigned long long)put, (unsigned long long)doubt);
-    if (report.ready + report.leased + report.delayed + report.dead != 0 || report.acked != report.put)
+    if (report.ready + report.leased + report.delayed + report.dead != 0 || report.acked + report.dropped != report.put)
         chaos_violation(chaos, "at the end %llu are ready, %llu leased, %llu delayed, %llu dead",
                         (unsigned long long)report.ready, (unsigned long long)report.leased,
                         (unsigned long long)report.delayed, (unsigned long long)report.dead);
@@ -272,13 +273,21 @@ static void arrange(struct round_ *round)
                                                 .item_size = sizes[chaos_random(&round->seed) % 4],
                                                 .max_deliveries = PTQ_NEVER,
                                                 .max_endpoints = 24};
-    round->members = producers + consumers + 1;
+    if (round->deadly) {
+        chaos->options.max_deliveries = 1 + (uint32_t)(chaos_random(&round->seed) % 2);
+        chaos->options.max_dead = chaos_random(&round->seed) % 2 ? 5 : 500;
+    }
+    round->members = producers + consumers + (round->deadly ? 3 : 1);
     for (unsigned i = 0; i < round->members; i++) {
-        chaos->members[i].role = i < producers ? PRODUCER : i < producers + consumers ? CONSUMER : VISITOR;
+        chaos->members[i].role = i < producers                   ? PRODUCER
+                                 : i < producers + consumers     ? CONSUMER
+                                 : i < producers + consumers + 1 ? VISITOR
+                                                                 : TENDER;
         chaos->members[i].number = i < producers ? i : 0;
     }
-    printf("  capacity %4llu item_size %4u producers %u consumers %u%s\n", (unsigned long long)chaos->options.capacity,
-           chaos->options.item_size, producers, consumers, round->namespaces ? ", each process 1" : "");
+    printf("  capacity %4llu item_size %4u producers %u consumers %u%s%s\n", (unsigned long long)chaos->options.capacity,
+           chaos->options.item_size, producers, consumers, round->namespaces ? ", each process 1" : "",
+           round->deadly ? ", messages die" : "");
     fflush(stdout);
 }
 
@@ -296,14 +305,17 @@ static void run_round(struct round_ *round, int64_t milliseconds)
     chaos->is_closing = 1;
     wait_for(round, PRODUCER);
     wait_for(round, VISITOR);
+    wait_for(round, TENDER); /* what is kicked now, somebody gets */
     open_and_close(chaos, true);
     wait_for(round, CONSUMER);
+    chaos_empty_the_view(chaos);
     check_messages(chaos, &put, &doubt);
     check_batches(chaos);
     check_counts(chaos, put, doubt);
-    printf("    put %llu, got %llu, again %llu, batches %llu, visits %llu, in doubt %llu\n", (unsigned long long)chaos->put,
+    printf("    put %llu, got %llu, again %llu, batches %llu, visits %llu, kicked %llu, dropped %llu, in doubt %llu\n", (unsigned long long)chaos->put,
            (unsigned long long)chaos->got, (unsigned long long)chaos->again, (unsigned long long)chaos->batches,
-           (unsigned long long)chaos->visits, (unsigned long long)doubt);
+           (unsigned long long)chaos->visits, (unsigned long long)chaos->kicked, (unsigned long long)chaos->dropped,
+           (unsigned long long)doubt);
     fflush(stdout);
 }
 
@@ -335,6 +347,7 @@ int main(int argc, char **argv)
     end = now_ms() + seconds * 1000;
     for (unsigned i = 0; now_ms() < end && round.chaos->violations == 0; i++) {
         round.namespaces = namespaces && i % 3 == 2;
+        round.deadly = i % 2 == 1;
         run_round(&round, end - now_ms() < 4000 ? end - now_ms() : 4000);
     }
     if (round.chaos->violations > 0)

@@ -30,7 +30,7 @@ struct chaos_member {
     _Atomic uint32_t batch_first, batch_count; /* of a put_many under way */
     _Atomic uint64_t steps;
 };
-enum chaos_role { NOBODY, PRODUCER, CONSUMER, VISITOR };
+enum chaos_role { NOBODY, PRODUCER, CONSUMER, VISITOR, TENDER };
 
 struct chaos {
     char dir[64];
@@ -39,12 +39,13 @@ struct chaos {
     _Atomic uint32_t is_closing;   /* producers stop */
     _Atomic uint32_t violations;
     char text[300];                /* the first one */
-    _Atomic uint64_t put, got, acked, again, batches, visits;
+    _Atomic uint64_t put, got, acked, again, batches, visits, kicked;
     struct chaos_member members[CHAOS_MOST];
     _Atomic uint32_t next[CHAOS_PRODUCERS]; /* numbers given so far */
     struct chaos_doubt doubts[CHAOS_DOUBTS];
     uint32_t doubt_count;
     uint32_t may_be_lost;          /* killed in recv */
+    uint64_t dropped;              /* dead letters, beyond max_dead */
     _Atomic uint8_t known[CHAOS_PRODUCERS][CHAOS_NUMBERS];
 };
 
@@ -62,6 +63,10 @@ void chaos_violation(struct chaos *chaos, const char *format, ...) __attribute__
 int chaos_produce(struct chaos *chaos, struct chaos_member *me);
 int chaos_consume(struct chaos *chaos, struct chaos_member *me);
 int chaos_visit(struct chaos *chaos, struct chaos_member *me);
+int chaos_tend(struct chaos *chaos, struct chaos_member *me); /* of dead letters: acks, gives back, kicks */
+
+/* When all is over: acks what is dead, and notes what was dropped. */
+void chaos_empty_the_view(struct chaos *chaos);
 
 uint64_t chaos_random(uint64_t *state);
 

@@ -27,7 +27,7 @@ uint64_t chaos_random(uint64_t *state)
     return x ^ x >> 31;
 }
 
-static ptq_queue *open_queue(struct chaos *chaos, ptq_bus **ret_bus)
+static ptq_queue *open_named(struct chaos *chaos, const char *name, ptq_bus **ret_bus)
 {
     struct ptq_error error = {0};
     struct ptq_bus_options bus_options = {.dir = chaos->dir, .error = &error};
@@ -35,12 +35,14 @@ static ptq_queue *open_queue(struct chaos *chaos, ptq_bus **ret_bus)
     ptq_queue *queue = NULL;
 
     if (ptq_bus_open("chaos", &bus_options, ret_bus) != PTQ_OK ||
-        ptq_queue_open(*ret_bus, CHAOS_QUEUE, &options, &queue) != PTQ_OK) {
+        ptq_queue_open(*ret_bus, name, &options, &queue) != PTQ_OK) {
         chaos_violation(chaos, "an open answered %s: %s", ptq_err_name(error.code), error.text);
         _exit(1);
     }
     return queue;
 }
+
+static ptq_queue *open_queue(struct chaos *chaos, ptq_bus **ret_bus) { return open_named(chaos, CHAOS_QUEUE, ret_bus); }
 
 /* ---- messages: a note and its number, over and over */
 
@@ -362,4 +364,103 @@ int chaos_visit(struct chaos *chaos, struct chaos_member *me)
         usleep(500);
     }
     return 0;
+}
+
+/* ---- tenders of dead letters */
+
+/* NULL: it is none of ours. */
+static _Atomic uint8_t *read_letter(struct chaos *chaos, const ptq_msg *msg)
+{
+    struct chaos_note note;
+
+    if (read_message(ptq_msg_data(msg), ptq_msg_size(msg), &note) && note.number < CHAOS_NUMBERS) {
+        _Atomic uint8_t *known = &chaos->known[note.producer][note.number];
+        if (ptq_msg_deliveries(msg) <= chaos->options.max_deliveries)
+            chaos_violation(chaos, "letter %u.%u died of %u deliveries", note.producer, note.number,
+                            ptq_msg_deliveries(msg));
+        if (*known & IS_ACKED)
+            chaos_violation(chaos, "letter %u.%u was acked, and came again", note.producer, note.number);
+        return known;
+    }
+    chaos_violation(chaos, "a letter of %zu bytes is none that was put", ptq_msg_size(msg));
+    return NULL;
+}
+
+static void ack_letter(struct chaos *chaos, ptq_msg *msg, _Atomic uint8_t *known)
+{
+    *known |= IS_GOT | ACKING;
+    enum ptq_err err = ptq_ack(msg);
+    if (err != PTQ_OK)
+        chaos_violation(chaos, "an ack of a letter answered %s", ptq_err_name(err));
+    *known |= IS_ACKED;
+    chaos->acked++;
+}
+
+static void tend_some(struct chaos *chaos, ptq_queue *letters, uint64_t *seed)
+{
+    ptq_msg *msgs[4];
+    size_t count = 0;
+    uint64_t roll = chaos_random(seed) % 100, kicked = 0;
+    enum ptq_err err;
+
+    if (roll < 30) {
+        err = ptq_queue_kick(letters, chaos_random(seed) % 5, &kicked);
+        chaos->kicked += kicked;
+        if (err != PTQ_OK)
+            chaos_violation(chaos, "a kick answered %s", ptq_err_name(err));
+        return;
+    }
+    err = ptq_get_many(letters, msgs, 1, 1 + roll % 4, roll % 2 ? PTQ_NOWAIT : 20, &count);
+    if (err != PTQ_OK && err != PTQ_EMPTY && !is_refusal(err))
+        chaos_violation(chaos, "a get of letters answered %s", ptq_err_name(err));
+    for (size_t i = 0; err == PTQ_OK && i < count; i++) {
+        _Atomic uint8_t *known = read_letter(chaos, msgs[i]);
+        if (known != NULL && chaos_random(seed) % 3 == 0)
+            ack_letter(chaos, msgs[i], known);
+        else if (chaos_random(seed) % 4 != 0) /* else it goes back when the view is closed */
+            (void)ptq_nack(msgs[i], 0);
+    }
+}
+
+int chaos_tend(struct chaos *chaos, struct chaos_member *me)
+{
+    uint64_t seed = chaos->seed ^ (uint64_t)getpid() << 21 ^ me->steps;
+
+    while (!chaos->is_closing) {
+        ptq_bus *bus = NULL;
+        ptq_queue *letters = open_named(chaos, CHAOS_QUEUE PTQ_DEAD_SUFFIX, &bus);
+        for (unsigned i = 0; i < 50 && !chaos->is_closing; i++) {
+            me->steps++;
+            tend_some(chaos, letters, &seed);
+        }
+        ptq_queue_close(letters);
+        ptq_bus_close(bus);
+    }
+    return 0;
+}
+
+void chaos_empty_the_view(struct chaos *chaos)
+{
+    struct ptq_queue_stats stats;
+    ptq_bus *bus = NULL;
+    ptq_queue *letters = open_named(chaos, CHAOS_QUEUE PTQ_DEAD_SUFFIX, &bus);
+    ptq_msg *msg = NULL;
+    enum ptq_err err;
+
+    while ((err = ptq_get(letters, PTQ_NOWAIT, &msg)) == PTQ_OK) {
+        _Atomic uint8_t *known = read_letter(chaos, msg);
+        if (known == NULL)
+            break;
+        ack_letter(chaos, msg, known);
+    }
+    if (err != PTQ_END) /* the queue has, and nobody is left */
+        chaos_violation(chaos, "the view of dead letters ends with %s", ptq_err_name(err));
+    if (ptq_queue_stats(letters, &stats) != PTQ_OK)
+        chaos_violation(chaos, "stats failed");
+    else if (stats.dropped != stats.dropped_by[PTQ_DROP_DEAD_OVERFLOW])
+        chaos_violation(chaos, "messages were dropped, and not for too many letters");
+    else
+        chaos->dropped = stats.dropped;
+    ptq_queue_close(letters);
+    ptq_bus_close(bus);
 }
