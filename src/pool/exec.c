@@ -56,7 +56,7 @@ static int make_pipe(int ends[2])
 /* The environment, and what the command may want to know of its job.  NULL: no memory; else to be freed, in one piece. */
 static char **make_environment(const ptq_task *task)
 {
-    enum { OURS = 3, WORD = PTQ_NAME_MAX + 32 };
+    enum { OURS = 4, WORD = PTQ_NAME_MAX + 32 };
     size_t count = 0, kept = 0;
     while (environ[count] != NULL)
         count++;
@@ -66,7 +66,7 @@ static char **make_environment(const ptq_task *task)
     char *word = (char *)(all + count + OURS + 1);
     for (size_t i = 0; i < count; i++)
         if (strncmp(environ[i], "PTQ_POOL=", 9) != 0 && strncmp(environ[i], "PTQ_TICKET=", 11) != 0 &&
-            strncmp(environ[i], "PTQ_TRIES=", 10) != 0)
+            strncmp(environ[i], "PTQ_TRIES=", 10) != 0 && strncmp(environ[i], "TRACEPARENT=", 12) != 0)
             all[kept++] = environ[i];
     (void)snprintf(word, WORD, "PTQ_POOL=%s", task->worker->pool->name);
     all[kept++] = word;
@@ -74,6 +74,11 @@ static char **make_environment(const ptq_task *task)
     all[kept++] = word + WORD;
     (void)snprintf(word + 2 * WORD, WORD, "PTQ_TRIES=%u", task->tries);
     all[kept++] = word + 2 * WORD;
+    if (task->has_trace) { /* and no other's */
+        char text[PTQ_TRACE_TEXT_SIZE];
+        (void)snprintf(word + 3 * WORD, WORD, "TRACEPARENT=%s", ptq_trace_text(&task->trace, text));
+        all[kept++] = word + 3 * WORD;
+    }
     all[kept] = NULL;
     return all;
 }

@@ -100,6 +100,12 @@ static uint32_t larger(uint32_t a, uint32_t b)
     return a > b ? a : b;
 }
 
+/* A trace fits in any case; larger items have room for more headers by themselves. */
+static uint32_t header_size(uint32_t item_size)
+{
+    return item_size < 1024 ? 128 : 0;
+}
+
 static uint32_t done_item_size(uint32_t result_size)
 {
     return larger(result_size, PTI_RESULT_LEAST) + PTI_RESULT_ROOM;
@@ -144,6 +150,8 @@ static enum ptq_err create(ptq_pool *pool, const struct names *names, const stru
     jobs.options.item_size = (options->item_size != 0 ? options->item_size : DEFAULT_ITEM_SIZE) + PTI_JOB_ROOM;
     done.options.capacity = capacity > window ? capacity : window;
     done.options.item_size = done_item_size(result_size);
+    jobs.options.header_size = header_size(jobs.options.item_size);
+    done.options.header_size = header_size(done.options.item_size);
     done.placed = true;
     enum ptq_err err = pti_queue_open(pool->bus, names->done, &done, &pool->done);
     if (err != PTQ_OK)

@@ -33,7 +33,8 @@ struct ptq_result {
     struct pti_result body;
     uint64_t ticket;
     enum ptq_result_kind kind;
-    bool redelivered;
+    bool redelivered, has_trace;
+    struct ptq_trace trace;
     struct ptq_result *previous, *next;
 };
 
@@ -173,6 +174,8 @@ struct ptq_task {
     uint64_t wanted;                 /* bytes that it tried to give */
     enum ptq_err code;
     char text[PTI_RESULT_TEXT_MAX + 1];
+    struct ptq_trace trace;          /* its job's */
+    bool has_trace;
 };
 
 /* worker.c */

@@ -75,6 +75,7 @@ struct ptq_result *pti_result_new(ptq_pool *pool, ptq_msg *msg)
     result->msg = msg;
     result->ticket = msg->position;
     result->redelivered = msg->redelivered;
+    result->has_trace = msg->headers != 0 && ptq_msg_trace(msg, &result->trace);
     read_body(result, msg, msg->data);
     return result;
 }
@@ -156,6 +157,13 @@ uint32_t ptq_result_tries(const struct ptq_result *result)
 uint64_t ptq_result_run_ns(const struct ptq_result *result)
 {
     return result->body.run_ns;
+}
+
+bool ptq_result_trace(const struct ptq_result *result, struct ptq_trace *ret_trace)
+{
+    if (result->has_trace)
+        *ret_trace = result->trace;
+    return result->has_trace;
 }
 
 bool ptq_result_redelivered(const struct ptq_result *result)

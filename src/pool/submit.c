@@ -15,6 +15,7 @@ struct entry {
     size_t task_size;
     const void *data;
     size_t size;
+    const struct ptq_put_options *options; /* headers and trace; may be NULL */
     ptq_msg *loan;    /* written, not yet published */
 };
 
@@ -45,7 +46,9 @@ static enum ptq_err put(ptq_pool *pool, struct entry *entry, int64_t deadline, u
             return err;
         write_job(pool, entry);
     }
-    enum ptq_err err = ptq_publish(entry->loan, size, ms_left(deadline), ret_ticket);
+    struct ptq_put_options options = entry->options != NULL ? *entry->options : (struct ptq_put_options){0};
+    options.ret_position = ret_ticket;
+    enum ptq_err err = ptq_publish_with(entry->loan, size, &options, ms_left(deadline));
     if (err == PTQ_OK)
         entry->loan = NULL;
     return err;
@@ -110,14 +113,22 @@ static bool is_known(ptq_pool *pool, const char *task)
 enum ptq_err ptq_pool_submit(ptq_pool *pool, const char *task, const void *data, size_t size, int timeout_ms,
                              uint64_t *ret_ticket)
 {
+    return ptq_pool_submit_with(pool, task, data, size, NULL, timeout_ms, ret_ticket);
+}
+
+enum ptq_err ptq_pool_submit_with(ptq_pool *pool, const char *task, const void *data, size_t size,
+                                  const struct ptq_put_options *options, int timeout_ms, uint64_t *ret_ticket)
+{
     enum ptq_err err = pti_pool_check(pool);
     if (err != PTQ_OK)
         return err;
+    if (options != NULL && (options->delay_ms != 0 || options->ttl_ms != 0 || options->flags != 0))
+        return PTQ_EINVAL; /* the order is that of submission, and each ticket comes out */
     if ((data == NULL && size != 0) || (task != NULL && !pti_task_name_is_valid(task)))
         return PTQ_EINVAL;
     if (size > pool->item_size)
         return PTQ_EMSGSIZE;
-    struct entry entry = {.task = task != NULL ? task : "", .data = data, .size = size};
+    struct entry entry = {.task = task != NULL ? task : "", .data = data, .size = size, .options = options};
     entry.task_size = strlen(entry.task);
     if (!is_known(pool, entry.task))
         return PTQ_ENOTASK;

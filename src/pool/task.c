@@ -136,6 +136,13 @@ uint32_t ptq_task_tries(const ptq_task *task)
     return task->tries;
 }
 
+bool ptq_task_trace(const ptq_task *task, struct ptq_trace *ret_trace)
+{
+    if (task->has_trace)
+        *ret_trace = task->trace;
+    return task->has_trace;
+}
+
 unsigned ptq_task_worker(const ptq_task *task)
 {
     return task->worker->slot;

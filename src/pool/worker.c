@@ -13,6 +13,7 @@
 #include "base/time.h"
 #include "bus/bus.h"
 #include "pool/pool.h"
+#include "queue/header.h"
 
 #define PAUSE_NS (50 * PTI_NS_PER_MS) /* between attempts to place where memory is short */
 
@@ -46,21 +47,37 @@ static enum ptq_err place(const struct pti_worker *worker, uint64_t ticket, cons
     }
 }
 
+/* The job's trace goes on with its result. */
+static void add_trace(const struct pti_worker *worker, const ptq_task *task, uint8_t *buffer, struct pti_put *put)
+{
+    struct ptq_put_options options = {.trace = &task->trace};
+    uint8_t units = 0;
+    if (!task->has_trace || pti_headers_pack(&options, buffer, &units) != PTQ_OK ||
+        !pti_headers_fit(worker->pool->done->port, put->size, units))
+        return;
+    put->headers = units;
+    put->header_bytes = buffer;
+}
+
 static enum ptq_err place_result(const struct pti_worker *worker, const ptq_task *task, uint64_t run_ns)
 {
     struct pti_result result = {.code = task->code, .pid = getpid(), .run_ns = run_ns, .tries = task->tries,
                                 .host = worker->pool->bus->node, .worker = worker->name, .text = task->text};
+    uint8_t headers[PTQ_HEADERS_MAX];
     size_t head = pti_result_head_size(&result);
     size_t size = head + (task->code == PTQ_OK ? task->size : 0);
     if (task->code == PTQ_OK) { /* the head ends where the data begins */
         unsigned char *start = task->bytes + PTI_RESULT_ROOM - head;
         (void)pti_result_write_head(start, &result);
-        return place(worker, task->ticket, &(struct pti_put){.data = start, .size = (uint32_t)size});
+        struct pti_put put = {.data = start, .size = (uint32_t)size};
+        add_trace(worker, task, headers, &put);
+        return place(worker, task->ticket, &put);
     }
     unsigned char entry[PTI_RESULT_ROOM + PTI_RESULT_LEAST];
     (void)pti_result_write_head(entry, &result);
-    return place(worker, task->ticket,
-                 &(struct pti_put){.data = entry, .size = (uint32_t)size, .kind = PTI_KIND_ERROR});
+    struct pti_put put = {.data = entry, .size = (uint32_t)size, .kind = PTI_KIND_ERROR};
+    add_trace(worker, task, headers, &put);
+    return place(worker, task->ticket, &put);
 }
 
 /* -- running -------------------------------------------------------------------------------------------------- */
@@ -106,6 +123,7 @@ static void start_task(struct pti_worker *worker, const ptq_msg *msg)
     task->wanted = 0;
     task->code = PTQ_OK;
     task->text[0] = 0;
+    task->has_trace = msg->headers != 0 && ptq_msg_trace(msg, &task->trace);
 }
 
 /* Runs the job, or finds out why not: what it gave, or its error, is in worker->task. */

@@ -217,6 +217,43 @@ static void a_command_knows_its_job(void **state)
     pools_fini(&pools);
 }
 
+static void a_trace_goes_from_the_job_through_its_command_to_the_result(void **state)
+{
+    static const char text[] = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    const struct ptq_pool_options small = {.item_size = 16, .result_size = 64}; /* there is room for it beside the smallest */
+    struct ptq_trace trace, found;
+    struct ptq_put_options options = {.trace = &trace};
+    struct pools pools;
+    uint64_t ticket;
+    (void)state;
+    pools_init(&pools, &small, 0);
+    spawn_command(&pools, 1, "echo \"${TRACEPARENT-none}\"; [ \"$(cat)\" = good ]");
+    assert_ok(ptq_trace_parse(text, &trace));
+
+    assert_ok(ptq_pool_submit_with(pools.pool, NULL, "good", 4, &options, PTT_LONG, &ticket));
+    assert_ok(ptq_pool_submit_with(pools.pool, NULL, "bad", 3, &options, PTT_LONG, NULL));
+    submit_to_command(&pools, "good");
+    options.delay_ms = 1;
+    assert_answer(PTQ_EINVAL, ptq_pool_submit_with(pools.pool, NULL, "good", 4, &options, PTT_LONG, NULL));
+
+    ptq_result *result = pools_get(&pools);
+    assert_int_equal(ptq_result_ticket(result), ticket);
+    assert_int_equal(ptq_result_size(result), strlen(text) + 1);
+    assert_memory_equal(ptq_result_data(result), text, strlen(text));
+    assert_true(ptq_result_trace(result, &found));
+    assert_memory_equal(&found, &trace, sizeof trace);
+    assert_ok(ptq_result_done(result));
+    result = pools_get(&pools); /* an error bears it too */
+    assert_int_equal(ptq_result_kind(result), PTQ_RESULT_ERROR);
+    assert_true(ptq_result_trace(result, &found));
+    assert_ok(ptq_result_done(result));
+    result = pools_get(&pools);
+    assert_memory_equal(ptq_result_data(result), "none", 4);
+    assert_false(ptq_result_trace(result, &found));
+    assert_ok(ptq_result_done(result));
+    pools_fini(&pools);
+}
+
 static void a_command_that_fails_is_an_error_with_its_status(void **state)
 {
     struct pools pools;
@@ -343,6 +380,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(an_unknown_task_is_refused_before_it_is_queued),
         cmocka_unit_test(a_command_is_a_task),
         cmocka_unit_test(a_command_knows_its_job),
+        cmocka_unit_test(a_trace_goes_from_the_job_through_its_command_to_the_result),
         cmocka_unit_test(a_command_that_fails_is_an_error_with_its_status),
         cmocka_unit_test(pipes_never_wait_for_each_other),
         cmocka_unit_test(a_commands_output_beyond_the_limit_is_an_error),

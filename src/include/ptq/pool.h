@@ -95,6 +95,14 @@ uint64_t ptq_pool_window(const ptq_pool *pool);  /**< as the pool was made */
 PTQ_MUST_CHECK enum ptq_err ptq_pool_submit(ptq_pool *pool, const char *task, const void *data, size_t size, int timeout_ms,
                                             uint64_t *ret_ticket);
 
+/**
+ * As ptq_pool_submit, with headers and trace in `options` (may be NULL); delay, time to live and flags are PTQ_EINVAL.  The task sees
+ * the trace by ptq_task_trace, a command in TRACEPARENT, and the result bears it, wherever the worker is.
+ */
+PTQ_MUST_CHECK enum ptq_err ptq_pool_submit_with(ptq_pool *pool, const char *task, const void *data, size_t size,
+                                                 const struct ptq_put_options *options, int timeout_ms,
+                                                 uint64_t *ret_ticket);
+
 /** Submits bytes that no task sees: they come out unchanged in their place.  At most item_size and result_size. */
 PTQ_MUST_CHECK enum ptq_err ptq_pool_submit_marker(ptq_pool *pool, const void *data, size_t size, int timeout_ms,
                                                    uint64_t *ret_ticket);
@@ -142,6 +150,7 @@ const char *ptq_result_worker(const ptq_result *result);  /**< its name */
 int64_t ptq_result_pid(const ptq_result *result);         /**< as the worker saw itself; 0: none */
 uint32_t ptq_result_tries(const ptq_result *result);      /**< how often the job was handed to a worker, from 1; 0: not */
 uint64_t ptq_result_run_ns(const ptq_result *result);     /**< how long the task ran, the last time */
+bool ptq_result_trace(const ptq_result *result, struct ptq_trace *ret_trace); /**< its job's; false: it had none */
 bool ptq_result_redelivered(const ptq_result *result);    /**< an earlier getter had it and did not say done */
 
 /**
@@ -241,6 +250,7 @@ const char *ptq_task_name(const ptq_task *task);    /**< as submitted; "" for th
 void *ptq_task_user(const ptq_task *task);          /**< as registered */
 uint64_t ptq_task_ticket(const ptq_task *task);
 uint32_t ptq_task_tries(const ptq_task *task);      /**< 1: first time; more: workers that had this job died */
+bool ptq_task_trace(const ptq_task *task, struct ptq_trace *ret_trace); /**< of the job; false: it has none */
 unsigned ptq_task_worker(const ptq_task *task);     /**< index of this worker among those spawned with it, from 0 */
 unsigned ptq_task_workers(const ptq_task *task);    /**< how many were spawned together */
 
