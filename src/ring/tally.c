@@ -2,10 +2,9 @@
 #include "ring/tally.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
+#include "ring/check.h"
 #include "ring/journal.h"
 #include "ring/side.h"
 
@@ -118,41 +117,25 @@ void pti_tally_make(struct pti_ring *ring, struct pti_tally *ret_tally)
 
 /* ---- checking */
 
-struct teller {
-    pti_finding *tell;
-    void *context;
-    uint32_t findings;
-};
-
-static void finding(struct teller *teller, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void finding(struct teller *teller, const char *format, ...)
+static bool holds_message(enum pti_state state)
 {
-    char text[200];
-    va_list arguments;
-
-    if (teller->findings++ >= 20 || !teller->tell)
-        return; /* more would not be read */
-    va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-    teller->tell(text, teller->context);
+    return state == PTI_COMMIT || state == PTI_LEASED || state == PTI_REDELIV || state == PTI_DELAYED || state == PTI_DEAD;
 }
 
 /* A message that is too long for its block stands in a file, which has memory for it. */
-static void check_side(struct pti_ring *ring, struct teller *teller, uint32_t block, enum pti_state state)
+static void check_side(struct pti_ring *ring, struct pti_teller *teller, uint32_t block, enum pti_state state)
 {
     const struct pti_block *b = pti_block_at(ring, block);
     uint64_t bytes = pti_message_bytes(pti_load_relaxed(&b->length), pti_load_relaxed(&b->headers));
-    bool holds = state == PTI_COMMIT || state == PTI_LEASED || state == PTI_REDELIV || state == PTI_DELAYED;
 
-    if (!holds || !pti_geometry_is_large(&ring->geometry) || bytes <= ring->inline_room)
+    if (!holds_message(state) || !pti_geometry_is_large(&ring->geometry) || bytes <= ring->inline_room)
         return;
     if (pti_load_relaxed(&pti_side_note(ring, block)->ino) == 0 || pti_side_memory(ring, block) < bytes)
-        finding(teller, "block %" PRIu32 " holds %" PRIu64 " bytes, its side file has %" PRIu64, block, bytes,
+        pti_tell(teller, "block %" PRIu32 " holds %" PRIu64 " bytes, its side file has %" PRIu64, block, bytes,
                 pti_side_memory(ring, block));
 }
 
-static void check_word(struct pti_ring *ring, struct teller *teller, uint32_t block)
+static void check_word(struct pti_ring *ring, struct pti_teller *teller, uint32_t block)
 {
     struct pti_block *b = pti_block_at(ring, block);
     uint64_t word = pti_load_acquire(&b->word);
@@ -161,37 +144,41 @@ static void check_word(struct pti_ring *ring, struct teller *teller, uint32_t bl
     bool owned = state == PTI_OWNED || state == PTI_COMMIT || state == PTI_LEASED || state == PTI_COMMITH || is_of_lease;
 
     if (state == PTI_LEASEDH || state > PTI_COPY || (is_of_lease && ring->geometry.lease_ms == 0))
-        finding(teller, "block %" PRIu32 " is in state %u, which nobody writes", block, state);
+        pti_tell(teller, "block %" PRIu32 " is in state %u, which nobody writes", block, state);
     if (state == PTI_QUAR && (pti_slot_block(pti_word_position(word)) >= ring->geometry.blocks ||
                               pti_slot_block(pti_word_position(word)) == block))
-        finding(teller, "block %" PRIu32 " is in quarantine for block %" PRIu32 ", of %" PRIu32, block,
+        pti_tell(teller, "block %" PRIu32 " is in quarantine for block %" PRIu32 ", of %" PRIu32, block,
                 pti_slot_block(pti_word_position(word)), ring->geometry.blocks);
     if (state == PTI_COPY && (pti_load_relaxed(&b->link) == 0 || pti_load_relaxed(&b->link) > ring->geometry.blocks) &&
         pti_load_acquire(&b->word) == word)
-        finding(teller, "block %" PRIu32 " is a copy of block %" PRIu32 ", of %" PRIu32, block,
+        pti_tell(teller, "block %" PRIu32 " is a copy of block %" PRIu32 ", of %" PRIu32, block,
                 pti_load_relaxed(&b->link) - 1, ring->geometry.blocks);
     if (!is_of_lease && pti_word_position(word) > ring->position_mask)
-        finding(teller, "block %" PRIu32 " bears position %" PRIu64 ", beyond the last", block, pti_word_position(word));
+        pti_tell(teller, "block %" PRIu32 " bears position %" PRIu64 ", beyond the last", block, pti_word_position(word));
     if (owned && pti_word_owner(word) >= ring->geometry.endpoints)
-        finding(teller, "block %" PRIu32 " belongs to endpoint %" PRIu32 ", of %" PRIu32, block, pti_word_owner(word),
+        pti_tell(teller, "block %" PRIu32 " belongs to endpoint %" PRIu32 ", of %" PRIu32, block, pti_word_owner(word),
                 ring->geometry.endpoints);
-    if (state == PTI_COMMIT && pti_load_relaxed(&b->length) > ring->geometry.item_size)
-        finding(teller, "block %" PRIu32 " is %" PRIu32 " bytes long, item_size is %" PRIu32, block,
+    if (holds_message(state) && pti_load_relaxed(&b->length) > ring->geometry.item_size)
+        pti_tell(teller, "block %" PRIu32 " is %" PRIu32 " bytes long, item_size is %" PRIu32, block,
                 pti_load_relaxed(&b->length), ring->geometry.item_size);
+    else if (holds_message(state) && !pti_geometry_is_large(&ring->geometry) &&
+             pti_message_bytes(pti_load_relaxed(&b->length), pti_load_relaxed(&b->headers)) > ring->inline_room)
+        pti_tell(teller, "block %" PRIu32 " has %" PRIu32 " bytes of headers, for which it has no room", block,
+                 4u * pti_load_relaxed(&b->headers));
     check_side(ring, teller, block, state);
     if ((state == PTI_REDELIV || state == PTI_DELAYED || state == PTI_DEAD) &&
         !(pti_load_seq(&ring->special[block / 64]) >> (block % 64) & 1) && pti_load_acquire(&b->word) == word)
-        finding(teller, "block %" PRIu32 " is in state %u without its mark", block, state);
+        pti_tell(teller, "block %" PRIu32 " is in state %u without its mark", block, state);
 }
 
 /* Slots follow each other: lap(t) up to the tail, lap - 1 from there on; each names a block that exists. */
-static void check_slots(struct pti_ring *ring, struct teller *teller)
+static void check_slots(struct pti_ring *ring, struct pti_teller *teller)
 {
     uint64_t head = pti_load_acquire(&ring->hints->head), tail = pti_load_acquire(&ring->hints->tail), at;
     bool older = false;
 
     if (head > ring->position_mask || tail > ring->position_mask) {
-        finding(teller, "a hint is beyond the last position");
+        pti_tell(teller, "a hint is beyond the last position");
         return;
     }
     at = head;
@@ -203,24 +190,27 @@ static void check_slots(struct pti_ring *ring, struct teller *teller)
         if (ahead > 0)
             continue; /* it was lapped while we looked */
         if (ahead < -1)
-            finding(teller, "slot %" PRIu64 " is %" PRId64 " laps behind", at & ring->slot_mask, -ahead);
+            pti_tell(teller, "slot %" PRIu64 " is %" PRId64 " laps behind", at & ring->slot_mask, -ahead);
         if (block >= ring->geometry.blocks && block != PTI_END_BLOCK)
-            finding(teller, "slot %" PRIu64 " names block %" PRIu32 ", of %" PRIu32, at & ring->slot_mask, block,
+            pti_tell(teller, "slot %" PRIu64 " names block %" PRIu32 ", of %" PRIu32, at & ring->slot_mask, block,
                     ring->geometry.blocks);
         if (ahead == 0 && older && !(ring->geometry.flags & PTI_GEO_PLACED) &&
             pti_diff(ring, pti_load_acquire(&ring->hints->head), head) == 0)
-            finding(teller, "slot %" PRIu64 " is filled behind an empty one", at & ring->slot_mask);
+            pti_tell(teller, "slot %" PRIu64 " is filled behind an empty one", at & ring->slot_mask);
         older |= ahead < 0;
     }
 }
 
 uint32_t pti_tally_check(struct pti_ring *ring, pti_finding *tell, void *context)
 {
-    struct teller teller = {tell, context, 0};
+    struct pti_teller teller = {tell, context, 0};
 
     check_slots(ring, &teller);
+    pti_check_hints(ring, &teller);
+    pti_check_entries(ring, &teller);
     for (uint32_t block = 0; block < ring->geometry.blocks; block++)
         if (pti_block_is_backed(ring, block))
             check_word(ring, &teller, block);
+    pti_check_ways(ring, &teller);
     return teller.findings;
 }

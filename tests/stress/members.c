@@ -127,9 +127,10 @@ static void put_batch(struct producer *p, uint32_t count, int timeout_ms)
 {
     struct ptq_bytes items[32];
 
-    p->me->batch_count = count;
-    p->me->batch_first = *p->next;
+    /* Drawn first: who is killed here leaves no numbers that its next life draws again. */
     uint32_t first = draw_numbers(p, count);
+    p->me->batch_first = first;
+    p->me->batch_count = count;
     for (uint32_t i = 0; i < count; i++)
         items[i] = (struct ptq_bytes){
             p->bytes[i], write_message(p->bytes[i], p->me->number, first + i, p->chaos->options.item_size)};
@@ -316,8 +317,12 @@ static bool count_one(const struct ptq_view_msg *msg, void *context)
     return msg->size <= 4096 && --*left > 0;
 }
 
+static void note_finding(const char *finding, void *context) { snprintf(context, 200, "%s", finding); }
+
 static void look_around(struct chaos *chaos, ptq_bus *bus)
 {
+    char finding[200] = "";
+
     struct ptq_verify_report report;
     struct ptq_queue_stats stats;
     uint32_t left = 20;
@@ -329,11 +334,11 @@ static void look_around(struct chaos *chaos, ptq_bus *bus)
     }
     if (ptq_view_stats(view, &stats) != PTQ_OK || ptq_view_peek(view, count_one, &left) != PTQ_OK)
         chaos_violation(chaos, "looking failed");
-    enum ptq_err err = ptq_view_verify(view, NULL, NULL, &report);
+    enum ptq_err err = ptq_view_verify(view, note_finding, finding, &report);
     if (err != PTQ_OK && err != PTQ_ECORRUPT)
         chaos_violation(chaos, "verify answered %s", ptq_err_name(err));
     if (report.findings > 0 && report.quiet)
-        chaos_violation(chaos, "verify found %u faults in a quiet queue", report.findings);
+        chaos_violation(chaos, "verify found %u faults in a quiet queue, such as: %s", report.findings, finding);
     ptq_view_close(view);
 }
 
