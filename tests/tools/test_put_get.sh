@@ -43,6 +43,16 @@ case_the_largest_message_goes_through() {
     cmp "$work/in" "$work/out" || fail "other bytes came out"
 }
 
+case_a_message_of_many_mebibytes_goes_through() {
+    head -c 40000001 /dev/urandom >"$work/in"
+    expect 0 "$PTQ" create tasks --item-size 64M --capacity 4
+    expect_from 0 "$work/in" "$PTQ" put tasks
+    figure tasks queue_item_size_bytes 67108864
+    expect 0 "$PTQ" get tasks -F raw
+    cmp "$work/in" "$work/out" || fail "other bytes came out"
+    expect 0 "$PTQ" rm tasks
+}
+
 case_a_line_is_a_message() {
     printf 'one\n\nthree\r\nno newline' >"$work/in"
     expect 0 "$PTQ" create tasks
