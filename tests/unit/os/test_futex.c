@@ -163,6 +163,62 @@ static void a_barrier_orders_the_plain_stores_of_others(void **state)
     assert_int_equal(both_missed, 0);
 }
 
+/* ---- many words */
+
+static int sleep_on_two(void *context)
+{
+    struct ptt_page *page = context;
+    struct pti_futex_word words[] = {{(_Atomic uint32_t *)(void *)&page->words[2], 7}, {futex_word(page), 0}};
+    bool handled = false;
+
+    int got = pti_futex_wait_any(words, 2, pti_now_ns() + 20 * PTI_NS_PER_S, &handled);
+    pti_store_release(&page->words[1], (uint64_t)got + 1);
+    return handled;
+}
+
+static void a_wake_of_one_of_many_words_reaches_the_sleeper(void **state)
+{
+    struct ptt_page *page = ptt_page_new();
+
+    (void)state;
+    page->words[2] = 7;
+    pid_t child = ptt_fork(sleep_on_two, page);
+    while (pti_load_acquire(&page->words[1]) == 0 && pti_futex_wake(futex_word(page), 1) == 0)
+        ;
+    ptt_assert_exit(child, 0, PTT_LONG);
+    uint64_t answer = pti_load_acquire(&page->words[1]) - 1;
+    ptt_page_free(page);
+    if (answer == ENOSYS)
+        skip();
+    assert_int_equal(answer, 0);
+}
+
+static void do_nothing(int signal) { (void)signal; }
+
+/* Without holding the signal back the kernel would start the call again, and nobody would be told. */
+static void a_handler_with_sa_restart_is_told_of_when_many_words_were_slept_on(void **state)
+{
+    struct sigaction restart = {.sa_handler = do_nothing, .sa_flags = SA_RESTART}, before;
+    _Atomic uint32_t a = 1, b = 2;
+    struct pti_futex_word words[] = {{&a, 1}, {&b, 2}};
+    bool handled = true;
+
+    (void)state;
+    int got = pti_futex_wait_any(words, 2, pti_now_ns() + PTI_NS_PER_MS, &handled);
+    if (got == ENOSYS)
+        skip();
+    assert_int_equal(got, ETIMEDOUT);
+    assert_false(handled);
+    b = 3;
+    assert_int_equal(pti_futex_wait_any(words, 2, pti_now_ns() + PTI_NS_PER_S, &handled), EAGAIN);
+    b = 2;
+    assert_int_equal(sigaction(SIGALRM, &restart, &before), 0);
+    ualarm(3000, 0);
+    (void)pti_futex_wait_any(words, 2, pti_now_ns() + 30 * PTI_NS_PER_MS, &handled);
+    assert_true(handled);
+    sigaction(SIGALRM, &before, NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest cases[] = {
@@ -170,6 +226,8 @@ int main(void)
         cmocka_unit_test(a_changed_word_is_not_slept_on),
         cmocka_unit_test(a_deadline_is_absolute),
         cmocka_unit_test(a_signal_handler_ends_the_sleep),
+        cmocka_unit_test(a_wake_of_one_of_many_words_reaches_the_sleeper),
+        cmocka_unit_test(a_handler_with_sa_restart_is_told_of_when_many_words_were_slept_on),
         cmocka_unit_test(a_wake_without_sleepers_wakes_none),
         cmocka_unit_test(a_barrier_works_where_it_registered),
         cmocka_unit_test(a_barrier_orders_the_plain_stores_of_others),
