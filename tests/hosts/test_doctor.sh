@@ -171,7 +171,8 @@ case_small_limits_are_named() {
     says MEND limits "100 descriptors" "ulimit -n"
     expect 1 bash -c 'ulimit -f 64; exec "$PTQ" doctor'
     says MEND limits "64K bytes in a file" "ulimit -f"
-    expect 1 bash -c 'ulimit -v 200000; exec "$PTQ" doctor' || return
+    bash -c 'ulimit -v 200000; exec "$PTQ" version' >/dev/null 2>&1 || return 0 # a sanitizer's address space cannot be limited
+    expect 1 bash -c 'ulimit -v 200000; exec "$PTQ" doctor'
     says MEND limits "address space" "ulimit -v"
 }
 
