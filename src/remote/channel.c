@@ -18,9 +18,10 @@ struct pti_channel *pti_channel_find(struct pti_session *session, uint32_t id)
     return channel;
 }
 
-struct pti_lease *pti_channel_lease(struct pti_channel *channel, uint64_t position, uint32_t sub)
+struct pti_lease *pti_channel_lease(struct pti_channel *channel, uint64_t position, uint32_t sub,
+                                    uint32_t deliveries)
 {
-    struct pti_lease *lease, key = {.key = {position, sub}};
+    struct pti_lease *lease, key = {.key = {position, sub | (uint64_t)deliveries << 32}};
 
     HASH_FIND(hh, channel->leases, &key.key, sizeof key.key, lease);
     return lease;

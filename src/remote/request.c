@@ -272,7 +272,7 @@ static struct pti_lease *new_lease(struct pti_request *request, struct ptq_msg *
     if (lease == NULL)
         return NULL;
     lease->key.position = msg->position;
-    lease->key.sub = msg->sub;
+    lease->key.sub = msg->sub | (uint64_t)msg->deliveries << 32; /* a session may hold one that ran out, and its copy */
     lease->msg = msg;
     lease->request = request;
     lease->index = index;
@@ -416,7 +416,7 @@ static enum ptq_err serve_settle(struct pti_request *request, const uint8_t *pay
 
     if (pti_read_settle(payload, size, &settle) != PTQ_OK)
         return refuse(ret_reason, "a SETTLE makes no sense");
-    struct pti_lease *lease = pti_channel_lease(channel, settle.position, settle.sub);
+    struct pti_lease *lease = pti_channel_lease(channel, settle.position, settle.sub, settle.deliveries);
     if (lease == NULL || lease->msg->deliveries != settle.deliveries) {
         pti_request_finish(request, PTQ_ELEASELOST, 0);
         return PTQ_OK;

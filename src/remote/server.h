@@ -74,7 +74,7 @@ struct pti_session {
 struct pti_lease {
     struct {
         uint64_t position;
-        uint64_t sub;
+        uint64_t sub; /* deliveries:32 | sub:32 */
     } key;
     UT_hash_handle hh;
     struct ptq_msg *msg;
@@ -211,7 +211,7 @@ void pti_channel_release(struct pti_channel *channel); /* draining: who waits is
 void pti_channel_grant(struct pti_channel *channel);
 /* After a change of its assembly. */
 void pti_channel_count_gathered(struct pti_channel *channel);
-struct pti_lease *pti_channel_lease(struct pti_channel *channel, uint64_t position, uint32_t sub);
+struct pti_lease *pti_channel_lease(struct pti_channel *channel, uint64_t position, uint32_t sub, uint32_t deliveries);
 
 /* ---- serve.c: one frame of a channel.  PTQ_EPROTO with a sentence. */
 enum ptq_err pti_serve(struct pti_channel *channel, const struct pti_frame *frame, const char **ret_reason);

@@ -298,7 +298,7 @@ enum ptq_err ptq_ack(ptq_msg *msg);
 
 /**
  * Gives it back, to be redelivered in its old place after `delay_ms` (0: at once; PTQ_BACKOFF).  Takes `msg`, even on
- * error.  Never blocks for room.
+ * error.  Never blocks for room.  PTQ_ELEASELOST as ptq_ack.
  */
 enum ptq_err ptq_nack(ptq_msg *msg, int delay_ms);
 
