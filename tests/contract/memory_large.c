@@ -672,6 +672,95 @@ static void garbage_in_place_of_a_file_is_refused_and_replaced(void **state)
     }
 }
 
+/* ---- a scribbler */
+
+/* Puts and gets whatever comes, by copy and in place, until words[0]; every answer is fine. */
+static int use_until_told(void *context)
+{
+    struct errand *errand = context;
+    struct ptq_bus_options options = {.dir = errand->c->home.dir};
+    unsigned char *bytes = calloc(1, LARGEST);
+    uint64_t seed = errand->count, sum = 0;
+    ptq_bus *bus;
+
+    if (ptq_bus_open("test", &options, &bus) != PTQ_OK)
+        return 1;
+    while (errand->page->words[0] == 0) {
+        ptq_queue *queue;
+
+        if (ptq_queue_open(bus, "tasks", NULL, &queue) != PTQ_OK)
+            continue;
+        for (int i = 0; i < 200 && errand->page->words[0] == 0; i++) {
+            size_t size = ptt_random(&seed) % 3 == 0 ? ptt_random(&seed) % 5000 : ptt_random(&seed) % LARGEST, got = 0;
+            ptq_msg *msg;
+
+            if (i % 3 != 0) {
+                (void)!ptq_put(queue, bytes, size, PTQ_NOWAIT);
+            } else if (ptq_loan(queue, size, PTQ_NOWAIT, &msg) == PTQ_OK) {
+                memset(ptq_msg_buffer(msg), 1, size);
+                if (ptq_publish(msg, size / 2, PTQ_NOWAIT, NULL) != PTQ_OK)
+                    ptq_abort(msg);
+            }
+            if (i % 2 == 0) {
+                (void)!ptq_recv(queue, bytes, LARGEST, PTQ_NOWAIT, &got);
+            } else if (ptq_get(queue, PTQ_NOWAIT, &msg) == PTQ_OK) {
+                for (size_t at = 0; at < ptq_msg_size(msg); at += 512)
+                    sum += ((const unsigned char *)ptq_msg_data(msg))[at];
+                (void)!ptq_ack(msg);
+            }
+            errand->page->words[1]++;
+        }
+        ptq_queue_close(queue);
+    }
+    ptq_bus_close(bus);
+    free(bytes);
+    return sum == 1; /* so that it is read */
+}
+
+/* Words of the blocks in use: state, length, headers, notes of files. */
+static void a_live_scribbler_crashes_nobody(void **state)
+{
+    struct contract *c = *state;
+    struct errand errand[2] = {{c, ptt_page_new(), 11}, {c, NULL, 12}};
+    ptq_queue *queue = contract_open(c, "tasks", &(struct ptq_queue_options){.capacity = 4, .item_size = LARGEST, .max_endpoints = 8});
+    uint64_t seed = ptt_seed();
+    ptq_view *view;
+    struct ptq_view_info info;
+    char path[300];
+    pid_t children[2];
+
+    errand[1].page = errand[0].page;
+    assert_ok(ptq_view_open(c->bus, "tasks", NULL, &view));
+    assert_ok(ptq_view_info(view, &info));
+    ptq_view_close(view);
+    ptq_queue_close(queue);
+    snprintf(path, sizeof path, "%s", info.path);
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    assert_true(fd >= 0);
+    uint64_t blocks = (uint64_t)info.file_bytes - info.blocks * info.block_stride;
+    for (int i = 0; i < 2; i++)
+        children[i] = ptt_fork(use_until_told, &errand[i]);
+    int64_t end = contract_now_ms() + 1500;
+    for (uint64_t n = 0; contract_now_ms() < end; n++) {
+        static const uint64_t odd[] = {0, 1, UINT64_MAX, 5000, 1u << 20, (1u << 20) + 1, LARGEST, LARGEST + 1, 1u << 30};
+        uint64_t block = ptt_random(&seed) % 12, word = ptt_random(&seed) % 8;
+        uint64_t at = blocks + block * info.block_stride + (word < 6 ? word * 8 : info.block_stride - 16 + (word - 6) * 8);
+        uint64_t value = ptt_random(&seed) % 2 ? odd[ptt_random(&seed) % (sizeof odd / sizeof *odd)] : ptt_random(&seed);
+
+        assert_int_equal(pwrite(fd, &value, 8, (off_t)at), 8);
+        if (n % 16 == 0)
+            usleep(200); /* they must come to do something in between */
+    }
+    close(fd);
+    errand[0].page->words[0] = 1;
+    for (int i = 0; i < 2; i++)
+        ptt_assert_exit(children[i], 0, PTT_LONG);
+    assert_true(errand[0].page->words[1] > 100);
+    assert_ok(ptq_queue_unlink(c->bus, "tasks", true));
+    assert_sides(c, "tasks", 0);
+    ptt_page_free(errand[0].page);
+}
+
 /* ---- limits of a process */
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -792,6 +881,7 @@ static const struct contract_case large_cases[] = {
     CONTRACT_CASE(side_files_are_no_queues),
     CONTRACT_CASE(a_new_queue_of_the_name_does_not_see_the_old_one_s_files),
     CONTRACT_CASE(garbage_in_place_of_a_file_is_refused_and_replaced),
+    CONTRACT_CASE(a_live_scribbler_crashes_nobody),
     CONTRACT_CASE(without_address_space_or_descriptors_it_is_enomem_and_the_message_stays),
     CONTRACT_CASE(closed_descriptors_do_not_lead_it_astray),
 };
