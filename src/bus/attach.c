@@ -80,6 +80,8 @@ static enum ptq_err compare(const struct pti_geometry *has, const struct pti_geo
         return mismatch(error, name, "max_deliveries", has->max_deliveries, asked->max_deliveries);
     if (asked->endpoints && asked->endpoints != has->endpoints)
         return mismatch(error, name, "max_endpoints", has->endpoints, asked->endpoints);
+    if (asked->pack_size && asked->pack_size != has->pack_size)
+        return mismatch(error, name, "pack_size", has->pack_size, asked->pack_size);
     if (asked->window && asked->window != has->window)
         return mismatch(error, name, "window", has->window, asked->window);
     if (asked->bytes && asked->bytes != has->bytes)

@@ -16,67 +16,72 @@ static enum ptq_err judge(struct pti_port *port, enum ptq_err answer)
 
 static enum ptq_err put(struct pti_port *port, const struct pti_put *put, int64_t deadline, uint64_t *ret_position)
 {
-    return judge(port, pti_local_ops.put(port, put, deadline, ret_position));
+    return judge(port, pti_local_of(port)->ops->put(port, put, deadline, ret_position));
 }
 
 static enum ptq_err put_many(struct pti_port *port, const struct pti_put *puts, size_t count, int64_t deadline,
                              uint64_t *ret_position)
 {
-    return judge(port, pti_local_ops.put_many(port, puts, count, deadline, ret_position));
+    return judge(port, pti_local_of(port)->ops->put_many(port, puts, count, deadline, ret_position));
 }
 
 static enum ptq_err loan(struct pti_port *port, uint32_t size, int64_t deadline, struct ptq_msg **ret_loan)
 {
-    return judge(port, pti_local_ops.loan(port, size, deadline, ret_loan));
+    return judge(port, pti_local_of(port)->ops->loan(port, size, deadline, ret_loan));
 }
 
 static enum ptq_err publish(struct pti_port *port, struct ptq_msg *loaned, const struct pti_put *put, int64_t deadline,
                             uint64_t *ret_position)
 {
-    return judge(port, pti_local_ops.publish(port, loaned, put, deadline, ret_position));
+    return judge(port, pti_local_of(port)->ops->publish(port, loaned, put, deadline, ret_position));
 }
 
 static enum ptq_err place(struct pti_port *port, uint64_t position, const struct pti_put *put, int64_t deadline)
 {
-    return judge(port, pti_local_ops.place(port, position, put, deadline));
+    return judge(port, pti_local_of(port)->ops->place(port, position, put, deadline));
 }
 
-static enum ptq_err end(struct pti_port *port) { return judge(port, pti_local_ops.end(port)); }
+static enum ptq_err end(struct pti_port *port) { return judge(port, pti_local_of(port)->ops->end(port)); }
 
 static enum ptq_err take(struct pti_port *port, size_t max, int64_t deadline, struct ptq_msg **msgs, size_t *ret_count)
 {
-    return judge(port, pti_local_ops.take(port, max, deadline, msgs, ret_count));
+    return judge(port, pti_local_of(port)->ops->take(port, max, deadline, msgs, ret_count));
 }
 
 static enum ptq_err recv(struct pti_port *port, void *buffer, size_t size, int64_t deadline, size_t *ret_size)
 {
-    return judge(port, pti_local_ops.recv(port, buffer, size, deadline, ret_size));
+    return judge(port, pti_local_of(port)->ops->recv(port, buffer, size, deadline, ret_size));
 }
 
-static enum ptq_err ack(struct pti_port *port, struct ptq_msg *msg) { return judge(port, pti_local_ops.ack(port, msg)); }
+static enum ptq_err ack(struct pti_port *port, struct ptq_msg *msg) { return judge(port, pti_local_of(port)->ops->ack(port, msg)); }
 
 static enum ptq_err nack(struct pti_port *port, struct ptq_msg *msg, int delay_ms)
 {
-    return judge(port, pti_local_ops.nack(port, msg, delay_ms));
+    return judge(port, pti_local_of(port)->ops->nack(port, msg, delay_ms));
 }
 
-static enum ptq_err untake(struct pti_port *port, struct ptq_msg *msg) { return judge(port, pti_local_ops.untake(port, msg)); }
+static enum ptq_err untake(struct pti_port *port, struct ptq_msg *msg) { return judge(port, pti_local_of(port)->ops->untake(port, msg)); }
 
-static enum ptq_err limit(struct pti_port *port, uint64_t limit) { return judge(port, pti_local_ops.limit(port, limit)); }
+static enum ptq_err limit(struct pti_port *port, uint64_t limit) { return judge(port, pti_local_of(port)->ops->limit(port, limit)); }
 
 static enum ptq_err head(struct pti_port *port, uint64_t *ret_position)
 {
-    return judge(port, pti_local_ops.head(port, ret_position));
+    return judge(port, pti_local_of(port)->ops->head(port, ret_position));
 }
 
 static enum ptq_err census(struct pti_port *port, uint64_t position, bool *ret_lost)
 {
-    return judge(port, pti_local_ops.census(port, position, ret_lost));
+    return judge(port, pti_local_of(port)->ops->census(port, position, ret_lost));
+}
+
+static enum ptq_err flush(struct pti_port *port, int64_t deadline)
+{
+    return judge(port, pti_local_of(port)->ops->flush ? pti_local_of(port)->ops->flush(port, deadline) : PTQ_OK);
 }
 
 static enum ptq_err stats(struct pti_port *port, struct ptq_queue_stats *ret_stats)
 {
-    return judge(port, pti_local_ops.stats(port, ret_stats));
+    return judge(port, pti_local_of(port)->ops->stats(port, ret_stats));
 }
 
 static void make_table(void)
@@ -97,6 +102,7 @@ static void make_table(void)
     guarded.head = head;
     guarded.census = census;
     guarded.stats = stats;
+    guarded.flush = flush;
 }
 
 const struct pti_port_ops *pti_local_guarded(void)

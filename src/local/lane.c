@@ -89,6 +89,7 @@ static enum ptq_err find_place(struct pti_local *local, struct pti_thread *threa
     if (!place)
         return PTQ_ENOMEM;
     memset(place, 0, sizeof *place);
+    pthread_mutex_init(&place->bias.mutex, NULL);
     err = pti_lane_register(&place->lane, &local->ring);
     if (err != PTQ_OK) {
         free(place);
@@ -136,6 +137,7 @@ enum ptq_err pti_local_init(struct pti_local *local, const struct pti_lane *firs
         return PTQ_ENOMEM;
     }
     memset(place, 0, sizeof *place);
+    pthread_mutex_init(&place->bias.mutex, NULL);
     place->lane = *first;
     give_place(place, thread);
     pti_store_relaxed(&local->places[0], place);
@@ -200,13 +202,16 @@ void pti_local_fini(struct pti_local *local)
     for (uint32_t i = 0; i < used; i++) {
         struct pti_place *place = pti_load_relaxed(&local->places[i]);
 
+        pti_units_return(local, place);
         pti_lane_unregister(&place->lane);
+        pthread_mutex_destroy(&place->bias.mutex);
         pti_waiter_free(pti_load_relaxed(&place->waiter));
         drop_thread(place->owner);
         free(place);
     }
     for (unsigned i = 0; i < 2; i++)
         pti_waiter_free(pti_load_relaxed(&local->sides[i].waiter));
+    pti_units_free(local);
     while (local->chunks) {
         struct pti_chunk *chunk = local->chunks;
 

@@ -11,6 +11,40 @@
 
 struct pti_thread; /* a thread that has used a lane; outlives it while a lane remembers it */
 
+/* A pack that is being filled: only this place knows the block. */
+struct pti_pipe {
+    uint64_t before; /* as alloc gave it */
+    uint64_t bytes;  /* of all messages in it */
+    uint32_t block;
+    uint32_t count;  /* records; 0: there is no block */
+    uint32_t at;     /* where the next record goes */
+};
+
+/* A leased pack, until the last of its records is settled (local/unit.c). */
+struct pti_unit {
+    uint32_t block, place; /* whose lease it is */
+    uint64_t word;
+    uint32_t count;        /* records, as far as was looked */
+    uint32_t first;        /* the first that is to be handed out */
+    uint32_t next, at;     /* the record to hand out next, and where it stands */
+    uint32_t seen;         /* given as it was at the lease: what is below it comes again */
+    uint32_t given, progress, counted;
+    uint32_t ahead;        /* acks that wait for earlier ones, a bit each in `acked` */
+    uint32_t outstanding;  /* messages that the caller holds */
+    uint32_t back;         /* the first record that was given back; UINT32_MAX: none */
+    uint64_t due_us;       /* of that */
+    bool closed, is_counted; /* the giving back counts as one */
+    struct pti_unit *next_free, *next_all;
+    uint64_t acked[];
+};
+
+/* The thread's own way to its pipe and units costs two plain stores; another thread's a membarrier. */
+struct pti_bias {
+    _Atomic uint32_t busy;    /* the owner is at it */
+    _Atomic uint32_t foreign; /* somebody else wants it, or has it */
+    pthread_mutex_t mutex;    /* of those */
+};
+
 /* One thread's place in a handle.  Written by that thread, but for `waiter`, `interrupts` and `inside`, which others read. */
 struct pti_place {
     struct pti_lane lane;
@@ -20,6 +54,10 @@ struct pti_place {
     uint32_t watchers;                   /* of the wait on many that this thread is in */
     struct pti_waiter *_Atomic waiter;   /* for long sleeps; made when first needed */
     struct ptq_msg *free_msgs;
+    struct pti_unit *unit;       /* of which records are handed out now */
+    struct pti_unit *free_units;
+    struct pti_pipe pipe;
+    struct pti_bias bias;
     uint32_t number;
     /* polling well before sleeping */
     uint32_t run;       /* messages since the last time there was none */
@@ -53,13 +91,16 @@ struct pti_local {
     struct pti_side sides[2];
     _Atomic uint32_t interrupts;
     _Atomic uint32_t closing;     /* enum pti_closing */
+    const struct pti_port_ops *ops; /* unguarded */
     struct pti_guard *guard;      /* NULL: a truncated segment is a SIGBUS */
     bool may_spin;        /* more than one processor */
     bool no_barrier;      /* no private membarrier: entering is a full fence */
     bool claimed;
     bool watches;         /* PTQ_WATCH_PEERS */
     bool letters;         /* the view of its dead letters: local/letters.c */
+    bool pipelines;       /* puts are gathered into packs */
     struct pti_chunk *chunks;
+    struct pti_unit *units;
 };
 
 /* Where this thread was found before, by handle. */
@@ -122,7 +163,48 @@ static inline void pti_local_msg_free(struct pti_place *place, struct ptq_msg *m
     place->free_msgs = msg;
 }
 
+/* ---- packs (local/pack.c, local/unit.c) */
+
+void pti_bias_slow(struct pti_bias *bias);
+static inline void pti_bias_enter(const struct pti_local *local, struct pti_bias *bias)
+{
+    for (;;) {
+        if (__builtin_expect(local->no_barrier, 0))
+            pti_store_seq(&bias->busy, 1);
+        else
+            pti_store_relaxed(&bias->busy, 1);
+        atomic_signal_fence(memory_order_seq_cst); /* who wants it sets foreign, passes a barrier, then looks at busy */
+        if (__builtin_expect(!pti_load_seq(&bias->foreign), 1))
+            return;
+        pti_bias_slow(bias);
+    }
+}
+static inline void pti_bias_leave(struct pti_bias *bias) { pti_store_release(&bias->busy, 0); }
+/* Of another place, or of one's own: then it is the short way. */
+void pti_bias_enter_any(struct pti_local *local, struct pti_place *me, struct pti_place *place);
+void pti_bias_leave_any(struct pti_place *me, struct pti_place *place);
+
+/* A pack was leased: its records are to be handed out.  PTQ_ENOMEM: it went back, uncounted. */
+enum ptq_err pti_unit_begin(struct pti_local *local, struct pti_place *place, uint32_t block, uint64_t word);
+/* Hands out up to max records of place->unit, which ends when it is empty.  PTQ_OK, also with none; PTQ_ENOMEM, PTQ_ECORRUPT. */
+enum ptq_err pti_unit_show(struct pti_local *local, struct pti_place *place, size_t max, struct ptq_msg **msgs,
+                           size_t *ret_count);
+/* Copies the next record out and acks it: PTQ_OK, PTQ_EMPTY (the unit is over), PTQ_EMSGSIZE, PTQ_ECORRUPT. */
+enum ptq_err pti_unit_recv(struct pti_local *local, struct pti_place *place, void *buffer, size_t size, size_t *ret_size);
+enum ptq_err pti_unit_ack(struct pti_local *local, struct pti_place *me, struct ptq_msg *msg);
+enum ptq_err pti_unit_nack(struct pti_local *local, struct pti_place *me, struct ptq_msg *msg, uint64_t due_us, bool counted);
+/* At close: what nobody holds goes back as if it had not been taken. */
+void pti_units_return(struct pti_local *local, struct pti_place *place);
+void pti_units_free(struct pti_local *local);
+
+/* What this thread has gathered, if it fits now.  True: something came into the queue. */
+bool pti_pipe_try(struct pti_local *local, struct pti_place *place);
+
 /* ---- waiting (local/wait.c) */
+
+/* In `need` of pti_local_wait: room for so many, for which the block is there. */
+#define PTI_NEED_ROOM (UINT64_C(1) << 63)
+
 
 struct pti_sleep {
     int stage;          /* 0 polling, 1 futex slice, 2 descriptor */

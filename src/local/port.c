@@ -137,7 +137,9 @@ static void local_explain(struct pti_port *port, enum ptq_err err, char *buffer,
 
 static void local_close(struct pti_port *port, int64_t deadline)
 {
-    (void)deadline; /* nothing local waits for an answer */
+    /* Nothing local waits for an answer, but what was gathered may wait for room. */
+    if (pti_local_of(port)->ops->flush)
+        (void)pti_local_of(port)->ops->flush(port, deadline);
     pti_local_fini(pti_local_of(port));
     free(port);
 }
@@ -178,7 +180,49 @@ const struct pti_port_ops pti_local_ops = {
     .close = local_close,
 };
 
+/* The same where puts are gathered. */
+static struct pti_port_ops piping_ops;
+static pthread_once_t piping_once = PTHREAD_ONCE_INIT;
+
+static void make_piping(void)
+{
+    piping_ops = pti_local_ops;
+    piping_ops.put = pti_pipe_put;
+    piping_ops.put_many = pti_pipe_put_many;
+    piping_ops.publish = pti_pipe_publish;
+    piping_ops.flush = pti_pipe_flush;
+    piping_ops.end = pti_pipe_end;
+}
+
+static const struct pti_port_ops *ops_of(const struct pti_open *open)
+{
+    if (!(open->options.flags & PTQ_PIPELINE))
+        return &pti_local_ops;
+    pthread_once(&piping_once, make_piping);
+    return &piping_ops;
+}
+
 /* ---- opening */
+
+/* Packs do not go with everything a queue can be: docs/decisions/packs.md. */
+static enum ptq_err check_packs(const struct pti_open *open, const struct pti_geometry *g, const char *name,
+                                struct ptq_error *error)
+{
+    if (!(open->options.flags & PTQ_PIPELINE))
+        return PTQ_OK;
+    if (g->lease_ms != 0)
+        return pti_error(error, PTQ_EINVAL, "queue '%s' limits leases (lease_ms %u), and a pack has one lease for many "
+                         "messages; open it without PTQ_PIPELINE", name, g->lease_ms);
+    if (g->flags & PTI_GEO_EXPIRED_DEAD)
+        return pti_error(error, PTQ_EINVAL, "queue '%s' makes dead letters of what expires, and a pack expires as a whole; "
+                         "open it without PTQ_PIPELINE", name);
+    if (g->window != 0 || g->flags & PTI_GEO_PLACED)
+        return pti_error(error, PTQ_EINVAL, "queue '%s' is a pool's, whose every piece has a position of its own; open it "
+                         "without PTQ_PIPELINE", name);
+    return PTQ_OK;
+}
+
+
 
 static enum ptq_err ask_for(const struct pti_open *open, struct ptq_error *error, struct pti_attach *ask)
 {
@@ -203,6 +247,8 @@ static enum ptq_err ask_for(const struct pti_open *open, struct ptq_error *error
     ask->geometry.ttl_ms = o->ttl_ms;
     ask->geometry.lease_ms = o->lease_ms;
     ask->geometry.max_dead = o->max_dead;
+    ask->geometry.pack_size = o->pack_size;
+    ask->geometry.packs = o->flags & (PTQ_PIPELINE | PTQ_EXCLUSIVE);
     ask->mode = o->mode;
     ask->wait_ms = o->wait_ms;
     ask->file_mode = o->file_mode;
@@ -239,7 +285,7 @@ enum ptq_err pti_local_open(ptq_bus *bus, const char *name, const struct pti_ope
     }
     pti_segment_file(name, file, sizeof file);
     snprintf(local->port.where, sizeof local->port.where, "%.200s/%.50s", bus->path, file);
-    local->port.ops = &pti_local_ops;
+    local->port.ops = local->ops = ops_of(open);
     local->port.spec = local->ring.spec;
     memcpy(local->port.id, local->ring.id, sizeof local->port.id);
     memcpy(local->port.run, bus->run, sizeof local->port.run);
@@ -261,6 +307,12 @@ enum ptq_err pti_local_open(ptq_bus *bus, const char *name, const struct pti_ope
     if (local->guard) {
         local->port.ops = pti_local_guarded();
         pti_sides_guard(&local->ring, &local->closing, PTI_LOCAL_DAMAGED);
+    }
+    err = check_packs(open, &local->ring.geometry, name, error);
+    if (err != PTQ_OK) {
+        pti_local_fini(local);
+        free(local);
+        return err;
     }
     local->letters = local->port.letters = open->letters;
     if (local->letters)

@@ -166,8 +166,8 @@ static enum ptq_err try_put_many(struct pti_place *place, const struct pti_put *
 }
 
 /* What a put does when it found no room.  PTQ_OK: try again. */
-static enum ptq_err no_room(struct pti_local *local, struct pti_place *place, uint64_t need, int64_t deadline,
-                            struct pti_sleep *sleep)
+enum ptq_err pti_local_no_room(struct pti_local *local, struct pti_place *place, uint64_t need, int64_t deadline,
+                               struct pti_sleep *sleep)
 {
     enum ptq_err err = PTQ_FULL;
 
@@ -183,8 +183,8 @@ static enum ptq_err no_room(struct pti_local *local, struct pti_place *place, ui
 }
 
 /* PTQ_FULL_DROP_NEWEST: no room is an answer, once the dead have been looked for now and then. */
-static bool is_refused(struct pti_local *local, struct pti_place *place, const struct pti_put *put, uint64_t count,
-                       uint64_t *ret_position)
+bool pti_local_is_refused(struct pti_local *local, struct pti_place *place, const struct pti_put *put, uint64_t count,
+                          uint64_t *ret_position)
 {
     if (local->ring.geometry.full != PTQ_FULL_DROP_NEWEST || local->ring.geometry.window != 0)
         return false;
@@ -209,11 +209,11 @@ enum ptq_err pti_local_put(struct pti_port *port, const struct pti_put *put, int
         err = try_put(place, put, ret_position);
         if (__builtin_expect(err != PTQ_FULL, 1))
             break;
-        if (is_refused(local, place, put, 1, ret_position)) {
+        if (pti_local_is_refused(local, place, put, 1, ret_position)) {
             err = PTQ_OK;
             break;
         }
-        err = no_room(local, place, 1, deadline, &sleep);
+        err = pti_local_no_room(local, place, 1, deadline, &sleep);
     } while (err == PTQ_OK);
     pti_local_leave(place);
     return err;
@@ -237,11 +237,11 @@ enum ptq_err pti_local_put_many(struct pti_port *port, const struct pti_put *put
         err = try_put_many(place, puts, count, ret_position);
         if (err != PTQ_FULL)
             break;
-        if (is_refused(local, place, puts, count, ret_position)) {
+        if (pti_local_is_refused(local, place, puts, count, ret_position)) {
             err = PTQ_OK;
             break;
         }
-        err = no_room(local, place, count, deadline, &sleep);
+        err = pti_local_no_room(local, place, count, deadline, &sleep);
     }
     pti_local_leave(place);
     return err;
@@ -277,7 +277,7 @@ enum ptq_err pti_local_loan(struct pti_port *port, uint32_t size, int64_t deadli
         err = alloc_for(&place->lane, loan_bytes(local, size), &msg->block, &msg->word);
         if (err != PTQ_FULL)
             break;
-        err = no_room(local, place, 1, deadline, &sleep);
+        err = pti_local_no_room(local, place, 1, deadline, &sleep);
     } while (err == PTQ_OK);
     if (err == PTQ_OK) {
         err = pti_block_room(&place->lane, msg->block, loan_bytes(local, size), &msg->data);
@@ -345,8 +345,8 @@ enum ptq_err pti_local_publish(struct pti_port *port, struct ptq_msg *loan, cons
         while (err == PTQ_FULL && pti_ring_make_room(&place->lane, 1));
         if (err != PTQ_FULL)
             break;
-        refused = is_refused(local, place, put, 1, ret_position);
-        err = refused ? PTQ_OK : no_room(local, place, 0, deadline, &sleep); /* a place in the ring; it has its block */
+        refused = pti_local_is_refused(local, place, put, 1, ret_position);
+        err = refused ? PTQ_OK : pti_local_no_room(local, place, 0, deadline, &sleep); /* a place in the ring; it has its block */
     } while (err == PTQ_OK && !refused);
     if (err == PTQ_OK) {
         if (refused)
@@ -395,7 +395,7 @@ enum ptq_err pti_local_place(struct pti_port *port, uint64_t position, const str
             break; /* FULL here means beyond the window, and waiting is not ours */
         }
         if (err == PTQ_FULL)
-            err = no_room(local, place, 1, deadline, &sleep);
+            err = pti_local_no_room(local, place, 1, deadline, &sleep);
         else
             break;
     } while (err == PTQ_OK);

@@ -4,6 +4,7 @@
 #include "base/time.h"
 #include "local/verbs.h"
 #include "ring/side.h"
+#include "ring/pack.h"
 #include "ring/wait.h"
 
 /* Never beyond its block. */
@@ -26,13 +27,14 @@ static inline enum ptq_err show(struct pti_local *local, struct pti_place *place
     msg->position = pti_word_position(word);
     msg->deliveries = pti_load_relaxed(&b->deliveries);
     msg->type = pti_load_relaxed(&b->type);
-    msg->kind = pti_load_relaxed(&b->kind);
+    msg->kind = pti_load_relaxed(&b->kind) & PTI_KIND_MASK;
     msg->headers = headers_of(local, b, msg->size);
     msg->redelivered = pti_word_redelivered(word);
     msg->state = PTI_MSG_LEASED;
     msg->block = block;
     msg->lane = place->number;
     msg->word = word;
+    msg->unit = NULL;
     return pti_block_payload(&local->ring, block, pti_message_bytes(msg->size, msg->headers), &msg->data);
 }
 
@@ -94,10 +96,19 @@ static enum ptq_err take_now(struct pti_local *local, struct pti_place *place, s
     size_t count = 0;
 
     while (count < max) {
-        struct ptq_msg *msg = pti_local_msg_new(local, place);
+        struct ptq_msg *msg;
         uint32_t block;
         uint64_t word;
+        size_t got = 0;
 
+        if (place->unit && !pti_ring_is_paused(&local->ring)) {
+            err = pti_unit_show(local, place, max - count, msgs + count, &got);
+            count += got;
+            if (err != PTQ_OK)
+                break;
+            continue;
+        }
+        msg = pti_local_msg_new(local, place);
         if (!msg) {
             err = PTQ_ENOMEM;
             break;
@@ -106,6 +117,13 @@ static enum ptq_err take_now(struct pti_local *local, struct pti_place *place, s
         if (err != PTQ_OK) {
             pti_local_msg_free(place, msg);
             break;
+        }
+        if (__builtin_expect(pti_block_is_pack(pti_block_at(&local->ring, block)), 0)) {
+            pti_local_msg_free(place, msg);
+            err = pti_unit_begin(local, place, block, word);
+            if (err != PTQ_OK)
+                break;
+            continue;
         }
         err = show(local, place, msg, block, word);
         if (__builtin_expect(err != PTQ_OK, 0)) {
@@ -140,6 +158,8 @@ static __attribute__((noinline)) enum ptq_err nothing(struct pti_local *local, s
     } else if (answer != PTQ_EMPTY) {
         return answer;
     }
+    if (place->pipe.count > 0 && pti_pipe_try(local, place))
+        return PTQ_OK; /* what this thread gathered may be what it waits for */
     if (deadline != PTI_DEADLINE_NOW)
         return pti_local_wait(local, place, PTQ_SIDE_GET, 1, deadline, sleep);
     if (pti_local_nothing(local, place, PTQ_SIDE_GET))
@@ -203,9 +223,25 @@ enum ptq_err pti_local_recv(struct pti_port *port, void *buffer, size_t size, in
         return err;
 again:
     for (;;) {
+        if (place->unit && !pti_ring_is_paused(&local->ring)) {
+            err = pti_unit_recv(local, place, buffer, size, ret_size);
+            if (err == PTQ_EMPTY)
+                continue;
+            note_taken(local, place, err == PTQ_OK);
+            pti_local_leave(place);
+            return err;
+        }
         err = pti_ring_take(&place->lane, &block, &word);
-        if (__builtin_expect(err == PTQ_OK, 1))
-            break;
+        if (__builtin_expect(err == PTQ_OK, 1)) {
+            if (__builtin_expect(!pti_block_is_pack(pti_block_at(&local->ring, block)), 1))
+                break;
+            pass_baton(local, place);
+            err = pti_unit_begin(local, place, block, word);
+            if (err == PTQ_OK)
+                continue;
+            pti_local_leave(place);
+            return err;
+        }
         err = nothing(local, place, err, deadline, &sleep);
         if (err != PTQ_OK) {
             pti_local_leave(place);
@@ -233,7 +269,7 @@ static enum ptq_err enter_with(struct pti_local *local, struct ptq_msg *msg, str
 {
     enum ptq_err err = pti_local_enter(local, ret_place);
 
-    if (__builtin_expect(err != PTQ_OK, 0))
+    if (__builtin_expect(err != PTQ_OK, 0) || __builtin_expect(msg->unit != NULL, 0))
         return err;
     if (__builtin_expect(msg->lane == (*ret_place)->number, 1))
         return PTQ_OK;
@@ -258,6 +294,11 @@ enum ptq_err pti_local_ack(struct pti_port *port, struct ptq_msg *msg)
 
     if (__builtin_expect(err != PTQ_OK, 0))
         return err;
+    if (__builtin_expect(msg->unit != NULL, 0)) {
+        err = pti_unit_ack(local, place, msg);
+        pti_local_leave(place);
+        return err;
+    }
     err = pti_ring_ack(&place->lane, msg->block, msg->word);
     pti_local_msg_free(place, msg);
     pti_local_leave(place);
@@ -281,6 +322,11 @@ static enum ptq_err settle_back(struct pti_port *port, struct ptq_msg *msg, int 
         return err;
     if (delay_ms == PTQ_BACKOFF)
         delay_ms = backoff(msg->deliveries);
+    if (msg->unit) {
+        err = pti_unit_nack(local, place, msg, delay_ms > 0 ? pti_now_us() + (uint64_t)delay_ms * 1000 : 0, counted);
+        pti_local_leave(place);
+        return err;
+    }
     err = pti_ring_nack(&place->lane, msg->block, msg->word, delay_ms > 0 ? pti_now_us() + (uint64_t)delay_ms * 1000 : 0,
                         counted);
     pti_local_msg_free(place, msg);

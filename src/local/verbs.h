@@ -17,6 +17,21 @@ enum ptq_err pti_local_publish(struct pti_port *port, struct ptq_msg *loan, cons
 void pti_local_abort(struct pti_port *port, struct ptq_msg *loan);
 enum ptq_err pti_local_place(struct pti_port *port, uint64_t position, const struct pti_put *put, int64_t deadline);
 enum ptq_err pti_local_end(struct pti_port *port);
+/* What a put does when it found no room.  PTQ_OK: try again. */
+enum ptq_err pti_local_no_room(struct pti_local *local, struct pti_place *place, uint64_t need, int64_t deadline,
+                               struct pti_sleep *sleep);
+/* PTQ_FULL_DROP_NEWEST: `count` messages were dropped instead of put. */
+bool pti_local_is_refused(struct pti_local *local, struct pti_place *place, const struct pti_put *put, uint64_t count,
+                          uint64_t *ret_position);
+
+/* local/pack.c: of handles with PTQ_PIPELINE */
+enum ptq_err pti_pipe_put(struct pti_port *port, const struct pti_put *put, int64_t deadline, uint64_t *ret_position);
+enum ptq_err pti_pipe_put_many(struct pti_port *port, const struct pti_put *puts, size_t count, int64_t deadline,
+                               uint64_t *ret_position);
+enum ptq_err pti_pipe_publish(struct pti_port *port, struct ptq_msg *loan, const struct pti_put *put, int64_t deadline,
+                              uint64_t *ret_position);
+enum ptq_err pti_pipe_flush(struct pti_port *port, int64_t deadline);
+enum ptq_err pti_pipe_end(struct pti_port *port);
 
 /* The table (local/port.c); and that of a guarded handle, where what was done in truncated memory answers PTQ_ECORRUPT
  * (local/guard.c). */

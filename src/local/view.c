@@ -11,6 +11,7 @@
 #include "queue/port.h"
 #include "os/guard.h"
 #include "ring/side.h"
+#include "ring/pack.h"
 #include "ring/tally.h"
 
 struct ptq_view {
@@ -158,8 +159,9 @@ static void count_leases(struct pti_ring *ring, struct ptq_view_endpoint *endpoi
         word = pti_load_acquire(&pti_block_at(ring, block)->word);
         if (pti_word_state(word) != PTI_LEASED || pti_word_owner(word) != endpoint->index)
             continue;
-        if (endpoint->leased++ == 0 || pti_diff(ring, pti_word_position(word), endpoint->oldest_position) < 0)
+        if (endpoint->leased == 0 || pti_diff(ring, pti_word_position(word), endpoint->oldest_position) < 0)
             endpoint->oldest_position = pti_word_position(word);
+        endpoint->leased += pti_block_count(ring, block);
     }
 }
 
@@ -325,6 +327,7 @@ static bool copy_message(struct pti_ring *ring, const struct found *found, struc
 {
     uint64_t room = (uint64_t)ring->geometry.item_size + ring->geometry.header_size + 3, bytes;
     void *payload;
+    bool is_pack;
     struct pti_block *b = pti_block_at(ring, found->block);
     uint64_t word = pti_load_acquire(&b->word), position;
 
@@ -332,13 +335,16 @@ static bool copy_message(struct pti_ring *ring, const struct found *found, struc
         return false;
     memset(msg, 0, sizeof *msg);
     msg->size = pti_load_relaxed(&b->length);
-    if (msg->size > ring->geometry.item_size)
+    is_pack = pti_block_is_pack(b);
+    if (!is_pack && msg->size > ring->geometry.item_size)
         return false;
     *same = (struct ptq_msg){.size = (uint32_t)msg->size, .headers = pti_load_acquire(&b->headers)};
     if (pti_message_bytes(same->size, same->headers) > room)
         same->headers = 0;
-    bytes = pti_message_bytes(same->size, same->headers);
-    if (!make_room(buffer, bytes) || pti_block_payload(ring, found->block, (uint32_t)bytes, &payload) != PTQ_OK)
+    bytes = is_pack ? ring->stride - PTI_BLOCK_HEAD : pti_message_bytes(same->size, same->headers); /* see show_records */
+    payload = b->payload;
+    if (!make_room(buffer, bytes) ||
+        (!is_pack && pti_block_payload(ring, found->block, (uint32_t)bytes, &payload) != PTQ_OK))
         return false;
     copy_acquiring(buffer->bytes, payload, bytes);
     msg->data = same->data = buffer->bytes;
@@ -347,13 +353,46 @@ static bool copy_message(struct pti_ring *ring, const struct found *found, struc
     msg->position = found->position;
     msg->sub = found->sub;
     msg->deliveries = pti_load_acquire(&b->deliveries);
-    msg->kind = pti_load_acquire(&b->kind) & (uint8_t)~PTI_KIND_LETTER;
+    msg->kind = pti_load_acquire(&b->kind) & (PTI_KIND_MASK | PTI_KIND_PACK);
     msg->redelivered = pti_word_redelivered(word);
     msg->state = state_of(word);
     if (msg->state == PTQ_VIEW_READY && pti_load_acquire(&b->due_us) > pti_now_us())
         msg->state = PTQ_VIEW_DELAYED;
     msg->holder = msg->state == PTQ_VIEW_LEASED ? pti_word_owner(word) : 0;
     return pti_load_relaxed(&b->word) == word;
+}
+
+/* A pack's records that are not done, from a copy of its payload.  False: enough. */
+static bool show_records(const struct pti_ring *ring, struct ptq_view_msg *msg, struct ptq_msg *same,
+                         bool (*each)(const struct ptq_view_msg *msg, void *context), void *context)
+{
+    char *payload = same->data;
+    uint32_t room = pti_pack_room(ring), at = 0, length, deliveries = msg->deliveries, word_size = sizeof(uint64_t);
+    struct pti_pack_ctl ctl;
+    uint64_t n, word;
+
+    memcpy(&n, payload, word_size);
+    memcpy(&word, payload + word_size, word_size);
+    ctl = pti_pack_unword(word);
+    n &= ~PTI_PACK_CLOSED;
+    msg->kind = 0;
+    payload += sizeof(struct pti_pack);
+    for (uint32_t i = 0; i < n && at + sizeof(struct pti_record) <= room; i++, at += pti_record_size(length)) {
+        memcpy(&length, payload + at, sizeof length);
+        if (length > room - at - sizeof(struct pti_record))
+            return true;
+        if (i < ctl.progress)
+            continue;
+        msg->data = same->data = payload + at + sizeof(struct pti_record);
+        msg->size = same->size = length;
+        memcpy(&same->type, payload + at + sizeof length, sizeof same->type);
+        msg->sub = i;
+        msg->redelivered = msg->state != PTQ_VIEW_LEASED && i < ctl.given;
+        msg->deliveries = i == ctl.progress ? deliveries : i < ctl.given;
+        if (!each(msg, context))
+            return false;
+    }
+    return true;
 }
 
 enum ptq_err ptq_view_peek(ptq_view *view, bool (*each)(const struct ptq_view_msg *msg, void *context), void *context)
@@ -378,7 +417,9 @@ enum ptq_err ptq_view_peek(ptq_view *view, bool (*each)(const struct ptq_view_ms
         struct ptq_view_msg msg;
         struct ptq_msg same;
 
-        if (copy_message(&view->ring, &found[i], &buffer, &same, &msg) && !each(&msg, context))
+        if (!copy_message(&view->ring, &found[i], &buffer, &same, &msg))
+            continue;
+        if (msg.kind & PTI_KIND_PACK ? !show_records(&view->ring, &msg, &same, each, context) : !each(&msg, context))
             break;
     }
     free(found);

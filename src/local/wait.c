@@ -97,7 +97,9 @@ static uint64_t blocks_free(struct pti_lane *lane, uint64_t enough)
 bool pti_local_may_put(struct pti_place *place, uint64_t need)
 {
     /* A batch needs list blocks besides; at the worst one for each seven elements.  A loan has its block. */
-    uint64_t blocks = need <= 1 ? need : need + (need + 6) / 7;
+    uint64_t blocks = need & PTI_NEED_ROOM ? 0 : need <= 1 ? need : need + (need + 6) / 7;
+
+    need &= ~PTI_NEED_ROOM;
 
     /* Who drops for its place in the ring waits for blocks alone. */
     return (place->lane.ring->geometry.full >= PTQ_FULL_DROP_OLDEST || pti_ring_may_put(&place->lane, need ? need : 1)) &&

@@ -61,6 +61,7 @@ struct ptq_msg {
     uint32_t block;
     uint32_t lane;
     uint64_t word;
+    struct pti_unit *unit; /* a record of a pack: which it came from; else NULL */
     struct ptq_msg *next;
 };
 
@@ -97,6 +98,9 @@ struct pti_port_ops {
     /* Placed queues only: puts at exactly `position`.  PTQ_ELATE: it has its entry already.  Never waits for room in the
      * ring (the limit of the jobs queue keeps it free), may wait for a block. */
     enum ptq_err (*place)(struct pti_port *port, uint64_t position, const struct pti_put *put, int64_t deadline);
+
+    /* What this handle gathered is in the queue when it answers PTQ_OK.  NULL: it gathers nothing. */
+    enum ptq_err (*flush)(struct pti_port *port, int64_t deadline);
 
     /* END behind everything that is in.  PTQ_EALREADY. */
     enum ptq_err (*end)(struct pti_port *port);

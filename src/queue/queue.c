@@ -243,6 +243,15 @@ static enum ptq_err check_handle(const ptq_queue *queue)
     return queue->port ? PTQ_OK : PTQ_EFORKED;
 }
 
+enum ptq_err ptq_flush(ptq_queue *queue, int timeout_ms)
+{
+    enum ptq_err err = check_handle(queue);
+
+    if (err != PTQ_OK || !queue->port->ops->flush)
+        return err;
+    return queue->port->ops->flush(queue->port, pti_deadline(timeout_ms));
+}
+
 enum ptq_err ptq_end(ptq_queue *queue)
 {
     enum ptq_err err = check_handle(queue);

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "ring/journal.h"
+#include "ring/pack.h"
 #include "ring/wait.h"
 
 struct pti_load {
@@ -92,7 +93,7 @@ static enum ptq_err alloc_lists(struct pti_lane *lane, size_t need)
 }
 
 /* Counting must be on before the first batch can be seen. */
-static void announce_batch(struct pti_ring *ring, uint64_t count)
+void pti_batch_announce(struct pti_ring *ring, uint64_t count)
 {
     uint64_t largest = pti_load_relaxed(&ring->hints->largest_batch);
 
@@ -161,7 +162,7 @@ enum ptq_err pti_ring_publish_batch(struct pti_lane *lane, size_t count, uint64_
 
     if (err != PTQ_OK)
         return err;
-    announce_batch(ring, count);
+    pti_batch_announce(ring, count);
     do
         err = publish_listed(lane, count, lists, &bytes, &at);
     while (err == PTQ_FULL && pti_ring_make_room(lane, count));
@@ -449,7 +450,7 @@ static struct pti_load count_ready(struct pti_ring *ring, uint64_t from, uint64_
         if (pti_word_position(word) != at)
             continue;
         if (pti_word_state(word) == PTI_COMMIT) {
-            ready.messages++;
+            ready.messages += pti_block_count(ring, block);
             ready.bytes += length;
         } else if (pti_word_state(word) == PTI_COMMITH) {
             struct pti_load batch = load_of_batch(ring, block, word);

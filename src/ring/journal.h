@@ -10,6 +10,7 @@
 #include <ptq/queue.h>
 
 #include "ring/lease.h"
+#include "ring/pack.h"
 
 /* Release stores throughout: program order is what recovery reads. */
 static inline void pti_journal_open(struct pti_entry *entry, enum pti_operation op, uint32_t block, uint64_t word,
@@ -29,6 +30,12 @@ static inline void pti_count(_Atomic uint64_t *counter, uint64_t by)
     pti_store_release(counter, pti_load_relaxed(counter) + by);
 }
 
+/* How many records of a pack are counted as one entry of the ring: a unit's are not, before it is admitted. */
+static inline uint64_t pti_pack_weight(struct pti_ring *ring, struct pti_block *b)
+{
+    return pti_load_relaxed(&b->kind) & PTI_KIND_UNIT ? 0 : pti_pack_count(ring, b);
+}
+
 /* Leases a message of the ring whose word is `word`, counted.  False: somebody was faster. */
 static inline bool pti_lease(struct pti_lane *lane, uint32_t block, uint64_t word, uint64_t lease)
 {
@@ -36,6 +43,8 @@ static inline bool pti_lease(struct pti_lane *lane, uint32_t block, uint64_t wor
     struct pti_entry *entry = lane->entry;
     uint64_t taken = pti_load_relaxed(&entry->taken), bytes = 0;
     bool is_budgeted = lane->ring->geometry.bytes != 0;
+    uint64_t by = 1;
+    enum pti_operation op = PTI_OP_TAKE;
 
     if (__builtin_expect(is_budgeted, 0)) {
         bytes = pti_load_relaxed(&entry->bytes_taken) + pti_load_relaxed(&b->length);
@@ -43,7 +52,12 @@ static inline bool pti_lease(struct pti_lane *lane, uint32_t block, uint64_t wor
     }
     if (pti_lease_is_limited(lane->ring))
         pti_lease_try(lane, block);
-    pti_journal_open(entry, PTI_OP_TAKE, block, lease, taken);
+    if (__builtin_expect((pti_load_relaxed(&b->kind) & PTI_KIND_PACK) != 0, 0)) {
+        by = pti_pack_weight(lane->ring, b);
+        op = PTI_OP_TAKE_MANY;
+        pti_store_release(&entry->journal_count, by);
+    }
+    pti_journal_open(entry, op, block, lease, taken);
     if (!pti_cas(&b->word, &word, lease)) { /* pair P: leased */
         pti_journal_close(entry);
         if (pti_lease_is_limited(lane->ring))
@@ -52,9 +66,11 @@ static inline bool pti_lease(struct pti_lane *lane, uint32_t block, uint64_t wor
     }
     if (__builtin_expect(is_budgeted, 0))
         pti_store_release(&entry->bytes_taken, bytes);
-    pti_store_release(&entry->taken, taken + 1);
+    pti_store_release(&entry->taken, taken + by);
     if (pti_lease_is_limited(lane->ring))
         pti_lease_began(lane, block);
+    if (__builtin_expect(by == 0, 0))
+        pti_journal_close(entry);
     return true;
 }
 
@@ -63,19 +79,24 @@ static inline _Atomic uint64_t *pti_journal_counter(struct pti_entry *entry, enu
 {
     if (op >= PTI_OP_DROP && op < PTI_OP_DROP + PTQ_DROPS)
         return &entry->dropped[op - PTI_OP_DROP];
+    if (op >= PTI_OP_DROP_PART && op < PTI_OP_DROP_PART + PTQ_DROPS)
+        return &entry->dropped[op - PTI_OP_DROP_PART];
     switch (op) {
     case PTI_OP_PUT:
     case PTI_OP_PUT_MANY:
     case PTI_OP_REFUSE:
         return &entry->put;
     case PTI_OP_TAKE:
+    case PTI_OP_TAKE_MANY:
         return &entry->taken;
     case PTI_OP_ACK:
+    case PTI_OP_ACK_MANY:
         return &entry->acked;
     case PTI_OP_NACK:
         return &entry->nacked;
     case PTI_OP_NONE:
     case PTI_OP_DROP:
+    case PTI_OP_DROP_PART:
         break;
     }
     return NULL;

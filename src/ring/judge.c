@@ -15,6 +15,8 @@ static bool is_dead_letter(struct pti_lane *lane, uint32_t block, uint64_t lease
 {
     if (pti_load_relaxed(&pti_block_at(lane->ring, block)->deliveries) <= lane->ring->geometry.max_deliveries)
         return false;
+    if (pti_load_relaxed(&pti_block_at(lane->ring, block)->kind) & PTI_KIND_PACK)
+        return !pti_pack_judge(lane, block, lease);
     pti_dead_bury(lane, block, lease);
     return true;
 }
@@ -83,6 +85,10 @@ void pti_ring_drop(struct pti_lane *lane, uint32_t block, uint64_t lease, enum p
     struct pti_entry *entry = lane->entry;
     uint64_t dropped = pti_load_relaxed(&entry->dropped[reason]);
 
+    if (__builtin_expect((pti_load_relaxed(&pti_block_at(lane->ring, block)->kind) & PTI_KIND_PACK) != 0, 0)) {
+        pti_pack_drop(lane, block, lease, reason);
+        return;
+    }
     pti_journal_open(entry, (enum pti_operation)(PTI_OP_DROP + reason), block, lease, dropped);
     if (!pti_lease_free(lane, block, lease))
         return; /* another has it by now */

@@ -110,6 +110,7 @@ enum ptq_err pti_geometry_make(const struct pti_geometry_request *request, struc
     g.stamps = request->stamps;
     g.ttl_ms = request->ttl_ms;
     g.lease_ms = request->lease_ms;
+    g.pack_size = request->pack_size ? request->pack_size : request->packs ? PTI_PACK_SIZE : 0;
     g.header_size = header_room(request, g.item_size);
     g.max_dead = request->max_dead ? request->max_dead : (uint32_t)(g.capacity < DEFAULT_DEAD ? g.capacity : DEFAULT_DEAD);
     if (g.bytes != 0 && g.bytes < g.item_size)
@@ -136,6 +137,10 @@ enum ptq_err pti_geometry_make(const struct pti_geometry_request *request, struc
         g.stride = PTI_LARGE_STRIDE;
     else
         g.stride = (uint32_t)larger(STRIDE_MIN, round_up(PTI_BLOCK_HEAD + (uint64_t)g.inline_size, PTI_LINE));
+    if (g.pack_size > PTI_PACK_SIZE_MAX)
+        return PTQ_EINVAL;
+    if (g.pack_size != 0)
+        g.stride = (uint32_t)larger(g.stride, round_up(PTI_BLOCK_HEAD + sizeof(struct pti_pack) + g.pack_size, PTI_LINE));
     /* What may be ready at once (in a placed ring: all of the window); and as much again leased, within reason, or half as
      * much for the headers of batches of two. */
     shared = larger(g.capacity, g.window);
@@ -208,6 +213,7 @@ static bool geometry_is_sound(const struct pti_geometry *g)
     request.ttl_ms = g->ttl_ms;
     request.lease_ms = g->lease_ms;
     request.max_dead = g->max_dead;
+    request.pack_size = g->pack_size;
     if (!g->max_dead || pti_geometry_make(&request, &made) != PTQ_OK)
         return false;
     made.start = g->start;

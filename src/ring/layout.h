@@ -19,6 +19,7 @@
 #ifndef PTQ_RING_LAYOUT_H
 #define PTQ_RING_LAYOUT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -88,7 +89,7 @@ struct pti_geometry {
     uint32_t ttl_ms;      /* of messages that have none of their own; 0: for ever */
     uint32_t lease_ms;    /* limit of a lease; 0: as long as the holder lives */
     uint32_t max_dead;
-    uint32_t reserved;
+    uint32_t pack_size; /* room for the records of a pack; 0: what the stride leaves (ring/pack.h) */
     uint64_t off_hints, off_stretch, off_used, off_special, off_extents, off_slots, off_entries, off_blocks;
     uint64_t file_size;
 };
@@ -156,7 +157,10 @@ enum pti_operation {
     PTI_OP_ACK = 4,      /* acked + 1 */
     PTI_OP_NACK = 5,     /* nacked + 1 */
     PTI_OP_DROP = 8,     /* DROP + reason: dropped[reason] + 1; reasons are enum ptq_drop, so 8 to 12 */
-    PTI_OP_REFUSE = 13   /* put + journal_count, once dropped[newest] has become journal_word: no block */
+    PTI_OP_REFUSE = 13,  /* put + journal_count, once dropped[newest] has become journal_word: no block */
+    PTI_OP_TAKE_MANY = 14, /* taken + journal_count: a pack */
+    PTI_OP_ACK_MANY = 15,  /* acked + journal_count: a pack, the last of it */
+    PTI_OP_DROP_PART = 16  /* DROP_PART + reason: dropped[reason] + journal_count, once the pack's ctl is not journal_word; 16 to 20 */
 };
 enum pti_journal_status { PTI_LINE_CLOSED = 0, PTI_LINE_OPEN = 1, PTI_LINE_DONE = 2, PTI_LINE_UNDONE = 3 };
 
@@ -232,6 +236,27 @@ struct pti_side_note {
     _Atomic uint64_t ino;   /* its inode, 0: there is none; a file with this name and another inode is not it */
     _Atomic uint64_t bytes; /* of it that have memory */
 };
+/* In a block's kind, beside enum pti_kind (queue/port.h). */
+#define PTI_KIND_MASK 0x0fu
+#define PTI_KIND_PART 0x10u /* was copied out of a pack; while COPY, link is 1 + that pack */
+#define PTI_KIND_UNIT 0x20u /* a pack that was published open, and is not counted yet */
+#define PTI_KIND_PACK 0x40u /* holds records: struct pti_pack */
+
+/* A pack's payload.  n has one writer, its producer; ctl has one writer, the holder of the lease.  */
+struct pti_pack {
+    _Atomic uint64_t n;   /* CLOSED | records */
+    _Atomic uint64_t ctl; /* given:21 | progress:21 | counted:21 */
+    unsigned char records[]; /* struct pti_record, one behind the other */
+};
+struct pti_record {
+    _Atomic uint32_t length;
+    _Atomic uint32_t type;
+    unsigned char bytes[]; /* padded to 8 */
+};
+_Static_assert(sizeof(struct pti_pack) == 16 && sizeof(struct pti_record) == 8, "records are aligned to 8");
+#define PTI_PACK_CLOSED (UINT64_C(1) << 63) /* no more will come */
+#define PTI_PACK_SIZE 4096u                 /* room for records where a queue is made for packs and nothing else is said */
+#define PTI_PACK_SIZE_MAX (UINT32_C(1) << 20)
 
 /* A batch header's payload: which blocks are its elements, as runs. */
 struct pti_run {
@@ -301,6 +326,8 @@ struct pti_geometry_request {
     uint32_t item_size, max_deliveries, endpoints, flags;
     uint32_t header_size; /* 0: what fits well; UINT32_MAX: none */
     uint32_t full, stamps, ttl_ms, lease_ms, max_dead;
+    uint32_t pack_size;
+    bool packs; /* room for packs where pack_size is 0 */
 };
 
 /* Computes a geometry.  PTQ_EINVAL where a figure is out of bounds. */

@@ -55,20 +55,25 @@ static bool took_effect(struct pti_ring *ring, uint32_t endpoint, uint64_t line,
         return pti_load_acquire(&ring->entries[endpoint].dropped[PTQ_DROP_NEWEST]) == noted;
     if (block >= ring->geometry.blocks || !pti_block_is_backed(ring, block))
         return false;
-    if (pti_journal_operation(line) >= PTI_OP_DROP) /* and a reason */
+    if (pti_journal_operation(line) >= PTI_OP_DROP_PART) /* and a reason */
+        return pti_load_acquire(&pti_pack_of(pti_block_at(ring, block))->ctl) != noted;
+    if (pti_journal_operation(line) >= PTI_OP_DROP && pti_journal_operation(line) < PTI_OP_DROP + PTQ_DROPS)
         return was_settled(pti_load_acquire(&pti_block_at(ring, block)->word), noted);
     switch (pti_journal_operation(line)) {
     case PTI_OP_PUT:
     case PTI_OP_PUT_MANY:
         return was_put(ring, endpoint, block, noted);
     case PTI_OP_TAKE:
+    case PTI_OP_TAKE_MANY:
         return was_taken(pti_load_acquire(&pti_block_at(ring, block)->word), noted);
     case PTI_OP_ACK:
+    case PTI_OP_ACK_MANY:
     case PTI_OP_NACK:
         return was_settled(pti_load_acquire(&pti_block_at(ring, block)->word), noted);
     case PTI_OP_NONE:
     case PTI_OP_DROP:
     case PTI_OP_REFUSE:
+    case PTI_OP_DROP_PART:
         break;
     }
     return false;
@@ -83,8 +88,14 @@ static void finish_bytes(struct pti_ring *ring, struct pti_entry *entry, enum pt
         return;
     if (op == PTI_OP_PUT || op == PTI_OP_PUT_MANY)
         pti_store_release(&entry->bytes_put, bytes);
-    else if (op == PTI_OP_TAKE)
+    else if (op == PTI_OP_TAKE || op == PTI_OP_TAKE_MANY)
         pti_store_release(&entry->bytes_taken, bytes);
+}
+
+static bool counts_many(enum pti_operation op)
+{
+    return op == PTI_OP_PUT_MANY || op == PTI_OP_REFUSE || op == PTI_OP_TAKE_MANY || op == PTI_OP_ACK_MANY ||
+           op >= PTI_OP_DROP_PART;
 }
 
 static void decide(struct pti_ring *ring, uint32_t endpoint)
@@ -109,7 +120,7 @@ static void decide(struct pti_ring *ring, uint32_t endpoint)
     if (pti_journal_status(line) != PTI_LINE_DONE)
         return;
     finish_bytes(ring, entry, pti_journal_operation(line));
-    if (pti_journal_operation(line) == PTI_OP_PUT_MANY || pti_journal_operation(line) == PTI_OP_REFUSE)
+    if (counts_many(pti_journal_operation(line)))
         by = pti_load_acquire(&entry->journal_count);
     pti_store_release(counter, count + by); /* absolute: it may happen twice */
 }
@@ -191,6 +202,21 @@ static bool put_right(struct pti_ring *ring, uint32_t block, uint64_t word)
     }
 }
 
+/* Copies out of packs first: each asks its pack, which must not be anybody else's by then. */
+static void decide_parts(struct pti_ring *ring, const uint64_t *dead)
+{
+    for (uint32_t block = 0; block < ring->geometry.blocks; block++) {
+        uint64_t word;
+
+        if (!pti_block_is_backed(ring, block))
+            continue;
+        word = pti_load_acquire(&pti_block_at(ring, block)->word);
+        if (pti_word_state(word) == PTI_COPY && has_bit(dead, pti_word_owner(word)) &&
+            pti_load_relaxed(&pti_block_at(ring, block)->kind) & PTI_KIND_PART)
+            pti_pack_decide_part(ring, block, word);
+    }
+}
+
 /* Elements before headers: an element asks its header. */
 static bool put_all_right(struct pti_ring *ring, const uint64_t *dead)
 {
@@ -217,6 +243,7 @@ void pti_ring_recover(struct pti_ring *ring, const uint64_t *dead)
     for (uint32_t x = 0; x < endpoints; x++)
         if (has_bit(dead, x))
             decide(ring, x);
+    decide_parts(ring, dead);
     if (put_all_right(ring, dead))
         pti_ring_redeliver(ring);
     if (pti_delay_next(ring) != 0)

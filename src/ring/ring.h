@@ -352,6 +352,8 @@ enum ptq_err pti_batch_take(struct pti_lane *lane, uint64_t position, uint32_t h
 bool pti_batch_settle(struct pti_lane *lane, uint32_t header, uint64_t header_word);
 /* Does that header, in its slot, list `block` (an element, or a list block of its chain) with t0? */
 bool pti_batch_lists(struct pti_ring *ring, uint32_t header, uint32_t block, uint64_t t0);
+/* Before a batch, or a pack, of `count` can be seen: capacity is counted from now on. */
+void pti_batch_announce(struct pti_ring *ring, uint64_t count);
 /* Messages in [head, tail) by the counters; the room for `count` more. */
 bool pti_batch_has_room(struct pti_lane *lane, uint64_t position, uint64_t count);
 /* Room for `bytes` more in the byte budget. */

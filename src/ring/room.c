@@ -118,8 +118,8 @@ uint64_t pti_ring_purge(struct pti_lane *lane)
             pti_ring_carry_out(lane, block, lease, PTI_PARK);
             continue;
         }
+        count += pti_block_count(ring, block);
         pti_ring_drop(lane, block, lease, PTQ_DROP_PURGED);
-        count++;
     }
     pti_wake_all(ring, &ring->hints->put_wait);
     return count;

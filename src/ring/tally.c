@@ -7,6 +7,7 @@
 #include "ring/check.h"
 #include "ring/journal.h"
 #include "ring/side.h"
+#include "ring/pack.h"
 
 static bool stands_in_ring(struct pti_ring *ring, uint32_t block, uint64_t word)
 {
@@ -15,6 +16,24 @@ static bool stands_in_ring(struct pti_ring *ring, uint32_t block, uint64_t word)
     if (pti_slot_names(ring, pti_word_position(word), block))
         return true;
     return batch != 0 && pti_batch_lists(ring, batch - 1, block, pti_word_position(word));
+}
+
+/* How many messages a block in the queue stands for.  What is done of a pack no ack has counted yet; a unit's records no put. */
+static uint64_t count_messages(struct pti_ring *ring, struct pti_block *b, bool is_taken, struct pti_tally *t)
+{
+    struct pti_pack_ctl ctl;
+    uint32_t n;
+
+    if (!pti_block_is_pack(b))
+        return 1;
+    n = pti_pack_count(ring, b);
+    ctl = pti_pack_get(ring, b, n);
+    t->acked += ctl.progress - ctl.counted;
+    if (pti_load_relaxed(&b->kind) & PTI_KIND_UNIT) {
+        t->put += n;
+        t->taken += is_taken ? n : 0;
+    }
+    return n - ctl.progress;
 }
 
 static void count_block(struct pti_ring *ring, uint32_t block, uint64_t now, struct pti_tally *t)
@@ -36,10 +55,10 @@ static void count_block(struct pti_ring *ring, uint32_t block, uint64_t now, str
         }
         t->ring_bytes += pti_load_relaxed(&b->length);
         if (pti_load_relaxed(&b->due_us) > now) {
-            t->delayed++;
+            t->delayed += count_messages(ring, b, false, t);
             break;
         }
-        t->ready++;
+        t->ready += count_messages(ring, b, false, t);
         stamp = pti_stamp_put_us(pti_load_relaxed(&b->stamp));
         if (stamp != 0 && (t->oldest_us == 0 || stamp < t->oldest_us))
             t->oldest_us = stamp;
@@ -48,16 +67,16 @@ static void count_block(struct pti_ring *ring, uint32_t block, uint64_t now, str
         t->headers++;
         break;
     case PTI_LEASED:
-        t->leased++;
+        t->leased += count_messages(ring, b, true, t);
         break;
     case PTI_COPY: /* of a message that is counted where it is leased, until that is in quarantine */
         t->redeliverable += pti_lease_copy_counts(ring, block, word, &stamp);
         break;
     case PTI_REDELIV:
-        t->redeliverable++;
+        t->redeliverable += count_messages(ring, b, true, t);
         break;
     case PTI_DELAYED:
-        t->delayed++;
+        t->delayed += count_messages(ring, b, true, t);
         break;
     case PTI_DEAD:
         t->dead++;
@@ -128,11 +147,24 @@ static void check_side(struct pti_ring *ring, struct pti_teller *teller, uint32_
     const struct pti_block *b = pti_block_at(ring, block);
     uint64_t bytes = pti_message_bytes(pti_load_relaxed(&b->length), pti_load_relaxed(&b->headers));
 
-    if (!holds_message(state) || !pti_geometry_is_large(&ring->geometry) || bytes <= ring->inline_room)
+    if (!holds_message(state) || pti_block_is_pack(b) || !pti_geometry_is_large(&ring->geometry) || bytes <= ring->inline_room)
         return;
     if (pti_load_relaxed(&pti_side_note(ring, block)->ino) == 0 || pti_side_memory(ring, block) < bytes)
         pti_tell(teller, "block %" PRIu32 " holds %" PRIu64 " bytes, its side file has %" PRIu64, block, bytes,
                 pti_side_memory(ring, block));
+}
+
+static void check_pack(struct pti_ring *ring, struct pti_teller *teller, uint32_t block)
+{
+    struct pti_block *b = pti_block_at(ring, block);
+    struct pti_pack_ctl ctl = pti_pack_unword(pti_load_acquire(&pti_pack_of(b)->ctl));
+    uint64_t n = pti_load_acquire(&pti_pack_of(b)->n) & ~PTI_PACK_CLOSED;
+
+    if (n > pti_pack_room(ring) / sizeof(struct pti_record))
+        pti_tell(teller, "block %" PRIu32 " is a pack of %" PRIu64 " records, which do not fit it", block, n);
+    else if (ctl.progress > n || ctl.counted > ctl.progress || ctl.given > n)
+        pti_tell(teller, "block %" PRIu32 " is a pack of %" PRIu64 " records: given %" PRIu32 ", progress %" PRIu32
+                ", counted %" PRIu32, block, n, ctl.given, ctl.progress, ctl.counted);
 }
 
 static void check_word(struct pti_ring *ring, struct pti_teller *teller, uint32_t block)
@@ -143,6 +175,8 @@ static void check_word(struct pti_ring *ring, struct pti_teller *teller, uint32_
     bool is_of_lease = state == PTI_QUAR || state == PTI_COPY; /* these bear no position */
     bool owned = state == PTI_OWNED || state == PTI_COMMIT || state == PTI_LEASED || state == PTI_COMMITH || is_of_lease;
 
+    if (state == PTI_COPY && pti_load_relaxed(&b->kind) & PTI_KIND_PART)
+        return; /* its holder died between two stores, and is not recovered yet */
     if (state == PTI_LEASEDH || state > PTI_COPY || (is_of_lease && ring->geometry.lease_ms == 0))
         pti_tell(teller, "block %" PRIu32 " is in state %u, which nobody writes", block, state);
     if (state == PTI_QUAR && (pti_slot_block(pti_word_position(word)) >= ring->geometry.blocks ||
@@ -158,7 +192,9 @@ static void check_word(struct pti_ring *ring, struct pti_teller *teller, uint32_
     if (owned && pti_word_owner(word) >= ring->geometry.endpoints)
         pti_tell(teller, "block %" PRIu32 " belongs to endpoint %" PRIu32 ", of %" PRIu32, block, pti_word_owner(word),
                 ring->geometry.endpoints);
-    if (holds_message(state) && pti_load_relaxed(&b->length) > ring->geometry.item_size)
+    if (holds_message(state) && pti_block_is_pack(b))
+        check_pack(ring, teller, block);
+    else if (holds_message(state) && pti_load_relaxed(&b->length) > ring->geometry.item_size)
         pti_tell(teller, "block %" PRIu32 " is %" PRIu32 " bytes long, item_size is %" PRIu32, block,
                 pti_load_relaxed(&b->length), ring->geometry.item_size);
     else if (holds_message(state) && !pti_geometry_is_large(&ring->geometry) &&

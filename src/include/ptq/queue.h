@@ -82,7 +82,7 @@ enum ptq_stamps {
  * for.  With PTQ_NOWAIT nobody is looked for: PTQ_EMPTY, PTQ_FULL.  Local queues only.
  */
 #define PTQ_WATCH_PEERS 1u /**< instead of waiting for what nobody alive can bring: PTQ_ENOPEERS */
-#define PTQ_PIPELINE 2u    /**< puts are gathered into packs: in the queue, and promised, at ptq_flush or when a pack is full */
+#define PTQ_PIPELINE 2u    /**< small puts are gathered into packs: see ptq_flush */
 #define PTQ_EXCLUSIVE 4u   /**< the only producer (else PTQ_EBUSY): its small puts share blocks and still are in at once */
 #define PTQ_PRODUCER 8u    /**< counts as a producer before its first put */
 #define PTQ_CONSUMER 16u   /**< counts as a consumer before its first get */
@@ -158,6 +158,8 @@ struct ptq_queue_options {
                                   not hold the others back; who counts before his first put opens with PTQ_PRODUCER */
     const char *spec; /**< what its messages are: the text form of a ptq_spec (<ptq/spec.h>); NULL or "": bytes.  Kept with the
                            queue, for whoever attaches; item_size 0 is then the spec's size.  Messages are not looked into */
+    uint32_t pack_size;      /**< bytes of a block for a pack's records (8 more than its bytes each, rounded up to 8), to 1 MiB; 0: 4096
+                                  where the queue is made with PTQ_PIPELINE or PTQ_EXCLUSIVE, else what item_size leaves */
     /* Of this handle alone. */
     unsigned flags;          /**< PTQ_WATCH_PEERS, PTQ_PIPELINE, PTQ_EXCLUSIVE, PTQ_PRODUCER, PTQ_CONSUMER */
     struct ptq_error *error; /**< filled when the call fails; may be NULL */
@@ -267,8 +269,30 @@ PTQ_MUST_CHECK enum ptq_err ptq_publish_with(ptq_msg *loan, size_t size, const s
 void ptq_abort(ptq_msg *loan);
 
 /**
+ * Puts what this handle gathered into the queue, of all its threads.  PTQ_OK: it is there, whoever dies next.
+ *
+ * On a handle opened with PTQ_PIPELINE a ptq_put of a small message without options answers PTQ_OK when the message stands in a
+ * pack that only this thread knows; it is promised, and seen by others, when the pack is full, at ptq_flush, before anything
+ * else that this thread puts (put_many, loans, messages with options, large ones: order stays), before ptq_end of this handle,
+ * when a get on this handle finds nothing, and at close, which waits up to three seconds for room.  What a process had not
+ * flushed dies with it.  Its position is not known at the put (0).
+ *
+ * Packed messages are got and acked like others, with these differences: a pack is leased as a whole, and a consumer that has
+ * one of its messages holds them all; they share one position and are told apart by ptq_msg_sub; data is aligned to 8; an ack
+ * that overtakes an earlier message's counts when that is acked; ptq_nack gives back the message and all after it, once the
+ * caller has settled those it holds (their acks answer PTQ_ELEASELOST); only the first that is not acked counts deliveries, and
+ * may become a dead letter; time to live ends for a pack as a whole, until it is leased.
+ *
+ * Blocks while there is no room.  PTQ_FULL, PTQ_TIMEDOUT: nothing is lost, flush again.  PTQ_EENDED: the queue was ended
+ * meanwhile, and what was gathered is dropped.  On other handles, and where the queue is on another host (there each put is
+ * answered for by itself), PTQ_OK at once.  Queues with lease_ms or expired_to_dead refuse PTQ_PIPELINE: PTQ_EINVAL at open.
+ */
+PTQ_MUST_CHECK enum ptq_err ptq_flush(ptq_queue *queue, int timeout_ms);
+
+/**
  * The producers' word that nothing more will come.  Every later put, of anybody, answers PTQ_EENDED; consumers
- * take what is there, then get PTQ_END.  Needs no room.  PTQ_EALREADY when it was ended before.
+ * take what is there, then get PTQ_END.  Needs no room (but with PTQ_PIPELINE: PTQ_FULL, not ended, where what was
+ * gathered does not fit: flush first).  PTQ_EALREADY when it was ended before.
  */
 PTQ_MUST_CHECK enum ptq_err ptq_end(ptq_queue *queue);
 
@@ -290,7 +314,7 @@ PTQ_MUST_CHECK enum ptq_err ptq_get_many(ptq_queue *queue, ptq_msg **msgs, size_
                                          size_t *ret_count);
 
 /** Done: the message leaves the queue.  Takes `msg`, even on error.  PTQ_ELEASELOST: the lease had ended
- * before (lease_ms ran out; remote: or its session was lost), and the message is, or was, another's: what was done with it may be
+ * before (lease_ms ran out; remote: or its session was lost; packs: one before it was given back), and the message is, or was, another's: what was done with it may be
  * done again. */
 enum ptq_err ptq_ack(ptq_msg *msg);
 

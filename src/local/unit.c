@@ -1,0 +1,373 @@
+/* unit.c -- a leased pack in the hands of a consumer: its records are handed out one by one, and settled in order.
+ *
+ *      records   0 .. progress .. given/next .. count
+ *                done | the caller has them | to be handed out
+ *
+ * ctl in the block follows: given before a record is handed out, progress when all before it are done.  Acks out of order wait
+ * here, in a bit each.  A record that is given back takes all after it along; the pack goes back once the caller holds none of
+ * it, for what a living process may read is never reused.
+ *
+ * A unit belongs to the place whose thread leased it.  Other threads settle its records under the place's bias.
+ */
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "local/verbs.h"
+#include "os/futex.h"
+#include "ring/pack.h"
+
+#define NOT_BACK UINT32_MAX
+
+/* ---- whose turn it is */
+
+__attribute__((noinline)) void pti_bias_slow(struct pti_bias *bias)
+{
+    pti_bias_leave(bias);
+    while (pti_load_acquire(&bias->foreign))
+        sched_yield(); /* short: nobody sleeps in there */
+}
+
+void pti_bias_enter_any(struct pti_local *local, struct pti_place *me, struct pti_place *place)
+{
+    if (me == place) {
+        pti_bias_enter(local, &place->bias);
+        return;
+    }
+    pthread_mutex_lock(&place->bias.mutex);
+    pti_store_seq(&place->bias.foreign, 1);
+    pti_membarrier_private(); /* where there is none, the owner's store is a fence */
+    while (pti_load_seq(&place->bias.busy))
+        sched_yield();
+}
+
+void pti_bias_leave_any(struct pti_place *me, struct pti_place *place)
+{
+    if (me == place) {
+        pti_bias_leave(&place->bias);
+        return;
+    }
+    pti_store_release(&place->bias.foreign, 0);
+    pthread_mutex_unlock(&place->bias.mutex);
+}
+
+/* ---- units */
+
+static struct pti_unit *new_unit(struct pti_local *local, struct pti_place *place)
+{
+    struct pti_unit *unit = place->free_units;
+    size_t bits = pti_pack_room(&local->ring) / sizeof(struct pti_record) + 64;
+
+    if (unit) {
+        place->free_units = unit->next_free;
+        return unit;
+    }
+    unit = calloc(1, sizeof *unit + bits / 64 * sizeof unit->acked[0]);
+    if (!unit)
+        return NULL;
+    pthread_mutex_lock(&local->mutex);
+    unit->next = 0;
+    unit->next_all = local->units;
+    local->units = unit;
+    pthread_mutex_unlock(&local->mutex);
+    return unit;
+}
+
+void pti_units_free(struct pti_local *local)
+{
+    while (local->units) {
+        struct pti_unit *unit = local->units;
+
+        local->units = unit->next_all;
+        free(unit);
+    }
+}
+
+static struct pti_block *block_of(const struct pti_local *local, const struct pti_unit *unit)
+{
+    return pti_block_at(&local->ring, unit->block);
+}
+
+static void store_ctl(const struct pti_local *local, const struct pti_unit *unit)
+{
+    pti_pack_set(block_of(local, unit), (struct pti_pack_ctl){unit->given, unit->progress, unit->counted});
+}
+
+/* The producer may have said more since. */
+static void look_again(const struct pti_local *local, struct pti_unit *unit)
+{
+    struct pti_block *b = block_of(local, unit);
+
+    unit->closed = pti_load_acquire(&pti_pack_of(b)->n) & PTI_PACK_CLOSED; /* first: after it n does not change */
+    unit->count = pti_pack_count(&local->ring, b);
+}
+
+static void let_go(struct pti_place *place, struct pti_unit *unit)
+{
+    if (unit->ahead)
+        memset(unit->acked, 0, (unit->count + 63) / 64 * sizeof unit->acked[0]);
+    if (place->unit == unit)
+        place->unit = NULL;
+    unit->next_free = place->free_units;
+    place->free_units = unit;
+}
+
+/* Nobody holds a record of it any more: does its lease end?  `me` settles, perhaps another than who leased it. */
+static enum ptq_err end_if_over(struct pti_local *local, struct pti_place *me, struct pti_place *place,
+                                struct pti_unit *unit)
+{
+    bool is_done = unit->closed && unit->progress == unit->count;
+    enum ptq_err err;
+
+    if (unit->outstanding > 0 || (unit->back == NOT_BACK && !is_done))
+        return PTQ_OK;
+    err = pti_ring_adopt(&me->lane, unit->block, &unit->word);
+    if (err == PTQ_OK && is_done) {
+        pti_pack_finish(&me->lane, unit->block, unit->word);
+    } else if (err == PTQ_OK) {
+        if (!unit->is_counted && unit->ahead == 0) { /* as if they had not been handed out */
+            unit->given = unit->seen > unit->back ? unit->seen : unit->back;
+            store_ctl(local, unit);
+        }
+        pti_ring_nack(&me->lane, unit->block, unit->word, unit->due_us, unit->is_counted);
+    }
+    let_go(place, unit);
+    return err;
+}
+
+enum ptq_err pti_unit_begin(struct pti_local *local, struct pti_place *place, uint32_t block, uint64_t word)
+{
+    struct pti_block *b = pti_block_at(&local->ring, block);
+    struct pti_unit *unit = new_unit(local, place);
+    struct pti_pack_ctl ctl;
+    struct pti_record *record;
+    uint32_t length;
+
+    if (!unit) {
+        pti_ring_nack(&place->lane, block, word, 0, false);
+        return PTQ_ENOMEM;
+    }
+    unit->block = block;
+    unit->place = place->number;
+    unit->word = word;
+    look_again(local, unit);
+    ctl = pti_pack_get(&local->ring, b, unit->count);
+    unit->given = unit->seen = ctl.given;
+    unit->progress = unit->first = ctl.progress;
+    unit->counted = ctl.counted;
+    unit->ahead = unit->outstanding = 0;
+    unit->back = NOT_BACK;
+    unit->due_us = 0;
+    unit->is_counted = false;
+    if (ctl.given <= ctl.progress && pti_load_relaxed(&b->deliveries) > 1)
+        pti_store_relaxed(&b->deliveries, 1); /* its watermark was handed to nobody yet */
+    unit->next = unit->at = 0;
+    while (unit->next < unit->progress) {
+        if (!pti_pack_next(&local->ring, b, &unit->at, &length, &record)) {
+            let_go(place, unit);
+            return PTQ_ECORRUPT;
+        }
+        unit->next++;
+    }
+    pti_bias_enter(local, &place->bias);
+    place->unit = unit;
+    pti_bias_leave(&place->bias);
+    return PTQ_OK;
+}
+
+/* ---- out */
+
+/* Is there a record to hand out?  PTQ_EMPTY: the unit is over. */
+static enum ptq_err next_record(struct pti_local *local, struct pti_place *place, uint32_t *ret_length,
+                                struct pti_record **ret_record)
+{
+    struct pti_unit *unit = place->unit;
+
+    if (__builtin_expect(unit->next == unit->count, 0)) {
+        if (!unit->closed)
+            look_again(local, unit);
+        if (unit->next == unit->count) {
+            place->unit = NULL; /* the caller's messages know it */
+            (void)end_if_over(local, place, place, unit);
+            return PTQ_EMPTY;
+        }
+    }
+    if (__builtin_expect(!pti_pack_next(&local->ring, block_of(local, unit), &unit->at, ret_length, ret_record), 0)) {
+        place->unit = NULL; /* it stays leased: nobody can do better with it */
+        return PTQ_ECORRUPT;
+    }
+    return PTQ_OK;
+}
+
+static void show_record(struct pti_local *local, struct pti_unit *unit, struct ptq_msg *msg, struct pti_record *record,
+                        uint32_t length)
+{
+    uint32_t index = unit->next++;
+
+    msg->port = &local->port;
+    msg->data = record->bytes;
+    msg->size = length;
+    msg->sub = index;
+    msg->position = pti_word_position(unit->word);
+    msg->redelivered = index < unit->seen;
+    msg->deliveries = index == unit->first ? pti_load_relaxed(&block_of(local, unit)->deliveries) : 1u + msg->redelivered;
+    msg->type = pti_load_relaxed(&record->type);
+    msg->kind = PTI_KIND_DATA;
+    msg->headers = 0;
+    msg->state = PTI_MSG_LEASED;
+    msg->block = unit->block;
+    msg->lane = unit->place;
+    msg->word = unit->word;
+    msg->unit = unit;
+    unit->outstanding++;
+}
+
+enum ptq_err pti_unit_show(struct pti_local *local, struct pti_place *place, size_t max, struct ptq_msg **msgs,
+                           size_t *ret_count)
+{
+    struct pti_unit *unit;
+    enum ptq_err err = PTQ_OK;
+    size_t count = 0;
+
+    pti_bias_enter(local, &place->bias);
+    unit = place->unit;
+    while (unit && count < max && err == PTQ_OK) {
+        struct ptq_msg *msg;
+        struct pti_record *record;
+        uint32_t length;
+
+        err = next_record(local, place, &length, &record);
+        if (err != PTQ_OK)
+            break;
+        msg = pti_local_msg_new(local, place);
+        if (!msg) {
+            unit->at -= pti_record_size(length);
+            err = PTQ_ENOMEM;
+            break;
+        }
+        show_record(local, unit, msg, record, length);
+        msgs[count++] = msg;
+    }
+    if (count > 0 && unit->next > unit->given) {
+        unit->given = unit->next;
+        store_ctl(local, unit); /* before the caller sees any of them */
+    }
+    pti_bias_leave(&place->bias);
+    *ret_count = count;
+    return err == PTQ_EMPTY ? PTQ_OK : err;
+}
+
+/* ---- settled */
+
+/* The watermark moves: the next record's deliveries are counted from now on. */
+static void advance(struct pti_local *local, struct pti_unit *unit)
+{
+    struct pti_block *b = block_of(local, unit);
+
+    unit->progress++;
+    while (unit->ahead > 0 && unit->progress < unit->count &&
+           unit->acked[unit->progress / 64] >> (unit->progress % 64) & 1) {
+        unit->acked[unit->progress / 64] &= ~(UINT64_C(1) << (unit->progress % 64));
+        unit->ahead--;
+        unit->progress++;
+    }
+    if (__builtin_expect(pti_load_relaxed(&b->deliveries) != 1, 0))
+        pti_store_release(&b->deliveries, 1);
+    store_ctl(local, unit);
+}
+
+static void settle(struct pti_local *local, struct pti_unit *unit, uint32_t index)
+{
+    if (__builtin_expect(index == unit->progress, 1)) {
+        advance(local, unit);
+        return;
+    }
+    unit->acked[index / 64] |= UINT64_C(1) << (index % 64);
+    unit->ahead++;
+}
+
+enum ptq_err pti_unit_recv(struct pti_local *local, struct pti_place *place, void *buffer, size_t size, size_t *ret_size)
+{
+    struct pti_unit *unit;
+    struct pti_record *record;
+    uint32_t length = 0, index;
+    enum ptq_err err;
+
+    pti_bias_enter(local, &place->bias);
+    unit = place->unit;
+    err = unit ? next_record(local, place, &length, &record) : PTQ_EMPTY;
+    if (err == PTQ_OK && __builtin_expect(length > size, 0)) {
+        unit->at -= pti_record_size(length);
+        err = PTQ_EMSGSIZE;
+    }
+    if (__builtin_expect(err == PTQ_OK, 1)) {
+        if (length > 0)
+            memcpy(buffer, record->bytes, length);
+        index = unit->next++;
+        if (unit->given < unit->next)
+            unit->given = unit->next;
+        settle(local, unit, index); /* given and progress by one store: what was copied is gone with this process */
+        if (unit->next == unit->count)
+            end_if_over(local, place, place, unit);
+    }
+    pti_bias_leave(&place->bias);
+    *ret_size = length;
+    return err;
+}
+
+static struct pti_place *place_of(struct pti_local *local, const struct ptq_msg *msg)
+{
+    return pti_load_acquire(&local->places[msg->lane]);
+}
+
+enum ptq_err pti_unit_ack(struct pti_local *local, struct pti_place *me, struct ptq_msg *msg)
+{
+    struct pti_place *place = __builtin_expect(msg->lane == me->number, 1) ? me : place_of(local, msg);
+    struct pti_unit *unit = msg->unit;
+    enum ptq_err err = PTQ_OK, ended;
+
+    pti_bias_enter_any(local, me, place);
+    unit->outstanding--;
+    if (__builtin_expect(msg->sub > unit->back, 0))
+        err = PTQ_ELEASELOST; /* one before it was given back, and took it along */
+    else
+        settle(local, unit, msg->sub);
+    if (unit->outstanding == 0) {
+        ended = end_if_over(local, me, place, unit);
+        err = err == PTQ_OK ? ended : err;
+    }
+    pti_bias_leave_any(me, place);
+    pti_local_msg_free(me, msg);
+    return err;
+}
+
+enum ptq_err pti_unit_nack(struct pti_local *local, struct pti_place *me, struct ptq_msg *msg, uint64_t due_us, bool counted)
+{
+    struct pti_place *place = place_of(local, msg);
+    struct pti_unit *unit = msg->unit;
+    enum ptq_err err;
+
+    pti_bias_enter_any(local, me, place);
+    unit->outstanding--;
+    if (msg->sub < unit->back) {
+        unit->back = msg->sub;
+        unit->due_us = due_us;
+    }
+    unit->is_counted |= counted;
+    if (place->unit == unit)
+        place->unit = NULL; /* no more of it is handed out */
+    err = end_if_over(local, me, place, unit);
+    pti_bias_leave_any(me, place);
+    pti_local_msg_free(me, msg);
+    return err;
+}
+
+void pti_units_return(struct pti_local *local, struct pti_place *place)
+{
+    struct pti_unit *unit = place->unit;
+
+    if (!unit || unit->outstanding > 0)
+        return;
+    unit->back = unit->next;
+    end_if_over(local, place, place, unit);
+}

@@ -1,0 +1,331 @@
+/* case_pack.c -- packs: what PTQ_PIPELINE gathers, and what consumers see of it. */
+#include <pthread.h>
+
+#include "contract/contract.h"
+
+static ptq_queue *open_pipe(struct contract *c, const char *name, uint64_t capacity)
+{
+    struct ptq_queue_options options = {.capacity = capacity, .item_size = 64, .max_deliveries = 3, .flags = PTQ_PIPELINE};
+
+    return contract_open(c, name, &options);
+}
+
+static void a_flush_puts_what_was_gathered(void **state)
+{
+    struct contract *c = *state;
+    ptq_queue *pipe = open_pipe(c, "tasks", 1000), *queue = contract_open(c, "tasks", NULL);
+
+    assert_ok(ptq_flush(pipe, PTQ_NOWAIT));
+    for (uint64_t i = 0; i < 700; i++)
+        put_number(pipe, i);
+    assert_ok(ptq_flush(pipe, PTT_LONG));
+    assert_ok(ptq_flush(queue, PTQ_NOWAIT)); /* gathers nothing */
+    assert_int_equal(contract_stats(queue).ready, 700);
+    assert_int_equal(contract_stats(queue).put, 700);
+
+    for (uint64_t i = 0; i < 700; i++)
+        assert_int_equal(recv_number(queue), i);
+    assert_get(PTQ_EMPTY, queue);
+    assert_int_equal(contract_stats(queue).acked, 700);
+    contract_verify(c, "tasks");
+    ptq_queue_close(queue);
+    ptq_queue_close(pipe);
+}
+
+static void what_is_gathered_stays_in_order_with_all_else(void **state)
+{
+    struct contract *c = *state;
+    ptq_queue *pipe = open_pipe(c, "tasks", 1000);
+    uint64_t two[2] = {3, 4}, seven = 7;
+    struct ptq_bytes items[2] = {{&two[0], 8}, {&two[1], 8}};
+    struct ptq_put_options options = {.ttl_ms = 100000};
+    ptq_msg *loan;
+
+    for (uint64_t i = 0; i < 3; i++)
+        put_number(pipe, i);
+    assert_ok(ptq_put_many(pipe, items, 2, PTT_LONG, NULL));
+    put_number(pipe, 5);
+    assert_ok(ptq_loan(pipe, 8, PTT_LONG, &loan));
+    memcpy(ptq_msg_buffer(loan), &(uint64_t){6}, 8);
+    assert_ok(ptq_publish(loan, 8, PTT_LONG, NULL));
+    assert_ok(ptq_put_with(pipe, &seven, 8, &options, PTT_LONG));
+    put_number(pipe, 8);
+    assert_ok(ptq_end(pipe));
+
+    for (uint64_t i = 0; i < 9; i++)
+        assert_int_equal(recv_number(pipe), i);
+    assert_get(PTQ_END, pipe);
+    contract_verify(c, "tasks");
+    ptq_queue_close(pipe);
+}
+
+static void close_and_a_get_of_ones_own_flush(void **state)
+{
+    struct contract *c = *state;
+    ptq_queue *pipe = open_pipe(c, "tasks", 1000), *queue;
+
+    put_number(pipe, 1);
+    assert_int_equal(recv_number(pipe), 1); /* else who talks to himself would wait for ever */
+    put_number(pipe, 2);
+    ptq_queue_close(pipe);
+
+    queue = contract_open(c, "tasks", NULL);
+    assert_int_equal(recv_number(queue), 2);
+    ptq_queue_close(queue);
+    contract_verify(c, "tasks");
+}
+
+static void capacity_counts_the_messages_of_packs(void **state)
+{
+    struct contract *c = *state;
+    ptq_queue *pipe = open_pipe(c, "tasks", 10), *queue = contract_open(c, "tasks", NULL);
+    uint64_t number = 0;
+    enum ptq_err err;
+
+    contract_skip_if(c, DIFFERENCE_pipeline_does_not_gather);
+    while ((err = ptq_put(pipe, &number, 8, PTQ_NOWAIT)) == PTQ_OK && number < 100)
+        number++;
+    assert_answer(PTQ_FULL, err);
+    assert_int_equal(contract_stats(queue).ready, 10);
+    assert_int_equal(number, 15); /* and half a capacity that is gathered */
+    assert_answer(PTQ_FULL, ptq_flush(pipe, PTQ_NOWAIT));
+    assert_answer(PTQ_FULL, ptq_end(pipe));
+
+    for (uint64_t i = 0; i < number; i++) {
+        assert_int_equal(recv_number(queue), i);
+        (void)!ptq_flush(pipe, PTQ_NOWAIT);
+    }
+    assert_ok(ptq_flush(pipe, PTQ_NOWAIT));
+    assert_get(PTQ_EMPTY, queue);
+    contract_verify(c, "tasks");
+    ptq_queue_close(queue);
+    ptq_queue_close(pipe);
+}
+
+static void records_have_one_position_and_a_sub_each(void **state)
+{
+    struct contract *c = *state;
+    ptq_queue *pipe = open_pipe(c, "tasks", 1000);
+    ptq_msg *msgs[5];
+    size_t count;
+
+    contract_skip_if(c, DIFFERENCE_pipeline_does_not_gather);
+    for (uint64_t i = 0; i < 5; i++)
+        put_number(pipe, i);
+    assert_ok(ptq_flush(pipe, PTT_LONG));
+    assert_ok(ptq_get_many(pipe, msgs, 5, 5, PTT_LONG, &count));
+
+    for (uint64_t i = 0; i < 5; i++) {
+        assert_int_equal(number_of(msgs[i]), i);
+        assert_int_equal(ptq_msg_position(msgs[i]), ptq_msg_position(msgs[0]));
+        assert_int_equal(ptq_msg_sub(msgs[i]), i);
+        assert_int_equal(ptq_msg_deliveries(msgs[i]), 1);
+        assert_int_equal((uintptr_t)ptq_msg_data(msgs[i]) % 8, 0);
+    }
+    for (int i = 4; i >= 0; i--) { /* out of order: they wait for the first */
+        assert_int_equal(contract_stats(pipe).acked, 0);
+        assert_ok(ptq_ack(msgs[i]));
+    }
+    assert_int_equal(contract_stats(pipe).acked, 5);
+    assert_int_equal(contract_stats(pipe).leased, 0);
+    contract_verify(c, "tasks");
+    ptq_queue_close(pipe);
+}
+
+static void nack_gives_back_a_record_and_all_after_it(void **state)
+{
+    struct contract *c = *state;
+    ptq_queue *pipe = open_pipe(c, "tasks", 1000);
+    ptq_msg *msgs[6], *again;
+    size_t count;
+
+    contract_skip_if(c, DIFFERENCE_pipeline_does_not_gather);
+    for (uint64_t i = 0; i < 8; i++)
+        put_number(pipe, i);
+    assert_ok(ptq_flush(pipe, PTT_LONG));
+    assert_ok(ptq_get_many(pipe, msgs, 6, 6, PTT_LONG, &count));
+    assert_ok(ptq_ack(msgs[0]));
+    assert_ok(ptq_nack(msgs[2], 0));
+    assert_get(PTQ_EMPTY, pipe); /* while the caller holds others of it */
+    assert_answer(PTQ_ELEASELOST, ptq_ack(msgs[4]));
+    assert_ok(ptq_ack(msgs[1]));
+    assert_answer(PTQ_ELEASELOST, ptq_ack(msgs[3]));
+    assert_answer(PTQ_ELEASELOST, ptq_ack(msgs[5]));
+
+    for (uint64_t i = 2; i < 8; i++) {
+        again = get_number(pipe, i);
+        assert_int_equal(ptq_msg_sub(again), i);
+        assert_int_equal(ptq_msg_redelivered(again), i < 6);
+        assert_int_equal(ptq_msg_deliveries(again), i < 6 ? 2 : 1);
+        assert_ok(ptq_ack(again));
+    }
+    assert_get(PTQ_EMPTY, pipe);
+    contract_verify(c, "tasks");
+    ptq_queue_close(pipe);
+}
+
+static void what_is_short_of_a_minimum_goes_back_into_its_pack_uncounted(void **state)
+{
+    struct contract *c = *state;
+    ptq_queue *pipe = open_pipe(c, "tasks", 1000);
+    ptq_msg *msgs[8];
+    size_t count;
+
+    for (uint64_t i = 0; i < 4; i++)
+        put_number(pipe, i);
+    assert_ok(ptq_flush(pipe, PTT_LONG));
+    for (int round = 0; round < 5; round++)
+        assert_answer(PTQ_EMPTY, ptq_get_many(pipe, msgs, 5, 8, PTQ_NOWAIT, &count));
+    assert_ok(ptq_get_many(pipe, msgs, 4, 8, PTT_LONG, &count));
+    for (uint64_t i = 0; i < 4; i++) {
+        assert_int_equal(number_of(msgs[i]), i);
+        assert_int_equal(ptq_msg_deliveries(msgs[i]), 1);
+        assert_false(ptq_msg_redelivered(msgs[i]));
+        assert_ok(ptq_ack(msgs[i]));
+    }
+    contract_verify(c, "tasks");
+    ptq_queue_close(pipe);
+}
+
+static void only_the_record_at_the_watermark_becomes_a_dead_letter(void **state)
+{
+    struct contract *c = *state;
+    ptq_queue *pipe = open_pipe(c, "tasks", 1000);
+    ptq_msg *msg;
+
+    for (uint64_t i = 0; i < 4; i++)
+        put_number(pipe, i);
+    assert_ok(ptq_flush(pipe, PTT_LONG));
+    assert_int_equal(recv_number(pipe), 0);
+    for (int round = 0; round < 3; round++) {
+        msg = get_number(pipe, 1);
+        assert_int_equal(ptq_msg_deliveries(msg), round + 1);
+        assert_ok(ptq_nack(msg, 0));
+    }
+
+    msg = get_number(pipe, 2);
+    assert_int_equal(ptq_msg_deliveries(msg), 1);
+    assert_ok(ptq_ack(msg));
+    assert_int_equal(recv_number(pipe), 3);
+    assert_int_equal(contract_stats(pipe).dead, 1);
+    assert_int_equal(contract_stats(pipe).acked, 3);
+    contract_verify(c, "tasks");
+    ptq_queue_close(pipe);
+}
+
+static void a_close_returns_what_was_not_handed_out_unflagged(void **state)
+{
+    struct contract *c = *state;
+    ptq_queue *pipe = open_pipe(c, "tasks", 1000), *queue;
+    ptq_msg *msg;
+
+    for (uint64_t i = 0; i < 6; i++)
+        put_number(pipe, i);
+    assert_ok(ptq_flush(pipe, PTT_LONG));
+    queue = contract_open(c, "tasks", NULL);
+    assert_int_equal(recv_number(queue), 0);
+    ptq_queue_close(queue);
+    queue = contract_open(c, "tasks", NULL);
+    msg = get_number(queue, 1);
+    assert_false(ptq_msg_redelivered(msg));
+    assert_int_equal(ptq_msg_deliveries(msg), 1);
+    ptq_queue_close(queue); /* with a lease */
+
+    for (uint64_t i = 1; i < 6; i++) {
+        msg = get_number(pipe, i);
+        assert_int_equal(ptq_msg_redelivered(msg), i == 1);
+        assert_ok(ptq_ack(msg));
+    }
+    contract_verify(c, "tasks");
+    ptq_queue_close(pipe);
+}
+
+static void purge_drops_what_is_not_done_of_a_pack(void **state)
+{
+    struct contract *c = *state;
+    ptq_queue *pipe = open_pipe(c, "tasks", 1000), *queue = contract_open(c, "tasks", NULL);
+    uint64_t count;
+
+    for (uint64_t i = 0; i < 6; i++)
+        put_number(pipe, i);
+    assert_ok(ptq_flush(pipe, PTT_LONG));
+    assert_int_equal(recv_number(queue), 0);
+    assert_int_equal(recv_number(queue), 1);
+    ptq_queue_close(queue);
+    assert_ok(ptq_queue_purge(pipe, &count));
+
+    assert_int_equal(count, 4);
+    assert_int_equal(contract_stats(pipe).dropped, 4);
+    assert_int_equal(contract_stats(pipe).acked, 2);
+    assert_get(PTQ_EMPTY, pipe);
+    contract_verify(c, "tasks");
+    ptq_queue_close(pipe);
+}
+
+struct other_thread {
+    ptq_queue *queue;
+    ptq_msg *msgs[8];
+    enum ptq_err answers[8];
+};
+
+static void *put_and_leave(void *context)
+{
+    struct other_thread *other = context;
+    uint64_t number = 1;
+
+    other->answers[0] = ptq_put(other->queue, &number, 8, PTQ_NOWAIT);
+    return NULL;
+}
+
+static void *ack_all(void *context)
+{
+    struct other_thread *other = context;
+
+    for (int i = 0; i < 8; i++)
+        other->answers[i] = ptq_ack(other->msgs[i]);
+    return NULL;
+}
+
+static void records_are_acked_and_flushed_by_other_threads_too(void **state)
+{
+    struct contract *c = *state;
+    ptq_queue *pipe = open_pipe(c, "tasks", 1000);
+    struct other_thread other = {.queue = pipe};
+    pthread_t thread;
+    size_t count;
+
+    assert_int_equal(pthread_create(&thread, NULL, put_and_leave, &other), 0);
+    pthread_join(thread, NULL);
+    assert_ok(other.answers[0]);
+    assert_ok(ptq_flush(pipe, PTT_LONG));
+    assert_int_equal(recv_number(pipe), 1);
+
+    for (uint64_t i = 0; i < 10; i++)
+        put_number(pipe, i);
+    assert_ok(ptq_flush(pipe, PTT_LONG));
+    assert_ok(ptq_get_many(pipe, other.msgs, 8, 8, PTT_LONG, &count));
+    assert_int_equal(pthread_create(&thread, NULL, ack_all, &other), 0);
+    pthread_join(thread, NULL);
+    for (int i = 0; i < 8; i++)
+        assert_ok(other.answers[i]);
+    assert_int_equal(recv_number(pipe), 8);
+    assert_int_equal(recv_number(pipe), 9);
+    assert_get(PTQ_EMPTY, pipe);
+    contract_verify(c, "tasks");
+    ptq_queue_close(pipe);
+}
+
+static const struct contract_case pack_cases[] = {
+    CONTRACT_CASE(a_flush_puts_what_was_gathered),
+    CONTRACT_CASE(what_is_gathered_stays_in_order_with_all_else),
+    CONTRACT_CASE(close_and_a_get_of_ones_own_flush),
+    CONTRACT_CASE(capacity_counts_the_messages_of_packs),
+    CONTRACT_CASE(records_have_one_position_and_a_sub_each),
+    CONTRACT_CASE(nack_gives_back_a_record_and_all_after_it),
+    CONTRACT_CASE(what_is_short_of_a_minimum_goes_back_into_its_pack_uncounted),
+    CONTRACT_CASE(only_the_record_at_the_watermark_becomes_a_dead_letter),
+    CONTRACT_CASE(a_close_returns_what_was_not_handed_out_unflagged),
+    CONTRACT_CASE(purge_drops_what_is_not_done_of_a_pack),
+    CONTRACT_CASE(records_are_acked_and_flushed_by_other_threads_too),
+};
+CONTRACT_GROUP(pack);
