@@ -28,5 +28,14 @@ sed -n '/^<!-- differences:/,/^<!-- end of differences/p' docs/concepts.md | gre
     say "docs/concepts.md does not print tests/contract/differences.def: tools/dev/differences --write" >&2
     echo x >>"$work/bad"
 }
+# Tests that pages name are there.
+grep -o '`[a-z0-9_]*`' docs/migration.md | tr -d '`' | grep '_.*_' | grep -v '^ptq_' | sort -u >"$work/tests"
+[ "$(wc -l <"$work/tests")" -ge 30 ] || fail "docs/migration.md names only $(wc -l <"$work/tests") tests"
+while read -r test; do
+    grep -rqw -e "$test" tests || { say "docs/migration.md: there is no test $test" >&2; echo x >>"$work/bad"; }
+done <"$work/tests"
+grep -o '`ptq_[a-z0-9_]*' docs/*.md | sed 's/.*`//' | grep -vx 'ptq_\|ptq_add_test\|ptq_flags' | sort -u | while read -r call; do
+    grep -rqw -e "$call" src/include || { say "documentation: there is no $call" >&2; echo x >>"$work/bad"; }
+done
 [ ! -e "$work/bad" ] || fail "$(wc -l <"$work/bad") findings"
 say "$links links lead somewhere, and every page is in its index"
