@@ -207,6 +207,14 @@ static enum ptq_err null_purge(struct pti_port *port, uint64_t *ret_count)
     return PTQ_OK;
 }
 
+/* What is given back is gone: nothing dies here. */
+static enum ptq_err null_kick(struct pti_port *port, uint64_t max, uint64_t *ret_count)
+{
+    (void)port, (void)max;
+    *ret_count = 0;
+    return PTQ_OK;
+}
+
 static enum ptq_err null_pause(struct pti_port *port, bool pause)
 {
     (void)port, (void)pause;
@@ -261,6 +269,7 @@ static const struct pti_port_ops null_ops = {
     .claim = null_claim,
     .stats = null_stats,
     .purge = null_purge,
+    .kick = null_kick,
     .pause = null_pause,
     .fd = null_fd,
     .interrupt = null_interrupt,
