@@ -113,39 +113,25 @@ static enum ptq_err letters_untake(struct pti_port *port, struct ptq_msg *msg) {
 enum ptq_err pti_local_kick(struct pti_port *port, uint64_t max, uint64_t *ret_count)
 {
     struct pti_place *place;
-    uint64_t most, count = 0;
     enum ptq_err err = pti_local_enter(pti_local_of(port), &place);
 
     if (err != PTQ_OK)
         return err;
-    most = pti_dead_count(place->lane.ring); /* not those that die again meanwhile */
-    if (max != 0 && max < most)
-        most = max;
-    while (count < most && pti_dead_kick(&place->lane) == PTQ_OK)
-        count++;
+    err = pti_dead_kick(&place->lane, max, ret_count);
     pti_local_leave(place);
-    *ret_count = count;
-    return judge(pti_local_of(port), PTQ_OK);
+    return judge(pti_local_of(port), err);
 }
 
-/* Those that are there, and not those that die meanwhile. */
 static enum ptq_err letters_purge(struct pti_port *port, uint64_t *ret_count)
 {
     struct pti_place *place;
-    uint64_t most, count = 0, lease;
-    uint32_t block;
     enum ptq_err err = pti_local_enter(pti_local_of(port), &place);
 
     if (err != PTQ_OK)
         return err;
-    for (most = pti_dead_count(place->lane.ring); count < most; count++) {
-        if (pti_dead_take(&place->lane, &block, &lease) != PTQ_OK)
-            break;
-        pti_ring_drop(&place->lane, block, lease, PTQ_DROP_PURGED);
-    }
+    err = pti_dead_purge(&place->lane, ret_count);
     pti_local_leave(place);
-    *ret_count = count;
-    return judge(pti_local_of(port), PTQ_OK);
+    return judge(pti_local_of(port), err);
 }
 
 /* ---- in: nothing */

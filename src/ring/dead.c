@@ -7,8 +7,12 @@
  *      kick         DEAD -> LEASED(me) -> REDELIV  the bit goes last before the word: killed anywhere it is one or the other
  *      overflow     DEAD -> LEASED(me) -> home     dropped[dead_overflow] + 1
  */
+#include <stdlib.h>
+
 #include "ring/journal.h"
 #include "ring/wait.h"
+
+#define TRIM_MOST 64 /* dropped for one that dies: more are too many only after a reader died that held many */
 
 static void set_letter(struct pti_block *b, bool is_letter)
 {
@@ -84,7 +88,7 @@ static void trim(struct pti_lane *lane)
     uint64_t most = ring->geometry.max_dead, count, word = 0, lease;
     uint32_t block = 0;
 
-    for (uint32_t tries = 0; tries < ring->geometry.blocks; tries++) {
+    for (unsigned tries = 0; tries < TRIM_MOST; tries++) {
         count = find_letters(ring, &block, &word);
         if (count <= most)
             return;
@@ -130,17 +134,59 @@ uint64_t pti_dead_count(struct pti_ring *ring)
     return find_letters(ring, &block, &word);
 }
 
-enum ptq_err pti_dead_kick(struct pti_lane *lane)
+/* ---- all of them at once */
+
+struct letter {
+    int64_t at; /* its position, from one of them */
+    uint32_t sub, block;
+    uint64_t word;
+};
+
+static int compare_letters(const void *a, const void *b)
+{
+    const struct letter *x = a, *y = b;
+
+    if (x->at != y->at)
+        return x->at < y->at ? -1 : 1;
+    return x->sub < y->sub ? -1 : x->sub > y->sub;
+}
+
+/* Those that are there now, the oldest first: not those that die meanwhile. */
+static enum ptq_err gather(struct pti_ring *ring, struct letter **ret_letters, size_t *ret_count)
+{
+    uint64_t oldest = 0, room;
+    uint32_t block = 0;
+    struct letter *letters;
+    size_t count = 0;
+
+    room = find_letters(ring, &block, &oldest);
+    letters = calloc(room + 1, sizeof *letters);
+    if (!letters)
+        return PTQ_ENOMEM;
+    for (block = 0; block < ring->geometry.blocks && count < room; block++) {
+        struct letter *letter = &letters[count];
+
+        if (!pti_block_is_backed(ring, block))
+            continue;
+        letter->word = pti_load_seq(&pti_block_at(ring, block)->word);
+        if (pti_word_state(letter->word) != PTI_DEAD)
+            continue;
+        letter->at = pti_diff(ring, pti_word_position(letter->word), pti_word_position(oldest));
+        letter->sub = pti_load_relaxed(&pti_block_at(ring, block)->sub);
+        letter->block = block;
+        count++;
+    }
+    qsort(letters, count, sizeof *letters, compare_letters);
+    *ret_letters = letters;
+    *ret_count = count;
+    return PTQ_OK;
+}
+
+static void kick_one(struct pti_lane *lane, uint32_t block, uint64_t lease)
 {
     struct pti_ring *ring = lane->ring;
-    struct pti_block *b;
-    uint64_t lease;
-    uint32_t block;
-    enum ptq_err err = pti_dead_take(lane, &block, &lease);
+    struct pti_block *b = pti_block_at(ring, block);
 
-    if (err != PTQ_OK)
-        return err;
-    b = pti_block_at(ring, block);
     pti_store_release(&b->deliveries, 0);
     pti_store_release(&b->stamp, pti_stamp(pti_stamp_put_us(pti_load_relaxed(&b->stamp)), 0)); /* it would expire again */
     pti_store_release(&b->due_us, 0);
@@ -148,8 +194,49 @@ enum ptq_err pti_dead_kick(struct pti_lane *lane)
     pti_special_set(ring, block);
     pti_lease_end(lane, block, lease, pti_word(PTI_REDELIV, 0, pti_word_position(lease), pti_word_redelivered(lease)));
     pti_ring_redeliver(ring);
+}
+
+enum ptq_err pti_dead_kick(struct pti_lane *lane, uint64_t max, uint64_t *ret_count)
+{
+    struct letter *letters;
+    size_t count, done = 0;
+    uint64_t lease;
+    enum ptq_err err = gather(lane->ring, &letters, &count);
+
+    if (err != PTQ_OK)
+        return err;
+    for (size_t i = 0; i < count && (max == 0 || done < max); i++) {
+        if (!lease_letter(lane, letters[i].block, letters[i].word, &lease))
+            continue; /* somebody has it */
+        kick_one(lane, letters[i].block, lease);
+        done++;
+    }
+    free(letters);
+    *ret_count = done;
     return PTQ_OK;
 }
+
+enum ptq_err pti_dead_purge(struct pti_lane *lane, uint64_t *ret_count)
+{
+    struct letter *letters;
+    size_t count, done = 0;
+    uint64_t lease;
+    enum ptq_err err = gather(lane->ring, &letters, &count);
+
+    if (err != PTQ_OK)
+        return err;
+    for (size_t i = 0; i < count; i++) {
+        if (!lease_letter(lane, letters[i].block, letters[i].word, &lease))
+            continue;
+        pti_ring_drop(lane, letters[i].block, lease, PTQ_DROP_PURGED);
+        done++;
+    }
+    free(letters);
+    *ret_count = done;
+    return PTQ_OK;
+}
+
+/* ---- the end */
 
 bool pti_dead_is_over(struct pti_lane *lane)
 {

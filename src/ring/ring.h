@@ -407,8 +407,10 @@ void pti_dead_bury(struct pti_lane *lane, uint32_t block, uint64_t lease);
 /* Leases the oldest letter: PTQ_EMPTY.  Settled by pti_ring_ack, or by pti_dead_return: it stays dead. */
 enum ptq_err pti_dead_take(struct pti_lane *lane, uint32_t *ret_block, uint64_t *ret_word);
 void pti_dead_return(struct pti_lane *lane, uint32_t block, uint64_t lease);
-/* The oldest letter goes back into its place, as if it had never been handed out: PTQ_EMPTY. */
-enum ptq_err pti_dead_kick(struct pti_lane *lane);
+/* Up to `max` letters (0: all that are there), the oldest first, go back into their places, as if never handed out: PTQ_ENOMEM. */
+enum ptq_err pti_dead_kick(struct pti_lane *lane, uint64_t max, uint64_t *ret_count);
+/* All that are there are dropped, counted as purged: PTQ_ENOMEM. */
+enum ptq_err pti_dead_purge(struct pti_lane *lane, uint64_t *ret_count);
 uint64_t pti_dead_count(struct pti_ring *ring);
 /* The queue has ended, all is settled, and no letter is left.  This lane's own leases do not count. */
 bool pti_dead_is_over(struct pti_lane *lane);

@@ -412,6 +412,7 @@ static void letters_take_no_room_from_puts(void **state)
 {
     struct contract *c = *state;
     struct ptq_queue_options options = {.capacity = 8, .max_deliveries = 1, .max_dead = 3000};
+    uint64_t count = 0;
     ptq_queue *queue = contract_open(c, "tasks", &options);
 
     for (uint64_t i = 0; i < 3000; i += 5)
@@ -420,6 +421,11 @@ static void letters_take_no_room_from_puts(void **state)
     for (uint64_t i = 0; i < 8; i++)
         put_number(queue, i);
     assert_answer(PTQ_FULL, ptq_put(queue, "x", 1, PTQ_NOWAIT));
+
+    assert_ok(ptq_queue_kick(queue, 0, &count));
+    assert_int_equal(count, 3000);
+    for (uint64_t i = 0; i < 3008; i++)
+        assert_int_equal(recv_number(queue), i < 3000 ? i : i - 3000);
     ptq_queue_close(queue);
     contract_verify(c, "tasks");
 }

@@ -61,6 +61,7 @@ static void it_is_of_one_handle_and_ends_there(void **state)
     struct contract *c = *state;
     ptq_queue *queue = open_null(c), *other = open_null(c), *again = NULL;
     char text[PTQ_REF_SIZE];
+    uint64_t kicked = 9;
     int fd = -1;
 
     assert_ok(ptq_queue_fd(queue, PTQ_SIDE_GET, &fd));
@@ -71,6 +72,8 @@ static void it_is_of_one_handle_and_ends_there(void **state)
     assert_get(PTQ_END, queue);
 
     assert_ok(ptq_put(other, "x", 1, PTQ_NOWAIT));
+    assert_ok(ptq_queue_kick(other, 0, &kicked));
+    assert_int_equal(kicked, 0);
     assert_ok(ptq_queue_ref(other, text, sizeof text));
     assert_string_equal(text, "!null");
     assert_ok(ptq_queue_from_ref(c->bus, text, NULL, &again));

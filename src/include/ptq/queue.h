@@ -155,7 +155,8 @@ struct ptq_queue_options {
                                  least 2 ms, or until a block is free.  0: as long as its holder lives */
     uint32_t max_dead;      /**< dead letters kept: beyond, the oldest is dropped; 0: min(capacity, 1000) */
     bool last_producer_ends; /**< a producer that closes, when no other lives, ends the queue.  One that dies does not, and does
-                                  not hold the others back; who counts before his first put opens with PTQ_PRODUCER */
+                                  not hold the others back (to exit without ptq_queue_close is to die); who is to count before
+                                  his first put opens with PTQ_PRODUCER */
     const char *spec; /**< what its messages are: the text form of a ptq_spec (<ptq/spec.h>); NULL or "": bytes.  Kept with the
                            queue, for whoever attaches; item_size 0 is then the spec's size.  Messages are not looked into */
     uint32_t pack_size;      /**< bytes of a block for a pack's records (8 more than its bytes each, rounded up to 8), to 1 MiB; 0: 4096
@@ -348,7 +349,8 @@ PTQ_MUST_CHECK enum ptq_err ptq_recv(ptq_queue *queue, void *buffer, size_t size
  *
  * ptq_queue_kick: up to `max` letters (0: all that are there), the oldest first, go back into their places, to be handed out
  * before everything newer, as if for the first time: ptq_msg_deliveries is 1 again, a time to live is over and done with, and
- * ptq_msg_redelivered says what it would have said.  `queue` is the queue or the view; `ret_count` may be NULL.
+ * ptq_msg_redelivered says what it would have said.  After PTQ_END, too, where somebody may have to get them once more.  `queue`
+ * is the queue or the view; `ret_count` may be NULL.
  */
 PTQ_MUST_CHECK enum ptq_err ptq_queue_kick(ptq_queue *queue, uint64_t max, uint64_t *ret_count);
 
