@@ -157,7 +157,7 @@ enum ptq_err pti_ring_publish_batch(struct pti_lane *lane, size_t count, uint64_
     struct pti_ring *ring = lane->ring;
     const struct pti_scratch *s = &lane->scratch;
     size_t lists = lists_needed(ring, s->blocks, count);
-    uint64_t at, bytes;
+    uint64_t at = 0, bytes = 0;
     enum ptq_err err = alloc_lists(lane, lists);
 
     if (err != PTQ_OK)
