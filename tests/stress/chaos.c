@@ -147,7 +147,7 @@ static void open_and_close(struct chaos *chaos, bool end)
     if (ptq_bus_open("chaos", &bus_options, &bus) != PTQ_OK ||
         ptq_queue_open(bus, CHAOS_QUEUE, &options, &queue) != PTQ_OK)
         chaos_violation(chaos, "an open answered %s", error.text);
-    else if (end && ptq_end(queue) != PTQ_OK)
+    else if (end && (ptq_queue_pause(queue, false) != PTQ_OK || ptq_end(queue) != PTQ_OK))
         chaos_violation(chaos, "end was refused");
     ptq_queue_close(queue);
     ptq_bus_close(bus);
@@ -221,6 +221,22 @@ static void check_batches(struct chaos *chaos)
     }
 }
 
+/* So many may be missing. */
+static void read_drops(struct chaos *chaos)
+{
+    struct ptq_bus_options options = {.dir = chaos->dir};
+    struct ptq_queue_stats stats = {0};
+    ptq_bus *bus = NULL;
+    ptq_view *view = NULL;
+
+    if (ptq_bus_open("chaos", &options, &bus) != PTQ_OK || ptq_view_open(bus, CHAOS_QUEUE, NULL, &view) != PTQ_OK ||
+        ptq_view_stats(view, &stats) != PTQ_OK)
+        chaos_violation(chaos, "the queue cannot be looked at in the end");
+    chaos->dropped = stats.dropped;
+    ptq_view_close(view);
+    ptq_bus_close(bus);
+}
+
 static void tell_finding(const char *finding, void *context) { chaos_violation(context, "verify: %s", finding); }
 
 static void check_counts(struct chaos *chaos, uint64_t put, uint64_t doubt)
@@ -241,6 +257,8 @@ static void check_counts(struct chaos *chaos, uint64_t put, uint64_t doubt)
     if (report.put < put || report.put > put + doubt)
         chaos_violation(chaos, "put counts %llu, %llu returned and %llu are in doubt", (unsigned long long)report.put,
                         (unsigned long long)put, (unsigned long long)doubt);
+    if (report.dropped > 0 && !chaos->may_drop)
+        chaos_violation(chaos, "%llu were dropped, by no policy", (unsigned long long)report.dropped);
     if (report.ready + report.leased + report.delayed + report.dead != 0 || report.acked + report.dropped != report.put)
         chaos_violation(chaos, "at the end %llu are ready, %llu leased, %llu delayed, %llu dead",
                         (unsigned long long)report.ready, (unsigned long long)report.leased,
@@ -260,6 +278,24 @@ static void reset(struct chaos *chaos)
     memcpy(chaos->dir, dir, sizeof dir);
 }
 
+static const char *const policies[] = {"block", "fail", "drop-oldest", "drop-newest"};
+
+/* Every second round is an ordinary queue. */
+static void arrange_policy(struct round_ *round)
+{
+    struct chaos *chaos = round->chaos;
+    uint64_t roll = chaos_random(&round->seed);
+
+    if (roll % 2 == 0)
+        return;
+    chaos->options.full = (enum ptq_full)((roll >> 1) % 4);
+    if ((roll >> 3) % 2)
+        chaos->options.bytes = chaos->options.item_size > 3000 ? chaos->options.item_size : 3000;
+    chaos->delays = (roll >> 4) % 2;
+    chaos->ttl_ms = (roll >> 5) % 2 ? 3 : 0;
+    chaos->may_drop = true; /* visitors purge now and then */
+}
+
 static void arrange(struct round_ *round)
 {
     static const uint64_t capacities[] = {1, 2, 7, 64, 100, 1000};
@@ -277,6 +313,9 @@ static void arrange(struct round_ *round)
         chaos->options.max_deliveries = 1 + (uint32_t)(chaos_random(&round->seed) % 2);
         chaos->options.max_dead = chaos_random(&round->seed) % 2 ? 5 : 500;
     }
+    if (!round->deadly)
+        arrange_policy(round);
+    chaos->may_drop |= round->deadly;
     round->members = producers + consumers + (round->deadly ? 3 : 1);
     for (unsigned i = 0; i < round->members; i++) {
         chaos->members[i].role = i < producers                   ? PRODUCER
@@ -285,8 +324,10 @@ static void arrange(struct round_ *round)
                                                                  : TENDER;
         chaos->members[i].number = i < producers ? i : 0;
     }
-    printf("  capacity %4llu item_size %4u producers %u consumers %u%s%s\n", (unsigned long long)chaos->options.capacity,
-           chaos->options.item_size, producers, consumers, round->namespaces ? ", each process 1" : "",
+    printf("  capacity %4llu item_size %4u producers %u consumers %u, full: %s%s%s%s%s%s\n",
+           (unsigned long long)chaos->options.capacity, chaos->options.item_size, producers, consumers,
+           policies[chaos->options.full], chaos->options.bytes ? ", a byte budget" : "", chaos->delays ? ", delays" : "",
+           chaos->ttl_ms ? ", times to live" : "", round->namespaces ? ", each process 1" : "",
            round->deadly ? ", messages die" : "");
     fflush(stdout);
 }
@@ -309,12 +350,14 @@ static void run_round(struct round_ *round, int64_t milliseconds)
     open_and_close(chaos, true);
     wait_for(round, CONSUMER);
     chaos_empty_the_view(chaos);
+    read_drops(chaos);
     check_messages(chaos, &put, &doubt);
     check_batches(chaos);
     check_counts(chaos, put, doubt);
-    printf("    put %llu, got %llu, again %llu, batches %llu, visits %llu, kicked %llu, dropped %llu, in doubt %llu\n", (unsigned long long)chaos->put,
-           (unsigned long long)chaos->got, (unsigned long long)chaos->again, (unsigned long long)chaos->batches,
-           (unsigned long long)chaos->visits, (unsigned long long)chaos->kicked, (unsigned long long)chaos->dropped,
+    printf("    put %llu, got %llu, again %llu, dropped %llu, batches %llu, visits %llu, kicked %llu, in doubt %llu\n",
+           (unsigned long long)chaos->put, (unsigned long long)chaos->got, (unsigned long long)chaos->again,
+           (unsigned long long)chaos->dropped, (unsigned long long)chaos->batches, (unsigned long long)chaos->visits,
+           (unsigned long long)chaos->kicked,
            (unsigned long long)doubt);
     fflush(stdout);
 }

@@ -45,7 +45,9 @@ struct chaos {
     struct chaos_doubt doubts[CHAOS_DOUBTS];
     uint32_t doubt_count;
     uint32_t may_be_lost;          /* killed in recv */
-    uint64_t dropped;              /* dead letters, beyond max_dead */
+    uint64_t dropped;              /* as the queue counts it in the end */
+    bool may_drop, delays;         /* by its policy, or by times to live; some puts are delayed */
+    int ttl_ms;                    /* of some puts; 0: none */
     _Atomic uint8_t known[CHAOS_PRODUCERS][CHAOS_NUMBERS];
 };
 

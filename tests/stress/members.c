@@ -89,7 +89,7 @@ struct producer {
 
 static bool is_refusal(enum ptq_err err)
 {
-    return err == PTQ_FULL || err == PTQ_TIMEDOUT || err == PTQ_EINTR;
+    return err == PTQ_FULL || err == PTQ_TIMEDOUT || err == PTQ_EINTR || err == PTQ_ETOOBIG; /* a batch beyond the budget */
 }
 
 /* A number that was refused is not used again: it must never come. */
@@ -120,7 +120,11 @@ static void put_one(struct producer *p, int timeout_ms)
     uint32_t number = draw_numbers(p, 1);
     size_t size = write_message(p->bytes[0], p->me->number, number, p->chaos->options.item_size);
 
-    note_answer(p, number, 1, ptq_put(p->queue, p->bytes[0], size, timeout_ms));
+    struct ptq_put_options options = {.delay_ms = p->chaos->delays && number % 7 == 0 ? 1 + number % 20 : 0,
+                                      .ttl_ms = number % 5 == 0 ? p->chaos->ttl_ms : 0};
+    note_answer(p, number, 1,
+                options.delay_ms + options.ttl_ms == 0 ? ptq_put(p->queue, p->bytes[0], size, timeout_ms)
+                                                       : ptq_put_with(p->queue, p->bytes[0], size, &options, timeout_ms));
 }
 
 static void put_batch(struct producer *p, uint32_t count, int timeout_ms)
@@ -208,7 +212,7 @@ static _Atomic uint8_t *note_got(struct consumer *c, const void *data, size_t si
     if (before & IS_ACKED)
         chaos_violation(c->chaos, "message %u.%u was acked, and came again", note.producer, note.number);
     if (!redelivered) {
-        if (note.number < c->next[note.producer])
+        if (note.number < c->next[note.producer] && !c->chaos->delays)
             chaos_violation(c->chaos, "message %u.%u came after its %u", note.producer, note.number,
                             c->next[note.producer] - 1);
         c->next[note.producer] = note.number + 1;
@@ -342,6 +346,19 @@ static void look_around(struct chaos *chaos, ptq_bus *bus)
     ptq_view_close(view);
 }
 
+/* Purges and pauses; who is killed while it is paused leaves it to the next visitor. */
+static void disturb_order(struct chaos *chaos, ptq_queue *queue, uint64_t roll)
+{
+    if (!chaos->may_drop)
+        return;
+    if (roll % 8 == 0 && ptq_queue_pause(queue, true) == PTQ_OK)
+        usleep(roll >> 8 & 1023);
+    if (ptq_queue_pause(queue, false) != PTQ_OK)
+        chaos_violation(chaos, "resuming was refused");
+    if (roll % 128 == 1 && ptq_queue_purge(queue, NULL) != PTQ_OK)
+        chaos_violation(chaos, "a purge was refused");
+}
+
 int chaos_visit(struct chaos *chaos, struct chaos_member *me)
 {
     uint64_t seed = chaos->seed ^ (uint64_t)getpid() << 22 ^ me->steps;
@@ -359,6 +376,7 @@ int chaos_visit(struct chaos *chaos, struct chaos_member *me)
             if (chaos_random(&seed) % 2 == 0 && ptq_nack(msg, 0) != PTQ_OK)
                 chaos_violation(chaos, "a nack answered an error");
         }
+        disturb_order(chaos, queue, chaos_random(&seed));
         if (chaos_random(&seed) % 4 == 0)
             look_around(chaos, bus);
         if (chaos_random(&seed) % 16 == 0 && ptq_bus_gc(bus, false, &report) != PTQ_OK)
