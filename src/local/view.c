@@ -433,7 +433,9 @@ static bool same(const struct pti_tally *a, const struct pti_tally *b)
 {
     return a->put == b->put && a->taken == b->taken && a->acked == b->acked && a->nacked == b->nacked &&
            a->redelivered == b->redelivered && a->open_lines == 0 && b->open_lines == 0 && a->leased == b->leased &&
-           a->dropped == b->dropped && a->ready == b->ready && a->delayed == b->delayed && a->owned == b->owned;
+           a->dropped == b->dropped && a->ready == b->ready && a->redeliverable == b->redeliverable && a->delayed == b->delayed &&
+           a->dead == b->dead && a->owned == b->owned && a->ring_bytes == b->ring_bytes && a->bytes_put == b->bytes_put &&
+           a->bytes_taken == b->bytes_taken;
 }
 
 static void tell_imbalance(const struct ptq_verify_report *report, void (*each)(const char *finding, void *context),

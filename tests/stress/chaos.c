@@ -257,8 +257,6 @@ static void check_counts(struct chaos *chaos, uint64_t put, uint64_t doubt)
     if (report.put < put || report.put > put + doubt)
         chaos_violation(chaos, "put counts %llu, %llu returned and %llu are in doubt", (unsigned long long)report.put,
                         (unsigned long long)put, (unsigned long long)doubt);
-    if (report.dropped > 0 && !chaos->may_drop)
-        chaos_violation(chaos, "%llu were dropped, by no policy", (unsigned long long)report.dropped);
     if (report.ready + report.leased + report.delayed + report.dead != 0 || report.acked + report.dropped != report.put)
         chaos_violation(chaos, "at the end %llu are ready, %llu leased, %llu delayed, %llu dead",
                         (unsigned long long)report.ready, (unsigned long long)report.leased,
@@ -315,7 +313,6 @@ static void arrange(struct round_ *round)
     }
     if (!round->deadly)
         arrange_policy(round);
-    chaos->may_drop |= round->deadly;
     round->members = producers + consumers + (round->deadly ? 3 : 1);
     for (unsigned i = 0; i < round->members; i++) {
         chaos->members[i].role = i < producers                   ? PRODUCER

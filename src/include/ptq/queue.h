@@ -50,8 +50,9 @@ typedef struct ptq_msg ptq_msg;
 enum ptq_full {
     PTQ_FULL_BLOCK = 0,       /**< waits until its deadline */
     PTQ_FULL_FAIL = 1,        /**< answers PTQ_FULL at once, whatever its timeout */
-    PTQ_FULL_DROP_OLDEST = 2, /**< makes room by dropping the oldest ready message, counted; leased ones are never dropped */
-    PTQ_FULL_DROP_NEWEST = 3  /**< is itself dropped, counted; answers PTQ_OK */
+    PTQ_FULL_DROP_OLDEST = 2, /**< makes room by dropping the oldest ready message, counted; leased and redelivered ones are
+                                   never dropped; waits only if these hold all memory */
+    PTQ_FULL_DROP_NEWEST = 3  /**< is itself dropped, counted as put and dropped; answers PTQ_OK, position 0 */
 };
 
 /** Why a message left the queue without being acked.  Each is counted (struct ptq_queue_stats). */
@@ -110,7 +111,7 @@ struct ptq_put_options {
     const struct ptq_header *headers; /**< copied */
     size_t header_count;
     const struct ptq_trace *trace; /**< copied; a header of 29 bytes */
-    int64_t delay_ms;              /**< not to be handed out before so long from now */
+    int64_t delay_ms;              /**< not to be handed out before so long from now; at most 4 years */
     int64_t ttl_ms;                /**< useless after so long from now: see enum ptq_drop; 0: the queue's; -1: for ever */
     unsigned flags;
     uint64_t *ret_position; /**< may be NULL */
@@ -223,7 +224,7 @@ const char *ptq_queue_spec(const ptq_queue *queue);
 /**
  * Puts a message of `size` bytes (0 is fine; then `data` may be NULL).  PTQ_OK: it is in the queue, whoever dies
  * next.  Anything else: it is not in the queue (PTQ_EINDOUBT, remote only: unknown).
- * Blocks while the queue is full.  PTQ_FULL with PTQ_NOWAIT, PTQ_TIMEDOUT after a deadline, PTQ_EMSGSIZE,
+ * Blocks while the queue is full, in messages or bytes, unless enum ptq_full says otherwise.  PTQ_FULL with PTQ_NOWAIT, PTQ_TIMEDOUT after a deadline, PTQ_EMSGSIZE,
  * PTQ_EENDED, PTQ_ENOSPC (nothing changed; ptq_queue_explain tells mount, need and free space).
  */
 PTQ_MUST_CHECK enum ptq_err ptq_put(ptq_queue *queue, const void *data, size_t size, int timeout_ms);
