@@ -106,18 +106,46 @@ enum ptq_err pti_publish_typed(ptq_msg *loan, size_t size, const struct ptq_put_
     return err;
 }
 
+/* As many as fit now: all, else half of what is left, and so on; each piece is a batch.  Only the first message is waited for. */
+static enum ptq_err put_pieces(ptq_queue *queue, const struct pti_put *puts, size_t count, int64_t deadline,
+                               uint64_t *ret_position, size_t *ret_count)
+{
+    size_t done = 0, piece = count < queue->port->capacity ? count : (size_t)queue->port->capacity;
+    enum ptq_err err = PTQ_OK;
+
+    while (done < count) {
+        bool waits = done == 0 && piece == 1;
+
+        if (piece > count - done)
+            piece = count - done;
+        err = pti_queue_put_many(queue, puts + done, piece, waits ? deadline : PTI_DEADLINE_NOW, done == 0 ? ret_position : NULL);
+        if (err == PTQ_OK)
+            done += piece;
+        else if ((err == PTQ_FULL || err == PTQ_ETOOBIG) && piece > 1)
+            piece /= 2;
+        else
+            break;
+    }
+    if (done == 0)
+        return err;
+    if (ret_count)
+        *ret_count = done;
+    return PTQ_OK;
+}
+
 enum ptq_err ptq_put_many_with(ptq_queue *queue, const struct ptq_bytes *items, size_t count,
                                const struct ptq_put_options *options, int timeout_ms)
 {
     uint8_t header_bytes[PTQ_HEADERS_MAX];
     struct pti_put put, *puts;
+    bool is_partial = options && options->flags & PTQ_PARTIAL;
     enum ptq_err err;
 
     if (!queue || (!items && count > 0))
         return PTQ_EINVAL;
     if (!queue->port)
         return PTQ_EFORKED;
-    if (count > queue->port->capacity)
+    if (count > queue->port->capacity && !is_partial)
         return PTQ_ETOOBIG;
     err = read_options(options, header_bytes, &put);
     if (err != PTQ_OK || count == 0)
@@ -134,7 +162,9 @@ enum ptq_err ptq_put_many_with(ptq_queue *queue, const struct ptq_bytes *items, 
         else if (put.headers)
             err = check_room(queue, items[i].size, put.headers);
     }
-    if (err == PTQ_OK)
+    if (err == PTQ_OK && is_partial)
+        err = put_pieces(queue, puts, count, pti_deadline(timeout_ms), options->ret_position, options->ret_count);
+    else if (err == PTQ_OK)
         err = pti_queue_put_many(queue, puts, count, pti_deadline(timeout_ms), options ? options->ret_position : NULL);
     free(puts);
     return err;

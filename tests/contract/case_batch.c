@@ -254,6 +254,36 @@ static void a_batch_that_waits_in_vain_times_out_and_changes_nothing(void **stat
     contract_verify(c, "tasks");
 }
 
+static void a_partial_batch_puts_as_many_as_fit_and_waits_for_one(void **state)
+{
+    struct contract *c = *state;
+    ptq_queue *queue = contract_open_sized(c, "tasks", 10, 64);
+    uint64_t numbers[13];
+    struct ptq_bytes items[13];
+    size_t count = 77;
+    struct ptq_put_options options = {.flags = PTQ_PARTIAL, .ret_count = &count};
+
+    for (uint64_t i = 0; i < 13; i++) {
+        numbers[i] = i;
+        items[i] = (struct ptq_bytes){&numbers[i], sizeof numbers[i]};
+    }
+    put_number(queue, 100);
+    assert_ok(ptq_put_many_with(queue, items, 13, &options, PTQ_NOWAIT));
+    assert_int_equal(count, 9);
+    assert_answer(PTQ_FULL, ptq_put_many_with(queue, items + 9, 4, &options, PTQ_NOWAIT));
+    assert_answer(PTQ_TIMEDOUT, ptq_put_many_with(queue, items + 9, 4, &options, 10));
+    assert_int_equal(count, 9);
+    assert_int_equal(recv_number(queue), 100);
+    assert_ok(ptq_put_many_with(queue, items + 9, 4, &options, PTT_LONG));
+    assert_int_equal(count, 1);
+
+    for (uint64_t i = 0; i < 10; i++)
+        assert_int_equal(recv_number(queue), i);
+    assert_get(PTQ_EMPTY, queue);
+    ptq_queue_close(queue);
+    contract_verify(c, "tasks");
+}
+
 static const struct contract_case batch_cases[] = {
     CONTRACT_CASE(a_batch_has_one_position_and_is_told_apart_by_sub),
     CONTRACT_CASE(batches_of_every_size_to_capacity_go_in_whole),
@@ -266,5 +296,6 @@ static const struct contract_case batch_cases[] = {
     CONTRACT_CASE(several_consumers_share_a_batch_in_order),
     CONTRACT_CASE(a_batch_waits_for_room_and_goes_in_whole),
     CONTRACT_CASE(a_batch_that_waits_in_vain_times_out_and_changes_nothing),
+    CONTRACT_CASE(a_partial_batch_puts_as_many_as_fit_and_waits_for_one),
 };
 CONTRACT_GROUP(batch);
