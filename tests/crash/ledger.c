@@ -134,6 +134,33 @@ enum ptq_err ledger_put_many(struct ledger_actor *actor, size_t count)
     return err;
 }
 
+enum ptq_err ledger_gather(struct ledger_actor *actor, size_t count)
+{
+    uint32_t first = actor->next;
+    enum ptq_err err = PTQ_OK;
+
+    for (size_t i = 0; i < count && err == PTQ_OK; i++) {
+        unsigned char bytes[512];
+        struct ledger_msg *msg = &actor->ledger->msgs[actor->next];
+        size_t size = ledger_fill(bytes, actor->next++, actor->item_size);
+
+        actor->ledger->calls++;
+        msg->group = (uint16_t)(first + 1);
+        msg->put = PUTTING;
+        err = ptq_put(actor->queue, bytes, size, PTQ_NOWAIT);
+    }
+    return err;
+}
+
+enum ptq_err ledger_flush(struct ledger_actor *actor, size_t count)
+{
+    actor->ledger->calls++;
+    enum ptq_err err = ptq_flush(actor->queue, PTQ_NOWAIT);
+    for (size_t i = 0; err == PTQ_OK && i < count; i++)
+        note_put(&actor->ledger->msgs[actor->next - 1 - i], err);
+    return err;
+}
+
 enum ptq_err ledger_loan(struct ledger_actor *actor, ptq_msg **ret_loan)
 {
     actor->ledger->calls++;

@@ -70,6 +70,9 @@ enum ptq_err ledger_put(struct ledger_actor *actor);
 enum ptq_err ledger_put_with(struct ledger_actor *actor, int64_t delay_ms, int64_t ttl_ms);
 enum ptq_err ledger_put_over(struct ledger_actor *actor, size_t count); /* 1, or a batch, where the oldest is dropped for it */
 enum ptq_err ledger_purge(struct ledger_actor *actor);
+/* Gathered, and in doubt until the flush returns, all or none of them. */
+enum ptq_err ledger_gather(struct ledger_actor *actor, size_t count);
+enum ptq_err ledger_flush(struct ledger_actor *actor, size_t count);
 enum ptq_err ledger_put_many(struct ledger_actor *actor, size_t count);
 enum ptq_err ledger_loan(struct ledger_actor *actor, ptq_msg **ret_loan);
 enum ptq_err ledger_publish(struct ledger_actor *actor, ptq_msg *loan);

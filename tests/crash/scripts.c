@@ -152,7 +152,43 @@ static void ended(struct ledger_actor *actor)
     expect_ok(actor, ledger_end(actor));
 }
 
+#define PACKED .options = {.capacity = 24, .item_size = 100, .max_endpoints = 6, .pack_size = 1024, .flags = PTQ_PIPELINE}
+
+static void packed(struct ledger_actor *actor)
+{
+    put_some(actor, 5);
+    expect_ok(actor, ptq_flush(actor->queue, PTQ_NOWAIT));
+    put_some(actor, 1);
+    expect_ok(actor, ptq_flush(actor->queue, PTQ_NOWAIT));
+}
+
+static void packed_nacked_twice(struct ledger_actor *actor)
+{
+    packed(actor);
+    for (int i = 0; i < 2; i++) {
+        expect_ok(actor, ledger_get(actor));
+        expect_ok(actor, ledger_nack(actor, 0, 0));
+    }
+    actor->ledger->msgs[0].out = IS_BURIED; /* whoever takes it next */
+}
+
 /* ---- what the victim has done already */
+
+static void pipe_opened(struct ledger_actor *actor)
+{
+    struct ptq_queue_options options = {.flags = PTQ_PIPELINE};
+
+    ptq_queue_close(actor->queue);
+    expect_ok(actor, ptq_queue_open(script_bus, SCENE_QUEUE, &options, &actor->queue));
+}
+
+static void packed_again(struct ledger_actor *actor)
+{
+    pipe_opened(actor);
+    expect_ok(actor, ledger_gather(actor, 2));
+    expect_ok(actor, ledger_flush(actor, 2));
+}
+
 
 static void get_three(struct ledger_actor *actor)
 {
@@ -282,6 +318,39 @@ static void act_nack_and_get(struct ledger_actor *actor)
     expect_ok(actor, ledger_get(actor));
 }
 
+static void act_gather(struct ledger_actor *actor)
+{
+    expect_ok(actor, ledger_gather(actor, 3));
+    expect_ok(actor, ledger_flush(actor, 3));
+    expect_ok(actor, ledger_gather(actor, 2));
+    expect_ok(actor, ledger_flush(actor, 2));
+}
+
+static void act_ack_in_order(struct ledger_actor *actor)
+{
+    for (int i = 0; i < 3; i++)
+        expect_ok(actor, ledger_ack(actor, 0));
+    for (int i = 0; i < 3; i++) {
+        expect_ok(actor, ledger_get(actor));
+        expect_ok(actor, ledger_ack(actor, 0));
+    }
+}
+
+static void act_bury_record(struct ledger_actor *actor)
+{
+    for (int i = 0; i < 3; i++) {
+        expect_ok(actor, ledger_get(actor));
+        expect_ok(actor, ledger_ack(actor, 0));
+    }
+}
+
+static void act_nack_the_last(struct ledger_actor *actor)
+{
+    expect_ok(actor, ledger_nack(actor, 2, 0));
+    expect_ok(actor, ledger_ack(actor, 0));
+    expect_ok(actor, ledger_ack(actor, 0));
+}
+
 static void act_recv(struct ledger_actor *actor)
 {
     expect_ok(actor, ledger_recv(actor, 512));
@@ -386,6 +455,18 @@ const struct script scripts[] = {
     {"nack delayed", SMALL, three, get_three, act_nack_delayed, false},
     {"nack, then get", SMALL, three, get_three, act_nack_and_get, false},
     {"recv", SMALL, three, NULL, act_recv, false},
+    {"gather and flush", PACKED, packed, pipe_opened, act_gather, false},
+    {"gather and flush on used blocks", PACKED, NULL, packed_again, act_gather, false},
+    {"get from a pack", PACKED, packed, NULL, act_get_until_empty, false},
+    {"get_many from a pack", PACKED, packed, NULL, act_get_many, false},
+    {"ack in a pack", PACKED, packed, get_three, act_ack_in_order, false},
+    {"nack in a pack", PACKED, packed, get_three, act_nack_the_last, false},
+    {"recv from a pack", PACKED, packed, NULL, act_recv, false},
+    {"get that buries from a pack",
+     .options = {.capacity = 24, .item_size = 100, .max_endpoints = 6, .pack_size = 1024, .flags = PTQ_PIPELINE,
+                 .max_deliveries = 2},
+     packed_nacked_twice, NULL, act_bury_record, false},
+    {"close in a pack", PACKED, packed, get_three, act_close, false},
     {"put over the oldest", DROPPING(PTQ_FULL_DROP_OLDEST), full, NULL, act_put_over, false},
     {"put over the oldest, of a batch", DROPPING(PTQ_FULL_DROP_OLDEST), full_batch, NULL, act_put_over, false},
     {"put that is dropped", DROPPING(PTQ_FULL_DROP_NEWEST), full, NULL, act_put_over, false},
