@@ -1,6 +1,7 @@
 /* port.c -- the local carrier: its table of operations, opening and closing, and what stands around put and take. */
 #include "local/port.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +11,7 @@
 #include "bus/attach.h"
 #include "local/stats.h"
 #include "local/verbs.h"
+#include "os/life.h"
 #include "queue/spec.h"
 #include "ring/side.h"
 
@@ -204,6 +206,19 @@ static const struct pti_port_ops *ops_of(const struct pti_open *open)
 
 /* ---- opening */
 
+/* By agreement: who opens without the flag is not kept out. */
+static enum ptq_err claim_producer(struct pti_local *local, const char *name, struct ptq_error *error)
+{
+    int number = pti_life_lock_write(local->ring.segment.fd, PTI_LIFE_PRODUCER);
+
+    if (number == 0)
+        return PTQ_OK;
+    if (number != EAGAIN)
+        return pti_error(error, PTQ_ESYS, "queue '%s': cannot lock the byte of its exclusive producer: error %d", name, number);
+    return pti_error(error, PTQ_EBUSY, "queue '%s' has an exclusive producer, which lives; wait until it is closed, or open it "
+                     "without PTQ_EXCLUSIVE", name);
+}
+
 /* Packs do not go with everything a queue can be: docs/decisions/packs.md. */
 static enum ptq_err check_packs(const struct pti_open *open, const struct pti_geometry *g, const char *name,
                                 struct ptq_error *error)
@@ -248,7 +263,7 @@ static enum ptq_err ask_for(const struct pti_open *open, struct ptq_error *error
     ask->geometry.lease_ms = o->lease_ms;
     ask->geometry.max_dead = o->max_dead;
     ask->geometry.pack_size = o->pack_size;
-    ask->geometry.packs = o->flags & (PTQ_PIPELINE | PTQ_EXCLUSIVE);
+    ask->geometry.packs = o->flags & PTQ_PIPELINE;
     ask->mode = o->mode;
     ask->wait_ms = o->wait_ms;
     ask->file_mode = o->file_mode;
@@ -309,6 +324,8 @@ enum ptq_err pti_local_open(ptq_bus *bus, const char *name, const struct pti_ope
         pti_sides_guard(&local->ring, &local->closing, PTI_LOCAL_DAMAGED);
     }
     err = check_packs(open, &local->ring.geometry, name, error);
+    if (err == PTQ_OK && open->options.flags & PTQ_EXCLUSIVE)
+        err = claim_producer(local, name, error);
     if (err != PTQ_OK) {
         pti_local_fini(local);
         free(local);

@@ -12,6 +12,7 @@
 
 #define PTI_LIFE_BASE (INT64_C(1) << 40) /* first lock byte: beyond any segment's size */
 #define PTI_LIFE_BYTES 4096              /* endpoints 0..2047, then the bytes below */
+#define PTI_LIFE_PRODUCER 2060u /* the handle with PTQ_EXCLUSIVE */
 #define PTI_LIFE_GETTER 2048u            /* the exclusive getter of a placed queue */
 #define PTI_LIFE_REMOVER 4094u           /* who takes away the name of a removed segment */
 #define PTI_LIFE_CREATOR 4095u           /* who makes a segment under a temporary name, until it has its own */

@@ -190,8 +190,8 @@ enum ptq_err pti_remote_open(ptq_bus *bus, const char *url, const char *run, con
                          "PTQ_WATCH_PEERS",
                          name, url);
     if (open->options.flags & PTQ_EXCLUSIVE)
-        return pti_error(error, PTQ_EINVAL, "queue '%s' is on another host: PTQ_EXCLUSIVE shares blocks of memory with its "
-                         "consumers, which needs the same host; open it without, or with PTQ_PIPELINE", name);
+        return pti_error(error, PTQ_EINVAL, "queue '%s' is on another host: PTQ_EXCLUSIVE is a lock on its memory there; open it "
+                         "without", name);
     describe(&asked, run, name, open);
     while ((answer = try_open(url, bus->insecure, &asked, error, &remote)) != PTQ_OK) {
         if (!may_pass(answer, &open->options) || pti_now_ns() >= until)

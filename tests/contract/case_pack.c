@@ -262,6 +262,44 @@ static void purge_drops_what_is_not_done_of_a_pack(void **state)
     ptq_queue_close(pipe);
 }
 
+static void one_exclusive_producer_at_a_time(void **state)
+{
+    struct contract *c = *state;
+    struct ptq_error error;
+    struct ptq_queue_options options = {.flags = PTQ_EXCLUSIVE, .error = &error};
+    ptq_queue *first, *second, *plain = contract_open(c, "tasks", NULL);
+
+    if (c->carrier->remote) {
+        assert_answer(PTQ_EINVAL, ptq_queue_open(c->bus, contract_address(c, "tasks"), &options, &first));
+        ptq_queue_close(plain);
+        return;
+    }
+    assert_ok(ptq_queue_open(c->bus, "tasks", &options, &first));
+    assert_answer(PTQ_EBUSY, ptq_queue_open(c->bus, "tasks", &options, &second));
+    assert_non_null(strstr(error.text, "exclusive producer"));
+    put_number(first, 1);
+    assert_int_equal(recv_number(plain), 1);
+    ptq_queue_close(first);
+    assert_ok(ptq_queue_open(c->bus, "tasks", &options, &second));
+    ptq_queue_close(second);
+    ptq_queue_close(plain);
+    contract_verify(c, "tasks");
+}
+
+static void packs_are_refused_where_they_cannot_be_honest(void **state)
+{
+    struct contract *c = *state;
+    struct ptq_error error;
+    struct ptq_queue_options options = {.lease_ms = 1000, .flags = PTQ_PIPELINE, .error = &error};
+    ptq_queue *queue;
+
+    contract_skip_if(c, DIFFERENCE_pipeline_does_not_gather);
+    assert_answer(PTQ_EINVAL, ptq_queue_open(c->bus, "limited", &options, &queue));
+    assert_non_null(strstr(error.text, "lease_ms 1000"));
+    options = (struct ptq_queue_options){.ttl_ms = 10, .expired_to_dead = true, .flags = PTQ_PIPELINE, .error = &error};
+    assert_answer(PTQ_EINVAL, ptq_queue_open(c->bus, "expiring", &options, &queue));
+}
+
 struct other_thread {
     ptq_queue *queue;
     ptq_msg *msgs[8];
@@ -326,6 +364,8 @@ static const struct contract_case pack_cases[] = {
     CONTRACT_CASE(only_the_record_at_the_watermark_becomes_a_dead_letter),
     CONTRACT_CASE(a_close_returns_what_was_not_handed_out_unflagged),
     CONTRACT_CASE(purge_drops_what_is_not_done_of_a_pack),
+    CONTRACT_CASE(one_exclusive_producer_at_a_time),
+    CONTRACT_CASE(packs_are_refused_where_they_cannot_be_honest),
     CONTRACT_CASE(records_are_acked_and_flushed_by_other_threads_too),
 };
 CONTRACT_GROUP(pack);

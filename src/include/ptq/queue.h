@@ -84,7 +84,7 @@ enum ptq_stamps {
  */
 #define PTQ_WATCH_PEERS 1u /**< instead of waiting for what nobody alive can bring: PTQ_ENOPEERS */
 #define PTQ_PIPELINE 2u    /**< small puts are gathered into packs: see ptq_flush */
-#define PTQ_EXCLUSIVE 4u   /**< the only producer (else PTQ_EBUSY): its small puts share blocks and still are in at once */
+#define PTQ_EXCLUSIVE 4u   /**< the only one with this flag, while it is open or until it dies: else PTQ_EBUSY at open.  Local queues only */
 #define PTQ_PRODUCER 8u    /**< counts as a producer before its first put */
 #define PTQ_CONSUMER 16u   /**< counts as a consumer before its first get */
 
@@ -161,7 +161,7 @@ struct ptq_queue_options {
     const char *spec; /**< what its messages are: the text form of a ptq_spec (<ptq/spec.h>); NULL or "": bytes.  Kept with the
                            queue, for whoever attaches; item_size 0 is then the spec's size.  Messages are not looked into */
     uint32_t pack_size;      /**< bytes of a block for a pack's records (8 more than its bytes each, rounded up to 8), to 1 MiB; 0: 4096
-                                  where the queue is made with PTQ_PIPELINE or PTQ_EXCLUSIVE, else what item_size leaves */
+                                  where the queue is made with PTQ_PIPELINE, else what item_size leaves */
     /* Of this handle alone. */
     unsigned flags;          /**< PTQ_WATCH_PEERS, PTQ_PIPELINE, PTQ_EXCLUSIVE, PTQ_PRODUCER, PTQ_CONSUMER */
     struct ptq_error *error; /**< filled when the call fails; may be NULL */
@@ -247,7 +247,9 @@ PTQ_MUST_CHECK enum ptq_err ptq_put_with(ptq_queue *queue, const void *data, siz
 PTQ_MUST_CHECK enum ptq_err ptq_put_many(ptq_queue *queue, const struct ptq_bytes *items, size_t count, int timeout_ms,
                                          uint64_t *ret_position);
 
-/** As ptq_put_many, with options that hold for each message.  With PTQ_PARTIAL: as many as fit, at least one. */
+/** As ptq_put_many, with options that hold for each message.  With PTQ_PARTIAL: as many as fit
+ * now, in their order, in batches of one or more; only for the first is there a wait.  *ret_count says how many; what failed after
+ * them is the next call's to tell. */
 PTQ_MUST_CHECK enum ptq_err ptq_put_many_with(ptq_queue *queue, const struct ptq_bytes *items, size_t count,
                                               const struct ptq_put_options *options, int timeout_ms);
 
