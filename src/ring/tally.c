@@ -105,7 +105,8 @@ static void count_entry(struct pti_entry *entry, struct pti_tally *t)
         t->dropped_by[i] += dropped;
         t->dropped += dropped;
     }
-    t->open_lines += counter && pti_journal_status(line) == PTI_LINE_OPEN &&
+    /* DONE with the count of before: a recoverer stands between its decision and the count. */
+    t->open_lines += counter && (pti_journal_status(line) == PTI_LINE_OPEN || pti_journal_status(line) == PTI_LINE_DONE) &&
                      (uint32_t)pti_load_acquire(counter) == pti_journal_low(line);
 }
 
