@@ -172,16 +172,10 @@ struct pti_chunk {
 };
 #define CHUNK_MSGS 64
 
-struct ptq_msg *pti_local_msg_new(struct pti_local *local, struct pti_place *place)
+struct ptq_msg *pti_local_msg_more(struct pti_local *local, struct pti_place *place)
 {
-    struct ptq_msg *msg = place->free_msgs;
-    struct pti_chunk *chunk;
+    struct pti_chunk *chunk = calloc(1, sizeof *chunk + CHUNK_MSGS * sizeof chunk->msgs[0]);
 
-    if (__builtin_expect(msg != NULL, 1)) {
-        place->free_msgs = msg->next;
-        return msg;
-    }
-    chunk = calloc(1, sizeof *chunk + CHUNK_MSGS * sizeof chunk->msgs[0]);
     if (!chunk)
         return NULL;
     pthread_mutex_lock(&local->mutex);

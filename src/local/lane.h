@@ -155,7 +155,16 @@ enum ptq_err pti_local_init(struct pti_local *local, const struct pti_lane *firs
 void pti_local_fini(struct pti_local *local); /* waits for calls inside; unregisters every lane */
 
 /* Message objects. */
-struct ptq_msg *pti_local_msg_new(struct pti_local *local, struct pti_place *place);
+struct ptq_msg *pti_local_msg_more(struct pti_local *local, struct pti_place *place); /* where none is free */
+static inline struct ptq_msg *pti_local_msg_new(struct pti_local *local, struct pti_place *place)
+{
+    struct ptq_msg *msg = place->free_msgs;
+
+    if (__builtin_expect(msg == NULL, 0))
+        return pti_local_msg_more(local, place);
+    place->free_msgs = msg->next;
+    return msg;
+}
 static inline void pti_local_msg_free(struct pti_place *place, struct ptq_msg *msg)
 {
     msg->state = PTI_MSG_FREE;

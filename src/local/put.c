@@ -9,7 +9,7 @@
 
 #define REFUSALS_A_LOOK 256u /* puts dropped, until the dead are looked for */
 
-static struct pti_meta meta_of(const struct pti_put *put)
+static inline struct pti_meta meta_of(const struct pti_put *put)
 {
     struct pti_meta meta = {.size = put->size, .type = put->type, .due_us = put->due_us, .ttl = put->ttl,
                             .kind = put->kind, .headers = put->headers};
@@ -21,7 +21,7 @@ static void copy_headers(void *room, const struct pti_put *put)
     memcpy((char *)room + ((put->size + 3u) & ~3u), put->header_bytes, 4u * put->headers);
 }
 
-static inline enum ptq_err copy_in(struct pti_place *place, uint32_t block, const struct pti_put *put, uint32_t sub)
+static inline __attribute__((always_inline)) enum ptq_err copy_in(struct pti_place *place, uint32_t block, const struct pti_put *put, uint32_t sub)
 {
     struct pti_meta meta = meta_of(put);
     void *room;
@@ -134,7 +134,7 @@ static enum ptq_err try_put_many(struct pti_place *place, const struct pti_put *
 
     /* Looked at first, so that a full queue does not cost the copies; but who drops the oldest must have his blocks first. */
     lane->want_bytes = 0;
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; lane->ring->geometry.bytes != 0 && i < count; i++)
         lane->want_bytes += puts[i].size;
     if (lane->ring->geometry.bytes != 0 && lane->want_bytes > lane->ring->geometry.bytes)
         return PTQ_ETOOBIG; /* here, for only the home knows the budget */

@@ -55,7 +55,7 @@ enum ptq_err pti_local_show(struct pti_local *local, struct pti_place *place, st
 }
 
 /* A consumer that took one and sees more wakes the next sleeper: else a message may lie beside one. */
-static void pass_baton(struct pti_local *local, struct pti_place *place)
+static inline __attribute__((always_inline)) void pass_baton(struct pti_local *local, struct pti_place *place)
 {
     _Atomic uint32_t *word = &local->ring.hints->get_wait;
 

@@ -30,47 +30,25 @@ static inline void pti_count(_Atomic uint64_t *counter, uint64_t by)
     pti_store_release(counter, pti_load_relaxed(counter) + by);
 }
 
-/* How many records of a pack are counted as one entry of the ring: a unit's are not, before it is admitted. */
-static inline uint64_t pti_pack_weight(struct pti_ring *ring, struct pti_block *b)
-{
-    return pti_load_relaxed(&b->kind) & PTI_KIND_UNIT ? 0 : pti_pack_count(ring, b);
-}
+/* The same as pti_lease, where there is more to it: a budget of bytes, a lease limit, a pack (ring/slot.c). */
+bool pti_lease_more(struct pti_lane *lane, uint32_t block, uint64_t word, uint64_t lease);
 
 /* Leases a message of the ring whose word is `word`, counted.  False: somebody was faster. */
-static inline bool pti_lease(struct pti_lane *lane, uint32_t block, uint64_t word, uint64_t lease)
+static inline __attribute__((always_inline)) bool pti_lease(struct pti_lane *lane, uint32_t block, uint64_t word,
+                                                            uint64_t lease)
 {
     struct pti_block *b = pti_block_at(lane->ring, block);
     struct pti_entry *entry = lane->entry;
-    uint64_t taken = pti_load_relaxed(&entry->taken), bytes = 0;
-    bool is_budgeted = lane->ring->geometry.bytes != 0;
-    uint64_t by = 1;
-    enum pti_operation op = PTI_OP_TAKE;
+    uint64_t taken = pti_load_relaxed(&entry->taken);
 
-    if (__builtin_expect(is_budgeted, 0)) {
-        bytes = pti_load_relaxed(&entry->bytes_taken) + pti_load_relaxed(&b->length);
-        pti_store_release(&entry->journal_bytes, bytes);
-    }
-    if (pti_lease_is_limited(lane->ring))
-        pti_lease_try(lane, block);
-    if (__builtin_expect((pti_load_relaxed(&b->kind) & PTI_KIND_PACK) != 0, 0)) {
-        by = pti_pack_weight(lane->ring, b);
-        op = PTI_OP_TAKE_MANY;
-        pti_store_release(&entry->journal_count, by);
-    }
-    pti_journal_open(entry, op, block, lease, taken);
-    if (!pti_cas(&b->word, &word, lease)) { /* pair P: leased */
+    if (__builtin_expect(!lane->ring->takes_plainly || pti_load_relaxed(&b->kind) & PTI_KIND_PACK, 0))
+        return pti_lease_more(lane, block, word, lease);
+    pti_journal_open(entry, PTI_OP_TAKE, block, lease, taken);
+    if (__builtin_expect(!pti_cas(&b->word, &word, lease), 0)) { /* pair P: leased */
         pti_journal_close(entry);
-        if (pti_lease_is_limited(lane->ring))
-            pti_lease_missed(lane);
         return false;
     }
-    if (__builtin_expect(is_budgeted, 0))
-        pti_store_release(&entry->bytes_taken, bytes);
-    pti_store_release(&entry->taken, taken + by);
-    if (pti_lease_is_limited(lane->ring))
-        pti_lease_began(lane, block);
-    if (__builtin_expect(by == 0, 0))
-        pti_journal_close(entry);
+    pti_store_release(&entry->taken, taken + 1);
     return true;
 }
 

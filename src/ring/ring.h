@@ -46,6 +46,7 @@ struct pti_ring {
     uint16_t quick_deliveries; /* below it a message without times is handed out without a closer look; 0: each is looked at */
     uint16_t ttl;            /* packed: of messages that say none */
     uint32_t inline_room;    /* what is longer stands in a side file */
+    bool takes_plainly;      /* neither a byte budget nor a lease limit */
     uint32_t list_room;      /* of a block, for a batch's list */
     bool exchange_acks;      /* this process is not reached by others' barriers */
     struct pti_segment segment;
@@ -236,8 +237,9 @@ struct pti_meta {
 /* The put time, and the time to live that holds in the end: `ttl` is what the put says (ring/delay.c). */
 uint64_t pti_ring_stamp(const struct pti_ring *ring, uint16_t ttl);
 
-static inline void pti_block_fill(struct pti_lane *lane, uint32_t block, const struct pti_meta *meta, uint32_t sub,
-                                  uint32_t batch)
+static inline __attribute__((always_inline)) void pti_block_fill(struct pti_lane *lane, uint32_t block,
+                                                                 const struct pti_meta *meta, uint32_t sub,
+                                                                 uint32_t batch)
 {
     struct pti_block *b = pti_block_at(lane->ring, block);
     const struct pti_geometry *g = &lane->ring->geometry;

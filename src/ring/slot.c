@@ -50,7 +50,7 @@ static void adopt_tail(struct pti_lane *lane)
 }
 
 /* Counted, hinted, told: what follows every publish at a drawn position. */
-static inline void note_put(struct pti_lane *lane, uint64_t count, uint64_t bytes, uint64_t position)
+static inline __attribute__((always_inline)) void note_put(struct pti_lane *lane, uint64_t count, uint64_t bytes, uint64_t position)
 {
     struct pti_ring *ring = lane->ring;
     struct pti_entry *entry = lane->entry;
@@ -221,6 +221,49 @@ enum ptq_err pti_ring_place(struct pti_lane *lane, uint64_t position, uint32_t b
 }
 
 /* ---- out */
+
+/* How many records of a pack are counted as one entry of the ring: a unit's are not, before it is admitted. */
+static uint64_t pack_weight(struct pti_ring *ring, struct pti_block *b)
+{
+    return pti_load_relaxed(&b->kind) & PTI_KIND_UNIT ? 0 : pti_pack_count(ring, b);
+}
+
+bool pti_lease_more(struct pti_lane *lane, uint32_t block, uint64_t word, uint64_t lease)
+{
+    struct pti_block *b = pti_block_at(lane->ring, block);
+    struct pti_entry *entry = lane->entry;
+    uint64_t taken = pti_load_relaxed(&entry->taken), bytes = 0;
+    bool is_budgeted = lane->ring->geometry.bytes != 0;
+    uint64_t by = 1;
+    enum pti_operation op = PTI_OP_TAKE;
+
+    if (__builtin_expect(is_budgeted, 0)) {
+        bytes = pti_load_relaxed(&entry->bytes_taken) + pti_load_relaxed(&b->length);
+        pti_store_release(&entry->journal_bytes, bytes);
+    }
+    if (pti_lease_is_limited(lane->ring))
+        pti_lease_try(lane, block);
+    if (__builtin_expect((pti_load_relaxed(&b->kind) & PTI_KIND_PACK) != 0, 0)) {
+        by = pack_weight(lane->ring, b);
+        op = PTI_OP_TAKE_MANY;
+        pti_store_release(&entry->journal_count, by);
+    }
+    pti_journal_open(entry, op, block, lease, taken);
+    if (!pti_cas(&b->word, &word, lease)) { /* pair P: leased */
+        pti_journal_close(entry);
+        if (pti_lease_is_limited(lane->ring))
+            pti_lease_missed(lane);
+        return false;
+    }
+    if (__builtin_expect(is_budgeted, 0))
+        pti_store_release(&entry->bytes_taken, bytes);
+    pti_store_release(&entry->taken, taken + by);
+    if (pti_lease_is_limited(lane->ring))
+        pti_lease_began(lane, block);
+    if (__builtin_expect(by == 0, 0))
+        pti_journal_close(entry);
+    return true;
+}
 
 /* The redelivery word says there may be some: the lowest (position, sub).  PTQ_EMPTY: none, and the bit is off. */
 static enum ptq_err take_redelivered(struct pti_lane *lane, uint64_t seen, uint32_t *ret_block, uint64_t *ret_word)
