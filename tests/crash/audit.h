@@ -25,7 +25,7 @@ struct audit {
     bool lenient;           /* a peer took and put meanwhile: the victim's calls may answer anything */
     bool dead_before;       /* what was seen, was seen after the victim's death */
     const struct audit_seen *seen; /* may be NULL */
-    uint64_t dropped, delayed; /* as the queue counts them when it is drained */
+    uint64_t dropped, delayed, dead; /* as the queue counts them when it is drained */
     char text[400];         /* what is wrong */
 };
 

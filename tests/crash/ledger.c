@@ -19,7 +19,7 @@ static void make_pattern(void)
         pattern[i] = (unsigned char)(i * 7 + (i >> 3) * 13 + 1);
 }
 
-static size_t size_of(uint32_t id, size_t max)
+size_t ledger_size(uint32_t id, size_t max)
 {
     size_t size = HEAD + id * 37 % 200;
 
@@ -29,7 +29,7 @@ static size_t size_of(uint32_t id, size_t max)
 size_t ledger_fill(void *buffer, uint32_t id, size_t max)
 {
     unsigned char *bytes = buffer;
-    uint32_t size = (uint32_t)size_of(id, max);
+    uint32_t size = (uint32_t)ledger_size(id, max);
 
     memcpy(bytes, &id, 4);
     memcpy(bytes + 4, &size, 4);
@@ -65,6 +65,14 @@ void ledger_free(struct ledger *ledger) { munmap(ledger, sizeof *ledger); }
 
 /* ---- in */
 
+/* Who makes room leases what stands in the way. */
+static void begin_put(struct ledger_actor *actor)
+{
+    actor->ledger->calls++;
+    actor->ledger->taking[actor->who] = actor->ledger->drops;
+}
+static void end_put(struct ledger_actor *actor) { actor->ledger->taking[actor->who] = 0; }
+
 static void note_put(struct ledger_msg *msg, enum ptq_err err) { msg->put = err == PTQ_OK ? IS_PUT : PUT_REFUSED; }
 
 enum ptq_err ledger_put(struct ledger_actor *actor)
@@ -74,10 +82,11 @@ enum ptq_err ledger_put(struct ledger_actor *actor)
     size_t size = ledger_fill(bytes, actor->next++, actor->item_size);
     uint64_t position = 0;
 
-    actor->ledger->calls++;
+    begin_put(actor);
     msg->put = PUTTING;
     enum ptq_err err = ptq_put_position(actor->queue, bytes, size, PTQ_NOWAIT, &position);
     note_put(msg, err);
+    end_put(actor);
     return err;
 }
 
@@ -88,21 +97,19 @@ enum ptq_err ledger_put_with(struct ledger_actor *actor, int64_t delay_ms, int64
     size_t size = ledger_fill(bytes, actor->next++, actor->item_size);
     struct ptq_put_options options = {.delay_ms = delay_ms, .ttl_ms = ttl_ms};
 
-    actor->ledger->calls++;
+    actor->ledger->drops = 1;
+    begin_put(actor);
     msg->out = delay_ms > 0 ? IS_PARKED : IS_IN;
     msg->put = PUTTING;
     enum ptq_err err = ptq_put_with(actor->queue, bytes, size, &options, PTQ_NOWAIT);
     note_put(msg, err);
+    end_put(actor);
     return err;
 }
 
-/* Who drops leases what he drops. */
 enum ptq_err ledger_put_over(struct ledger_actor *actor, size_t count)
 {
-    actor->ledger->taking[actor->who] = 1;
-    enum ptq_err err = count == 1 ? ledger_put(actor) : ledger_put_many(actor, count);
-    actor->ledger->taking[actor->who] = 0;
-    return err;
+    return count == 1 ? ledger_put(actor) : ledger_put_many(actor, count);
 }
 
 enum ptq_err ledger_purge(struct ledger_actor *actor)
@@ -120,7 +127,7 @@ enum ptq_err ledger_put_many(struct ledger_actor *actor, size_t count)
     struct ptq_bytes items[64];
     uint32_t first = actor->next;
 
-    actor->ledger->calls++;
+    begin_put(actor);
     for (size_t i = 0; i < count; i++) {
         struct ledger_msg *msg = &actor->ledger->msgs[first + i];
         items[i] = (struct ptq_bytes){bytes[i], ledger_fill(bytes[i], actor->next++, actor->item_size)};
@@ -131,6 +138,7 @@ enum ptq_err ledger_put_many(struct ledger_actor *actor, size_t count)
     /* One store for all: that the call returned. */
     for (size_t i = count; i > 0; i--)
         note_put(&actor->ledger->msgs[first + i - 1], err);
+    end_put(actor);
     return err;
 }
 
@@ -174,10 +182,11 @@ enum ptq_err ledger_publish(struct ledger_actor *actor, ptq_msg *loan)
     struct ledger_msg *msg = &actor->ledger->msgs[actor->next];
     size_t size = ledger_fill(ptq_msg_buffer(loan), actor->next++, actor->item_size);
 
-    actor->ledger->calls++;
+    begin_put(actor);
     msg->put = PUTTING;
     enum ptq_err err = ptq_publish(loan, size, PTQ_NOWAIT, NULL);
     note_put(msg, err);
+    end_put(actor);
     return err;
 }
 

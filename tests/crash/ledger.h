@@ -32,11 +32,12 @@ struct ledger_msg {
 
 struct ledger {
     _Atomic uint32_t phase;     /* 1: the calls of interest begin; 2: they are over */
-    _Atomic uint32_t taking[2];    /* so many messages may be taken by the call under way, of each victim */
-    _Atomic uint32_t receiving[2]; /* ... and acked as well */
+    _Atomic uint32_t taking[3];    /* so many messages may be taken by the call under way, of each victim; of the peer */
+    _Atomic uint32_t receiving[3]; /* ... and acked as well */
     _Atomic uint32_t ending;    /* 1: end was begun, 2: it returned */
     _Atomic uint32_t calls;     /* begun, for people */
     _Atomic uint32_t turned;    /* messages without an id that went in and out before */
+    _Atomic uint32_t drops;     /* a put may lease, too: the oldest to drop it, or what is not due or over */
     _Atomic uint32_t delays;    /* nacks with a delay: what is nacked need not be ready */
     _Atomic int32_t wrong;      /* a call answered what it must not: 1 + its answer */
     struct ledger_msg msgs[LEDGER_IDS];
@@ -47,6 +48,7 @@ void ledger_free(struct ledger *ledger);
 
 /* Which bytes message `id` has, at most `max`; is that it?  -1: none of ours. */
 size_t ledger_fill(void *buffer, uint32_t id, size_t max);
+size_t ledger_size(uint32_t id, size_t max);
 int ledger_id_of(const void *data, size_t size);
 
 static inline uint32_t ledger_taking(const struct ledger *ledger) { return ledger->taking[0] + ledger->taking[1]; }
@@ -60,7 +62,7 @@ struct ledger_actor {
     ptq_queue *queue;
     struct ledger *ledger;
     size_t item_size;
-    unsigned who;  /* 1: the second victim; else 0 */
+    unsigned who;  /* 1: the second victim, 2: the peer; else 0 */
     uint32_t next; /* id of the next put */
     ptq_msg *held[64];
     uint32_t held_ids[64];

@@ -70,6 +70,7 @@ void scene_set(struct scene *scene, const struct script *script)
 
     scene->script = script;
     memset(scene->ledger, 0, sizeof *scene->ledger);
+    scene->ledger->drops = script->options.full == PTQ_FULL_DROP_OLDEST;
     if (scene->blocks == 0)
         scene->blocks = measure_blocks(scene);
     assert_true(scene->blocks > script->options.capacity);

@@ -35,12 +35,23 @@ static int64_t now_ms(void)
 
 struct count {
     uint32_t surely, perhaps; /* ready for the peer */
+    uint32_t most;            /* how many may stand in the ring */
+    uint64_t bytes;           /* and of how many bytes */
 };
+
+/* What the queue itself says that it dropped is neither ready nor in the ring, whichever it was. */
+static uint32_t count_dropped(const struct meeting *m)
+{
+    struct ptq_queue_stats stats = {0};
+
+    return ptq_queue_stats(m->peer.queue, &stats) == PTQ_OK ? (uint32_t)stats.dropped : 0;
+}
 
 static struct count count_ready(const struct meeting *m)
 {
     struct count count = {0};
     bool taken[LEDGER_IDS] = {false};
+    uint32_t taking = ledger_taking(m->scene.ledger), dropped = count_dropped(m), leased = 0, less;
 
     for (size_t i = 0; i < m->seen.count; i++)
         taken[m->seen.msgs[i].id] = true;
@@ -49,11 +60,18 @@ static struct count count_ready(const struct meeting *m)
         if (taken[id] || msg->put == NOT_PUT || msg->put == PUT_REFUSED)
             continue;
         bool nacked = msg->out == IS_NACKED && m->scene.ledger->delays == 0;
-        count.surely += msg->put == IS_PUT && (msg->out == IS_IN || nacked);
-        count.perhaps += msg->put == PUTTING || msg->out == NACKING || (msg->out == IS_NACKED && !nacked);
+        bool surely = msg->put == IS_PUT && (msg->out == IS_IN || nacked);
+        bool perhaps = msg->put == PUTTING || msg->out == NACKING || (msg->out == IS_NACKED && !nacked);
+        count.surely += surely;
+        count.perhaps += perhaps;
+        count.most += surely || perhaps || msg->out == IS_PARKED;
+        count.bytes += surely || perhaps || msg->out == IS_PARKED ? ledger_size(id, m->audit.item_size) : 0;
+        leased += msg->out == IS_LEASED || msg->out == ACKING;
     }
-    uint32_t taking = ledger_taking(m->scene.ledger);
-    count.surely -= taking < count.surely ? taking : count.surely;
+    if (dropped > 0)
+        count.most = count.most + leased > dropped ? count.most + leased - dropped : 0;
+    less = taking + dropped < count.surely ? taking + dropped : count.surely;
+    count.surely -= less;
     count.perhaps += taking;
     return count;
 }
@@ -62,41 +80,49 @@ static bool say(struct meeting *m, const char *what, enum ptq_err err)
 {
     struct count count = count_ready(m);
 
-    snprintf(m->audit.text, sizeof m->audit.text, "beside the stopped one %s answered %s: %u surely ready, %u perhaps", what,
-             ptq_err_name(err), count.surely, count.perhaps);
+    snprintf(m->audit.text, sizeof m->audit.text,
+             "beside the stopped one %s answered %s: %u surely ready, %u perhaps, %u in the ring", what, ptq_err_name(err),
+             count.surely, count.perhaps, count.most);
     return false;
 }
 
 /* ---- the peer's calls: none may wait, none may be refused without reason */
 
-static bool peer_put(struct meeting *m)
+/* No place for so many, or no room for their bytes? */
+static bool may_be_full(const struct meeting *m, const struct count *before, uint32_t first, uint32_t many)
 {
-    struct count count = count_ready(m);
-    enum ptq_err err = ledger_put(&m->peer);
+    uint64_t budget = m->scene.script->options.bytes, bytes = before->bytes;
+
+    for (uint32_t i = 0; i < many; i++)
+        bytes += ledger_size(first + i, m->audit.item_size);
+    return before->most + many > m->audit.capacity || (budget != 0 && bytes > budget);
+}
+
+static bool peer_put_some(struct meeting *m, uint32_t many, const char *what)
+{
+    struct count before = count_ready(m);
+    uint32_t first = m->peer.next;
+    enum ptq_err err = many == 1 ? ledger_put(&m->peer) : ledger_put_many(&m->peer, many);
 
     if (err == PTQ_OK || (err == PTQ_EENDED && m->scene.ledger->ending > 0))
         return true;
-    return (err == PTQ_FULL && count.surely + count.perhaps >= m->audit.capacity) || say(m, "a put", err);
+    return (err == PTQ_FULL && may_be_full(m, &before, first, many)) || say(m, what, err);
 }
 
-static bool peer_put_many(struct meeting *m)
-{
-    struct count count = count_ready(m);
-    enum ptq_err err = ledger_put_many(&m->peer, 2);
-
-    if (err == PTQ_OK || (err == PTQ_EENDED && m->scene.ledger->ending > 0))
-        return true;
-    return (err == PTQ_FULL && count.surely + count.perhaps + 1 >= m->audit.capacity) || say(m, "a put of two", err);
-}
+static bool peer_put(struct meeting *m) { return peer_put_some(m, 1, "a put"); }
+static bool peer_put_many(struct meeting *m) { return peer_put_some(m, 2, "a put of two"); }
 
 static bool peer_get(struct meeting *m)
 {
-    struct count count = count_ready(m);
+    struct count count;
     enum ptq_err err;
 
     if (!audit_take(&m->audit, m->peer.queue, &m->seen, PTQ_NOWAIT, &err))
         return false;
-    if (err == PTQ_OK || (err == PTQ_END && m->scene.ledger->ending > 0 && count.surely == 0))
+    if (err == PTQ_OK)
+        return true;
+    count = count_ready(m); /* afterwards: what it met and dropped is counted by then */
+    if (err == PTQ_END && m->scene.ledger->ending > 0 && count.surely == 0)
         return true;
     return (err == PTQ_EMPTY && count.surely == 0) || say(m, "a get", err);
 }
@@ -219,7 +245,8 @@ static void set_table(struct meeting *m, const struct script *script, uint64_t b
                               .lenient = true,
                               .seen = &m->seen,
                               .blocks = blocks};
-    m->peer = (struct ledger_actor){.ledger = scene->ledger, .item_size = script->options.item_size, .next = LEDGER_PEER};
+    m->peer = (struct ledger_actor){
+        .ledger = scene->ledger, .item_size = script->options.item_size, .who = 2, .next = LEDGER_PEER};
     assert_ok(ptq_queue_open(scene->scratch.bus, SCENE_QUEUE, NULL, &m->peer.queue));
 }
 
