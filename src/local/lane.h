@@ -16,8 +16,9 @@ struct pti_pipe {
     uint64_t before; /* as alloc gave it */
     uint64_t bytes;  /* of all messages in it */
     uint32_t block;
-    uint32_t count;  /* records; 0: there is no block */
+    _Atomic uint32_t count; /* records; 0: there is no block.  Also read outside the bias, as a hint */
     uint32_t at;     /* where the next record goes */
+    uint32_t kept;   /* 1 + the block that another thread published: to be taken into the own ring again */
 };
 
 /* A leased pack, until the last of its records is settled (local/unit.c). */
@@ -54,7 +55,8 @@ struct pti_place {
     uint32_t watchers;                   /* of the wait on many that this thread is in */
     struct pti_waiter *_Atomic waiter;   /* for long sleeps; made when first needed */
     struct ptq_msg *free_msgs;
-    struct pti_unit *unit;       /* of which records are handed out now */
+    struct pti_unit *_Atomic unit; /* of which records are handed out now.  Read outside the bias as a hint: another thread's nack
+                                      may end it */
     struct pti_unit *free_units;
     struct pti_pipe pipe;
     struct pti_bias bias;

@@ -32,8 +32,8 @@ static bool fits(const struct pti_local *local, const struct pti_pipe *pipe, uin
 {
     uint64_t budget = local->ring.geometry.bytes;
 
-    return pipe->count < most_records(local) && pipe->at + pti_record_size(size) <= pti_pack_room(&local->ring) &&
-           (budget == 0 || pipe->bytes + size <= budget);
+    return pti_load_relaxed(&pipe->count) < most_records(local) &&
+           pipe->at + pti_record_size(size) <= pti_pack_room(&local->ring) && (budget == 0 || pipe->bytes + size <= budget);
 }
 
 static void append(const struct pti_local *local, struct pti_pipe *pipe, const struct pti_put *put)
@@ -47,14 +47,18 @@ static void append(const struct pti_local *local, struct pti_pipe *pipe, const s
         memcpy(record->bytes, put->data, put->size);
     pipe->at += pti_record_size(put->size);
     pipe->bytes += put->size;
-    pipe->count++;
+    pti_store_relaxed(&pipe->count, pti_load_relaxed(&pipe->count) + 1);
 }
 
 static enum ptq_err begin(struct pti_place *place)
 {
     struct pti_pipe *pipe = &place->pipe;
-    enum ptq_err err = pti_block_alloc(&place->lane, &pipe->block, &pipe->before);
+    enum ptq_err err;
 
+    if (pipe->kept)
+        pti_block_keep(&place->lane, pipe->kept - 1, false);
+    pipe->kept = 0;
+    err = pti_block_alloc(&place->lane, &pipe->block, &pipe->before);
     if (err != PTQ_OK)
         return err;
     pti_block_keep(&place->lane, pipe->block, true); /* as a loan: the own ring passes it by */
@@ -65,15 +69,19 @@ static enum ptq_err begin(struct pti_place *place)
 
 /* ---- publishing, under the bias of `place` */
 
-static void forget(struct pti_place *place, bool is_published)
+/* What `place` knows of its own blocks is its thread's alone: another leaves a note.  (Of shared blocks nothing is known.) */
+static void forget(struct pti_place *me, struct pti_place *place, bool is_published)
 {
     struct pti_pipe *pipe = &place->pipe;
+    bool is_shared = pipe->block < me->lane.ring->geometry.shared_blocks;
 
-    if (is_published)
-        pti_block_keep(&place->lane, pipe->block, false);
-    else
-        pti_block_give_back(&place->lane, pipe->block, pipe->before);
-    pipe->count = 0;
+    if (!is_published && (me == place || is_shared))
+        pti_block_give_back(&me->lane, pipe->block, pipe->before);
+    else if (me == place)
+        pti_block_keep(&me->lane, pipe->block, false);
+    else if (!is_shared)
+        pipe->kept = pipe->block + 1;
+    pti_store_relaxed(&pipe->count, 0);
 }
 
 /* `me` publishes what `place` gathered.  PTQ_OK also if that was nothing. */
@@ -84,21 +92,21 @@ static enum ptq_err publish(struct pti_place *me, struct pti_place *place)
     uint64_t before = pipe->before, position;
     enum ptq_err err;
 
-    if (pipe->count == 0)
+    if (pti_load_relaxed(&pipe->count) == 0)
         return PTQ_OK;
     if (me != place) { /* another thread's block becomes ours before our journal names it */
         before = pti_word(PTI_OWNED, lane->index, pti_word_position(before), 0);
         pti_store_release(&pti_block_at(lane->ring, pipe->block)->word, before);
     }
-    err = pti_pack_publish(lane, pipe->block, before, pipe->count, pipe->bytes, &position);
+    err = pti_pack_publish(lane, pipe->block, before, pti_load_relaxed(&pipe->count), pipe->bytes, &position);
     if (err == PTQ_OK) {
-        forget(place, true);
+        forget(me, place, true);
         return PTQ_OK;
     }
     if (me != place)
         pti_store_release(&pti_block_at(lane->ring, pipe->block)->word, pipe->before);
     if (err != PTQ_FULL)
-        forget(place, false); /* it can never be put */
+        forget(me, place, false); /* it can never be put */
     return err;
 }
 
@@ -114,12 +122,12 @@ static enum ptq_err publish_by(struct pti_local *local, struct pti_place *me, st
 
         pti_bias_enter_any(local, me, place);
         err = publish(me, place);
-        count = place->pipe.count;
+        count = pti_load_relaxed(&place->pipe.count);
         if (err == PTQ_FULL && local->ring.geometry.full == PTQ_FULL_DROP_NEWEST) {
             struct pti_put none = {0};
 
             if (pti_local_is_refused(local, me, &none, count, &position)) {
-                forget(place, false);
+                forget(me, place, false);
                 err = PTQ_OK;
             }
         }
@@ -138,7 +146,7 @@ bool pti_pipe_try(struct pti_local *local, struct pti_place *place)
     uint32_t count;
 
     pti_bias_enter(local, &place->bias);
-    count = place->pipe.count;
+    count = pti_load_relaxed(&place->pipe.count);
     err = publish(place, place);
     pti_bias_leave(&place->bias);
     return count > 0 && err == PTQ_OK;
@@ -186,19 +194,21 @@ static enum ptq_err put_packed(struct pti_local *local, struct pti_place *place,
     struct pti_pipe *pipe = &place->pipe;
     struct pti_sleep sleep = {0};
     enum ptq_err err = PTQ_OK;
+    bool has_some;
 
     for (;;) {
         pti_bias_enter(local, &place->bias);
-        if (pipe->count > 0 && __builtin_expect(!fits(local, pipe, put->size), 0))
+        has_some = pti_load_relaxed(&pipe->count) > 0;
+        if (has_some && __builtin_expect(!fits(local, pipe, put->size), 0))
             err = PTQ_FULL;
-        else if (pipe->count == 0)
+        else if (!has_some)
             err = begin(place);
         if (err == PTQ_OK)
             append(local, pipe, put);
         pti_bias_leave(&place->bias);
         if (__builtin_expect(err == PTQ_OK, 1))
             return PTQ_OK;
-        if (pipe->count > 0)
+        if (has_some) /* by now perhaps not: another thread flushes */
             err = publish_by(local, place, place, deadline);
         else if (err == PTQ_FULL)
             err = pti_local_no_room(local, place, 1, deadline, &sleep);

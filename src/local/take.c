@@ -101,7 +101,7 @@ static enum ptq_err take_now(struct pti_local *local, struct pti_place *place, s
         uint64_t word;
         size_t got = 0;
 
-        if (place->unit && !pti_ring_is_paused(&local->ring)) {
+        if (pti_load_relaxed(&place->unit) && !pti_ring_is_paused(&local->ring)) {
             err = pti_unit_show(local, place, max - count, msgs + count, &got);
             count += got;
             if (err != PTQ_OK)
@@ -158,7 +158,7 @@ static __attribute__((noinline)) enum ptq_err nothing(struct pti_local *local, s
     } else if (answer != PTQ_EMPTY) {
         return answer;
     }
-    if (place->pipe.count > 0 && pti_pipe_try(local, place))
+    if (pti_load_relaxed(&place->pipe.count) > 0 && pti_pipe_try(local, place))
         return PTQ_OK; /* what this thread gathered may be what it waits for */
     if (deadline != PTI_DEADLINE_NOW)
         return pti_local_wait(local, place, PTQ_SIDE_GET, 1, deadline, sleep);
@@ -223,7 +223,7 @@ enum ptq_err pti_local_recv(struct pti_port *port, void *buffer, size_t size, in
         return err;
 again:
     for (;;) {
-        if (place->unit && !pti_ring_is_paused(&local->ring)) {
+        if (pti_load_relaxed(&place->unit) && !pti_ring_is_paused(&local->ring)) {
             err = pti_unit_recv(local, place, buffer, size, ret_size);
             if (err == PTQ_EMPTY)
                 continue;

@@ -106,8 +106,8 @@ static void let_go(struct pti_place *place, struct pti_unit *unit)
 {
     if (unit->ahead)
         memset(unit->acked, 0, (unit->count + 63) / 64 * sizeof unit->acked[0]);
-    if (place->unit == unit)
-        place->unit = NULL;
+    if (pti_load_relaxed(&place->unit) == unit)
+        pti_store_relaxed(&place->unit, NULL);
     unit->next_free = place->free_units;
     place->free_units = unit;
 }
@@ -135,7 +135,8 @@ static enum ptq_err end_if_over(struct pti_local *local, struct pti_place *me, s
     return err;
 }
 
-enum ptq_err pti_unit_begin(struct pti_local *local, struct pti_place *place, uint32_t block, uint64_t word)
+/* Under the bias: other threads put units back to free_units. */
+static enum ptq_err begin(struct pti_local *local, struct pti_place *place, uint32_t block, uint64_t word)
 {
     struct pti_block *b = pti_block_at(&local->ring, block);
     struct pti_unit *unit = new_unit(local, place);
@@ -169,10 +170,18 @@ enum ptq_err pti_unit_begin(struct pti_local *local, struct pti_place *place, ui
         }
         unit->next++;
     }
-    pti_bias_enter(local, &place->bias);
-    place->unit = unit;
-    pti_bias_leave(&place->bias);
+    pti_store_relaxed(&place->unit, unit);
     return PTQ_OK;
+}
+
+enum ptq_err pti_unit_begin(struct pti_local *local, struct pti_place *place, uint32_t block, uint64_t word)
+{
+    enum ptq_err err;
+
+    pti_bias_enter(local, &place->bias);
+    err = begin(local, place, block, word);
+    pti_bias_leave(&place->bias);
+    return err;
 }
 
 /* ---- out */
@@ -181,19 +190,19 @@ enum ptq_err pti_unit_begin(struct pti_local *local, struct pti_place *place, ui
 static enum ptq_err next_record(struct pti_local *local, struct pti_place *place, uint32_t *ret_length,
                                 struct pti_record **ret_record)
 {
-    struct pti_unit *unit = place->unit;
+    struct pti_unit *unit = pti_load_relaxed(&place->unit);
 
     if (__builtin_expect(unit->next == unit->count, 0)) {
         if (!unit->closed)
             look_again(local, unit);
         if (unit->next == unit->count) {
-            place->unit = NULL; /* the caller's messages know it */
+            pti_store_relaxed(&place->unit, NULL); /* the caller's messages know it */
             (void)end_if_over(local, place, place, unit);
             return PTQ_EMPTY;
         }
     }
     if (__builtin_expect(!pti_pack_next(&local->ring, block_of(local, unit), &unit->at, ret_length, ret_record), 0)) {
-        place->unit = NULL; /* it stays leased: nobody can do better with it */
+        pti_store_relaxed(&place->unit, NULL); /* it stays leased: nobody can do better with it */
         return PTQ_ECORRUPT;
     }
     return PTQ_OK;
@@ -230,7 +239,7 @@ enum ptq_err pti_unit_show(struct pti_local *local, struct pti_place *place, siz
     size_t count = 0;
 
     pti_bias_enter(local, &place->bias);
-    unit = place->unit;
+    unit = pti_load_relaxed(&place->unit);
     while (unit && count < max && err == PTQ_OK) {
         struct ptq_msg *msg;
         struct pti_record *record;
@@ -294,7 +303,7 @@ enum ptq_err pti_unit_recv(struct pti_local *local, struct pti_place *place, voi
     enum ptq_err err;
 
     pti_bias_enter(local, &place->bias);
-    unit = place->unit;
+    unit = pti_load_relaxed(&place->unit);
     err = unit ? next_record(local, place, &length, &record) : PTQ_EMPTY;
     if (err == PTQ_OK && __builtin_expect(length > size, 0)) {
         unit->at -= pti_record_size(length);
@@ -354,8 +363,8 @@ enum ptq_err pti_unit_nack(struct pti_local *local, struct pti_place *me, struct
         unit->due_us = due_us;
     }
     unit->is_counted |= counted;
-    if (place->unit == unit)
-        place->unit = NULL; /* no more of it is handed out */
+    if (pti_load_relaxed(&place->unit) == unit)
+        pti_store_relaxed(&place->unit, NULL); /* no more of it is handed out */
     err = end_if_over(local, me, place, unit);
     pti_bias_leave_any(me, place);
     pti_local_msg_free(me, msg);
@@ -364,7 +373,7 @@ enum ptq_err pti_unit_nack(struct pti_local *local, struct pti_place *me, struct
 
 void pti_units_return(struct pti_local *local, struct pti_place *place)
 {
-    struct pti_unit *unit = place->unit;
+    struct pti_unit *unit = pti_load_relaxed(&place->unit);
 
     if (!unit || unit->outstanding > 0)
         return;

@@ -450,7 +450,11 @@ static struct pti_load count_ready(struct pti_ring *ring, uint64_t from, uint64_
         if (pti_word_position(word) != at)
             continue;
         if (pti_word_state(word) == PTI_COMMIT) {
-            ready.messages += pti_block_count(ring, block);
+            uint64_t count = pti_block_count(ring, block);
+
+            if (pti_load_acquire(&pti_block_at(ring, block)->word) != word)
+                continue; /* taken meanwhile: the count may be nonsense */
+            ready.messages += count;
             ready.bytes += length;
         } else if (pti_word_state(word) == PTI_COMMITH) {
             struct pti_load batch = load_of_batch(ring, block, word);

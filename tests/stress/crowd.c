@@ -1,6 +1,6 @@
 /* crowd.c -- many threads of one handle do everything at once; in the end the ledger is exact.
  *
- *     crowd [MILLISECONDS [SEED]]     so long for each kind of queue
+ *     crowd [MILLISECONDS [SEED [KIND]]]     so long for each kind of queue, or for one
  *
  * A thread is an endpoint, and all share one mapping: this is where ThreadSanitizer sees what processes do to each other.  Threads
  * put, batch, lend, flush, get, receive, hold too long, give back, hand their leases to other threads, read dead letters, kick,
@@ -579,7 +579,8 @@ int main(int argc, char **argv)
         return 1;
     }
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds && crowd.violations == 0; i++)
-        run_round(&kinds[i], milliseconds);
+        if (argc < 4 || strcmp(argv[3], kinds[i].name) == 0)
+            run_round(&kinds[i], milliseconds);
     snprintf(command, sizeof command, "rm -rf %s", crowd.dir);
     if (system(command) != 0)
         return 1;
