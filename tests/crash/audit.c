@@ -139,7 +139,7 @@ static void tally_all(const struct audit *audit, const struct audit_seen *drain,
     for (size_t i = 0; audit->seen != NULL && i < audit->seen->count; i++) {
         struct tally *tally = &tallies[audit->seen->msgs[i].id];
         tally->times++;
-        tally->alive += !audit->dead_before;
+        tally->alive += !audit->dead_before && !audit->ledger->limited;
         tally->flagged += audit->seen->msgs[i].redelivered;
     }
     for (size_t i = 0; i < drain->count; i++) {

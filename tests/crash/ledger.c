@@ -235,6 +235,24 @@ enum ptq_err ledger_get(struct ledger_actor *actor)
 /* Unless another has taken it since, who says more. */
 static void note_out(struct ledger_msg *msg, uint8_t from, uint8_t to) { atomic_compare_exchange_strong(&msg->out, &from, to); }
 
+/* Where leases may run out, another may have it by now: then its entry is his. */
+static void begin_settling(struct ledger_actor *actor, struct ledger_msg *msg, uint8_t how)
+{
+    actor->ledger->calls++;
+    if (actor->ledger->limited)
+        note_out(msg, IS_LEASED, how);
+    else
+        msg->out = how;
+}
+
+static void end_settling(struct ledger_msg *msg, uint8_t how, uint8_t settled, enum ptq_err err)
+{
+    if (err == PTQ_OK)
+        note_out(msg, how, settled);
+    else if (err == PTQ_ELEASELOST)
+        note_out(msg, how, IS_LEASED);
+}
+
 static void let_go(struct ledger_actor *actor, size_t which)
 {
     actor->held_count--;
@@ -250,11 +268,9 @@ enum ptq_err ledger_ack(struct ledger_actor *actor, size_t which)
         return PTQ_ESYS; /* its get came too late: another was faster */
     struct ledger_msg *msg = &actor->ledger->msgs[actor->held_ids[which]];
 
-    actor->ledger->calls++;
-    msg->out = ACKING;
+    begin_settling(actor, msg, ACKING);
     enum ptq_err err = ptq_ack(actor->held[which]);
-    if (err == PTQ_OK)
-        note_out(msg, ACKING, IS_ACKED);
+    end_settling(msg, ACKING, IS_ACKED, err);
     let_go(actor, which);
     return err;
 }
@@ -265,12 +281,20 @@ enum ptq_err ledger_nack(struct ledger_actor *actor, size_t which, int delay_ms)
         return PTQ_ESYS;
     struct ledger_msg *msg = &actor->ledger->msgs[actor->held_ids[which]];
 
-    actor->ledger->calls++;
-    msg->out = NACKING;
+    begin_settling(actor, msg, NACKING);
     actor->ledger->delays += delay_ms != 0;
     enum ptq_err err = ptq_nack(actor->held[which], delay_ms);
-    if (err == PTQ_OK)
-        note_out(msg, NACKING, IS_NACKED);
+    end_settling(msg, NACKING, IS_NACKED, err);
+    let_go(actor, which);
+    return err;
+}
+
+enum ptq_err ledger_settle_late(struct ledger_actor *actor, size_t which, bool ack)
+{
+    if (which >= actor->held_count)
+        return PTQ_ESYS;
+    actor->ledger->calls++;
+    enum ptq_err err = ack ? ptq_ack(actor->held[which]) : ptq_nack(actor->held[which], 0);
     let_go(actor, which);
     return err;
 }

@@ -38,6 +38,7 @@ struct ledger {
     _Atomic uint32_t calls;     /* begun, for people */
     _Atomic uint32_t turned;    /* messages without an id that went in and out before */
     _Atomic uint32_t drops;     /* a put may lease, too: the oldest to drop it, or what is not due or over */
+    _Atomic uint32_t limited;   /* leases may run out: then another may have them beside a living holder */
     _Atomic uint32_t delays;    /* nacks with a delay: what is nacked need not be ready */
     _Atomic int32_t wrong;      /* a call answered what it must not: 1 + its answer */
     struct ledger_msg msgs[LEDGER_IDS];
@@ -82,6 +83,8 @@ enum ptq_err ledger_get(struct ledger_actor *actor); /* held[held_count++] */
 enum ptq_err ledger_get_many(struct ledger_actor *actor, size_t max);
 enum ptq_err ledger_ack(struct ledger_actor *actor, size_t which); /* of held */
 enum ptq_err ledger_nack(struct ledger_actor *actor, size_t which, int delay_ms);
+/* Settles a lease that was handed on before: that changes nothing. */
+enum ptq_err ledger_settle_late(struct ledger_actor *actor, size_t which, bool ack);
 enum ptq_err ledger_recv(struct ledger_actor *actor, size_t room);
 enum ptq_err ledger_end(struct ledger_actor *actor);
 void ledger_close(struct ledger_actor *actor); /* leases go back */

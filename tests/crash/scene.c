@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 ptq_bus *script_bus;
+char script_path[128];
 
 void scene_init(struct scene *scene)
 {
@@ -70,6 +71,7 @@ void scene_set(struct scene *scene, const struct script *script)
 
     scene->script = script;
     memset(scene->ledger, 0, sizeof *scene->ledger);
+    scene->ledger->limited = script->options.lease_ms != 0;
     scene->ledger->drops = script->options.full == PTQ_FULL_DROP_OLDEST;
     if (scene->blocks == 0)
         scene->blocks = measure_blocks(scene);
@@ -98,6 +100,7 @@ void scene_clear(struct scene *scene)
 static int run_script(struct scene *scene, const struct script *script, struct ledger_actor *actor)
 {
     script_bus = ptt_scratch_open(&scene->scratch);
+    snprintf(script_path, sizeof script_path, "%s/test/" SCENE_QUEUE "~v%d", scene->scratch.dir, PTQ_LAYOUT_VERSION);
     if (!script->opens && ptq_queue_open(script_bus, SCENE_QUEUE, NULL, &actor->queue) != PTQ_OK)
         return 1;
     if (script->prepare != NULL)

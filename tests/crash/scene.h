@@ -22,6 +22,10 @@ struct script {
 extern const struct script scripts[];
 extern const size_t script_count;
 extern ptq_bus *script_bus; /* in the victim: for scripts that open */
+extern char script_path[128]; /* and where the queue's file is */
+
+/* In the victim: what it holds as number `which` it has held for longer than the queue allows. */
+void scene_make_overdue(const struct ledger_actor *actor, size_t which);
 
 #define SCENE_QUEUE "q"
 

@@ -7,6 +7,7 @@
 
 #define DROPPING(policy) .options = {.capacity = 6, .item_size = 1024, .max_endpoints = 6, .full = policy}
 #define HOUR_MS 3600000
+#define LIMITED .options = {.capacity = 6, .item_size = 1024, .max_endpoints = 6, .lease_ms = HOUR_MS}
 
 /* ---- what was before */
 
@@ -213,6 +214,42 @@ static void let_it_be_due(struct ledger_actor *actor)
     usleep(5000);
 }
 
+/* Leases that are overdue: of another handle, which stands still, or of our own. */
+static ptq_queue *other;
+
+static void other_gets_two(struct ledger_actor *actor)
+{
+    ptq_queue *ours = actor->queue;
+
+    expect_ok(actor, ptq_queue_open(script_bus, SCENE_QUEUE, NULL, &other));
+    actor->queue = other;
+    for (int i = 0; i < 2; i++)
+        expect_ok(actor, ledger_get(actor));
+    actor->queue = ours;
+    for (size_t i = 0; i < 2; i++)
+        scene_make_overdue(actor, i);
+}
+
+static void other_gets_two_and_we_again(struct ledger_actor *actor)
+{
+    other_gets_two(actor);
+    for (int i = 0; i < 2; i++)
+        expect_ok(actor, ledger_get(actor));
+}
+
+static void get_one_for_too_long(struct ledger_actor *actor)
+{
+    expect_ok(actor, ledger_get(actor));
+    scene_make_overdue(actor, 0);
+}
+
+static void get_three_for_too_long(struct ledger_actor *actor)
+{
+    get_three(actor);
+    for (size_t i = 0; i < 3; i++)
+        scene_make_overdue(actor, i);
+}
+
 /* ---- the calls of interest */
 
 static void act_put(struct ledger_actor *actor) { put_some(actor, 2); }
@@ -358,6 +395,53 @@ static void act_recv(struct ledger_actor *actor)
     expect_ok(actor, ledger_recv(actor, 512));
 }
 
+static void act_within_the_limit(struct ledger_actor *actor)
+{
+    expect_ok(actor, ledger_get(actor));
+    expect_ok(actor, ledger_get(actor));
+    expect_ok(actor, ledger_ack(actor, 1));
+    expect_ok(actor, ledger_nack(actor, 0, 0));
+    expect_ok(actor, ledger_recv(actor, 512));
+    ledger_expect(actor, PTQ_EMSGSIZE, ledger_recv(actor, 4));
+}
+
+static void act_take_over(struct ledger_actor *actor)
+{
+    expect_ok(actor, ledger_get(actor));
+    expect_ok(actor, ledger_recv(actor, 512));
+    expect_ok(actor, ledger_ack(actor, 2));
+}
+
+static void act_settle_late(struct ledger_actor *actor)
+{
+    ledger_expect(actor, PTQ_ELEASELOST, ledger_settle_late(actor, 1, false));
+    ledger_expect(actor, PTQ_ELEASELOST, ledger_settle_late(actor, 0, true));
+    expect_ok(actor, ledger_ack(actor, 1));
+    expect_ok(actor, ledger_get(actor));
+}
+
+static void act_close_late(struct ledger_actor *actor)
+{
+    actor->ledger->calls++;
+    ptq_queue_close(other);
+    expect_ok(actor, ledger_ack(actor, 3));
+}
+
+static void act_lose_our_own(struct ledger_actor *actor)
+{
+    expect_ok(actor, ledger_get(actor));
+    ledger_expect(actor, PTQ_ELEASELOST, ledger_settle_late(actor, 0, true));
+    expect_ok(actor, ledger_ack(actor, 0));
+    expect_ok(actor, ledger_get(actor));
+}
+
+static void act_settle_overdue(struct ledger_actor *actor)
+{
+    expect_ok(actor, ledger_ack(actor, 1));
+    expect_ok(actor, ledger_nack(actor, 0, 0));
+    expect_ok(actor, ledger_ack(actor, 0));
+}
+
 static void act_take_again(struct ledger_actor *actor)
 {
     expect_ok(actor, ledger_get(actor));
@@ -480,6 +564,13 @@ const struct script scripts[] = {
     {"within a byte budget", .options = {.capacity = 6, .item_size = 300, .max_endpoints = 6, .bytes = 600}, one, NULL,
      act_within_budget, false},
     {"purge", SMALL, batch_and_two, NULL, act_purge, false},
+    {"lease limit", LIMITED, three, NULL, act_within_the_limit, false},
+    {"lease handed on", LIMITED, three, other_gets_two, act_take_over, false},
+    {"ack and nack too late", LIMITED, three, other_gets_two_and_we_again, act_settle_late, false},
+    {"close too late", LIMITED, three, other_gets_two_and_we_again, act_close_late, false},
+    {"own lease handed on", LIMITED, three, get_one_for_too_long, act_lose_our_own, false},
+    {"ack and nack of what is overdue", LIMITED, three, get_three_for_too_long, act_settle_overdue, false},
+    {"close with what is overdue", LIMITED, three, get_three_for_too_long, act_close, false},
     {"end", SMALL, two, NULL, act_end, false},
     {"end of a full queue", SMALL, full, NULL, act_end, false},
     {"end reached", SMALL, ended, NULL, act_drain_to_end, false},

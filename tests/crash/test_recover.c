@@ -162,7 +162,8 @@ static void a_recoverer_may_die_at_any_instruction(void **state)
     static const char *const names[] = {"first put",     "put_many", "put_many beside used batches", "loan, publish, abort",
                                         "get of a batch", "get_many", "get of what comes again",     "ack",
                                         "nack",           "nack delayed", "recv", "end reached", "close",
-                                        "put over the oldest", "put that is dropped", "get that parks", "within a byte budget"};
+                                        "put over the oldest", "put that is dropped", "get that parks", "within a byte budget",
+                                        "lease handed on", "close too late", "own lease handed on"};
     static struct run run;
 
     (void)state;

@@ -64,8 +64,9 @@ static struct count count_ready(const struct meeting *m)
         bool perhaps = msg->put == PUTTING || msg->out == NACKING || (msg->out == IS_NACKED && !nacked);
         count.surely += surely;
         count.perhaps += perhaps;
-        count.most += surely || perhaps || msg->out == IS_PARKED;
-        count.bytes += surely || perhaps || msg->out == IS_PARKED ? ledger_size(id, m->audit.item_size) : 0;
+        bool stands = surely || perhaps || msg->out == IS_PARKED || msg->out == IS_BURIED; /* until somebody meets it */
+        count.most += stands;
+        count.bytes += stands ? ledger_size(id, m->audit.item_size) : 0;
         leased += msg->out == IS_LEASED || msg->out == ACKING;
     }
     if (dropped > 0)
@@ -353,6 +354,10 @@ static int open_and_recover(void *context)
 
 static bool is_for_peers(const struct script *script)
 {
+    /* Who holds a pack holds all that is in it, and what is acked in it out of order may come again: the ledger knows of messages,
+     * not of packs. */
+    if (script->options.flags & PTQ_PIPELINE)
+        return false;
     /* What sleeps, or waits for due messages, takes long and stops others nowhere else than the calls below. */
     return strncmp(script->name, "sleep", 5) != 0 && strcmp(script->name, "get of what is due") != 0 &&
            strcmp(script->name, "get that buries") != 0 && strcmp(script->name, "put_many of many runs") != 0;
@@ -445,7 +450,9 @@ static void two_may_be_stopped_in_each_others_way(void **state)
     while (now_ms() < end) {
         struct pair pair = {.peer = ptt_random(&seed) % (PEERS + 1), .last_first = ptt_random(&seed) % 2 == 0};
         for (int i = 0; i < 2; i++) {
-            pair.tracks[i] = &tracks[ptt_random(&seed) % track_count];
+            do
+                pair.tracks[i] = &tracks[ptt_random(&seed) % track_count];
+            while (i == 1 && pair.tracks[i]->script->options.lease_ms != 0); /* theirs needs a queue with a limit */
             pair.stop_at[i] = ptt_random(&seed) % pair.tracks[i]->count;
             pair.kill_it[i] = ptt_random(&seed) % 3 == 0;
         }
