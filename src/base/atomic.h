@@ -9,7 +9,9 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && sizeof(_Atomic uint64_t) == 8, "ptq needs lock-free 64-bit atomics");
 _Static_assert(ATOMIC_INT_LOCK_FREE == 2 && sizeof(_Atomic uint32_t) == 4, "ptq needs lock-free 32-bit atomics");
@@ -30,6 +32,28 @@ _Static_assert(sizeof(void *) == 8, "ptq needs a 64-bit address space");
 #define pti_fetch_add_seq(p, v) atomic_fetch_add_explicit((p), (v), memory_order_seq_cst)
 #define pti_fetch_or_seq(p, v) atomic_fetch_or_explicit((p), (v), memory_order_seq_cst)
 #define pti_fetch_and_seq(p, v) atomic_fetch_and_explicit((p), (v), memory_order_seq_cst)
+
+/* A look into a block that its owner may be filling anew, with plain stores: what it gives counts only if the block's word is the
+ * same afterwards.  As an acquiring load; ThreadSanitizer, who cannot know about the word, is not shown it. */
+#if defined(__SANITIZE_THREAD__)
+static __attribute__((noinline, unused, no_sanitize("thread"))) uint64_t pti_guess_of(const volatile void *p, size_t size)
+{
+    return size == 8 ? *(const volatile uint64_t *)p : *(const volatile uint32_t *)p;
+}
+#define pti_load_guess(p) ((__typeof__(+*(p)))pti_guess_of((p), sizeof *(p)))
+static __attribute__((noinline, unused, no_sanitize("thread"))) void pti_copy_guess(void *to, const volatile void *from, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        ((volatile char *)to)[i] = ((const volatile char *)from)[i];
+}
+#else
+#define pti_load_guess(p) pti_load_acquire(p)
+static inline void pti_copy_guess(void *to, const void *from, size_t size)
+{
+    if (size > 0)
+        memcpy(to, from, size);
+}
+#endif
 
 /* Asks for a line that will be written soon.  By hand: compilers make a reading prefetch of it unless told the processor,
  * and then the line is fetched twice. */

@@ -187,8 +187,8 @@ static void cursor_start(struct pti_ring *ring, struct pti_cursor *c, uint32_t h
     c->position = pti_word_position(header_word);
     c->header = c->list = header;
     c->header_word = header_word;
-    c->t0 = pti_load_acquire(&batch->t0);
-    c->count = pti_load_acquire(&batch->count);
+    c->t0 = pti_load_guess(&batch->t0);
+    c->count = pti_load_guess(&batch->count);
     if (c->count > ring->geometry.blocks)
         c->count = 0;
     c->active = true;
@@ -212,10 +212,10 @@ static uint32_t cursor_next(struct pti_ring *ring, struct pti_cursor *c)
         return PTI_NO_BLOCK;
     for (uint32_t hops = 0; hops <= c->count + 1; hops++) {
         const struct pti_batch *batch = batch_at(ring, c->list);
-        uint32_t runs = pti_load_acquire(&batch->runs);
+        uint32_t runs = pti_load_guess(&batch->runs);
 
         if (c->run >= runs || c->run >= per_list) {
-            uint32_t next = pti_load_acquire(&batch->next);
+            uint32_t next = pti_load_guess(&batch->next);
 
             if (next == 0 || !is_usable(ring, next - 1))
                 return PTI_NO_BLOCK;
@@ -224,11 +224,11 @@ static uint32_t cursor_next(struct pti_ring *ring, struct pti_cursor *c)
                 return PTI_NO_BLOCK;
             c->list = next - 1;
             c->run = c->step = 0;
-        } else if (c->step >= pti_load_acquire(&batch->run[c->run].count)) {
+        } else if (c->step >= pti_load_guess(&batch->run[c->run].count)) {
             c->run++;
             c->step = 0;
         } else {
-            uint32_t block = pti_load_acquire(&batch->run[c->run].first) + c->step++;
+            uint32_t block = pti_load_guess(&batch->run[c->run].first) + c->step++;
 
             c->index++;
             return is_usable(ring, block) ? block : PTI_NO_BLOCK;
@@ -267,14 +267,14 @@ static void free_exactly(struct pti_ring *ring, uint32_t block, uint64_t word)
  * that can still be walked; then the header. */
 static void free_header(struct pti_ring *ring, uint32_t header, uint64_t header_word)
 {
-    uint64_t t0 = pti_load_acquire(&batch_at(ring, header)->t0);
+    uint64_t t0 = pti_load_guess(&batch_at(ring, header)->t0);
     uint64_t list_word = pti_word(PTI_COMMITH, pti_word_owner(header_word), t0, 0);
 
     for (;;) {
         uint32_t last = header, list = header;
 
         for (uint32_t hops = 0; hops < ring->geometry.blocks; hops++) {
-            uint32_t next = pti_load_acquire(&batch_at(ring, list)->next);
+            uint32_t next = pti_load_guess(&batch_at(ring, list)->next);
 
             if (next == 0 || !is_usable(ring, next - 1) || next - 1 == header)
                 break;
@@ -423,7 +423,7 @@ bool pti_batch_lists(struct pti_ring *ring, uint32_t header, uint32_t block, uin
         if (element == block)
             return true;
     for (uint32_t hops = 0; hops < ring->geometry.blocks; hops++) {
-        uint32_t next = pti_load_acquire(&batch_at(ring, list)->next);
+        uint32_t next = pti_load_guess(&batch_at(ring, list)->next);
 
         if (next == 0 || !is_usable(ring, next - 1))
             return false;

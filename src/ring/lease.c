@@ -1,8 +1,6 @@
 /* lease.c -- leases that run out: timed, copied, put in quarantine (lease.h has the words and their order). */
 #include "ring/lease.h"
 
-#include <string.h>
-
 #include "ring/journal.h"
 #include "ring/side.h"
 #include "ring/wait.h"
@@ -261,8 +259,7 @@ static bool fill_copy(struct pti_lane *lane, uint32_t copy, uint32_t source, uin
     pti_block_fill(lane, copy, &meta, pti_load_relaxed(&from->sub), source + 1);
     pti_store_relaxed(&to->stamp, pti_load_relaxed(&from->stamp));
     pti_store_relaxed(&to->deliveries, pti_load_relaxed(&from->deliveries));
-    if (bytes > 0)
-        memcpy(room, payload, bytes);
+    pti_copy_guess(room, payload, bytes);
     return true;
 }
 

@@ -6,11 +6,10 @@
 #include "ring/journal.h"
 #include "ring/wait.h"
 
-struct pti_pack_ctl pti_pack_get(const struct pti_ring *ring, struct pti_block *b, uint32_t records)
+static struct pti_pack_ctl check(uint64_t word, uint32_t records)
 {
-    struct pti_pack_ctl ctl = pti_pack_unword(pti_load_acquire(&pti_pack_of(b)->ctl));
+    struct pti_pack_ctl ctl = pti_pack_unword(word);
 
-    (void)ring;
     if (ctl.progress > records)
         ctl.progress = records;
     if (ctl.counted > ctl.progress)
@@ -18,15 +17,30 @@ struct pti_pack_ctl pti_pack_get(const struct pti_ring *ring, struct pti_block *
     return ctl;
 }
 
+struct pti_pack_ctl pti_pack_get(const struct pti_ring *ring, struct pti_block *b, uint32_t records)
+{
+    (void)ring;
+    return check(pti_load_acquire(&pti_pack_of(b)->ctl), records);
+}
+
+struct pti_pack_guess pti_pack_look(const struct pti_ring *ring, struct pti_block *b)
+{
+    uint64_t n = pti_load_guess(&pti_pack_of(b)->n) & ~PTI_PACK_CLOSED;
+    uint32_t most = pti_pack_room(ring) / (uint32_t)sizeof(struct pti_record), records = n < most ? (uint32_t)n : most;
+    struct pti_pack_ctl ctl = check(pti_load_guess(&pti_pack_of(b)->ctl), records);
+
+    return (struct pti_pack_guess){records, ctl.progress, ctl.counted};
+}
+
 uint64_t pti_block_count(struct pti_ring *ring, uint32_t block)
 {
     struct pti_block *b = pti_block_at(ring, block);
-    uint32_t n;
+    struct pti_pack_guess pack;
 
     if (!pti_block_is_pack(b))
         return 1;
-    n = pti_pack_count(ring, b);
-    return n - pti_pack_get(ring, b, n).progress;
+    pack = pti_pack_look(ring, b);
+    return pack.records - pack.progress;
 }
 
 /* ---- in */

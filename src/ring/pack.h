@@ -66,6 +66,12 @@ static inline void pti_pack_set(struct pti_block *b, struct pti_pack_ctl ctl)
     pti_store_release(&pti_pack_of(b)->ctl, pti_pack_word(ctl));
 }
 
+/* Messages that it stands for, seen by one who does not hold it: counts only if its word is the same afterwards. */
+struct pti_pack_guess {
+    uint32_t records, progress, counted;
+};
+struct pti_pack_guess pti_pack_look(const struct pti_ring *ring, struct pti_block *b);
+
 /* ctl as it stands, checked: counted <= progress <= records, progress <= given or given is less and of no use. */
 struct pti_pack_ctl pti_pack_get(const struct pti_ring *ring, struct pti_block *b, uint32_t records);
 

@@ -222,10 +222,11 @@ enum ptq_err pti_ring_place(struct pti_lane *lane, uint64_t position, uint32_t b
 
 /* ---- out */
 
-/* How many records of a pack are counted as one entry of the ring: a unit's are not, before it is admitted. */
+/* How many records of a pack are counted as one entry of the ring: a unit's are not, before it is admitted.  The lease's CAS
+ * tells whether it was so. */
 static uint64_t pack_weight(struct pti_ring *ring, struct pti_block *b)
 {
-    return pti_load_relaxed(&b->kind) & PTI_KIND_UNIT ? 0 : pti_pack_count(ring, b);
+    return pti_load_relaxed(&b->kind) & PTI_KIND_UNIT ? 0 : pti_pack_look(ring, b).records;
 }
 
 bool pti_lease_more(struct pti_lane *lane, uint32_t block, uint64_t word, uint64_t lease)

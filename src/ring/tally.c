@@ -21,19 +21,17 @@ static bool stands_in_ring(struct pti_ring *ring, uint32_t block, uint64_t word)
 /* How many messages a block in the queue stands for.  What is done of a pack no ack has counted yet; a unit's records no put. */
 static uint64_t count_messages(struct pti_ring *ring, struct pti_block *b, bool is_taken, struct pti_tally *t)
 {
-    struct pti_pack_ctl ctl;
-    uint32_t n;
+    struct pti_pack_guess pack;
 
     if (!pti_block_is_pack(b))
         return 1;
-    n = pti_pack_count(ring, b);
-    ctl = pti_pack_get(ring, b, n);
-    t->acked += ctl.progress - ctl.counted;
+    pack = pti_pack_look(ring, b);
+    t->acked += pack.progress - pack.counted;
     if (pti_load_relaxed(&b->kind) & PTI_KIND_UNIT) {
-        t->put += n;
-        t->taken += is_taken ? n : 0;
+        t->put += pack.records;
+        t->taken += is_taken ? pack.records : 0;
     }
-    return n - ctl.progress;
+    return pack.records - pack.progress;
 }
 
 static void count_block(struct pti_ring *ring, uint32_t block, uint64_t now, struct pti_tally *t)

@@ -125,7 +125,7 @@ static void run_in_namespace(struct room *room, int (*work)(void *))
     assert_non_null(mkdtemp(room->dir));
     room->page = ptt_page_new();
     pid_t child = ptt_fork(work, room);
-    int status = ptt_reap(child, PTT_LONG);
+    int status = ptt_reap(child, 2 * PTT_LONG);
     rmdir(room->dir);
     if (status != -1 && WIFEXITED(status) && WEXITSTATUS(status) == NO_NAMESPACE) {
         print_message("skipped: a mount namespace of one's own is not permitted here\n");
