@@ -150,8 +150,9 @@ static bool is_published(struct pti_ring *ring, uint32_t block, uint64_t word)
     return batch != 0 && pti_batch_lists(ring, batch - 1, block, pti_word_position(word));
 }
 
-/* A lease of a message that is not due: its holder was about to park it, or to give it back with a delay. */
-static bool put_off(struct pti_ring *ring, uint32_t block, uint64_t word)
+/* A lease of a message that is not due: its holder was about to park it, or to give it back with a delay.  Then that is what it
+ * becomes: *ret_to. */
+static bool is_put_off(struct pti_ring *ring, uint32_t block, uint64_t word, uint64_t *ret_to)
 {
     struct pti_block *b = pti_block_at(ring, block);
     uint64_t due = pti_load_acquire(&b->due_us);
@@ -160,15 +161,26 @@ static bool put_off(struct pti_ring *ring, uint32_t block, uint64_t word)
     if (due <= pti_now_us())
         return false;
     pti_delay_lower(ring, due); /* before the word, as everybody who delays */
-    pti_cas(&b->word, &word, pti_word(PTI_DELAYED, 0, pti_word_position(word), flag));
+    *ret_to = pti_word(PTI_DELAYED, 0, pti_word_position(word), flag);
     return true;
 }
 
-/* Returns true if the block may be REDELIV now. */
+/* LEASED(x) to what it is to be, and if its limit was over first, its block out of quarantine: nobody else comes for that. */
+static bool end_lease(struct pti_ring *ring, uint32_t block, uint64_t word, uint64_t to)
+{
+    uint32_t owner = pti_word_owner(word);
+
+    if (pti_cas(&pti_block_at(ring, block)->word, &word, to))
+        return false;
+    return pti_word_state(word) == PTI_QUAR && pti_word_owner(word) == owner &&
+           pti_lease_recover_quarantine(ring, block, word);
+}
+
+/* Returns true if the block, or a copy of it, may be REDELIV now. */
 static bool put_right(struct pti_ring *ring, uint32_t block, uint64_t word)
 {
     _Atomic uint64_t *at = &pti_block_at(ring, block)->word;
-    uint64_t position = pti_word_position(word);
+    uint64_t position = pti_word_position(word), to;
 
     switch (pti_word_state(word)) {
     case PTI_OWNED:
@@ -189,9 +201,9 @@ static bool put_right(struct pti_ring *ring, uint32_t block, uint64_t word)
             pti_cas(at, &word, pti_word(PTI_DEAD, 0, position, pti_word_redelivered(word)));
             return false; /* dead_wait is told in any case */
         }
-        if (put_off(ring, block, word))
-            return false;
-        pti_cas(at, &word, pti_word(PTI_REDELIV, 0, position, 1));
+        if (is_put_off(ring, block, word, &to))
+            return end_lease(ring, block, word, to);
+        end_lease(ring, block, word, pti_word(PTI_REDELIV, 0, position, 1));
         return true; /* also if another recoverer's CAS came first: it may be stopped before it tells anybody */
     case PTI_COPY:
         return pti_lease_recover_copy(ring, block, word);

@@ -440,6 +440,21 @@ static void others_go_on_beside_a_stopped_process(void **state)
     sum_up(50);
 }
 
+/* All along its close, in steps: the block of a lease that another took over meanwhile is in quarantine for nobody. */
+static void a_lease_that_runs_out_while_its_holder_closes_leaves_no_block_behind(void **state)
+{
+    (void)state;
+    skip_without_steps();
+    for (size_t i = 0; i < track_count; i++) {
+        struct plan plan = {.track = &tracks[i], .peer = 1};
+        if (strcmp(tracks[i].script->name, "close with what is overdue") != 0)
+            continue;
+        for (; plan.stop_at < tracks[i].count; plan.stop_at += 1 + tracks[i].count / 100)
+            meet(&meeting, &plan);
+    }
+    sum_up(90);
+}
+
 static void two_may_be_stopped_in_each_others_way(void **state)
 {
     uint64_t seed = ptt_seed();
@@ -486,6 +501,7 @@ static _Noreturn void tell_of_a_wait(int signal)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(others_go_on_beside_a_stopped_process),
+                                       cmocka_unit_test(a_lease_that_runs_out_while_its_holder_closes_leaves_no_block_behind),
                                        cmocka_unit_test(two_may_be_stopped_in_each_others_way),
                                        cmocka_unit_test(others_go_on_beside_a_stopped_recoverer)};
 
