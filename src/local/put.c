@@ -21,7 +21,8 @@ static void copy_headers(void *room, const struct pti_put *put)
     memcpy((char *)room + ((put->size + 3u) & ~3u), put->header_bytes, 4u * put->headers);
 }
 
-static inline __attribute__((always_inline)) enum ptq_err copy_in(struct pti_place *place, uint32_t block, const struct pti_put *put, uint32_t sub)
+static inline __attribute__((always_inline)) enum ptq_err copy_in(struct pti_place *place, uint32_t block,
+                                                                  const struct pti_put *put, uint32_t sub)
 {
     struct pti_meta meta = meta_of(put);
     void *room;
