@@ -206,13 +206,11 @@ static void the_views_descriptor_tells_of_letters(void **state)
     int fd = -1;
 
     assert_ok(ptq_queue_fd(letters, PTQ_SIDE_GET, &fd));
-    assert_get(PTQ_EMPTY, letters);
-    assert_false(ptt_wait_readable(fd, 0));
+    assert_true(contract_becomes_quiet(letters, fd));
     bury(queue, 0, 1);
     assert_true(ptt_wait_readable(fd, PTT_LONG));
     assert_ok(ptq_ack(get_number(letters, 0)));
-    assert_get(PTQ_EMPTY, letters);
-    assert_false(ptt_wait_readable(fd, 0));
+    assert_true(contract_becomes_quiet(letters, fd));
     ptq_queue_close(letters);
     ptq_queue_close(queue);
 }

@@ -13,24 +13,13 @@ static int descriptor(ptq_queue *queue, enum ptq_side side)
     return fd;
 }
 
-/* As a program does: spurious wakes are answered by a get that says EMPTY.  Is it quiet in the end? */
-static bool becomes_quiet(ptq_queue *queue, int fd)
-{
-    for (int i = 0; i < 20; i++) {
-        assert_get(PTQ_EMPTY, queue);
-        if (!ptt_wait_readable(fd, 0) && !ptt_wait_readable(fd, 20))
-            return true;
-    }
-    return false;
-}
-
 static void the_get_side_is_readable_while_there_is_something(void **state)
 {
     struct contract *c = *state;
     ptq_queue *here = contract_open(c, "tasks", NULL), *there = contract_open(c, "tasks", NULL);
     int fd = descriptor(here, PTQ_SIDE_GET);
 
-    assert_true(becomes_quiet(here, fd));
+    assert_true(contract_becomes_quiet(here, fd));
     for (uint64_t round = 0; round < 10; round++) {
         for (uint64_t i = 0; i < 3; i++)
             put_number(there, i);
@@ -39,7 +28,7 @@ static void the_get_side_is_readable_while_there_is_something(void **state)
             assert_true(ptt_wait_readable(fd, PTT_LONG)); /* level-triggered */
             assert_int_equal(recv_number(here), i);
         }
-        assert_true(becomes_quiet(here, fd));
+        assert_true(contract_becomes_quiet(here, fd));
     }
     ptq_queue_close(here);
     ptq_queue_close(there);
@@ -104,7 +93,7 @@ static void it_works_inside_an_epoll_of_the_callers(void **state)
     assert_true(epoll >= 0);
     for (uint32_t i = 0; i < 2; i++) {
         int fd = descriptor(queues[i], PTQ_SIDE_GET);
-        assert_true(becomes_quiet(queues[i], fd));
+        assert_true(contract_becomes_quiet(queues[i], fd));
         event = (struct epoll_event){.events = EPOLLIN, .data.u32 = i};
         assert_int_equal(epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event), 0);
     }
@@ -134,8 +123,8 @@ static void two_handles_of_a_process_are_both_told(void **state)
     int fds[2] = {descriptor(a, PTQ_SIDE_GET), descriptor(b, PTQ_SIDE_GET)};
 
     for (uint64_t i = 0; i < 10; i++) {
-        assert_true(becomes_quiet(a, fds[0]));
-        assert_true(becomes_quiet(b, fds[1]));
+        assert_true(contract_becomes_quiet(a, fds[0]));
+        assert_true(contract_becomes_quiet(b, fds[1]));
         put_number(a, i);
         assert_true(ptt_wait_readable(fds[i % 2], PTT_LONG));
         assert_true(ptt_wait_readable(fds[1 - i % 2], PTT_LONG));
@@ -153,7 +142,7 @@ static void an_end_makes_it_readable(void **state)
 
     put_number(there, 1);
     ptq_msg *msg = get_number(there, 1);
-    assert_true(becomes_quiet(here, fd));
+    assert_true(contract_becomes_quiet(here, fd));
     assert_ok(ptq_end(there));
     assert_get(PTQ_EMPTY, here);   /* the lease holds it back */
     assert_ok(ptq_ack(msg));
@@ -174,7 +163,7 @@ static void removal_makes_it_readable(void **state)
     ptq_queue *queue = contract_open(c, "tasks", NULL);
     int fd = descriptor(queue, PTQ_SIDE_GET);
 
-    assert_true(becomes_quiet(queue, fd));
+    assert_true(contract_becomes_quiet(queue, fd));
     assert_ok(ptq_queue_unlink(c->home.bus, "tasks", true));
     assert_true(ptt_wait_readable(fd, PTT_LONG));
     assert_get(PTQ_EGONE, queue);
@@ -189,7 +178,7 @@ static void a_nack_makes_it_readable_at_once_or_when_due(void **state)
 
     put_number(there, 1);
     ptq_msg *msg = get_number(there, 1);
-    assert_true(becomes_quiet(here, fd));
+    assert_true(contract_becomes_quiet(here, fd));
     assert_ok(ptq_nack(msg, 0));
     assert_true(ptt_wait_readable(fd, PTT_LONG));
     msg = get_number(here, 1);
@@ -217,7 +206,7 @@ static void the_death_of_a_holder_makes_it_readable(void **state)
         put_number(queue, i);
         pid_t child = contract_child(c, "hold-leases", "tasks", page, 1);
         assert_true(ptt_wait_word(&page->words[0], 1, PTT_LONG));
-        assert_true(becomes_quiet(queue, fd));
+        assert_true(contract_becomes_quiet(queue, fd));
         ptt_kill(child);
         while (msg == NULL) {
             assert_true(ptt_wait_readable(fd, PTT_LONG));
@@ -256,7 +245,7 @@ static void a_stream_through_poll_with_random_drains_never_stalls(void **state)
         }
     }
     ptt_assert_exit(child, 0, PTT_LONG);
-    assert_true(becomes_quiet(queue, fd));
+    assert_true(contract_becomes_quiet(queue, fd));
     ptq_queue_close(queue);
     contract_verify(c, "tasks");
 }

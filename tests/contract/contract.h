@@ -103,6 +103,9 @@ struct ptq_queue_stats contract_stats(ptq_queue *queue);
 /* At the home: put = ready + leased + delayed + dead + acked + dropped, counted. */
 void contract_verify(struct contract *c, const char *name);
 
+/* As a program does: spurious wakes of a get descriptor are answered by a get that says EMPTY.  Is it quiet in the end? */
+bool contract_becomes_quiet(ptq_queue *queue, int fd);
+
 /* ---- processes and threads */
 
 /* A page that survives exec, for the children below. */

@@ -139,6 +139,16 @@ static void print_finding(const char *finding, void *context)
     print_error("%s: %s\n", (const char *)context, finding);
 }
 
+bool contract_becomes_quiet(ptq_queue *queue, int fd)
+{
+    for (int i = 0; i < 20; i++) {
+        assert_get(PTQ_EMPTY, queue);
+        if (!ptt_wait_readable(fd, 0) && !ptt_wait_readable(fd, 20))
+            return true;
+    }
+    return false;
+}
+
 void contract_verify(struct contract *c, const char *name)
 {
     struct ptq_verify_report report = {0};
