@@ -39,18 +39,25 @@ static ptq_bus *open_bus(const char *dir)
     return bus;
 }
 
-static ptq_queue *open_queue(ptq_bus *bus)
+static ptq_queue *open_as(ptq_bus *bus, const char *name, struct ptq_queue_options *options)
 {
     struct ptq_error error = {0};
-    struct ptq_queue_options options = {.capacity = 16, .item_size = 100, .max_endpoints = 8, .error = &error};
     ptq_queue *queue = NULL;
 
-    if (!failed(ptq_queue_open(bus, "q", &options, &queue)))
+    options->error = &error;
+    if (!failed(ptq_queue_open(bus, name, options, &queue)))
         return queue;
     check_text(&error);
-    if (failed(ptq_queue_open(bus, "q", &options, &queue)))
+    if (failed(ptq_queue_open(bus, name, options, &queue)))
         note_stuck(2);
     return queue;
+}
+
+static ptq_queue *open_queue(ptq_bus *bus)
+{
+    struct ptq_queue_options options = {.capacity = 16, .item_size = 100, .max_endpoints = 8};
+
+    return open_as(bus, "q", &options);
 }
 
 static void note_put(uint32_t value, enum ptq_err err) { now->put[value] = failed(err) ? PUT_REFUSED : PUT_OK; }
@@ -155,6 +162,141 @@ static void look(ptq_bus *bus, ptq_queue *queue)
     ptq_view_close(view);
 }
 
+/* ---- a queue with times, headers, a lease limit and dead letters */
+
+static void put_with_all(ptq_queue *queue)
+{
+    struct ptq_header header = {.name = "kind", .value = "note", .size = 4};
+    struct ptq_put_options headed = {.headers = &header, .header_count = 1, .ttl_ms = 600000}, later = {.delay_ms = 1};
+    uint32_t values[5] = {12, 13, 14, 15, 16};
+    struct ptq_bytes items[3] = {{&values[2], 4}, {&values[3], 4}, {&values[4], 4}};
+    enum ptq_err err;
+
+    for (uint32_t i = 0; i < 5; i++)
+        now->put[values[i]] = PUT_BEGUN;
+    note_put(12, ptq_put_with(queue, &values[0], 4, &headed, PTQ_NOWAIT));
+    note_put(13, ptq_put_with(queue, &values[1], 4, &later, PTQ_NOWAIT));
+    err = ptq_put_many_with(queue, items, 3, &headed, PTQ_NOWAIT);
+    for (uint32_t i = 2; i < 5; i++)
+        note_put(values[i], err);
+}
+
+/* One becomes a dead letter, is looked at, and is kicked back. */
+static void bury_and_kick(ptq_bus *bus, ptq_queue *queue)
+{
+    struct ptq_queue_options options = {.mode = PTQ_ATTACH};
+    uint64_t count;
+    ptq_msg *msg;
+    ptq_queue *dead;
+
+    if (ptq_get(queue, PTQ_NOWAIT, &msg) == PTQ_OK)
+        failed(ptq_nack(msg, 0));
+    if (ptq_get(queue, PTQ_NOWAIT, &msg) == PTQ_OK)
+        ack(msg);
+    dead = open_as(bus, "w" PTQ_DEAD_SUFFIX, &options);
+    if (dead && ptq_get(dead, PTQ_NOWAIT, &msg) == PTQ_OK)
+        failed(ptq_nack(msg, 0));
+    failed(ptq_queue_kick(queue, 0, &count));
+    ptq_queue_close(dead);
+}
+
+static void stop_and_go(ptq_queue *queue)
+{
+    struct ptq_wait waits[2] = {{.queue = queue, .side = PTQ_SIDE_GET}, {.queue = queue, .side = PTQ_SIDE_PUT}};
+    size_t first;
+
+    failed(ptq_queue_pause(queue, true));
+    failed(ptq_wait_any(waits, 1, 1, &first));
+    if (failed(ptq_queue_pause(queue, false)) && failed(ptq_queue_pause(queue, false)))
+        note_stuck(4);
+    failed(ptq_wait_any(waits, 2, 1, &first));
+}
+
+static void pass_a_reference(ptq_bus *bus, ptq_queue *queue)
+{
+    char ref[512];
+    ptq_queue *again;
+    ptq_msg *msg;
+
+    if (failed(ptq_queue_ref(queue, ref, sizeof ref)) || failed(ptq_queue_from_ref(bus, ref, NULL, &again)))
+        return;
+    if (ptq_get(again, PTQ_NOWAIT, &msg) == PTQ_OK)
+        ack(msg);
+    ptq_queue_close(again);
+}
+
+static void run_with_all(ptq_bus *bus)
+{
+    struct ptq_queue_options options = {
+        .capacity = 8, .item_size = 100, .max_endpoints = 8, .header_size = 64, .max_deliveries = 1, .lease_ms = 600000};
+    ptq_queue *queue = open_as(bus, "w", &options);
+
+    if (!queue)
+        return;
+    put_with_all(queue);
+    bury_and_kick(bus, queue);
+    stop_and_go(queue);
+    pass_a_reference(bus, queue);
+    ptq_queue_close(queue);
+}
+
+/* ---- packs, and what is purged */
+
+static void run_packs(ptq_bus *bus)
+{
+    struct ptq_queue_options options = {
+        .capacity = 8, .item_size = 100, .max_endpoints = 8, .pack_size = 1024, .flags = PTQ_PIPELINE};
+    uint32_t values[3] = {20, 21, 22};
+    ptq_queue *queue = open_as(bus, "p", &options);
+    uint64_t count;
+    ptq_msg *msg;
+
+    if (!queue)
+        return;
+    for (uint32_t i = 0; i < 3; i++) {
+        now->put[values[i]] = PUT_BEGUN;
+        if (failed(ptq_put(queue, &values[i], 4, PTQ_NOWAIT)))
+            now->put[values[i]] = PUT_REFUSED;
+    }
+    if (!failed(ptq_flush(queue, PTQ_NOWAIT)))
+        for (uint32_t i = 0; i < 3; i++)
+            if (now->put[values[i]] == PUT_BEGUN)
+                now->put[values[i]] = PUT_OK;
+    if (ptq_get(queue, PTQ_NOWAIT, &msg) == PTQ_OK)
+        ack(msg);
+    ptq_queue_close(queue);
+
+    queue = open_as(bus, "p", &options);
+    if (!queue)
+        return;
+    for (uint32_t i = 0; i < 3; i++)
+        if (now->put[values[i]] == PUT_OK && now->acked[values[i]] == 0)
+            now->put[values[i]] = PUT_BEGUN; /* purged, or not */
+    failed(ptq_queue_purge(queue, &count));
+    ptq_queue_close(queue);
+}
+
+/* ---- a message in a file of its own */
+
+static void run_large(ptq_bus *bus)
+{
+    static unsigned char bytes[3u << 20];
+    struct ptq_queue_options options = {.capacity = 2, .item_size = 4u << 20, .max_endpoints = 4};
+    ptq_queue *queue = open_as(bus, "l", &options);
+    ptq_msg *msg;
+
+    if (!queue)
+        return;
+    for (uint32_t value = 18; value < 20; value++) {
+        memcpy(bytes, &value, sizeof value);
+        now->put[value] = PUT_BEGUN;
+        note_put(value, ptq_put(queue, bytes, value == 18 ? sizeof bytes : sizeof value, PTQ_NOWAIT));
+    }
+    if (ptq_get(queue, PTQ_NOWAIT, &msg) == PTQ_OK)
+        ack(msg);
+    ptq_queue_close(queue);
+}
+
 void scenario_run(const char *dir, struct scenario *s)
 {
     struct ptq_gc_report report;
@@ -181,6 +323,9 @@ void scenario_run(const char *dir, struct scenario *s)
             get_some(queue);
             ptq_queue_close(queue);
         }
+        run_with_all(bus);
+        run_packs(bus);
+        run_large(bus);
         failed(ptq_bus_gc(bus, false, &report));
     }
     ptq_bus_close(bus);
@@ -191,30 +336,32 @@ void scenario_run(const char *dir, struct scenario *s)
 
 static uint32_t found[SCENARIO_VALUES];
 
-static const char *drain_all(ptq_bus *bus)
+static const char *drain(ptq_bus *bus, const char *name)
 {
     struct ptq_queue_options options = {.mode = PTQ_ATTACH};
     ptq_queue *queue;
-    uint32_t value;
-    size_t size;
-    enum ptq_err err = ptq_queue_open(bus, "q", &options, &queue);
+    ptq_msg *msg;
+    enum ptq_err err = ptq_queue_open(bus, name, &options, &queue);
 
-    memset(found, 0, sizeof found);
     if (err == PTQ_ENOENT)
         return NULL; /* it was never made, or was collected empty */
     if (err != PTQ_OK)
         return "a stranger cannot open the queue";
-    while ((err = ptq_recv(queue, &value, sizeof value, PTQ_NOWAIT, &size)) == PTQ_OK)
-        found[value % SCENARIO_VALUES]++;
+    while ((err = ptq_get(queue, PTQ_NOWAIT, &msg)) == PTQ_OK) {
+        found[value_of(msg)]++;
+        err = ptq_ack(msg);
+        if (err != PTQ_OK)
+            break;
+    }
     ptq_queue_close(queue);
     return err == PTQ_EMPTY ? NULL : "a stranger cannot drain the queue";
 }
 
-static const char *verify(ptq_bus *bus)
+static const char *verify(ptq_bus *bus, const char *name)
 {
     struct ptq_verify_report report = {0};
     ptq_view *view;
-    enum ptq_err err = ptq_view_open(bus, "q", NULL, &view);
+    enum ptq_err err = ptq_view_open(bus, name, NULL, &view);
 
     if (err == PTQ_ENOENT)
         return NULL;
@@ -222,20 +369,24 @@ static const char *verify(ptq_bus *bus)
         return "a stranger cannot look at the queue";
     err = ptq_view_verify(view, NULL, NULL, &report);
     ptq_view_close(view);
-    return err == PTQ_OK && report.quiet ? NULL : "verify finds something";
+    return err == PTQ_OK && report.quiet && report.imbalance == 0 ? NULL : "verify finds something";
 }
 
 const char *scenario_audit(const char *dir, struct scenario *s)
 {
+    static const char *const queues[] = {"q", "w", "w" PTQ_DEAD_SUFFIX, "p", "l"};
     struct ptq_bus_options options = {.dir = dir};
+    const char *wrong = NULL;
     ptq_bus *bus;
-    const char *wrong;
 
     if (ptq_bus_open("faults", &options, &bus) != PTQ_OK)
         return "a stranger cannot open the bus";
-    wrong = drain_all(bus);
-    if (!wrong)
-        wrong = verify(bus);
+    memset(found, 0, sizeof found);
+    for (size_t i = 0; i < sizeof queues / sizeof *queues && !wrong; i++) {
+        wrong = drain(bus, queues[i]);
+        if (!wrong && strchr(queues[i], '!') == NULL)
+            wrong = verify(bus, queues[i]);
+    }
     ptq_bus_close(bus);
     for (uint32_t value = 1; value < SCENARIO_VALUES && !wrong; value++) {
         uint32_t seen = s->acked[value] + found[value];

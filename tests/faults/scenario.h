@@ -5,7 +5,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#define SCENARIO_VALUES 16
+#define SCENARIO_VALUES 32
 
 enum scenario_put { NOT_PUT = 0, PUT_OK = 1, PUT_REFUSED = 2, PUT_BEGUN = 3 };
 
