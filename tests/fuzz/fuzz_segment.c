@@ -28,7 +28,8 @@
 #include "ring/layout.h"
 
 #define STEPS_S 20 /* one input takes well under a millisecond; so long is for ever */
-#define BASES 4
+#define BASES 7
+#define OLD_BASES 4 /* the corpus was found with these */
 
 struct base {
     unsigned char *bytes;
@@ -111,6 +112,72 @@ static void copy_segment(const char *name, struct base *base)
     list_used(base);
 }
 
+/* Leases are over, are copied, and one copy is leased again; one stands half way: LEASED, QUAR and COPY lie there. */
+static void overtake(ptq_queue *queue)
+{
+    ptq_msg *msg, *late;
+
+    for (int i = 0; i < 4; i++)
+        check(ptq_put(queue, "message", 7, PTQ_NOWAIT) == PTQ_OK, "a put into a sound queue");
+    check(ptq_get(queue, PTQ_NOWAIT, &late) == PTQ_OK, "a get with a limit");
+    for (int i = 0; i < 1000 && ptq_get(queue, 20, &msg) == PTQ_OK; i++)
+        if (ptq_msg_position(msg) == ptq_msg_position(late))
+            break; /* both are held from here on */
+        else
+            check(ptq_nack(msg, 0) != PTQ_ECORRUPT, "a nack");
+}
+
+static void half_way(struct base *base)
+{
+    const struct pti_geometry *g = &((const struct pti_header *)(const void *)base->bytes)->geometry;
+
+    for (uint32_t block = 0; block < g->blocks; block++) {
+        struct pti_block *b = (struct pti_block *)(void *)(base->bytes + g->off_blocks + (size_t)block * g->stride);
+        uint64_t word = b->word, copy = pti_word_position(word) & PTI_END_BLOCK;
+        struct pti_block *c = (struct pti_block *)(void *)(base->bytes + g->off_blocks + (size_t)copy * g->stride);
+
+        if (pti_word_state(word) != PTI_QUAR || copy >= g->blocks)
+            continue;
+        c->word = pti_word(PTI_COPY, pti_word_owner(word), pti_word_position(word) >> PTI_BLOCK_BITS, 0);
+        c->link = block + 1;
+        return;
+    }
+    check(false, "a lease that ran out");
+}
+
+/* Opened as one that gathers, and left with a pack half taken. */
+static void gather(ptq_queue *queue)
+{
+    ptq_msg *msg;
+
+    for (int i = 0; i < 6; i++)
+        check(ptq_put(queue, "record", 6, PTQ_NOWAIT) == PTQ_OK, "a put into a pack");
+    check(ptq_flush(queue, PTQ_NOWAIT) == PTQ_OK, "a flush");
+    for (int i = 0; i < 3; i++)
+        check(ptq_get(queue, PTQ_NOWAIT, &msg) == PTQ_OK && (i != 0 || ptq_ack(msg) == PTQ_OK), "a get from a pack");
+}
+
+static void fill_large(ptq_queue *queue)
+{
+    static unsigned char bytes[1200000];
+
+    check(ptq_put(queue, bytes, sizeof bytes, PTQ_NOWAIT) == PTQ_OK, "a put of a large message");
+    check(ptq_put(queue, "small", 5, PTQ_NOWAIT) == PTQ_OK, "a put beside it");
+}
+
+static void make_other(unsigned number, const struct ptq_queue_options *options, void (*fill)(ptq_queue *))
+{
+    ptq_queue *queue;
+
+    check(ptq_queue_open(bus, "base", options, &queue) == PTQ_OK, "a sound queue");
+    fill(queue);
+    copy_segment("base", &bases[number]);
+    if (fill == overtake)
+        half_way(&bases[number]);
+    ptq_queue_close(queue);
+    check(ptq_queue_unlink(bus, "base", true) == PTQ_OK, "it can be removed");
+}
+
 static void make_base(unsigned number, const struct ptq_queue_options *options, bool end)
 {
     ptq_queue *queue;
@@ -142,10 +209,15 @@ static void prepare(void)
     atexit(remove_scratch);
     check(ptq_bus_open("fuzz", &options, &bus) == PTQ_OK, "a bus");
     make_base(0, &(struct ptq_queue_options){.capacity = 16, .item_size = 64, .max_endpoints = 4}, false);
-    make_base(1, &(struct ptq_queue_options){.capacity = 16, .item_size = 64, .max_endpoints = 4, .max_deliveries = 1}, true);
+    make_base(1, &(struct ptq_queue_options){.capacity = 16, .item_size = 64, .max_endpoints = 4, .max_deliveries = 1,
+                                             .spec = "label:i32 score:f64"}, true);
     make_base(2, &(struct ptq_queue_options){.capacity = 12, .item_size = 3000, .max_endpoints = 2, .full = PTQ_FULL_DROP_OLDEST,
                                              .ttl_ms = 100000}, false);
     make_base(3, &(struct ptq_queue_options){.capacity = 16, .item_size = 64, .max_endpoints = 4, .lease_ms = 1}, false);
+    make_other(4, &(struct ptq_queue_options){.capacity = 16, .item_size = 64, .max_endpoints = 4, .lease_ms = 10}, overtake);
+    make_other(5, &(struct ptq_queue_options){.capacity = 16, .item_size = 64, .max_endpoints = 4, .max_deliveries = 1,
+                                              .pack_size = 512, .flags = PTQ_PIPELINE}, gather);
+    make_other(6, &(struct ptq_queue_options){.capacity = 2, .item_size = 2u << 20, .max_endpoints = 4}, fill_large);
     signal(SIGALRM, on_alarm);
 }
 
@@ -264,6 +336,29 @@ static void read_message(ptq_msg *msg)
 
     for (size_t i = 0; i < ptq_msg_size(msg); i++)
         sink ^= bytes[i];
+    size_t size;
+    const unsigned char *value = ptq_msg_header(msg, "k", &size);
+    for (size_t i = 0; value && i < size; i++)
+        sink ^= value[i];
+}
+
+static void use_letters(ptq_queue *queue)
+{
+    uint64_t count;
+    ptq_queue *dead;
+    ptq_msg *msg;
+
+    if (ptq_queue_open(bus, "q" PTQ_DEAD_SUFFIX, NULL, &dead) == PTQ_OK) {
+        for (int i = 0; i < 3 && ptq_get(dead, PTQ_NOWAIT, &msg) == PTQ_OK; i++) {
+            read_message(msg);
+            if (i == 1)
+                (void)ptq_ack(msg);
+            else
+                (void)ptq_nack(msg, 0);
+        }
+        ptq_queue_close(dead);
+    }
+    (void)!ptq_queue_kick(queue, 0, &count);
 }
 
 static void use(void)
@@ -271,6 +366,7 @@ static void use(void)
     struct ptq_bytes many[] = {{"a", 1}, {"bb", 2}};
     struct ptq_put_options later = {.delay_ms = 1, .ttl_ms = 1};
     struct ptq_queue_stats stats;
+    uint64_t purged;
     char buffer[64];
     ptq_queue *queue;
     ptq_msg *msg;
@@ -293,10 +389,13 @@ static void use(void)
         (void)!ptq_recv(queue, buffer, sizeof buffer, PTQ_NOWAIT, &size);
     }
     (void)!ptq_queue_stats(queue, &stats);
+    use_letters(queue);
     for (int i = 0; i < 40 && ptq_get(queue, PTQ_NOWAIT, &msg) == PTQ_OK; i++) {
         read_message(msg);
         (void)ptq_ack(msg);
     }
+    (void)!ptq_put(queue, "new", 3, PTQ_NOWAIT);
+    (void)!ptq_queue_purge(queue, &purged);
     (void)!ptq_end(queue);
     ptq_queue_close(queue);
 }
@@ -311,7 +410,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         prepare();
     if (size < 6)
         return 0;
-    base = &bases[data[1] % BASES];
+    base = &bases[data[1] < 192 ? data[1] % OLD_BASES : OLD_BASES + data[1] % (BASES - OLD_BASES)];
     bytes = malloc(base->size);
     check(bytes != NULL, "memory");
     memcpy(bytes, base->bytes, base->size);
