@@ -29,6 +29,7 @@
 #define SLOTS 4
 #define LARGEST (96u << 10)
 #define STALL_MS 60000
+#define ROUND_MS 2000 /* longer than that: more rounds */
 
 #if defined(__SANITIZE_THREAD__)
 #define ONE_MAPPING true
@@ -163,12 +164,14 @@ static void put_batch(struct member *me)
 {
     struct ptq_bytes items[5];
     uint32_t count = 2 + (uint32_t)roll(me, 4), most = crowd.kind->most < 300 ? crowd.kind->most : 300;
+    size_t put = 0;
+    struct ptq_put_options options = {.flags = roll(me, 2) ? PTQ_PARTIAL : 0, .ret_count = &put};
     enum ptq_err err;
 
     for (uint32_t i = 0; i < count; i++)
         items[i] = (struct ptq_bytes){me->bytes + i * 400, make_message(me, me->bytes + i * 400, most)};
-    err = may(ptq_put_many(crowd.queue, items, count, (int)roll(me, 3), NULL), "put_many");
-    note_put(me, count, err == PTQ_OK ? count : 0);
+    err = may(ptq_put_many_with(crowd.queue, items, count, &options, (int)roll(me, 3)), "put_many");
+    note_put(me, count, err != PTQ_OK ? 0 : options.flags & PTQ_PARTIAL ? (uint32_t)put : count);
 }
 
 static void put_loan(struct member *me)
@@ -523,6 +526,7 @@ static void run_round(const struct kind *kind, int milliseconds)
     struct ptq_queue_options options = kind->options;
 
     crowd.kind = kind;
+    crowd.seed++;
     crowd.stop = false;
     crowd.acks = 0;
     for (uint32_t p = 0; p < PRODUCERS; p++)
@@ -591,9 +595,10 @@ int main(int argc, char **argv)
         perror("crowd");
         return 1;
     }
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds && crowd.violations == 0; i++)
-        if (argc < 4 || strcmp(argv[3], kinds[i].name) == 0)
-            run_round(&kinds[i], milliseconds);
+    for (int left = milliseconds; left > 0 && crowd.violations == 0; left -= ROUND_MS)
+        for (size_t i = 0; i < sizeof kinds / sizeof *kinds && crowd.violations == 0; i++)
+            if (argc < 4 || strcmp(argv[3], kinds[i].name) == 0)
+                run_round(&kinds[i], left < ROUND_MS ? left : ROUND_MS);
     snprintf(command, sizeof command, "rm -rf %s", crowd.dir);
     if (system(command) != 0)
         return 1;
