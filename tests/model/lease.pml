@@ -53,7 +53,7 @@ bit rbit;
 byte jst, jlow, jblk, jop;               /* V's line */
 byte cnt[2], did[2], acked[3];
 bit holds[NB];                           /* V may read there */
-bit dead[6], fin[6], done; byte crashes;
+bit dead[6], recovered[6], fin[6], done; byte crashes;
 #define ALIVE !dead[me]
 #define GONE(p) (fin[p] || dead[p])
 #define SET(b,s,o,n) st[b]=s; ow[b]=o; nm[b]=n
@@ -234,8 +234,16 @@ inline recover(x) {
      if
      :: ls==OWNED && lo==x -> atomic { ALIVE -> if :: IS(j,OWNED,x,ln) -> SET(j,FREE,0,ln) :: else fi }
      :: ls==LEASED && lo==x ->
-        atomic { ALIVE -> if :: IS(j,LEASED,x,ln) -> SET(j,REDELIV,0,ln); holds[j]=0 :: else fi };
-        atomic { ALIVE -> rbit=1 }
+        atomic { ALIVE -> hok=0; if :: IS(j,LEASED,x,ln) -> SET(j,REDELIV,0,ln); holds[j]=0
+                                    :: else -> hok=(st[j]==QUAR && ow[j]==x); ln=nm[j] fi };
+#ifndef BUG_ONELOOK
+        if
+        :: hok -> help(j,ln,x);                                /* it ran out just now: nobody else ends that */
+           atomic { ALIVE -> if :: IS(j,QUAR,x,ln) -> SET(j,FREE,0,0); if :: x==V -> holds[j]=0 :: else fi :: else fi }
+        :: else
+        fi;
+#endif
+        atomic { ALIVE -> hok=0; rbit=1 }
      :: ls==QUAR && lo==x -> help(j,ln,x);
         atomic { ALIVE -> if :: IS(j,QUAR,x,ln) -> SET(j,FREE,0,0); if :: x==V -> holds[j]=0 :: else fi :: else fi }
      :: ls==COPY && lo==x ->
@@ -256,7 +264,7 @@ inline recover(x) {
      fi; j++
   :: else -> break
   od;
-  atomic { j=0; ls=0; lo=0; ln=0; hok=0; c=NIL } }
+  atomic { j=0; ls=0; lo=0; ln=0; hok=0; c=NIL; recovered[x]=1 } }
 
 #define LOCALS byte c=NIL, k, j, b=NIL, ls, lo, ln, ws, wo, wn, hs, ho, hn; bit ok, hok
 #define CHECK assert(cnt[TAKE]==did[TAKE] && cnt[ACK]==did[ACK])
@@ -267,8 +275,8 @@ proctype Drain(byte me) {
   if :: did[TAKE]==0 -> recover(V); recover(E); goto over :: else fi;   /* V was killed before it took anything */
   look(); drain();
   for (k : 1 .. MSGS) { assert(acked[k]==1) } k=0;             /* though the dead are not recovered */
-  if :: dead[V] -> recover(V) :: else fi;
-  if :: dead[E] -> recover(E) :: else fi;
+  if :: dead[V] && !recovered[V] -> recover(V) :: else fi;    /* once somebody has, nobody does again */
+  if :: dead[E] && !recovered[E] -> recover(E) :: else fi;
   drain();
   for (k : 1 .. MSGS) { assert(acked[k]==1) } k=0;
   atomic { for (k : 0 .. NB-1) { assert(st[k]==FREE || (st[k]==OWNED && ow[k]==P)) } k=0; CHECK };
