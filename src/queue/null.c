@@ -8,21 +8,20 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
 #include <unistd.h>
 
 #include "os/event.h"
 
 struct null_msg {
     struct ptq_msg msg; /* first */
-    LIST_ENTRY(null_msg) listed;
+    struct null_msg *next, **at; /* at: what points here */
     _Alignas(16) uint8_t bytes[];
 };
 
 struct null_port {
     struct pti_port port; /* first */
     pthread_mutex_t mutex; /* of all below */
-    LIST_HEAD(, null_msg) messages; /* leased or lent */
+    struct null_msg *messages; /* leased or lent */
     struct ptq_queue_stats stats;
     int fd;
 };
@@ -40,7 +39,11 @@ static struct null_msg *new_msg(struct null_port *null, uint32_t size, enum pti_
     msg->msg.data = msg->bytes;
     msg->msg.size = size;
     msg->msg.state = (uint8_t)state;
-    LIST_INSERT_HEAD(&null->messages, msg, listed);
+    msg->next = null->messages;
+    msg->at = &null->messages;
+    if (msg->next)
+        msg->next->at = &msg->next;
+    null->messages = msg;
     return msg;
 }
 
@@ -48,7 +51,9 @@ static void free_msg(struct ptq_msg *msg)
 {
     struct null_msg *mine = (struct null_msg *)(void *)msg;
 
-    LIST_REMOVE(mine, listed);
+    *mine->at = mine->next;
+    if (mine->next)
+        mine->next->at = mine->at;
     free(mine);
 }
 
@@ -244,8 +249,8 @@ static void null_close(struct pti_port *port, int64_t deadline)
     struct null_port *null = null_of(port);
     (void)deadline;
 
-    while (!LIST_EMPTY(&null->messages))
-        free_msg(&LIST_FIRST(&null->messages)->msg);
+    while (null->messages)
+        free_msg(&null->messages->msg);
     if (null->fd >= 0)
         close(null->fd);
     pthread_mutex_destroy(&null->mutex);
