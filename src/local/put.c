@@ -183,7 +183,7 @@ enum ptq_err pti_local_no_room(struct pti_local *local, struct pti_place *place,
     return err;
 }
 
-/* PTQ_FULL_DROP_NEWEST: no room is an answer, once the dead have been looked for now and then. */
+/* PTQ_FULL_DROP_NEWEST: no room is an answer; at every so many of them the dead are looked for first. */
 bool pti_local_is_refused(struct pti_local *local, struct pti_place *place, const struct pti_put *put, uint64_t count,
                           uint64_t *ret_position)
 {

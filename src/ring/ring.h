@@ -333,7 +333,7 @@ void pti_ring_carry_out(struct pti_lane *lane, uint32_t block, uint64_t lease, e
 /* Ends a lease of this lane by dropping the message, counted. */
 void pti_ring_drop(struct pti_lane *lane, uint32_t block, uint64_t lease, enum ptq_drop reason);
 
-/* Settling a lease.  `word` is the lease as take gave it; it must be this lane's (pti_ring_adopt).  PTQ_ELEASELOST, only with a
+/* Settling a lease (ring/settle.c).  `word` is the lease as take gave it; it must be this lane's (pti_ring_adopt).  PTQ_ELEASELOST, only with a
  * lease limit: it had run out. */
 enum ptq_err pti_ring_ack(struct pti_lane *lane, uint32_t block, uint64_t word);
 enum ptq_err pti_ring_nack(struct pti_lane *lane, uint32_t block, uint64_t word, uint64_t due_us, bool counted);
