@@ -33,6 +33,9 @@ int open_bus(ptq_bus **ret_bus);
 /* Opens a queue of it; `options` may be NULL: it must exist.  TOOL_OK, or it has said why and gives the exit code. */
 int open_queue(ptq_bus *bus, const char *name, const struct ptq_queue_options *options, ptq_queue **ret_queue);
 
+/* A command on one queue that exists: opens bus and queue, does the work, closes both, flushes.  Its exit code. */
+int with_queue(const char *name, int (*work)(ptq_queue *queue, void *context), void *context);
+
 /* Opens a read-only view of a local queue; as open_queue. */
 int open_view(ptq_bus *bus, const char *name, ptq_view **ret_view);
 

@@ -25,26 +25,23 @@ const struct tool_usage kick_usages[] = {
      .options = kick_options},
     {0}};
 
+static int kick(ptq_queue *queue, void *context)
+{
+    const struct kick_options *options = context;
+    uint64_t count = 0;
+
+    enum ptq_err err = ptq_queue_kick(queue, options->count, &count);
+    if (err != PTQ_OK)
+        return fail_queue(queue, err, 0, "cannot kick its dead letters");
+    if (!options->quiet)
+        printf("%llu\n", (unsigned long long)count);
+    return TOOL_OK;
+}
+
 int cmd_kick(int argc, char **argv)
 {
     struct kick_options options = {0};
     int first = tool_read_operands(kick_usages, argc, argv, &options, 1, 1);
-    ptq_queue *queue = NULL;
-    ptq_bus *bus = NULL;
-    uint64_t count = 0;
 
-    int code = open_bus(&bus);
-    if (code == TOOL_OK)
-        code = open_queue(bus, argv[first], NULL, &queue);
-    if (code == TOOL_OK) {
-        enum ptq_err err = ptq_queue_kick(queue, options.count, &count);
-        if (err != PTQ_OK)
-            code = fail_queue(queue, err, 0, "cannot kick its dead letters");
-        else if (!options.quiet)
-            printf("%llu\n", (unsigned long long)count);
-    }
-    ptq_queue_close(queue);
-    ptq_bus_close(bus);
-    int finished = tool_finish();
-    return code != TOOL_OK ? code : finished;
+    return with_queue(argv[first], kick, &options);
 }

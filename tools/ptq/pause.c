@@ -16,25 +16,24 @@ const struct tool_usage resume_usages[] = {
      .text = "Lets the queue give its messages again, and wakes whoever waits for one.  A queue that is not paused is fine."},
     {0}};
 
-static int set_pause(const struct tool_usage *usages, int argc, char **argv, bool pause)
+static int set_pause(ptq_queue *queue, void *context)
 {
-    int first = tool_read_operands(usages, argc, argv, NULL, 1, 1);
-    ptq_queue *queue = NULL;
-    ptq_bus *bus = NULL;
+    const bool *pause = context;
 
-    int code = open_bus(&bus);
-    if (code == TOOL_OK)
-        code = open_queue(bus, argv[first], NULL, &queue);
-    if (code == TOOL_OK) {
-        enum ptq_err err = ptq_queue_pause(queue, pause);
-        if (err != PTQ_OK)
-            code = fail_queue(queue, err, 0, pause ? "cannot pause it" : "cannot resume it");
-    }
-    ptq_queue_close(queue);
-    ptq_bus_close(bus);
-    return code;
+    enum ptq_err err = ptq_queue_pause(queue, *pause);
+    return err == PTQ_OK ? TOOL_OK : fail_queue(queue, err, 0, *pause ? "cannot pause it" : "cannot resume it");
 }
 
-int cmd_pause(int argc, char **argv) { return set_pause(pause_usages, argc, argv, true); }
+int cmd_pause(int argc, char **argv)
+{
+    int first = tool_read_operands(pause_usages, argc, argv, NULL, 1, 1);
 
-int cmd_resume(int argc, char **argv) { return set_pause(resume_usages, argc, argv, false); }
+    return with_queue(argv[first], set_pause, &(bool){true});
+}
+
+int cmd_resume(int argc, char **argv)
+{
+    int first = tool_read_operands(resume_usages, argc, argv, NULL, 1, 1);
+
+    return with_queue(argv[first], set_pause, &(bool){false});
+}

@@ -20,28 +20,26 @@ const struct tool_usage purge_usages[] = {
      .options = purge_options},
     {0}};
 
+static int purge(ptq_queue *queue, void *context)
+{
+    const struct purge_options *options = context;
+    uint64_t count = 0;
+
+    enum ptq_err err = ptq_queue_purge(queue, &count);
+    if (err == PTQ_EINVAL)
+        return tool_fail(err, ptq_queue_name(queue),
+                         "cannot purge it: it belongs to a pool - stop the pool or remove it: ptq pool");
+    if (err != PTQ_OK)
+        return fail_queue(queue, err, 0, "cannot purge it");
+    if (!options->quiet)
+        printf("%llu\n", (unsigned long long)count);
+    return TOOL_OK;
+}
+
 int cmd_purge(int argc, char **argv)
 {
     struct purge_options options = {0};
     int first = tool_read_operands(purge_usages, argc, argv, &options, 1, 1);
-    ptq_queue *queue = NULL;
-    ptq_bus *bus = NULL;
-    uint64_t count = 0;
 
-    int code = open_bus(&bus);
-    if (code == TOOL_OK)
-        code = open_queue(bus, argv[first], NULL, &queue);
-    if (code == TOOL_OK) {
-        enum ptq_err err = ptq_queue_purge(queue, &count);
-        if (err == PTQ_EINVAL)
-            code = tool_fail(err, argv[first], "cannot purge it: it belongs to a pool - stop the pool or remove it: ptq pool");
-        else if (err != PTQ_OK)
-            code = fail_queue(queue, err, 0, "cannot purge it");
-        else if (!options.quiet)
-            printf("%llu\n", (unsigned long long)count);
-    }
-    ptq_queue_close(queue);
-    ptq_bus_close(bus);
-    int finished = tool_finish();
-    return code != TOOL_OK ? code : finished;
+    return with_queue(argv[first], purge, &options);
 }

@@ -56,6 +56,22 @@ int open_queue(ptq_bus *bus, const char *name, const struct ptq_queue_options *o
     return err == PTQ_OK ? TOOL_OK : fail_open(bus, name, err, error.text);
 }
 
+int with_queue(const char *name, int (*work)(ptq_queue *queue, void *context), void *context)
+{
+    ptq_queue *queue = NULL;
+    ptq_bus *bus = NULL;
+
+    int code = open_bus(&bus);
+    if (code == TOOL_OK)
+        code = open_queue(bus, name, NULL, &queue);
+    if (code == TOOL_OK)
+        code = work(queue, context);
+    ptq_queue_close(queue);
+    ptq_bus_close(bus);
+    int finished = tool_finish();
+    return code != TOOL_OK ? code : finished;
+}
+
 int open_view(ptq_bus *bus, const char *name, ptq_view **ret_view)
 {
     struct ptq_error error = {0};
