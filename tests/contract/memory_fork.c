@@ -158,8 +158,7 @@ static int parent_dies(void *context)
     pid_t child = fork();
     if (child == 0) {
         family->page->words[0] = (uint64_t)getpid();
-        while (family->page->words[1] == 0)
-            usleep(1000);
+        ptt_wait_word(&family->page->words[1], 1, 2 * PTT_LONG); /* longer than its parent's heir is waited for */
         _exit(0);
     }
     ptt_wait_word(&family->page->words[0], 1, PTT_LONG);

@@ -277,6 +277,19 @@ static int hold_and_ack_late(void *context)
     return 0;
 }
 
+/* A child that holds the one message of the queue. */
+static pid_t start_holder(ptq_queue *queue, struct holder *holder)
+{
+    unsigned char bytes[200];
+    pid_t pid;
+
+    contract_fill(bytes, sizeof bytes, 1);
+    assert_ok(ptq_put(queue, bytes, sizeof bytes, PTQ_NOWAIT));
+    pid = ptt_fork(hold_and_ack_late, holder);
+    assert_true(ptt_wait_word(&holder->page->words[0], 1, PTT_LONG));
+    return pid;
+}
+
 static void a_stopped_holder_loses_its_lease_and_what_it_reads_stays(void **state)
 {
     struct contract *c = *state;
@@ -284,11 +297,8 @@ static void a_stopped_holder_loses_its_lease_and_what_it_reads_stays(void **stat
     struct holder holder = {c, ptt_page_new()};
     unsigned char bytes[200];
     ptq_msg *msg = NULL;
+    pid_t pid = start_holder(queue, &holder);
 
-    contract_fill(bytes, sizeof bytes, 1);
-    assert_ok(ptq_put(queue, bytes, sizeof bytes, PTQ_NOWAIT));
-    pid_t pid = ptt_fork(hold_and_ack_late, &holder);
-    assert_true(ptt_wait_word(&holder.page->words[0], 1, PTT_LONG));
     ptt_stop(pid);
     assert_ok(ptq_get(queue, PTT_LONG, &msg));
     assert_true(ptq_msg_redelivered(msg));
@@ -317,13 +327,9 @@ static void a_holder_killed_after_its_lease_ran_out_leaves_nothing(void **state)
     struct contract *c = *state;
     ptq_queue *queue = open_limited(c, 8, LIMIT_MS);
     struct holder holder = {c, ptt_page_new()};
-    unsigned char bytes[200];
     ptq_msg *msg = NULL;
+    pid_t pid = start_holder(queue, &holder);
 
-    contract_fill(bytes, sizeof bytes, 1);
-    assert_ok(ptq_put(queue, bytes, sizeof bytes, PTQ_NOWAIT));
-    pid_t pid = ptt_fork(hold_and_ack_late, &holder);
-    assert_true(ptt_wait_word(&holder.page->words[0], 1, PTT_LONG));
     assert_ok(ptq_get(queue, PTT_LONG, &msg));
     ptt_kill(pid);
     assert_get(PTQ_EMPTY, queue);
