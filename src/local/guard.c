@@ -55,6 +55,11 @@ static enum ptq_err recv(struct pti_port *port, void *buffer, size_t size, int64
 
 static enum ptq_err ack(struct pti_port *port, struct ptq_msg *msg) { return judge(port, pti_local_of(port)->ops->ack(port, msg)); }
 
+static enum ptq_err ack_many(struct pti_port *port, struct ptq_msg *const *msgs, size_t count, size_t *ret_count)
+{
+    return judge(port, pti_local_of(port)->ops->ack_many(port, msgs, count, ret_count));
+}
+
 static enum ptq_err nack(struct pti_port *port, struct ptq_msg *msg, int delay_ms)
 {
     return judge(port, pti_local_of(port)->ops->nack(port, msg, delay_ms));
@@ -96,6 +101,7 @@ static void make_table(void)
     guarded.take = take;
     guarded.recv = recv;
     guarded.ack = ack;
+    guarded.ack_many = ack_many;
     guarded.nack = nack;
     guarded.untake = untake;
     guarded.limit = limit;

@@ -203,6 +203,9 @@ enum ptq_err pti_unit_show(struct pti_local *local, struct pti_place *place, siz
 /* Copies the next record out and acks it: PTQ_OK, PTQ_EMPTY (the unit is over), PTQ_EMSGSIZE, PTQ_ECORRUPT. */
 enum ptq_err pti_unit_recv(struct pti_local *local, struct pti_place *place, void *buffer, size_t size, size_t *ret_size);
 enum ptq_err pti_unit_ack(struct pti_local *local, struct pti_place *me, struct ptq_msg *msg);
+/* As many of msgs as are of the first's unit and follow one another: at least that.  Takes these. */
+enum ptq_err pti_unit_ack_many(struct pti_local *local, struct pti_place *me, struct ptq_msg *const *msgs, size_t count,
+                               size_t *ret_count);
 enum ptq_err pti_unit_nack(struct pti_local *local, struct pti_place *me, struct ptq_msg *msg, uint64_t due_us, bool counted);
 /* At close: what nobody holds goes back as if it had not been taken. */
 void pti_units_return(struct pti_local *local, struct pti_place *place);

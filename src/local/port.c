@@ -157,6 +157,7 @@ const struct pti_port_ops pti_local_ops = {
     .take = pti_local_take,
     .recv = pti_local_recv,
     .ack = pti_local_ack,
+    .ack_many = pti_local_ack_many,
     .nack = pti_local_nack,
     .untake = pti_local_untake,
     .kick = pti_local_kick,

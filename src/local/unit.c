@@ -329,13 +329,11 @@ static struct pti_place *place_of(struct pti_local *local, const struct ptq_msg 
     return pti_load_acquire(&local->places[msg->lane]);
 }
 
-enum ptq_err pti_unit_ack(struct pti_local *local, struct pti_place *me, struct ptq_msg *msg)
+static enum ptq_err ack_record(struct pti_local *local, struct pti_place *me, struct pti_place *place, struct ptq_msg *msg)
 {
-    struct pti_place *place = __builtin_expect(msg->lane == me->number, 1) ? me : place_of(local, msg);
     struct pti_unit *unit = msg->unit;
     enum ptq_err err = PTQ_OK, ended;
 
-    pti_bias_enter_any(local, me, place);
     unit->outstanding--;
     if (__builtin_expect(msg->sub > unit->back, 0))
         err = PTQ_ELEASELOST; /* one before it was given back, and took it along */
@@ -345,8 +343,60 @@ enum ptq_err pti_unit_ack(struct pti_local *local, struct pti_place *me, struct 
         ended = end_if_over(local, me, place, unit);
         err = err == PTQ_OK ? ended : err;
     }
-    pti_bias_leave_any(me, place);
     pti_local_msg_free(me, msg);
+    return err;
+}
+
+enum ptq_err pti_unit_ack(struct pti_local *local, struct pti_place *me, struct ptq_msg *msg)
+{
+    struct pti_place *place = __builtin_expect(msg->lane == me->number, 1) ? me : place_of(local, msg);
+    enum ptq_err err;
+
+    pti_bias_enter_any(local, me, place);
+    err = ack_record(local, me, place, msg);
+    pti_bias_leave_any(me, place);
+    return err;
+}
+
+/* The records from the watermark on that msgs name, one behind the other, are done by one store.  Returns how many. */
+static size_t ack_run(struct pti_local *local, struct pti_place *me, struct pti_unit *unit, struct ptq_msg *const *msgs,
+                      size_t count)
+{
+    uint32_t at = unit->progress;
+    size_t n = 0;
+
+    for (; n < count && at <= unit->back; n++, at++) {
+        struct ptq_msg *msg = msgs[n];
+
+        if (!msg || msg->unit != unit || msg->sub != at || msg->state != PTI_MSG_LEASED)
+            break;
+        pti_local_msg_free(me, msg);
+    }
+    if (n == 0)
+        return 0;
+    unit->outstanding -= (uint32_t)n;
+    unit->progress = at - 1;
+    advance(local, unit); /* and past those that were acked before their turn */
+    return n;
+}
+
+enum ptq_err pti_unit_ack_many(struct pti_local *local, struct pti_place *me, struct ptq_msg *const *msgs, size_t count,
+                               size_t *ret_count)
+{
+    struct pti_place *place = __builtin_expect(msgs[0]->lane == me->number, 1) ? me : place_of(local, msgs[0]);
+    struct pti_unit *unit = msgs[0]->unit;
+    enum ptq_err err = PTQ_OK;
+
+    pti_bias_enter_any(local, me, place);
+    *ret_count = ack_run(local, me, unit, msgs, count);
+    if (*ret_count > 0) {
+        if (unit->outstanding == 0)
+            err = end_if_over(local, me, place, unit);
+    } else {
+        err = ack_record(local, me, place, msgs[0]);
+        *ret_count = 1;
+    }
+    pti_bias_leave_any(me, place);
     return err;
 }
 

@@ -50,6 +50,9 @@ enum ptq_err pti_local_show(struct pti_local *local, struct pti_place *place, st
 /* Enters to settle a lease; a lease of another thread becomes ours first.  Where that fails msg is taken. */
 enum ptq_err pti_local_enter_with(struct pti_local *local, struct ptq_msg *msg, struct pti_place **ret_place);
 
+/* local/many.c */
+enum ptq_err pti_local_ack_many(struct pti_port *port, struct ptq_msg *const *msgs, size_t count, size_t *ret_count);
+
 /* local/letters.c */
 enum ptq_err pti_local_kick(struct pti_port *port, uint64_t max, uint64_t *ret_count);
 const struct pti_port_ops *pti_local_letters(bool guarded); /* the table of the view of dead letters */

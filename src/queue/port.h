@@ -117,6 +117,10 @@ struct pti_port_ops {
     enum ptq_err (*ack)(struct pti_port *port, struct ptq_msg *msg);
     enum ptq_err (*nack)(struct pti_port *port, struct ptq_msg *msg, int delay_ms);
 
+    /* As ack, for as many of msgs from the first on as are leased and of this port: at least one, *ret_count says how many.
+     * Whatever it answers, which is the first failure, these are taken.  NULL: queue.c acks one by one. */
+    enum ptq_err (*ack_many)(struct pti_port *port, struct ptq_msg *const *msgs, size_t count, size_t *ret_count);
+
     /* Back into its place as if it had not been taken: not counted as a delivery.  Takes msg. */
     enum ptq_err (*untake)(struct pti_port *port, struct ptq_msg *msg);
 

@@ -139,16 +139,25 @@ struct bench_message {
     _Alignas(64) uint64_t word[BENCH_SIZE_MAX / 8];
 };
 
-static inline void bench_fill(struct bench_message *message, size_t size, uint64_t number, uint64_t producer)
+static inline void bench_write(uint64_t *word, size_t size, uint64_t number, uint64_t producer)
 {
     size_t words = size / 8;
-    message->word[0] = number;
+    word[0] = number;
     if (words >= 3) {
-        message->word[1] = producer;
-        message->word[words - 1] = ~(number + producer);
+        word[1] = producer;
+        word[words - 1] = ~(number + producer);
     }
+}
+
+static inline void bench_fill(struct bench_message *message, size_t size, uint64_t number, uint64_t producer)
+{
+    bench_write(message->word, size, number, producer);
     __asm__ volatile("" ::: "memory"); /* the bytes are really written, each time */
 }
+
+/* Calls call(..., size) with the size as a constant where it is a common one, for loops that are inlined. */
+#define BENCH_FOR_SIZE(asked, call, ...)                                                                               \
+    ((asked) == 8 ? call(__VA_ARGS__, 8) : (asked) == 64 ? call(__VA_ARGS__, 64) : call(__VA_ARGS__, (asked)))
 
 /* What a consumer has seen: numbers of each producer must grow. */
 struct bench_seen {

@@ -284,6 +284,60 @@ static void a_partial_batch_puts_as_many_as_fit_and_waits_for_one(void **state)
     contract_verify(c, "tasks");
 }
 
+static void an_ack_of_many_takes_messages_of_all_kinds_and_queues(void **state)
+{
+    struct contract *c = *state;
+    ptq_queue *queue = contract_open(c, "tasks", NULL), *other = contract_open(c, "others", NULL);
+    struct ptq_bytes bytes[8];
+    ptq_msg *msgs[8];
+    size_t count;
+
+    assert_ok(put_numbers(queue, 0, 4, NULL));
+    put_number(queue, 4);
+    assert_ok(put_numbers(other, 5, 3, NULL));
+    assert_ok(ptq_get_many(queue, msgs, 5, 5, PTT_LONG, &count));
+    assert_ok(ptq_get_many(other, msgs + 5, 3, 3, PTT_LONG, &count));
+    ptq_msg_bytes_many(msgs, 8, bytes);
+    for (uint64_t i = 0; i < 8; i++) {
+        assert_int_equal(bytes[i].size, 8);
+        assert_ptr_equal(bytes[i].data, ptq_msg_data(msgs[i]));
+        assert_int_equal(number_of(msgs[i]), i);
+    }
+    assert_ok(ptq_ack_many(NULL, 0));
+    assert_answer(PTQ_EINVAL, ptq_ack_many(NULL, 1));
+    assert_ok(ptq_ack_many(msgs, 8));
+
+    assert_int_equal(contract_stats(queue).acked, 5);
+    assert_int_equal(contract_stats(other).acked, 3);
+    assert_get(PTQ_EMPTY, queue);
+    assert_get(PTQ_EMPTY, other);
+    ptq_queue_close(queue);
+    ptq_queue_close(other);
+    contract_verify(c, "tasks");
+    contract_verify(c, "others");
+}
+
+static void an_ack_of_many_passes_over_what_is_not_leased(void **state)
+{
+    struct contract *c = *state;
+    ptq_queue *queue = contract_open(c, "tasks", NULL);
+    ptq_msg *msgs[4] = {0}, *loan;
+    size_t count;
+
+    assert_ok(put_numbers(queue, 0, 2, NULL));
+    assert_ok(ptq_loan(queue, 8, PTT_LONG, &loan));
+    assert_ok(ptq_get_many(queue, msgs, 2, 2, PTT_LONG, &count));
+    msgs[3] = msgs[1];
+    msgs[1] = NULL;
+    msgs[2] = loan;
+    assert_answer(PTQ_EINVAL, ptq_ack_many(msgs, 4));
+
+    assert_int_equal(contract_stats(queue).acked, 2);
+    ptq_abort(loan);
+    ptq_queue_close(queue);
+    contract_verify(c, "tasks");
+}
+
 static const struct contract_case batch_cases[] = {
     CONTRACT_CASE(a_batch_has_one_position_and_is_told_apart_by_sub),
     CONTRACT_CASE(batches_of_every_size_to_capacity_go_in_whole),
@@ -297,5 +351,7 @@ static const struct contract_case batch_cases[] = {
     CONTRACT_CASE(a_batch_waits_for_room_and_goes_in_whole),
     CONTRACT_CASE(a_batch_that_waits_in_vain_times_out_and_changes_nothing),
     CONTRACT_CASE(a_partial_batch_puts_as_many_as_fit_and_waits_for_one),
+    CONTRACT_CASE(an_ack_of_many_takes_messages_of_all_kinds_and_queues),
+    CONTRACT_CASE(an_ack_of_many_passes_over_what_is_not_leased),
 };
 CONTRACT_GROUP(batch);

@@ -353,6 +353,57 @@ static void records_are_acked_and_flushed_by_other_threads_too(void **state)
     ptq_queue_close(pipe);
 }
 
+static void an_ack_of_many_settles_records_in_any_order(void **state)
+{
+    struct contract *c = *state;
+    ptq_queue *pipe = open_pipe(c, "tasks", 1000);
+    ptq_msg *msgs[10], *order[10];
+    size_t count;
+
+    for (uint64_t i = 0; i < 10; i++)
+        put_number(pipe, i);
+    assert_ok(ptq_flush(pipe, PTT_LONG));
+    assert_ok(ptq_get_many(pipe, msgs, 10, 10, PTT_LONG, &count));
+    assert_ok(ptq_ack_many(msgs, 3));
+    assert_int_equal(contract_stats(pipe).acked, 3);
+    for (int i = 0; i < 4; i++)
+        order[i] = msgs[6 - i]; /* 6 5 4 3 */
+    assert_ok(ptq_ack_many(order, 4));
+    assert_int_equal(contract_stats(pipe).acked, 7);
+    assert_ok(ptq_ack_many(msgs + 7, 3));
+
+    assert_int_equal(contract_stats(pipe).acked, 10);
+    assert_int_equal(contract_stats(pipe).leased, 0);
+    assert_get(PTQ_EMPTY, pipe);
+    contract_verify(c, "tasks");
+    ptq_queue_close(pipe);
+}
+
+static void an_ack_of_many_tells_of_records_that_were_given_back(void **state)
+{
+    struct contract *c = *state;
+    ptq_queue *pipe = open_pipe(c, "tasks", 1000);
+    ptq_msg *msgs[6], *held[5];
+    size_t count;
+
+    contract_skip_if(c, DIFFERENCE_pipeline_does_not_gather);
+    for (uint64_t i = 0; i < 6; i++)
+        put_number(pipe, i);
+    assert_ok(ptq_flush(pipe, PTT_LONG));
+    assert_ok(ptq_get_many(pipe, msgs, 6, 6, PTT_LONG, &count));
+    assert_ok(ptq_nack(msgs[2], 0));
+    for (int i = 0; i < 5; i++)
+        held[i] = msgs[i < 2 ? i : i + 1];
+    assert_answer(PTQ_ELEASELOST, ptq_ack_many(held, 5));
+
+    for (uint64_t i = 2; i < 6; i++)
+        assert_int_equal(recv_number(pipe), i);
+    assert_get(PTQ_EMPTY, pipe);
+    assert_int_equal(contract_stats(pipe).acked, 6);
+    contract_verify(c, "tasks");
+    ptq_queue_close(pipe);
+}
+
 static const struct contract_case pack_cases[] = {
     CONTRACT_CASE(a_flush_puts_what_was_gathered),
     CONTRACT_CASE(what_is_gathered_stays_in_order_with_all_else),
@@ -367,5 +418,7 @@ static const struct contract_case pack_cases[] = {
     CONTRACT_CASE(one_exclusive_producer_at_a_time),
     CONTRACT_CASE(packs_are_refused_where_they_cannot_be_honest),
     CONTRACT_CASE(records_are_acked_and_flushed_by_other_threads_too),
+    CONTRACT_CASE(an_ack_of_many_settles_records_in_any_order),
+    CONTRACT_CASE(an_ack_of_many_tells_of_records_that_were_given_back),
 };
 CONTRACT_GROUP(pack);

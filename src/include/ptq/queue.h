@@ -322,6 +322,13 @@ PTQ_MUST_CHECK enum ptq_err ptq_get_many(ptq_queue *queue, ptq_msg **msgs, size_
  * done again. */
 enum ptq_err ptq_ack(ptq_msg *msg);
 
+/**
+ * As ptq_ack for each of `count` messages, in this order; they may be of several queues.  Takes all of them, whatever it answers: a
+ * failure is the first one's, and those after it are acked all the same.  0 messages: PTQ_OK.  Cheaper than a call for each, and of
+ * packed messages by far: those that stand next to each other are acked at once.
+ */
+enum ptq_err ptq_ack_many(ptq_msg *const *msgs, size_t count);
+
 #define PTQ_BACKOFF (-2) /**< ptq_nack: 0, 10, 100, then 1000 ms, by how often it was delivered */
 
 /**
@@ -368,6 +375,9 @@ uint32_t ptq_msg_deliveries(const ptq_msg *msg);  /**< how often it was handed o
 bool ptq_msg_redelivered(const ptq_msg *msg);     /**< its holder died or nacked it before */
 int64_t ptq_msg_age_ms(const ptq_msg *msg);       /**< since it was put; -1: it bears no stamp (enum ptq_stamps), or not here */
 uint32_t ptq_msg_type(const ptq_msg *msg);        /**< hash of the name of what is inside (<ptq/pb.h>); 0: not said */
+
+/** ptq_msg_data and ptq_msg_size of `count` messages, by one call: into ret_items[0] and on. */
+void ptq_msg_bytes_many(ptq_msg *const *msgs, size_t count, struct ptq_bytes *ret_items);
 
 /**
  * The value of the first header called `name`, its size in *ret_size; NULL: it bears none of that name.  Borrowed until ack or

@@ -12,11 +12,10 @@ struct ring {
     _Alignas(BENCH_LINE) unsigned char bytes[];
 };
 
-static void produce(struct bench *bench, unsigned index)
+static inline __attribute__((always_inline)) void produce_sized(struct bench *bench, unsigned index, size_t size)
 {
     struct ring *ring = bench->shared;
     struct bench_message message = {0};
-    size_t size = bench->options.size;
     unsigned batch = bench->options.batch;
     uint64_t head = 0;
     bench_barrier(bench);
@@ -35,11 +34,10 @@ static void produce(struct bench *bench, unsigned index)
     }
 }
 
-static void consume(struct bench *bench, unsigned index)
+static inline __attribute__((always_inline)) void consume_sized(struct bench *bench, unsigned index, size_t size)
 {
     struct ring *ring = bench->shared;
     struct bench_seen seen = {0};
-    size_t size = bench->options.size;
     unsigned batch = bench->options.batch;
     uint64_t tail = 0;
     bench_barrier(bench);
@@ -57,6 +55,16 @@ static void consume(struct bench *bench, unsigned index)
         if ((count + 1) % batch == 0)
             atomic_store_explicit(&ring->head, count + 1, memory_order_release);
     }
+}
+
+static void produce(struct bench *bench, unsigned index)
+{
+    BENCH_FOR_SIZE(bench->options.size, produce_sized, bench, index);
+}
+
+static void consume(struct bench *bench, unsigned index)
+{
+    BENCH_FOR_SIZE(bench->options.size, consume_sized, bench, index);
 }
 
 int main(int argc, char **argv)
