@@ -161,7 +161,7 @@ static enum ptq_err reserve_first(const struct pti_segment *segment, const struc
     if (number)
         return pti_explain_reserve(error, name, segment, size, number);
     for (uint64_t i = 0; i << g->stretch_shift < size; i++)
-        pti_fetch_or_seq(&stretches[i / 64], UINT64_C(1) << (i % 64));
+        pti_fetch_or_seq(&stretches[i / 64], UINT64_C(1) << (i % 64)); /* [B] */
     return PTQ_OK;
 }
 
@@ -280,7 +280,7 @@ enum ptq_err pti_attach_view(ptq_bus *bus, const char *name, bool writable, stru
 static enum ptq_err describe_crowd(struct ptq_error *error, const char *name, const struct pti_ring *ring)
 {
     for (uint32_t x = 0; x < ring->geometry.endpoints; x++) {
-        if (pti_load_acquire(&ring->entries[x].state) == 0)
+        if (pti_load_acquire(&ring->entries[x].state) == 0) /* [S] */
             return pti_error(error, PTQ_EBUSY, "queue '%s' is being collected by gc; try again", name);
     }
     return pti_error(error, PTQ_EAGAIN,
@@ -303,7 +303,7 @@ static enum ptq_err enter(ptq_bus *bus, const char *name, const struct pti_attac
         err = compare_spec(header.spec, ask->spec, name, error);
     if (err == PTQ_OK)
         err = compare_access(&ring->segment, ask, name, error);
-    if (pti_load_acquire(&ring->hints->flags) & PTI_FLAG_REMOVED) {
+    if (pti_load_acquire(&ring->hints->flags) & PTI_FLAG_REMOVED) { /* [F] */
         pti_reap_finish(bus, name, &ring->segment);
         err = PTQ_EGONE;
     }
@@ -334,7 +334,7 @@ static bool was_removed(ptq_bus *bus, const char *name)
 
     if (pti_attach_view(bus, name, true, NULL, &header, &ring) != PTQ_OK)
         return false;
-    bool removed = pti_load_acquire(&ring.hints->flags) & PTI_FLAG_REMOVED;
+    bool removed = pti_load_acquire(&ring.hints->flags) & PTI_FLAG_REMOVED; /* [F] */
     if (removed)
         pti_reap_finish(bus, name, &ring.segment);
     pti_ring_fini(&ring);

@@ -47,7 +47,7 @@ bool pti_reap_finish(ptq_bus *bus, const char *name, const struct pti_segment *s
 /* The mark first: from here on every call answers PTQ_EGONE, and whoever opens it helps. */
 static bool remove_queue(ptq_bus *bus, const char *name, struct pti_ring *ring)
 {
-    pti_fetch_or_seq(&ring->hints->flags, PTI_FLAG_REMOVED);
+    pti_fetch_or_seq(&ring->hints->flags, PTI_FLAG_REMOVED); /* [F, W] */
     bool is_gone = pti_reap_finish(bus, name, &ring->segment);
     pti_wake_all(ring, &ring->hints->get_wait);
     pti_wake_all(ring, &ring->hints->put_wait);
@@ -62,7 +62,7 @@ static unsigned recover_everybody(struct pti_ring *ring)
     unsigned found = 0;
 
     for (uint32_t x = 0; x < ring->geometry.endpoints; x++)
-        if (pti_load_acquire(&ring->entries[x].state) != 0) {
+        if (pti_load_acquire(&ring->entries[x].state) != 0) { /* [S] */
             dead[x / 64] |= UINT64_C(1) << (x % 64);
             found++;
         }
@@ -162,7 +162,7 @@ static void collect(ptq_bus *bus, const char *name, bool force, struct ptq_gc_re
     report->recovered += recover_everybody(&ring);
     pti_tally_make(&ring, &tally);
     if (force || header.geometry.flags & PTI_GEO_EPHEMERAL ||
-        pti_load_acquire(&ring.hints->flags) & PTI_FLAG_REMOVED || /* its remover was killed half way */
+        pti_load_acquire(&ring.hints->flags) & PTI_FLAG_REMOVED || /* [F] its remover was killed half way */
         tally.ready + tally.leased + tally.redeliverable + tally.delayed + tally.dead == 0) {
         if (remove_queue(bus, name, &ring))
             report->removed++;

@@ -33,7 +33,7 @@ static void drop_thread(struct pti_thread *thread)
 
 static void end_thread(void *thread)
 {
-    pti_store_release(&((struct pti_thread *)thread)->ended, true);
+    pti_store_release(&((struct pti_thread *)thread)->ended, true); /* [Z] */
     drop_thread(thread);
 }
 
@@ -75,7 +75,7 @@ static enum ptq_err find_place(struct pti_local *local, struct pti_thread *threa
             *ret_place = place;
             return PTQ_OK;
         }
-        if (!place->owner || pti_load_acquire(&place->owner->ended))
+        if (!place->owner || pti_load_acquire(&place->owner->ended)) /* [Z] */
             orphan = place;
     }
     if (orphan) {
@@ -98,8 +98,8 @@ static enum ptq_err find_place(struct pti_local *local, struct pti_thread *threa
     place->number = used;
     place->interrupts_seen = pti_load_relaxed(&local->interrupts);
     give_place(place, thread);
-    pti_store_release(&local->places[used], place);
-    pti_store_release(&local->places_used, used + 1);
+    pti_store_release(&local->places[used], place); /* [Z] */
+    pti_store_release(&local->places_used, used + 1); /* [Z] */
     *ret_place = place;
     return PTQ_OK;
 }
@@ -141,7 +141,7 @@ enum ptq_err pti_local_init(struct pti_local *local, const struct pti_lane *firs
     place->lane = *first;
     give_place(place, thread);
     pti_store_relaxed(&local->places[0], place);
-    pti_store_release(&local->places_used, 1);
+    pti_store_release(&local->places_used, 1); /* [Z] */
     local->serial = atomic_fetch_add(&last_serial, 1) + 1;
     local->may_spin = has_processors();
     local->no_barrier = !pti_membarrier_private();
@@ -155,12 +155,12 @@ static void wait_for_calls(struct pti_local *local)
     uint32_t used;
 
     pthread_mutex_lock(&local->mutex);
-    pti_store_seq(&local->closing, PTI_LOCAL_CLOSING);
+    pti_store_seq(&local->closing, PTI_LOCAL_CLOSING); /* [C] */
     used = pti_load_relaxed(&local->places_used);
     pthread_mutex_unlock(&local->mutex);
     pti_membarrier_private();
     for (uint32_t i = 0; i < used; i++)
-        while (pti_load_seq(&pti_load_relaxed(&local->places[i])->inside)) {
+        while (pti_load_seq(&pti_load_relaxed(&local->places[i])->inside)) { /* [C] */
             pti_local_interrupt(local);
             nanosleep(&a_little, NULL);
         }
@@ -189,7 +189,7 @@ struct ptq_msg *pti_local_msg_more(struct pti_local *local, struct pti_place *pl
 
 void pti_local_fini(struct pti_local *local)
 {
-    uint32_t used = pti_load_acquire(&local->places_used);
+    uint32_t used = pti_load_acquire(&local->places_used); /* [Z] */
 
     wait_for_calls(local);
     pti_local_end_if_last(local);

@@ -116,7 +116,7 @@ extern __thread struct pti_lane_cache pti_lane_cache[PTI_LANE_CACHE] __attribute
 /* The slow half of entering: this thread's place, an orphaned one, or a new one. */
 enum ptq_err pti_local_find_place(struct pti_local *local, struct pti_place **ret_place);
 
-static inline void pti_local_leave(struct pti_place *place) { pti_store_release(&place->inside, 0); }
+static inline void pti_local_leave(struct pti_place *place) { pti_store_release(&place->inside, 0); } /* [C] */
 
 static inline enum ptq_err pti_local_closed(struct pti_local *local)
 {
@@ -137,7 +137,7 @@ static inline enum ptq_err pti_local_enter(struct pti_local *local, struct pti_p
     }
     /* Closing sets its flag, passes a barrier, and then looks at `inside`: one of us sees the other. */
     if (__builtin_expect(local->no_barrier, 0))
-        pti_store_seq(&place->inside, 1);
+        pti_store_seq(&place->inside, 1); /* [C] */
     else
         pti_store_relaxed(&place->inside, 1);
     atomic_signal_fence(memory_order_seq_cst);
@@ -181,16 +181,16 @@ static inline void pti_bias_enter(const struct pti_local *local, struct pti_bias
 {
     for (;;) {
         if (__builtin_expect(local->no_barrier, 0))
-            pti_store_seq(&bias->busy, 1);
+            pti_store_seq(&bias->busy, 1); /* [Y] */
         else
             pti_store_relaxed(&bias->busy, 1);
         atomic_signal_fence(memory_order_seq_cst); /* who wants it sets foreign, passes a barrier, then looks at busy */
-        if (__builtin_expect(!pti_load_seq(&bias->foreign), 1))
+        if (__builtin_expect(!pti_load_seq(&bias->foreign), 1)) /* [Y] */
             return;
         pti_bias_slow(bias);
     }
 }
-static inline void pti_bias_leave(struct pti_bias *bias) { pti_store_release(&bias->busy, 0); }
+static inline void pti_bias_leave(struct pti_bias *bias) { pti_store_release(&bias->busy, 0); } /* [Y] */
 /* Of another place, or of one's own: then it is the short way. */
 void pti_bias_enter_any(struct pti_local *local, struct pti_place *me, struct pti_place *place);
 void pti_bias_leave_any(struct pti_place *me, struct pti_place *place);

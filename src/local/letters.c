@@ -57,7 +57,7 @@ bool pti_local_may_take_letter(struct pti_place *place)
 static enum ptq_err nothing(struct pti_local *local, struct pti_place *place, int64_t deadline, struct pti_sleep *sleep)
 {
     if (pti_dead_is_over(&place->lane)) {
-        pti_fetch_or_seq(&local->ring.hints->flags, PTI_FLAG_ENDED);
+        pti_fetch_or_seq(&local->ring.hints->flags, PTI_FLAG_ENDED); /* [F, W] */
         pti_local_rearm(local, PTQ_SIDE_GET);
         return PTQ_END;
     }

@@ -96,7 +96,7 @@ static enum ptq_err publish(struct pti_place *me, struct pti_place *place)
         return PTQ_OK;
     if (me != place) { /* another thread's block becomes ours before our journal names it */
         before = pti_word(PTI_OWNED, lane->index, pti_word_position(before), 0);
-        pti_store_release(&pti_block_at(lane->ring, pipe->block)->word, before);
+        pti_store_release(&pti_block_at(lane->ring, pipe->block)->word, before); /* [A] */
     }
     err = pti_pack_publish(lane, pipe->block, before, pti_load_relaxed(&pipe->count), pipe->bytes, &position);
     if (err == PTQ_OK) {
@@ -104,7 +104,7 @@ static enum ptq_err publish(struct pti_place *me, struct pti_place *place)
         return PTQ_OK;
     }
     if (me != place)
-        pti_store_release(&pti_block_at(lane->ring, pipe->block)->word, pipe->before);
+        pti_store_release(&pti_block_at(lane->ring, pipe->block)->word, pipe->before); /* [A] */
     if (err != PTQ_FULL)
         forget(me, place, false); /* it can never be put */
     return err;
@@ -168,7 +168,7 @@ static enum ptq_err flush_own(struct pti_local *local, int64_t deadline)
 enum ptq_err pti_pipe_flush(struct pti_port *port, int64_t deadline)
 {
     struct pti_local *local = pti_local_of(port);
-    uint32_t used = pti_load_acquire(&local->places_used);
+    uint32_t used = pti_load_acquire(&local->places_used); /* [Z] */
     struct pti_place *me;
     enum ptq_err err = pti_local_enter(local, &me), answer;
 
@@ -176,7 +176,7 @@ enum ptq_err pti_pipe_flush(struct pti_port *port, int64_t deadline)
         return err;
     err = publish_by(local, me, me, deadline);
     for (uint32_t i = 0; i < used && (err == PTQ_OK || err == PTQ_EENDED); i++) {
-        struct pti_place *place = pti_load_acquire(&local->places[i]);
+        struct pti_place *place = pti_load_acquire(&local->places[i]); /* [Z] */
 
         if (place == me)
             continue;

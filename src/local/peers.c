@@ -7,12 +7,12 @@
 
 static bool has_other(struct pti_ring *ring, uint32_t role)
 {
-    uint32_t used = pti_load_acquire(&ring->hints->entries_used);
+    uint32_t used = pti_load_acquire(&ring->hints->entries_used); /* [S] */
 
     for (uint32_t x = 0; x < used && x < ring->geometry.endpoints; x++) {
-        if (pti_is_mine(ring, x) || pti_load_seq(&ring->entries[x].state) == 0)
+        if (pti_is_mine(ring, x) || pti_load_seq(&ring->entries[x].state) == 0) /* [S] */
             continue;
-        if (pti_load_seq(&ring->entries[x].roles) & role)
+        if (pti_load_seq(&ring->entries[x].roles) & role) /* [S] */
             return true;
     }
     return false;
@@ -24,7 +24,7 @@ void pti_local_declare(struct pti_place *place, uint32_t roles)
 
     lane->has_put |= (roles & PTI_ROLE_PUT) != 0;
     lane->has_taken |= (roles & PTI_ROLE_GET) != 0;
-    pti_fetch_or_seq(&lane->entry->roles, roles);
+    pti_fetch_or_seq(&lane->entry->roles, roles); /* [S] */
 }
 
 /* Could there be something to get, or room, by the clock or because a living one gives back what he has? */
@@ -58,15 +58,16 @@ enum ptq_err pti_local_watch(struct pti_local *local, struct pti_place *place, e
 void pti_local_end_if_last(struct pti_local *local)
 {
     struct pti_ring *ring = &local->ring;
-    uint32_t used = pti_load_acquire(&local->places_used);
+    uint32_t used = pti_load_acquire(&local->places_used); /* [Z] */
     bool was_producer = false;
 
+    /* [F] */
     if (!(ring->geometry.flags & PTI_GEO_LAST_ENDS) || pti_load_acquire(&ring->hints->flags) & PTI_FLAG_REMOVED)
         return;
     for (uint32_t i = 0; i < used; i++) {
         struct pti_lane *lane = &pti_load_relaxed(&local->places[i])->lane;
 
-        was_producer |= (pti_fetch_and_seq(&lane->entry->roles, ~PTI_ROLE_PUT) & PTI_ROLE_PUT) != 0;
+        was_producer |= (pti_fetch_and_seq(&lane->entry->roles, ~PTI_ROLE_PUT) & PTI_ROLE_PUT) != 0; /* [S] */
     }
     if (!was_producer)
         return;

@@ -50,8 +50,8 @@ static void note_stream(struct pti_place *place, const struct pti_put *put)
 {
     if (__builtin_expect(put->stream == 0, 1))
         return;
-    pti_store_release(&place->lane.entry->stream, put->stream);
-    pti_store_release(&place->lane.entry->number, put->number);
+    pti_store_release(&place->lane.entry->stream, put->stream); /* [J] */
+    pti_store_release(&place->lane.entry->number, put->number); /* [J] */
 }
 
 /* Looked at first, so that a full queue does not cost the copy; but who drops the oldest must have his block first. */
@@ -306,7 +306,7 @@ enum ptq_err pti_local_loan(struct pti_port *port, uint32_t size, int64_t deadli
 /* A loan's block, to the lane that lent it. */
 static void take_back(struct pti_local *local, const struct ptq_msg *loan)
 {
-    struct pti_lane *lane = &pti_load_acquire(&local->places[loan->lane])->lane;
+    struct pti_lane *lane = &pti_load_acquire(&local->places[loan->lane])->lane; /* [Z] */
 
     pti_block_give_back(lane, loan->block, pti_word(PTI_OWNED, lane->index, pti_word_position(loan->word), 0));
     pti_wake_putters(&local->ring);
@@ -335,7 +335,7 @@ enum ptq_err pti_local_publish(struct pti_port *port, struct ptq_msg *loan, cons
         return err;
     /* Another thread's loan becomes ours before our journal names it. */
     loan->word = pti_word(PTI_OWNED, place->lane.index, pti_word_position(loan->word), 0);
-    pti_store_release(&pti_block_at(&local->ring, loan->block)->word, loan->word);
+    pti_store_release(&pti_block_at(&local->ring, loan->block)->word, loan->word); /* [A] */
     pti_block_fill(&place->lane, loan->block, &meta, 0, 0);
     if (put->headers != 0)
         copy_headers(loan->data, put);
@@ -353,7 +353,7 @@ enum ptq_err pti_local_publish(struct pti_port *port, struct ptq_msg *loan, cons
         if (refused)
             take_back(local, loan);
         else
-            pti_block_keep(&pti_load_acquire(&local->places[loan->lane])->lane, loan->block, false);
+            pti_block_keep(&pti_load_acquire(&local->places[loan->lane])->lane, loan->block, false); /* [Z] */
         pti_local_msg_free(place, loan);
     }
     pti_local_leave(place);

@@ -13,14 +13,14 @@ bool pti_stats_is_alive(struct pti_ring *ring, uint32_t x)
 
 static void count_endpoints(struct pti_ring *ring, struct ptq_queue_stats *stats)
 {
-    uint32_t used = pti_load_acquire(&ring->hints->entries_used);
+    uint32_t used = pti_load_acquire(&ring->hints->entries_used); /* [S] */
 
     if (used > ring->geometry.endpoints)
         used = ring->geometry.endpoints;
     for (uint32_t x = 0; x < used; x++) {
         uint32_t roles;
 
-        if (pti_load_acquire(&ring->entries[x].state) == 0)
+        if (pti_load_acquire(&ring->entries[x].state) == 0) /* [S] */
             continue;
         if (!pti_stats_is_alive(ring, x)) {
             stats->dead_endpoints++;
@@ -37,7 +37,7 @@ void pti_stats_make(struct pti_ring *ring, struct ptq_queue_stats *ret_stats)
 {
     struct ptq_queue_stats stats;
     struct pti_tally tally;
-    uint32_t flags = pti_load_acquire(&ring->hints->flags);
+    uint32_t flags = pti_load_acquire(&ring->hints->flags); /* [F] */
     uint64_t now = pti_now_us();
 
     memset(&stats, 0, sizeof stats);

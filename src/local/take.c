@@ -149,7 +149,7 @@ static __attribute__((noinline)) enum ptq_err nothing(struct pti_local *local, s
 {
     if (answer == PTQ_END) {
         /* END stands at the head: it is the answer once everybody else's leases are settled. */
-        pti_fetch_or_seq(&local->ring.hints->flags, PTI_FLAG_ENDED);
+        pti_fetch_or_seq(&local->ring.hints->flags, PTI_FLAG_ENDED); /* [F, W] */
         if (pti_ring_is_settled(&local->ring, place->lane.index)) {
             pti_local_rearm(local, PTQ_SIDE_GET);
             return PTQ_END;

@@ -24,7 +24,7 @@
 __attribute__((noinline)) void pti_bias_slow(struct pti_bias *bias)
 {
     pti_bias_leave(bias);
-    while (pti_load_acquire(&bias->foreign))
+    while (pti_load_acquire(&bias->foreign)) /* [Y] */
         sched_yield(); /* short: nobody sleeps in there */
 }
 
@@ -35,9 +35,9 @@ void pti_bias_enter_any(struct pti_local *local, struct pti_place *me, struct pt
         return;
     }
     pthread_mutex_lock(&place->bias.mutex);
-    pti_store_seq(&place->bias.foreign, 1);
+    pti_store_seq(&place->bias.foreign, 1); /* [Y] */
     pti_membarrier_private(); /* where there is none, the owner's store is a fence */
-    while (pti_load_seq(&place->bias.busy))
+    while (pti_load_seq(&place->bias.busy)) /* [Y] */
         sched_yield();
 }
 
@@ -47,7 +47,7 @@ void pti_bias_leave_any(struct pti_place *me, struct pti_place *place)
         pti_bias_leave(&place->bias);
         return;
     }
-    pti_store_release(&place->bias.foreign, 0);
+    pti_store_release(&place->bias.foreign, 0); /* [Y] */
     pthread_mutex_unlock(&place->bias.mutex);
 }
 
@@ -98,7 +98,7 @@ static void look_again(const struct pti_local *local, struct pti_unit *unit)
 {
     struct pti_block *b = block_of(local, unit);
 
-    unit->closed = pti_load_acquire(&pti_pack_of(b)->n) & PTI_PACK_CLOSED; /* first: after it n does not change */
+    unit->closed = pti_load_acquire(&pti_pack_of(b)->n) & PTI_PACK_CLOSED; /* [K] first: after it n does not change */
     unit->count = pti_pack_count(&local->ring, b);
 }
 
@@ -281,7 +281,7 @@ static void advance(struct pti_local *local, struct pti_unit *unit)
         unit->progress++;
     }
     if (__builtin_expect(pti_load_relaxed(&b->deliveries) != 1, 0))
-        pti_store_release(&b->deliveries, 1);
+        pti_store_release(&b->deliveries, 1); /* [L] */
     store_ctl(local, unit);
 }
 
@@ -326,7 +326,7 @@ enum ptq_err pti_unit_recv(struct pti_local *local, struct pti_place *place, voi
 
 static struct pti_place *place_of(struct pti_local *local, const struct ptq_msg *msg)
 {
-    return pti_load_acquire(&local->places[msg->lane]);
+    return pti_load_acquire(&local->places[msg->lane]); /* [Z] */
 }
 
 static enum ptq_err ack_record(struct pti_local *local, struct pti_place *me, struct pti_place *place, struct ptq_msg *msg)

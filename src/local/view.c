@@ -83,7 +83,7 @@ void ptq_view_close(ptq_view *view)
 /* Asked before and after: what was read in between from truncated memory is worth nothing. */
 static enum ptq_err check_view(const ptq_view *view)
 {
-    bool is_gone = pti_load_acquire(&view->ring.hints->flags) & PTI_FLAG_REMOVED;
+    bool is_gone = pti_load_acquire(&view->ring.hints->flags) & PTI_FLAG_REMOVED; /* [F] */
 
     if (pti_load_relaxed(&view->damaged))
         return PTQ_ECORRUPT;
@@ -156,7 +156,7 @@ static void count_leases(struct pti_ring *ring, struct ptq_view_endpoint *endpoi
 
         if (!pti_block_is_backed(ring, block))
             continue;
-        word = pti_load_acquire(&pti_block_at(ring, block)->word);
+        word = pti_load_acquire(&pti_block_at(ring, block)->word); /* [L] */
         if (pti_word_state(word) != PTI_LEASED || pti_word_owner(word) != endpoint->index)
             continue;
         if (endpoint->leased == 0 || pti_diff(ring, pti_word_position(word), endpoint->oldest_position) < 0)
@@ -191,9 +191,9 @@ enum ptq_err ptq_view_endpoints(ptq_view *view, struct ptq_view_endpoint *endpoi
         return PTQ_EINVAL;
     if (check_view(view) != PTQ_OK)
         return check_view(view);
-    used = pti_load_acquire(&view->ring.hints->entries_used);
+    used = pti_load_acquire(&view->ring.hints->entries_used); /* [S] */
     for (uint32_t x = 0; x < used && x < view->ring.geometry.endpoints; x++) {
-        if (pti_load_acquire(&view->ring.entries[x].state) == 0)
+        if (pti_load_acquire(&view->ring.entries[x].state) == 0) /* [S] */
             continue;
         if (count < max)
             describe(&view->ring, x, &endpoints[count]);
@@ -237,7 +237,7 @@ static bool is_visible(struct pti_ring *ring, uint32_t block, uint64_t word, uin
     case PTI_COMMIT:
         if (pti_slot_names(ring, pti_word_position(word), block))
             return true;
-        batch = pti_load_acquire(&pti_block_at(ring, block)->link);
+        batch = pti_load_acquire(&pti_block_at(ring, block)->link); /* [G] */
         if (batch == 0 || !pti_batch_lists(ring, batch - 1, block, pti_word_position(word)))
             return false;
         *ret_position = pti_word_position(pti_load_acquire(&pti_block_at(ring, batch - 1)->word));
@@ -261,7 +261,7 @@ static size_t find_visible(struct pti_ring *ring, bool letters, struct found *fo
 
         if (!pti_block_is_backed(ring, block))
             continue;
-        word = pti_load_acquire(&pti_block_at(ring, block)->word);
+        word = pti_load_acquire(&pti_block_at(ring, block)->word); /* [L] */
         if (!is_visible(ring, block, word, &position) || (letters && !is_letter(ring, block, word)))
             continue;
         found[count].position = position;
@@ -295,11 +295,11 @@ static void copy_acquiring(void *to, const void *from, size_t size)
     size_t done = size / 8 * 8;
 
     for (size_t i = 0; i < done; i += 8) {
-        uint64_t word = pti_load_acquire(&words[i / 8]);
+        uint64_t word = pti_load_acquire(&words[i / 8]); /* [G] */
         memcpy((char *)to + i, &word, sizeof word);
     }
     for (size_t i = done; i < size; i++)
-        ((uint8_t *)to)[i] = pti_load_acquire(&bytes[i]);
+        ((uint8_t *)to)[i] = pti_load_acquire(&bytes[i]); /* [G] */
 }
 
 struct buffer {
@@ -329,7 +329,7 @@ static bool copy_message(struct pti_ring *ring, const struct found *found, struc
     void *payload;
     bool is_pack;
     struct pti_block *b = pti_block_at(ring, found->block);
-    uint64_t word = pti_load_acquire(&b->word), position;
+    uint64_t word = pti_load_acquire(&b->word), position; /* [L] */
 
     if (!is_visible(ring, found->block, word, &position))
         return false;
@@ -348,15 +348,15 @@ static bool copy_message(struct pti_ring *ring, const struct found *found, struc
         return false;
     copy_acquiring(buffer->bytes, payload, bytes);
     msg->data = same->data = buffer->bytes;
-    same->type = pti_load_acquire(&b->type);
+    same->type = pti_load_acquire(&b->type); /* [G] */
     msg->msg = same;
     msg->position = found->position;
     msg->sub = found->sub;
-    msg->deliveries = pti_load_acquire(&b->deliveries);
-    msg->kind = pti_load_acquire(&b->kind) & (PTI_KIND_MASK | PTI_KIND_PACK);
+    msg->deliveries = pti_load_acquire(&b->deliveries); /* [G] */
+    msg->kind = pti_load_acquire(&b->kind) & (PTI_KIND_MASK | PTI_KIND_PACK); /* [G] */
     msg->redelivered = pti_word_redelivered(word);
     msg->state = state_of(word);
-    if (msg->state == PTQ_VIEW_READY && pti_load_acquire(&b->due_us) > pti_now_us())
+    if (msg->state == PTQ_VIEW_READY && pti_load_acquire(&b->due_us) > pti_now_us()) /* [G] */
         msg->state = PTQ_VIEW_DELAYED;
     msg->holder = msg->state == PTQ_VIEW_LEASED ? pti_word_owner(word) : 0;
     return pti_load_relaxed(&b->word) == word;

@@ -84,13 +84,13 @@ static uint64_t blocks_free(struct pti_lane *lane, uint64_t enough)
 
         if (lane->own_state[i] == PTI_OWN_LOANED || !pti_block_is_backed(ring, lane->own_first + i))
             continue;
-        word = pti_load_seq(&pti_block_at(ring, lane->own_first + i)->word);
+        word = pti_load_seq(&pti_block_at(ring, lane->own_first + i)->word); /* [A, M] */
         found += pti_word_state(word) == PTI_FREE ||
                  (pti_word_state(word) == PTI_OWNED && pti_word_owner(word) == lane->index);
     }
     for (uint32_t block = 0; block < ring->geometry.shared_blocks && found < enough; block++)
         found += !pti_block_is_backed(ring, block) ||
-                 pti_word_state(pti_load_seq(&pti_block_at(ring, block)->word)) == PTI_FREE;
+                 pti_word_state(pti_load_seq(&pti_block_at(ring, block)->word)) == PTI_FREE; /* [A, M] */
     return found;
 }
 
@@ -148,13 +148,13 @@ static bool poll_some(struct pti_local *local, struct pti_place *place, enum ptq
 
 static enum ptq_err check_interrupt(struct pti_local *local, struct pti_place *place)
 {
-    uint32_t interrupts = pti_load_seq(&local->interrupts);
+    uint32_t interrupts = pti_load_seq(&local->interrupts); /* [C] */
 
     if (pti_load_relaxed(&local->ring.hints->flags) & PTI_FLAG_REMOVED)
         return PTQ_EGONE;
     if (pti_load_relaxed(&local->closing) == PTI_LOCAL_DAMAGED)
         return PTQ_ECORRUPT;
-    if (interrupts == place->interrupts_seen && !pti_load_seq(&local->closing))
+    if (interrupts == place->interrupts_seen && !pti_load_seq(&local->closing)) /* [C] */
         return PTQ_OK;
     place->interrupts_seen = interrupts;
     return PTQ_EINTR;
@@ -190,10 +190,10 @@ static void note_end(struct pti_local *local, struct pti_place *place)
 {
     struct pti_ring *ring = &local->ring;
     uint64_t head = local->letters ? pti_ring_head(&place->lane) : place->lane.head;
-    uint64_t slot = pti_load_seq(pti_slot_at(ring, head));
+    uint64_t slot = pti_load_seq(pti_slot_at(ring, head)); /* [P, W] */
 
     if (pti_slot_block(slot) == PTI_END_BLOCK && !(pti_load_relaxed(&ring->hints->flags) & PTI_FLAG_ENDED))
-        pti_fetch_or_seq(&ring->hints->flags, PTI_FLAG_ENDED);
+        pti_fetch_or_seq(&ring->hints->flags, PTI_FLAG_ENDED); /* [F, W] */
 }
 
 static enum ptq_err sleep_slice(struct pti_local *local, struct pti_place *place, enum ptq_side side, uint64_t need,
@@ -251,7 +251,7 @@ static struct pti_waiter *place_waiter(struct pti_local *local, struct pti_place
 
     if (!waiter && new_waiter(local, &waiter) == 0) {
         pti_waiter_poke(waiter); /* who died just before it was there is looked for at the first drain */
-        pti_store_release(&place->waiter, waiter);
+        pti_store_release(&place->waiter, waiter); /* [Z] */
     }
     return waiter;
 }
@@ -399,9 +399,10 @@ enum ptq_err pti_local_watch_look(struct pti_port *port, struct pti_watcher *wat
     struct pti_place *place = watcher->place;
     bool is_ready;
 
+    /* [W] */
     watcher->expected = pti_load_seq(watcher->word) | PTI_WAIT_SLEEPER; /* a waker took the bit off: no sleep, armed anew */
     is_ready = watcher->side == PTQ_SIDE_GET ? would_get(local, place) : pti_local_may_put(place, 1);
-    if (is_ready || pti_load_relaxed(&local->ring.hints->flags) & PTI_FLAG_REMOVED)
+    if (is_ready || pti_load_relaxed(&local->ring.hints->flags) & PTI_FLAG_REMOVED) /* [F, W] */
         return PTQ_OK;
     watcher->until = until_due(local, place, watcher->side, PTI_DEADLINE_NEVER);
     if (pti_load_relaxed(&local->ring.hints->flags) & PTI_FLAG_NOBARRIER && needs_barrier(local, watcher->side)) {
@@ -430,18 +431,18 @@ void pti_local_watch_pass(struct pti_port *port, struct pti_watcher *watcher)
 
 void pti_local_interrupt(struct pti_local *local)
 {
-    uint32_t used = pti_load_acquire(&local->places_used);
+    uint32_t used = pti_load_acquire(&local->places_used); /* [Z] */
 
     /* Only atomics, futex and write: this runs in signal handlers. */
-    pti_fetch_add_seq(&local->interrupts, 1);
+    pti_fetch_add_seq(&local->interrupts, 1); /* [C] */
     for (unsigned side = 0; side < 2; side++) {
         _Atomic uint32_t *word = wait_word(local, (enum ptq_side)side);
 
-        pti_fetch_add_seq(word, PTI_WAIT_COUNT); /* who is about to sleep looks again */
+        pti_fetch_add_seq(word, PTI_WAIT_COUNT); /* [W] who is about to sleep looks again */
         pti_futex_wake(word, INT32_MAX);
     }
     for (uint32_t i = 0; i < used; i++) {
-        struct pti_waiter *waiter = pti_load_acquire(&pti_load_acquire(&local->places[i])->waiter);
+        struct pti_waiter *waiter = pti_load_acquire(&pti_load_acquire(&local->places[i])->waiter); /* [Z] */
 
         if (waiter)
             pti_waiter_poke(waiter);
@@ -461,7 +462,7 @@ enum ptq_err pti_local_fd(struct pti_local *local, enum ptq_side side, int *ret_
         error = new_waiter(local, &waiter);
     if (!error && !pti_load_relaxed(&local->sides[side].waiter)) {
         pti_waiter_poke(waiter); /* readable until a call has found nothing */
-        pti_store_release(&local->sides[side].waiter, waiter);
+        pti_store_release(&local->sides[side].waiter, waiter); /* [Z] */
     }
     pthread_mutex_unlock(&local->mutex);
     if (error)
@@ -472,7 +473,7 @@ enum ptq_err pti_local_fd(struct pti_local *local, enum ptq_side side, int *ret_
 
 bool pti_local_disarm(struct pti_local *local, struct pti_place *place, enum ptq_side side)
 {
-    struct pti_waiter *waiter = pti_load_acquire(&local->sides[side].waiter);
+    struct pti_waiter *waiter = pti_load_acquire(&local->sides[side].waiter); /* [Z] */
 
     if (__builtin_expect(!waiter, 1))
         return false;
@@ -484,14 +485,14 @@ bool pti_local_disarm(struct pti_local *local, struct pti_place *place, enum ptq
     if (needs_barrier(local, side))
         pti_wait_barrier(&local->ring);
     pti_waiter_timer(waiter, until_due(local, place, side, PTI_DEADLINE_NEVER));
-    if (pti_load_seq(&local->ring.hints->flags) & PTI_FLAG_REMOVED)
+    if (pti_load_seq(&local->ring.hints->flags) & PTI_FLAG_REMOVED) /* [F, W] */
         pti_waiter_poke(waiter); /* marked before we armed: nobody signals that again */
     return true;
 }
 
 void pti_local_rearm(struct pti_local *local, enum ptq_side side)
 {
-    struct pti_waiter *waiter = pti_load_acquire(&local->sides[side].waiter);
+    struct pti_waiter *waiter = pti_load_acquire(&local->sides[side].waiter); /* [Z] */
 
     if (waiter)
         pti_waiter_poke(waiter);

@@ -97,10 +97,10 @@ void pti_batch_announce(struct pti_ring *ring, uint64_t count)
 {
     uint64_t largest = pti_load_relaxed(&ring->hints->largest_batch);
 
-    while (largest < count && !pti_cas(&ring->hints->largest_batch, &largest, count))
+    while (largest < count && !pti_cas(&ring->hints->largest_batch, &largest, count)) /* [F] */
         ;
     if (!(pti_load_relaxed(&ring->hints->flags) & PTI_FLAG_BATCHED))
-        pti_fetch_or_seq(&ring->hints->flags, PTI_FLAG_BATCHED);
+        pti_fetch_or_seq(&ring->hints->flags, PTI_FLAG_BATCHED); /* [F] */
 }
 
 /* Words of the elements and lists, everything but the header's: nobody sees them yet. */
@@ -116,13 +116,13 @@ static uint64_t prepare(struct pti_lane *lane, size_t count, size_t lists, uint6
 
         bytes += pti_load_relaxed(&b->length);
         pti_store_relaxed(&b->link, s->lists[0] + 1);
-        pti_store_release(&b->word, pti_word(PTI_COMMIT, lane->index, t0, 0));
+        pti_store_release(&b->word, pti_word(PTI_COMMIT, lane->index, t0, 0)); /* [E] */
     }
     for (size_t i = 0; i < lists; i++)
         pti_block_fill(lane, s->lists[i], &meta, 0, i > 0 ? s->lists[0] + 1 : 0);
     write_lists(lane, count, lists, t0);
     for (size_t i = 1; i < lists; i++)
-        pti_store_release(&pti_block_at(ring, s->lists[i])->word, pti_word(PTI_COMMITH, lane->index, t0, 0));
+        pti_store_release(&pti_block_at(ring, s->lists[i])->word, pti_word(PTI_COMMITH, lane->index, t0, 0)); /* [E] */
     return bytes;
 }
 
@@ -139,15 +139,15 @@ static enum ptq_err publish_listed(struct pti_lane *lane, size_t count, size_t l
         return err;
     *ret_bytes = prepare(lane, count, lists, lane->tail);
     lane->want_bytes = *ret_bytes;
-    pti_store_release(&entry->journal_bytes, pti_load_relaxed(&entry->bytes_put) + *ret_bytes);
-    pti_store_release(&entry->journal_count, count);
+    pti_store_release(&entry->journal_bytes, pti_load_relaxed(&entry->bytes_put) + *ret_bytes); /* [J] */
+    pti_store_release(&entry->journal_count, count); /* [J] */
     pti_journal_open(entry, PTI_OP_PUT_MANY, s->lists[0], s->list_befores[0], pti_load_relaxed(&entry->put));
     err = pti_ring_publish_entry(lane, s->lists[0], PTI_COMMITH, count, ret_at);
     if (err == PTQ_OK)
         return PTQ_OK;
     for (size_t i = 0; i < count; i++)
-        pti_store_release(&pti_block_at(ring, s->blocks[i])->word, s->befores[i]);
-    pti_store_release(&pti_block_at(ring, s->lists[0])->word, s->list_befores[0]);
+        pti_store_release(&pti_block_at(ring, s->blocks[i])->word, s->befores[i]); /* [A] */
+    pti_store_release(&pti_block_at(ring, s->lists[0])->word, s->list_befores[0]); /* [A] */
     pti_journal_close(entry);
     return err;
 }
@@ -187,8 +187,8 @@ static void cursor_start(struct pti_ring *ring, struct pti_cursor *c, uint32_t h
     c->position = pti_word_position(header_word);
     c->header = c->list = header;
     c->header_word = header_word;
-    c->t0 = pti_load_guess(&batch->t0);
-    c->count = pti_load_guess(&batch->count);
+    c->t0 = pti_load_guess(&batch->t0); /* [G] */
+    c->count = pti_load_guess(&batch->count); /* [G] */
     if (c->count > ring->geometry.blocks)
         c->count = 0;
     c->active = true;
@@ -199,7 +199,7 @@ static bool is_list_of(const struct pti_ring *ring, uint32_t list, const struct 
 {
     const struct pti_block *b = pti_block_at(ring, list);
 
-    return pti_load_acquire(&b->word) == pti_word(PTI_COMMITH, pti_word_owner(c->header_word), c->t0, 0) &&
+    return pti_load_acquire(&b->word) == pti_word(PTI_COMMITH, pti_word_owner(c->header_word), c->t0, 0) && /* [E] */
            pti_load_relaxed(&b->link) == c->header + 1;
 }
 
@@ -212,10 +212,10 @@ static uint32_t cursor_next(struct pti_ring *ring, struct pti_cursor *c)
         return PTI_NO_BLOCK;
     for (uint32_t hops = 0; hops <= c->count + 1; hops++) {
         const struct pti_batch *batch = batch_at(ring, c->list);
-        uint32_t runs = pti_load_guess(&batch->runs);
+        uint32_t runs = pti_load_guess(&batch->runs); /* [G] */
 
         if (c->run >= runs || c->run >= per_list) {
-            uint32_t next = pti_load_guess(&batch->next);
+            uint32_t next = pti_load_guess(&batch->next); /* [G] */
 
             if (next == 0 || !is_usable(ring, next - 1))
                 return PTI_NO_BLOCK;
@@ -224,11 +224,11 @@ static uint32_t cursor_next(struct pti_ring *ring, struct pti_cursor *c)
                 return PTI_NO_BLOCK;
             c->list = next - 1;
             c->run = c->step = 0;
-        } else if (c->step >= pti_load_guess(&batch->run[c->run].count)) {
+        } else if (c->step >= pti_load_guess(&batch->run[c->run].count)) { /* [G] */
             c->run++;
             c->step = 0;
         } else {
-            uint32_t block = pti_load_guess(&batch->run[c->run].first) + c->step++;
+            uint32_t block = pti_load_guess(&batch->run[c->run].first) + c->step++; /* [G] */
 
             c->index++;
             return is_usable(ring, block) ? block : PTI_NO_BLOCK;
@@ -244,7 +244,7 @@ static uint64_t element_word(const struct pti_cursor *c)
 
 static bool header_stands(struct pti_ring *ring, const struct pti_cursor *c)
 {
-    return pti_load_acquire(&pti_block_at(ring, c->header)->word) == c->header_word;
+    return pti_load_acquire(&pti_block_at(ring, c->header)->word) == c->header_word; /* [E, G] */
 }
 
 /* ---- freeing */
@@ -257,7 +257,7 @@ static void free_exactly(struct pti_ring *ring, uint32_t block, uint64_t word)
 
     if (home != 0 && block >= ring->geometry.shared_blocks)
         to = pti_word(PTI_OWNED, (home - 1) & 2047, position, 0);
-    if (pti_cas(&b->word, &word, to)) {
+    if (pti_cas(&b->word, &word, to)) { /* [A] */
         pti_used_clear(ring, block);
         pti_wake_putters(ring);
     }
@@ -267,24 +267,24 @@ static void free_exactly(struct pti_ring *ring, uint32_t block, uint64_t word)
  * that can still be walked; then the header. */
 static void free_header(struct pti_ring *ring, uint32_t header, uint64_t header_word)
 {
-    uint64_t t0 = pti_load_guess(&batch_at(ring, header)->t0);
+    uint64_t t0 = pti_load_guess(&batch_at(ring, header)->t0); /* [G] */
     uint64_t list_word = pti_word(PTI_COMMITH, pti_word_owner(header_word), t0, 0);
 
     for (;;) {
         uint32_t last = header, list = header;
 
         for (uint32_t hops = 0; hops < ring->geometry.blocks; hops++) {
-            uint32_t next = pti_load_guess(&batch_at(ring, list)->next);
+            uint32_t next = pti_load_guess(&batch_at(ring, list)->next); /* [G] */
 
             if (next == 0 || !is_usable(ring, next - 1) || next - 1 == header)
                 break;
             list = next - 1;
-            if (pti_load_acquire(&pti_block_at(ring, list)->word) != list_word ||
+            if (pti_load_acquire(&pti_block_at(ring, list)->word) != list_word || /* [E, G] */
                 pti_load_relaxed(&pti_block_at(ring, list)->link) != header + 1)
                 break;
             last = list;
         }
-        if (pti_load_acquire(&pti_block_at(ring, header)->word) != header_word)
+        if (pti_load_acquire(&pti_block_at(ring, header)->word) != header_word) /* [E, G] */
             return;
         if (last == header)
             break;
@@ -302,9 +302,9 @@ static struct pti_load load_of_batch(struct pti_ring *ring, uint32_t header, uin
 
     cursor_start(ring, &c, header, header_word);
     while ((block = cursor_next(ring, &c)) != PTI_NO_BLOCK) {
-        uint32_t length = pti_load_acquire(&pti_block_at(ring, block)->length);
+        uint32_t length = pti_load_acquire(&pti_block_at(ring, block)->length); /* [G] */
 
-        if (pti_load_acquire(&pti_block_at(ring, block)->word) == element_word(&c)) {
+        if (pti_load_acquire(&pti_block_at(ring, block)->word) == element_word(&c)) { /* [E, W] */
             load.messages++;
             load.bytes += length;
         }
@@ -324,7 +324,7 @@ bool pti_batch_first(struct pti_ring *ring, uint32_t header, uint64_t header_wor
 
     cursor_start(ring, &c, header, header_word);
     while ((block = cursor_next(ring, &c)) != PTI_NO_BLOCK) {
-        if (pti_load_acquire(&pti_block_at(ring, block)->word) != element_word(&c))
+        if (pti_load_acquire(&pti_block_at(ring, block)->word) != element_word(&c)) /* [E] */
             continue;
         if (!header_stands(ring, &c))
             return false;
@@ -342,7 +342,7 @@ bool pti_batch_settle(struct pti_lane *lane, uint32_t header, uint64_t header_wo
 
     cursor_start(lane->ring, &c, header, header_word);
     while ((block = cursor_next(lane->ring, &c)) != PTI_NO_BLOCK)
-        if (pti_load_acquire(&pti_block_at(lane->ring, block)->word) == element_word(&c))
+        if (pti_load_acquire(&pti_block_at(lane->ring, block)->word) == element_word(&c)) /* [E, W] */
             return !header_stands(lane->ring, &c);
     if (!header_stands(lane->ring, &c))
         return true; /* somebody was faster */
@@ -381,7 +381,7 @@ enum ptq_err pti_batch_take(struct pti_lane *lane, uint64_t position, uint32_t h
         uint64_t word = element_word(c);
 
         ask_ahead(ring, c, block);
-        if (pti_load_acquire(&pti_block_at(ring, block)->word) != word)
+        if (pti_load_acquire(&pti_block_at(ring, block)->word) != word) /* [E] */
             continue;
         if (!header_stands(ring, c))
             break;
@@ -413,7 +413,7 @@ bool pti_batch_lists(struct pti_ring *ring, uint32_t header, uint32_t block, uin
 
     if (!is_usable(ring, header))
         return false;
-    header_word = pti_load_acquire(&pti_block_at(ring, header)->word);
+    header_word = pti_load_acquire(&pti_block_at(ring, header)->word); /* [E] */
     if (pti_word_state(header_word) != PTI_COMMITH || !pti_slot_names(ring, pti_word_position(header_word), header))
         return false;
     cursor_start(ring, &c, header, header_word);
@@ -423,7 +423,7 @@ bool pti_batch_lists(struct pti_ring *ring, uint32_t header, uint32_t block, uin
         if (element == block)
             return true;
     for (uint32_t hops = 0; hops < ring->geometry.blocks; hops++) {
-        uint32_t next = pti_load_guess(&batch_at(ring, list)->next);
+        uint32_t next = pti_load_guess(&batch_at(ring, list)->next); /* [G] */
 
         if (next == 0 || !is_usable(ring, next - 1))
             return false;
@@ -440,19 +440,19 @@ static struct pti_load count_ready(struct pti_ring *ring, uint64_t from, uint64_
     struct pti_load ready = {0, 0};
 
     for (uint64_t at = from; at != to; at = pti_step(ring, at, 1)) {
-        uint64_t slot = pti_load_acquire(pti_slot_at(ring, at)), word;
+        uint64_t slot = pti_load_acquire(pti_slot_at(ring, at)), word; /* [P] */
         uint32_t block = pti_slot_block(slot), length;
 
         if (pti_slot_lap(slot) != pti_lap(ring, at) || !is_usable(ring, block))
             continue;
-        length = pti_load_acquire(&pti_block_at(ring, block)->length);
-        word = pti_load_acquire(&pti_block_at(ring, block)->word);
+        length = pti_load_acquire(&pti_block_at(ring, block)->length); /* [G] */
+        word = pti_load_acquire(&pti_block_at(ring, block)->word); /* [L, W] */
         if (pti_word_position(word) != at)
             continue;
         if (pti_word_state(word) == PTI_COMMIT) {
             uint64_t count = pti_block_count(ring, block);
 
-            if (pti_load_acquire(&pti_block_at(ring, block)->word) != word)
+            if (pti_load_acquire(&pti_block_at(ring, block)->word) != word) /* [G] */
                 continue; /* taken meanwhile: the count may be nonsense */
             ready.messages += count;
             ready.bytes += length;
@@ -474,7 +474,7 @@ bool pti_batch_has_room(struct pti_lane *lane, uint64_t position, uint64_t count
     uint64_t capacity = ring->geometry.capacity, put = 0, taken = 0;
     uint64_t entries = (uint64_t)pti_diff(ring, position, lane->settled);
     uint64_t largest = pti_load_relaxed(&ring->hints->largest_batch);
-    uint32_t used = pti_load_acquire(&ring->hints->entries_used);
+    uint32_t used = pti_load_acquire(&ring->hints->entries_used); /* [S] */
 
     /* Surely, even if each entry since the head hint is a whole batch. */
     if (entries <= capacity && largest <= capacity && entries * largest + count <= capacity)
@@ -483,9 +483,9 @@ bool pti_batch_has_room(struct pti_lane *lane, uint64_t position, uint64_t count
         used = ring->geometry.endpoints;
     /* taken first: a message that is put and taken in between must not make the sum too small */
     for (uint32_t i = 0; i < used; i++)
-        taken += pti_load_acquire(&ring->entries[i].taken);
+        taken += pti_load_acquire(&ring->entries[i].taken); /* [J] */
     for (uint32_t i = 0; i < used; i++)
-        put += pti_load_acquire(&ring->entries[i].put);
+        put += pti_load_acquire(&ring->entries[i].put); /* [J] */
     if ((int64_t)(put - taken) <= 0 || put - taken + count <= capacity)
         return true;
     return count_ready(ring, pti_step(ring, position, 0 - capacity), position).messages + count <= capacity;
@@ -496,19 +496,19 @@ bool pti_batch_has_bytes(struct pti_lane *lane, uint64_t position, uint64_t byte
 {
     struct pti_ring *ring = lane->ring;
     uint64_t budget = ring->geometry.bytes, capacity = ring->geometry.capacity, put = 0, taken = 0, from;
-    uint32_t used = pti_load_acquire(&ring->hints->entries_used);
+    uint32_t used = pti_load_acquire(&ring->hints->entries_used); /* [S] */
 
     if (budget == 0)
         return true;
     if (used > ring->geometry.endpoints)
         used = ring->geometry.endpoints;
     for (uint32_t i = 0; i < used; i++)
-        taken += pti_load_acquire(&ring->entries[i].bytes_taken);
+        taken += pti_load_acquire(&ring->entries[i].bytes_taken); /* [J] */
     for (uint32_t i = 0; i < used; i++)
-        put += pti_load_acquire(&ring->entries[i].bytes_put);
+        put += pti_load_acquire(&ring->entries[i].bytes_put); /* [J] */
     if ((int64_t)(put - taken) <= 0 || put - taken + bytes <= budget)
         return true;
-    lane->settled = pti_load_acquire(&ring->hints->head) & ring->position_mask;
+    lane->settled = pti_load_acquire(&ring->hints->head) & ring->position_mask; /* [H] */
     from = lane->settled;
     if ((uint64_t)pti_diff(ring, position, from) > capacity)
         from = pti_step(ring, position, 0 - capacity);

@@ -21,7 +21,7 @@ static uint64_t block_offset(const struct pti_ring *ring, uint32_t block)
 
 static bool stretch_is_backed(const struct pti_ring *ring, uint64_t stretch)
 {
-    return pti_load_acquire(&ring->stretches[stretch / 64]) >> (stretch % 64) & 1;
+    return pti_load_acquire(&ring->stretches[stretch / 64]) >> (stretch % 64) & 1; /* [B] */
 }
 
 enum ptq_err pti_block_back(struct pti_ring *ring, uint32_t block)
@@ -41,7 +41,7 @@ enum ptq_err pti_block_back(struct pti_ring *ring, uint32_t block)
         error = pti_segment_reserve(&ring->segment, from, size);
         if (error)
             return error == ENOSPC ? PTQ_ENOSPC : error == EINTR ? PTQ_EINTR : PTQ_ESYS;
-        pti_fetch_or_seq(&ring->stretches[i / 64], UINT64_C(1) << (i % 64));
+        pti_fetch_or_seq(&ring->stretches[i / 64], UINT64_C(1) << (i % 64)); /* [B] */
     }
     return PTQ_OK;
 }
@@ -53,7 +53,7 @@ static void mark_set(_Atomic uint64_t *marks, uint32_t block)
     uint64_t bit = UINT64_C(1) << (block % 64);
 
     if (!(pti_load_relaxed(&marks[block / 64]) & bit))
-        pti_fetch_or_seq(&marks[block / 64], bit);
+        pti_fetch_or_seq(&marks[block / 64], bit); /* [U, X] */
 }
 
 static void mark_clear(_Atomic uint64_t *marks, uint32_t block)
@@ -61,13 +61,13 @@ static void mark_clear(_Atomic uint64_t *marks, uint32_t block)
     uint64_t bit = UINT64_C(1) << (block % 64);
 
     if (pti_load_relaxed(&marks[block / 64]) & bit)
-        pti_fetch_and_seq(&marks[block / 64], ~bit);
+        pti_fetch_and_seq(&marks[block / 64], ~bit); /* [U, X] */
 }
 
 void pti_special_set(struct pti_ring *ring, uint32_t block)
 {
     /* Always the locked form: a relaxed look could see a bit that its clearer is about to take away. */
-    pti_fetch_or_seq(&ring->special[block / 64], UINT64_C(1) << (block % 64));
+    pti_fetch_or_seq(&ring->special[block / 64], UINT64_C(1) << (block % 64)); /* [X] */
 }
 void pti_special_clear(struct pti_ring *ring, uint32_t block) { mark_clear(ring->special, block); }
 
@@ -98,7 +98,7 @@ static void grant(struct pti_lane *lane)
 
         if (pti_load_relaxed(&ring->extents[i]) != 0)
             continue;
-        if (!pti_cas(&ring->extents[i], &nobody, lane->index + 1))
+        if (!pti_cas(&ring->extents[i], &nobody, lane->index + 1)) /* [U] */
             continue;
         memset(lane->own_state, PTI_OWN_UNKNOWN, g->extent_blocks);
         lane->own_first = g->shared_blocks + i * g->extent_blocks;
@@ -121,7 +121,7 @@ static bool try_own(struct pti_lane *lane, uint32_t i, uint64_t *ret_before)
             return false;
         lane->own_state[i] = PTI_OWN_READY;
     }
-    word = pti_load_acquire(&pti_block_at(ring, block)->word); /* pair A: ack gives, we take */
+    word = pti_load_acquire(&pti_block_at(ring, block)->word); /* [A] ack gives, we take */
     if ((word & 0x7fff) == pti_word(PTI_OWNED, lane->index, 0, 0)) {
         *ret_before = word;
         return true;
@@ -129,7 +129,7 @@ static bool try_own(struct pti_lane *lane, uint32_t i, uint64_t *ret_before)
     if (pti_word_state(word) != PTI_FREE)
         return false;
     mine = pti_word(PTI_OWNED, lane->index, pti_word_position(word), 0);
-    if (!pti_cas(&pti_block_at(ring, block)->word, &word, mine))
+    if (!pti_cas(&pti_block_at(ring, block)->word, &word, mine)) /* [A] */
         return false;
     *ret_before = mine;
     return true;
@@ -165,11 +165,11 @@ static enum ptq_err try_shared(struct pti_lane *lane, uint32_t block, uint64_t *
 
     if (err != PTQ_OK)
         return err;
-    word = pti_load_acquire(&pti_block_at(ring, block)->word);
+    word = pti_load_acquire(&pti_block_at(ring, block)->word); /* [A] */
     if (pti_word_state(word) != PTI_FREE)
         return PTQ_FULL;
     mine = pti_word(PTI_OWNED, lane->index, pti_word_position(word), 0);
-    if (!pti_cas(&pti_block_at(ring, block)->word, &word, mine))
+    if (!pti_cas(&pti_block_at(ring, block)->word, &word, mine)) /* [A] */
         return PTQ_FULL;
     *ret_before = mine;
     return PTQ_OK;
@@ -341,11 +341,11 @@ void pti_block_give_back(struct pti_lane *lane, uint32_t block, uint64_t before)
     struct pti_block *b = pti_block_at(lane->ring, block);
 
     if (is_own(lane, block)) {
-        pti_store_release(&b->word, before);
+        pti_store_release(&b->word, before); /* [A] */
         lane->own_state[block - lane->own_first] = PTI_OWN_READY;
         return;
     }
-    pti_store_release(&b->word, pti_word(PTI_FREE, 0, pti_word_position(before), 0));
+    pti_store_release(&b->word, pti_word(PTI_FREE, 0, pti_word_position(before), 0)); /* [A] */
     pti_used_clear(lane->ring, block);
 }
 
@@ -354,13 +354,14 @@ void pti_block_free_strays(struct pti_ring *ring)
     const struct pti_geometry *g = &ring->geometry;
 
     for (uint32_t block = g->shared_blocks; block < g->blocks; block++) {
-        uint32_t grantee = pti_load_acquire(&ring->extents[(block - g->shared_blocks) / g->extent_blocks]);
+        uint32_t grantee = pti_load_acquire(&ring->extents[(block - g->shared_blocks) / g->extent_blocks]); /* [U] */
         uint64_t word;
 
         if (!pti_block_is_backed(ring, block))
             continue;
-        word = pti_load_acquire(&pti_block_at(ring, block)->word);
+        word = pti_load_acquire(&pti_block_at(ring, block)->word); /* [A] */
         if (pti_word_state(word) == PTI_OWNED && pti_word_owner(word) + 1 != grantee)
+            /* [A] */
             pti_cas(&pti_block_at(ring, block)->word, &word, pti_word(PTI_FREE, 0, pti_word_position(word), 0));
     }
 }

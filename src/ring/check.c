@@ -22,16 +22,17 @@ void pti_tell(struct pti_teller *teller, const char *format, ...)
 
 void pti_check_hints(struct pti_ring *ring, struct pti_teller *teller)
 {
-    uint64_t head = pti_load_acquire(&ring->hints->head) & ring->position_mask;
+    uint64_t head = pti_load_acquire(&ring->hints->head) & ring->position_mask; /* [H] */
+    /* [T] */
     uint64_t tail = pti_load_acquire(&ring->hints->tail) & ring->position_mask, before = pti_step(ring, tail, ring->position_mask);
-    uint64_t slot = pti_load_acquire(pti_slot_at(ring, before));
+    uint64_t slot = pti_load_acquire(pti_slot_at(ring, before)); /* [P] */
 
     for (uint32_t block = 0; block < ring->geometry.blocks; block++) {
         uint64_t word, position;
 
         if (!pti_block_is_backed(ring, block))
             continue;
-        word = pti_load_acquire(&pti_block_at(ring, block)->word);
+        word = pti_load_acquire(&pti_block_at(ring, block)->word); /* [L] */
         position = pti_word_position(word);
         if ((pti_word_state(word) == PTI_COMMIT || pti_word_state(word) == PTI_COMMITH) && position <= ring->position_mask &&
             pti_diff(ring, head, position) > 0 && pti_slot_names(ring, position, block))
@@ -44,17 +45,17 @@ void pti_check_hints(struct pti_ring *ring, struct pti_teller *teller)
 
 void pti_check_entries(struct pti_ring *ring, struct pti_teller *teller)
 {
-    uint32_t used = pti_load_acquire(&ring->hints->entries_used), endpoints = ring->geometry.endpoints;
+    uint32_t used = pti_load_acquire(&ring->hints->entries_used), endpoints = ring->geometry.endpoints; /* [S] */
 
     if (used > endpoints)
         pti_tell(teller, "%" PRIu32 " entries are said to be in use, of %" PRIu32, used, endpoints);
     for (uint32_t x = used; x < endpoints; x++)
-        if (pti_load_acquire(&ring->entries[x].state) != 0)
+        if (pti_load_acquire(&ring->entries[x].state) != 0) /* [S] */
             pti_tell(teller, "endpoint %" PRIu32 " is attached where nobody looks, beyond %" PRIu32, x, used);
     for (uint32_t i = 0; i < ring->geometry.extents; i++)
-        if (pti_load_acquire(&ring->extents[i]) > endpoints)
+        if (pti_load_acquire(&ring->extents[i]) > endpoints) /* [U] */
             pti_tell(teller, "extent %" PRIu32 " was granted to endpoint %" PRIu32 ", of %" PRIu32, i,
-                     pti_load_acquire(&ring->extents[i]) - 1, endpoints);
+                     pti_load_acquire(&ring->extents[i]) - 1, endpoints); /* [U] */
 }
 
 /* A lease of nobody never ends: who is not attached is not recovered. */
@@ -62,8 +63,8 @@ static void check_holder(struct pti_ring *ring, struct pti_teller *teller, uint3
 {
     uint32_t owner = pti_word_owner(word);
 
-    if (owner < ring->geometry.endpoints && pti_load_acquire(&ring->entries[owner].state) == 0 &&
-        pti_load_acquire(&pti_block_at(ring, block)->word) == word)
+    if (owner < ring->geometry.endpoints && pti_load_acquire(&ring->entries[owner].state) == 0 && /* [S] */
+        pti_load_acquire(&pti_block_at(ring, block)->word) == word) /* [L] */
         pti_tell(teller, "block %" PRIu32 " is leased by endpoint %" PRIu32 ", which nobody is", block, owner);
 }
 
@@ -72,13 +73,14 @@ static void check_holder(struct pti_ring *ring, struct pti_teller *teller, uint3
 static bool is_anybody_attached(struct pti_ring *ring)
 {
     for (uint32_t x = 0; x < ring->geometry.endpoints; x++)
-        if (pti_load_acquire(&ring->entries[x].state) != 0)
+        if (pti_load_acquire(&ring->entries[x].state) != 0) /* [S] */
             return true;
     return false;
 }
 
 void pti_check_ways(struct pti_ring *ring, struct pti_teller *teller)
 {
+    /* [R] */
     uint64_t next_due = pti_delay_next(ring), redelivery = pti_load_seq(&ring->hints->redelivery), first_due = 0;
     bool redeliverable = false;
 
@@ -88,8 +90,8 @@ void pti_check_ways(struct pti_ring *ring, struct pti_teller *teller)
 
         if (!pti_block_is_backed(ring, block))
             continue;
-        word = pti_load_acquire(&b->word);
-        due = pti_load_acquire(&b->due_us);
+        word = pti_load_acquire(&b->word); /* [L] */
+        due = pti_load_acquire(&b->due_us); /* [D] */
         redeliverable |= pti_word_state(word) == PTI_REDELIV;
         if (pti_word_state(word) == PTI_LEASED)
             check_holder(ring, teller, block, word);
@@ -98,7 +100,7 @@ void pti_check_ways(struct pti_ring *ring, struct pti_teller *teller)
     }
     if (is_anybody_attached(ring))
         return;
-    if (redeliverable && !(redelivery & 1) && pti_load_seq(&ring->hints->redelivery) == redelivery)
+    if (redeliverable && !(redelivery & 1) && pti_load_seq(&ring->hints->redelivery) == redelivery) /* [R] */
         pti_tell(teller, "a message waits for redelivery, and the redelivery word does not say so");
     if (first_due != 0 && (next_due == 0 || next_due > first_due) && pti_delay_next(ring) == next_due)
         pti_tell(teller, "a delayed message is due before anybody looks");

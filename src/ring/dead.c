@@ -18,7 +18,7 @@ static void set_letter(struct pti_block *b, bool is_letter)
 {
     uint8_t kind = pti_load_relaxed(&b->kind);
 
-    pti_store_release(&b->kind, (uint8_t)(is_letter ? kind | PTI_KIND_LETTER : kind & ~PTI_KIND_LETTER));
+    pti_store_release(&b->kind, (uint8_t)(is_letter ? kind | PTI_KIND_LETTER : kind & ~PTI_KIND_LETTER)); /* [V] */
 }
 
 /* How many are DEAD now, and the lowest (position, sub) of them. */
@@ -28,7 +28,7 @@ static uint64_t find_letters(struct pti_ring *ring, uint32_t *ret_block, uint64_
     uint64_t count = 0;
 
     for (uint32_t i = 0; i < words; i++) {
-        uint64_t marks = pti_load_seq(&ring->special[i]);
+        uint64_t marks = pti_load_seq(&ring->special[i]); /* [W, X] */
 
         for (; marks; marks &= marks - 1) {
             uint32_t block = i * 64 + (uint32_t)__builtin_ctzll(marks), sub;
@@ -37,7 +37,7 @@ static uint64_t find_letters(struct pti_ring *ring, uint32_t *ret_block, uint64_
 
             if (block >= ring->geometry.blocks || !pti_block_is_backed(ring, block))
                 continue;
-            word = pti_load_seq(&pti_block_at(ring, block)->word);
+            word = pti_load_seq(&pti_block_at(ring, block)->word); /* [L, W] */
             if (pti_word_state(word) != PTI_DEAD)
                 continue;
             sub = pti_load_relaxed(&pti_block_at(ring, block)->sub);
@@ -59,7 +59,7 @@ static bool lease_letter(struct pti_lane *lane, uint32_t block, uint64_t word, u
 
     if (pti_lease_is_limited(lane->ring))
         pti_lease_try(lane, block);
-    if (!pti_cas(&pti_block_at(lane->ring, block)->word, &word, lease)) {
+    if (!pti_cas(&pti_block_at(lane->ring, block)->word, &word, lease)) { /* [L, W] */
         if (pti_lease_is_limited(lane->ring))
             pti_lease_missed(lane);
         return false;
@@ -168,7 +168,7 @@ static enum ptq_err gather(struct pti_ring *ring, struct letter **ret_letters, s
 
         if (!pti_block_is_backed(ring, block))
             continue;
-        letter->word = pti_load_seq(&pti_block_at(ring, block)->word);
+        letter->word = pti_load_seq(&pti_block_at(ring, block)->word); /* [L] */
         if (pti_word_state(letter->word) != PTI_DEAD)
             continue;
         letter->at = pti_diff(ring, pti_word_position(letter->word), pti_word_position(oldest));
@@ -187,9 +187,10 @@ static void kick_one(struct pti_lane *lane, uint32_t block, uint64_t lease)
     struct pti_ring *ring = lane->ring;
     struct pti_block *b = pti_block_at(ring, block);
 
-    pti_store_release(&b->deliveries, 0);
+    pti_store_release(&b->deliveries, 0); /* [L] */
+    /* [L] */
     pti_store_release(&b->stamp, pti_stamp(pti_stamp_put_us(pti_load_relaxed(&b->stamp)), 0)); /* it would expire again */
-    pti_store_release(&b->due_us, 0);
+    pti_store_release(&b->due_us, 0); /* [L] */
     set_letter(b, false);
     pti_special_set(ring, block);
     pti_lease_end(lane, block, lease, pti_word(PTI_REDELIV, 0, pti_word_position(lease), pti_word_redelivered(lease)));
@@ -241,7 +242,7 @@ enum ptq_err pti_dead_purge(struct pti_lane *lane, uint64_t *ret_count)
 bool pti_dead_is_over(struct pti_lane *lane)
 {
     struct pti_ring *ring = lane->ring;
-    uint64_t head = pti_ring_head(lane), slot = pti_load_seq(pti_slot_at(ring, head));
+    uint64_t head = pti_ring_head(lane), slot = pti_load_seq(pti_slot_at(ring, head)); /* [P, W] */
 
     if (pti_slot_block(slot) != PTI_END_BLOCK || pti_slot_lap(slot) != pti_lap(ring, head))
         return false;

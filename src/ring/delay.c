@@ -23,6 +23,7 @@ uint64_t pti_ring_stamp(const struct pti_ring *ring, uint16_t ttl)
     return ttl != 0 || ring->geometry.stamps != PTQ_STAMPS_OFF ? pti_stamp(pti_now_us(), ttl) : 0;
 }
 
+/* [D, W] */
 uint64_t pti_delay_next(const struct pti_ring *ring) { return pti_load_seq(&ring->hints->next_due) & TIME_MASK; }
 
 void pti_delay_lower(struct pti_ring *ring, uint64_t due_us)
@@ -37,27 +38,27 @@ void pti_delay_lower(struct pti_ring *ring, uint64_t due_us)
         uint64_t least = now_due == 0 || due_us < now_due ? due_us : now_due;
 
         lowered = (((seen >> 48) + 1) << 48) | least;
-    } while (!pti_cas(&ring->hints->next_due, &seen, lowered));
+    } while (!pti_cas(&ring->hints->next_due, &seen, lowered)); /* [D, W] */
 }
 
 /* Makes one due block REDELIV.  The mark stays: it is marked for that state too. */
 static void release_due(struct pti_ring *ring, uint32_t block, uint64_t word)
 {
-    pti_cas(&pti_block_at(ring, block)->word, &word,
+    pti_cas(&pti_block_at(ring, block)->word, &word, /* [L] */
             pti_word(PTI_REDELIV, 0, pti_word_position(word), pti_word_redelivered(word)));
 }
 
 void pti_delay_look(struct pti_lane *lane)
 {
     struct pti_ring *ring = lane->ring;
-    uint64_t seen = pti_load_seq(&ring->hints->next_due), now = pti_now_us(), least = 0;
+    uint64_t seen = pti_load_seq(&ring->hints->next_due), now = pti_now_us(), least = 0; /* [D, O] */
     uint32_t words = (ring->geometry.blocks + 63) / 64;
     bool released = false;
 
     if ((seen & TIME_MASK) == 0 || (seen & TIME_MASK) > now)
         return;
     for (uint32_t i = 0; i < words; i++) {
-        uint64_t marks = pti_load_seq(&ring->special[i]);
+        uint64_t marks = pti_load_seq(&ring->special[i]); /* [X] */
 
         for (; marks; marks &= marks - 1) {
             uint32_t block = i * 64 + (uint32_t)__builtin_ctzll(marks);
@@ -65,8 +66,8 @@ void pti_delay_look(struct pti_lane *lane)
 
             if (block >= ring->geometry.blocks || !pti_block_is_backed(ring, block))
                 continue;
-            word = pti_load_acquire(&pti_block_at(ring, block)->word);
-            due = pti_load_acquire(&pti_block_at(ring, block)->due_us);
+            word = pti_load_acquire(&pti_block_at(ring, block)->word); /* [L] */
+            due = pti_load_acquire(&pti_block_at(ring, block)->due_us); /* [D] */
             if (pti_word_state(word) == PTI_DELAYED) {
                 if (due <= now) {
                     release_due(ring, block, word);
@@ -94,5 +95,5 @@ void pti_delay_look(struct pti_lane *lane)
     /* Told first: once next_due is raised nobody else looks. */
     if (released)
         pti_ring_redeliver(ring);
-    pti_cas(&ring->hints->next_due, &seen, (((seen >> 48) + 1) << 48) | (least & TIME_MASK));
+    pti_cas(&ring->hints->next_due, &seen, (((seen >> 48) + 1) << 48) | (least & TIME_MASK)); /* [D, O] */
 }

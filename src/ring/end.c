@@ -11,13 +11,13 @@ enum ptq_err pti_ring_end(struct pti_lane *lane)
         enum ptq_err err = pti_ring_find_tail(lane, &slot);
 
         if (err == PTQ_EENDED)
-            pti_fetch_or_seq(&ring->hints->flags, PTI_FLAG_ENDED);
+            pti_fetch_or_seq(&ring->hints->flags, PTI_FLAG_ENDED); /* [F, W] */
         if (err != PTQ_OK)
             return err == PTQ_EENDED ? PTQ_EALREADY : err;
         at = lane->tail;
-        if (!pti_cas(pti_slot_at(ring, at), &slot, pti_slot(pti_lap(ring, at), PTI_END_BLOCK)))
+        if (!pti_cas(pti_slot_at(ring, at), &slot, pti_slot(pti_lap(ring, at), PTI_END_BLOCK))) /* [P, W] */
             continue;
-        pti_fetch_or_seq(&ring->hints->flags, PTI_FLAG_ENDED);
+        pti_fetch_or_seq(&ring->hints->flags, PTI_FLAG_ENDED); /* [F, W] */
         pti_wake_all(ring, &ring->hints->get_wait);
         pti_wake_all(ring, &ring->hints->dead_wait);
         pti_wake_all(ring, &ring->hints->put_wait);
@@ -27,10 +27,10 @@ enum ptq_err pti_ring_end(struct pti_lane *lane)
 
 bool pti_ring_end_position(struct pti_ring *ring, uint64_t *ret_position)
 {
-    uint64_t at = pti_load_acquire(&ring->hints->tail) & ring->position_mask;
+    uint64_t at = pti_load_acquire(&ring->hints->tail) & ring->position_mask; /* [T] */
 
     for (uint64_t steps = 0; steps <= 2 * ring->geometry.slots; steps++) {
-        uint64_t slot = pti_load_acquire(pti_slot_at(ring, at));
+        uint64_t slot = pti_load_acquire(pti_slot_at(ring, at)); /* [P] */
         int64_t ahead = pti_lap_diff(ring, pti_slot_lap(slot), pti_lap(ring, at));
 
         if (ahead < 0)
@@ -56,7 +56,7 @@ static bool is_any_unsettled(struct pti_ring *ring, uint32_t but, bool letters, 
 
         if (!pti_block_is_backed(ring, block))
             continue;
-        word = pti_load_seq(&pti_block_at(ring, block)->word);
+        word = pti_load_seq(&pti_block_at(ring, block)->word); /* [L, M, Q] */
         switch (pti_word_state(word)) {
         case PTI_REDELIV:
         case PTI_DELAYED:
@@ -126,7 +126,7 @@ static bool is_message_at(struct pti_ring *ring, uint32_t block, uint64_t word, 
 
 bool pti_ring_is_lost(struct pti_ring *ring, uint64_t position)
 {
-    uint64_t slot = pti_load_seq(pti_slot_at(ring, position)), before = 0;
+    uint64_t slot = pti_load_seq(pti_slot_at(ring, position)), before = 0; /* [P, W] */
     int64_t ahead = pti_lap_diff(ring, pti_slot_lap(slot), pti_lap(ring, position));
 
     if (ahead < 0 || (ahead == 0 && pti_slot_block(slot) == PTI_END_BLOCK))
@@ -139,7 +139,7 @@ bool pti_ring_is_lost(struct pti_ring *ring, uint64_t position)
 
             if (!pti_block_is_backed(ring, block))
                 continue;
-            word = pti_load_seq(&pti_block_at(ring, block)->word);
+            word = pti_load_seq(&pti_block_at(ring, block)->word); /* [L, Q] */
             if (is_message_at(ring, block, word, position))
                 return false;
             if (pti_word_state(word) == PTI_QUAR)
@@ -160,9 +160,10 @@ void pti_ring_raise_limit(struct pti_ring *ring, uint64_t limit)
         return;
     limit &= ring->position_mask;
     while (pti_diff(ring, limit, seen) > 0)
-        if (pti_cas(&ring->hints->limit, &seen, limit)) {
+        if (pti_cas(&ring->hints->limit, &seen, limit)) { /* [F, W] */
             /* Takers stand at the old limit, if anywhere, and only if there is something to take; if not, its publisher wakes
              * them, and they look at the limit after that.  One is enough: it hands the baton on. */
+            /* [P, W] */
             if (pti_lap_diff(ring, pti_slot_lap(pti_load_seq(pti_slot_at(ring, seen))), pti_lap(ring, seen)) >= 0)
                 pti_wake(ring, &ring->hints->get_wait);
             return;

@@ -14,9 +14,9 @@ static void set_mine(struct pti_ring *ring, uint32_t x, bool mine)
     uint64_t bit = UINT64_C(1) << (x % 64);
 
     if (mine)
-        pti_fetch_or_seq(&ring->mine[x / 64], bit);
+        pti_fetch_or_seq(&ring->mine[x / 64], bit); /* [Z] */
     else
-        pti_fetch_and_seq(&ring->mine[x / 64], ~bit);
+        pti_fetch_and_seq(&ring->mine[x / 64], ~bit); /* [Z] */
 }
 
 static void read_command(char *command, size_t size)
@@ -35,7 +35,7 @@ static void begin_life(struct pti_ring *ring, uint32_t x)
     struct pti_entry *entry = &ring->entries[x];
     uint32_t used = pti_load_relaxed(&ring->hints->entries_used);
 
-    while (used < x + 1 && !pti_cas(&ring->hints->entries_used, &used, x + 1))
+    while (used < x + 1 && !pti_cas(&ring->hints->entries_used, &used, x + 1)) /* [S] */
         ;
     pti_store_relaxed(&entry->used, 1);
     pti_store_relaxed(&entry->pid, getpid());
@@ -44,7 +44,7 @@ static void begin_life(struct pti_ring *ring, uint32_t x)
     pti_store_relaxed(&entry->roles, 0);
     pti_store_relaxed(&entry->taking, pti_load_relaxed(&entry->taking) >> 24 << 24);
     read_command(entry->command, sizeof entry->command);
-    pti_store_release(&entry->state, 1);
+    pti_store_release(&entry->state, 1); /* [S] */
 }
 
 /* A past life of this index may have been killed anywhere.  It is recovered under the read lock, so that a registrant who is
@@ -54,7 +54,7 @@ static int lock_index(struct pti_ring *ring, uint32_t x)
     uint64_t dead[2048 / 64] = {0};
     int error;
 
-    if (pti_load_acquire(&ring->entries[x].state) != 0) {
+    if (pti_load_acquire(&ring->entries[x].state) != 0) { /* [S] */
         error = pti_life_lock_read(ring->segment.fd, x);
         if (error != 0)
             return error;
@@ -62,7 +62,7 @@ static int lock_index(struct pti_ring *ring, uint32_t x)
         pti_ring_recover(ring, dead);
     }
     error = pti_life_lock_write(ring->segment.fd, x);
-    if (error == 0 && pti_load_acquire(&ring->entries[x].state) != 0)
+    if (error == 0 && pti_load_acquire(&ring->entries[x].state) != 0) /* [S] */
         error = EAGAIN; /* somebody came and died in between */
     if (error != 0)
         pti_life_unlock(ring->segment.fd, x);
@@ -77,7 +77,7 @@ static int lock_among(struct pti_ring *ring, bool attached, uint32_t *ret_index)
     for (uint32_t x = 0; x < ring->geometry.endpoints; x++) {
         int error;
 
-        if (pti_is_mine(ring, x) || (pti_load_acquire(&ring->entries[x].state) != 0) != attached)
+        if (pti_is_mine(ring, x) || (pti_load_acquire(&ring->entries[x].state) != 0) != attached) /* [S] */
             continue;
         error = lock_index(ring, x);
         if (error == 0)
@@ -123,8 +123,8 @@ enum ptq_err pti_lane_register(struct pti_lane *lane, struct pti_ring *ring)
     if (pti_geometry_is_large(&ring->geometry))
         lane->shared_at = (ring->geometry.shared_blocks + 63) / 64 / 2; /* small messages keep away from side files */
     lane->entry = &ring->entries[x];
-    lane->head = lane->settled = pti_load_acquire(&ring->hints->head) & ring->position_mask;
-    lane->tail = pti_load_acquire(&ring->hints->tail) & ring->position_mask;
+    lane->head = lane->settled = pti_load_acquire(&ring->hints->head) & ring->position_mask; /* [H] */
+    lane->tail = pti_load_acquire(&ring->hints->tail) & ring->position_mask; /* [T] */
     return PTQ_OK;
 }
 
@@ -138,7 +138,7 @@ void pti_lane_unregister(struct pti_lane *lane)
     pthread_mutex_lock(&ring->dead_mutex);
     dead[lane->index / 64] |= UINT64_C(1) << (lane->index % 64);
     pti_ring_recover(ring, dead);
-    pti_fetch_add_seq(&ring->hints->recovered, UINT64_MAX); /* a close is no death */
+    pti_fetch_add_seq(&ring->hints->recovered, UINT64_MAX); /* [S] a close is no death */
     pti_life_unlock(ring->segment.fd, lane->index);
     set_mine(ring, lane->index, false);
     pthread_mutex_unlock(&ring->dead_mutex);

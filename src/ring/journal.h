@@ -16,18 +16,18 @@
 static inline void pti_journal_open(struct pti_entry *entry, enum pti_operation op, uint32_t block, uint64_t word,
                                     uint64_t counter)
 {
-    pti_store_release(&entry->journal_word, word);
-    pti_store_release(&entry->journal, pti_journal(op, block, counter, PTI_LINE_OPEN));
+    pti_store_release(&entry->journal_word, word); /* [J] */
+    pti_store_release(&entry->journal, pti_journal(op, block, counter, PTI_LINE_OPEN)); /* [J] */
 }
 
 static inline void pti_journal_close(struct pti_entry *entry)
 {
-    pti_store_release(&entry->journal, 0);
+    pti_store_release(&entry->journal, 0); /* [J] */
 }
 
 static inline void pti_count(_Atomic uint64_t *counter, uint64_t by)
 {
-    pti_store_release(counter, pti_load_relaxed(counter) + by);
+    pti_store_release(counter, pti_load_relaxed(counter) + by); /* [J] */
 }
 
 /* The same as pti_lease, where there is more to it: a budget of bytes, a lease limit, a pack (ring/slot.c). */
@@ -44,11 +44,11 @@ static inline __attribute__((always_inline)) bool pti_lease(struct pti_lane *lan
     if (__builtin_expect(!lane->ring->takes_plainly || pti_load_relaxed(&b->kind) & PTI_KIND_PACK, 0))
         return pti_lease_more(lane, block, word, lease);
     pti_journal_open(entry, PTI_OP_TAKE, block, lease, taken);
-    if (__builtin_expect(!pti_cas(&b->word, &word, lease), 0)) { /* pair P: leased */
+    if (__builtin_expect(!pti_cas(&b->word, &word, lease), 0)) { /* [L, W] leased */
         pti_journal_close(entry);
         return false;
     }
-    pti_store_release(&entry->taken, taken + 1);
+    pti_store_release(&entry->taken, taken + 1); /* [J] */
     return true;
 }
 

@@ -92,6 +92,6 @@ void pti_ring_drop(struct pti_lane *lane, uint32_t block, uint64_t lease, enum p
     pti_journal_open(entry, (enum pti_operation)(PTI_OP_DROP + reason), block, lease, dropped);
     if (!pti_lease_free(lane, block, lease))
         return; /* another has it by now */
-    pti_store_release(&entry->dropped[reason], dropped + 1);
+    pti_store_release(&entry->dropped[reason], dropped + 1); /* [J] */
     pti_wake_after_store(lane->ring);
 }

@@ -37,19 +37,20 @@ static bool is_usable(const struct pti_ring *ring, uint32_t block)
  * before any that it had, and a dead producer's noted one (see was_put) is before one that it had. */
 static uint64_t last_taken(struct pti_ring *ring)
 {
+    /* [H] */
     return (pti_ring_head_from(ring, pti_load_acquire(&ring->hints->head) & ring->position_mask) - 1) & ring->position_mask;
 }
 
 bool pti_lease_copy_counts(struct pti_ring *ring, uint32_t block, uint64_t word, uint64_t *ret_position)
 {
-    uint32_t source = pti_load_acquire(&pti_block_at(ring, block)->link) - 1, owner = pti_word_owner(word);
+    uint32_t source = pti_load_acquire(&pti_block_at(ring, block)->link) - 1, owner = pti_word_owner(word); /* [Q] */
     uint64_t source_word;
 
     if (!is_usable(ring, source) || owner >= ring->geometry.endpoints)
         return false;
     /* The enforcer changes this only when its copy before is no COPY any more. */
     *ret_position = pti_load_acquire(&ring->entries[owner].copy_position) & ring->position_mask;
-    source_word = pti_load_acquire(&pti_block_at(ring, source)->word);
+    source_word = pti_load_acquire(&pti_block_at(ring, source)->word); /* [Q] */
     return pti_word_state(source_word) == PTI_QUAR && copy_of(source_word) == block;
 }
 
@@ -61,7 +62,7 @@ static bool finish_copy(struct pti_ring *ring, uint32_t block, uint64_t word)
     if (!pti_lease_copy_counts(ring, block, word, &position))
         return false;
     pti_special_set(ring, block); /* before the CAS: always a superset */
-    pti_cas(&pti_block_at(ring, block)->word, &word, pti_word(PTI_REDELIV, 0, position, 1));
+    pti_cas(&pti_block_at(ring, block)->word, &word, pti_word(PTI_REDELIV, 0, position, 1)); /* [L, Q] */
     return true;
 }
 
@@ -73,7 +74,7 @@ static bool help(struct pti_ring *ring, uint64_t quarantined)
 
     if (!is_usable(ring, copy))
         return false;
-    word = pti_load_acquire(&pti_block_at(ring, copy)->word);
+    word = pti_load_acquire(&pti_block_at(ring, copy)->word); /* [Q] */
     if (pti_word_state(word) == PTI_COPY)
         return finish_copy(ring, copy, word);
     return pti_word_state(word) == PTI_REDELIV; /* perhaps by one who was stopped before he told */
@@ -81,7 +82,7 @@ static bool help(struct pti_ring *ring, uint64_t quarantined)
 
 static void leave_quarantine(struct pti_ring *ring, uint32_t block, uint64_t word)
 {
-    if (!pti_cas(&pti_block_at(ring, block)->word, &word, pti_word(PTI_FREE, 0, last_taken(ring), 0)))
+    if (!pti_cas(&pti_block_at(ring, block)->word, &word, pti_word(PTI_FREE, 0, last_taken(ring), 0))) /* [A] */
         return;
     pti_used_clear(ring, block);
     pti_wake_putters(ring);
@@ -93,6 +94,7 @@ static void leave_quarantine(struct pti_ring *ring, uint32_t block, uint64_t wor
  * so that the looker, who may be past our block, does not raise it. */
 static void cover(struct pti_ring *ring)
 {
+    /* [D, O] */
     uint64_t now = pti_now_us(), limit = now + limit_us(ring), seen = pti_load_seq(&ring->hints->next_due), due, to;
 
     do {
@@ -100,8 +102,8 @@ static void cover(struct pti_ring *ring)
         if (due > now && due <= limit)
             return;
         to = due == 0 || due > limit ? limit : due;
-    } while (!pti_cas(&ring->hints->next_due, &seen, ((seen >> 48) + 1) << 48 | (to & TIME_MASK)));
-    if (to == limit && pti_load_seq(&ring->hints->get_wait) & PTI_WAIT_BITS)
+    } while (!pti_cas(&ring->hints->next_due, &seen, ((seen >> 48) + 1) << 48 | (to & TIME_MASK))); /* [D, O] */
+    if (to == limit && pti_load_seq(&ring->hints->get_wait) & PTI_WAIT_BITS) /* [W] */
         pti_wake_all(ring, &ring->hints->get_wait); /* sleepers must sleep less long */
 }
 
@@ -109,7 +111,7 @@ void pti_lease_try(struct pti_lane *lane, uint32_t block)
 {
     _Atomic uint64_t *taking = &lane->entry->taking;
 
-    pti_store_seq(taking, ((pti_load_relaxed(taking) >> 24) + 1) << 24 | (block + 1));
+    pti_store_seq(taking, ((pti_load_relaxed(taking) >> 24) + 1) << 24 | (block + 1)); /* [O] */
     cover(lane->ring);
 }
 
@@ -117,18 +119,19 @@ void pti_lease_missed(struct pti_lane *lane)
 {
     _Atomic uint64_t *taking = &lane->entry->taking;
 
-    pti_store_release(taking, pti_load_relaxed(taking) >> 24 << 24);
+    pti_store_release(taking, pti_load_relaxed(taking) >> 24 << 24); /* [O] */
 }
 
 void pti_lease_began(struct pti_lane *lane, uint32_t block)
 {
+    /* [O] */
     pti_store_release(&pti_block_at(lane->ring, block)->leased_at, (uint16_t)(pti_now_us() / unit_us(lane->ring)));
     pti_lease_missed(lane); /* from here on leased_at tells */
 }
 
 void pti_lease_release(struct pti_ring *ring, uint32_t block, uint32_t owner)
 {
-    uint64_t word = pti_load_acquire(&pti_block_at(ring, block)->word);
+    uint64_t word = pti_load_acquire(&pti_block_at(ring, block)->word); /* [Q] */
 
     if (pti_word_state(word) != PTI_QUAR || pti_word_owner(word) != owner)
         return;
@@ -142,7 +145,7 @@ bool pti_lease_end_limited(struct pti_lane *lane, uint32_t block, uint64_t lease
 {
     uint64_t word = lease;
 
-    if (pti_cas(&pti_block_at(lane->ring, block)->word, &word, to))
+    if (pti_cas(&pti_block_at(lane->ring, block)->word, &word, to)) /* [L] */
         return true;
     pti_journal_close(lane->entry); /* first: QUAR is the evidence that it did not happen */
     pti_lease_release(lane->ring, block, pti_word_owner(lease));
@@ -171,10 +174,11 @@ bool pti_lease_free_limited(struct pti_lane *lane, uint32_t block, uint64_t leas
  * most one such, and says which; suspect bears the number of that attempt. */
 static bool is_overdue_unnoted(struct pti_ring *ring, struct pti_entry *entry, uint64_t taking, uint64_t *ret_due)
 {
+    /* [O] */
     uint64_t seen = pti_load_acquire(&entry->suspect), now = pti_now_us(), attempt = taking >> 24 & UINT16_MAX;
 
     if (seen == 0 || seen >> 48 != attempt) {
-        pti_cas(&entry->suspect, &seen, attempt << 48 | now);
+        pti_cas(&entry->suspect, &seen, attempt << 48 | now); /* [O] */
         *ret_due = now + limit_us(ring);
         return false;
     }
@@ -187,7 +191,7 @@ static bool is_overdue_unnoted(struct pti_ring *ring, struct pti_entry *entry, u
 static bool is_overdue_noted(const struct pti_ring *ring, const struct pti_block *b, uint64_t *ret_due)
 {
     uint64_t unit = unit_us(ring), limit = (limit_us(ring) + unit - 1) / unit;
-    uint16_t at = pti_load_acquire(&b->leased_at);
+    uint16_t at = pti_load_acquire(&b->leased_at); /* [O] */
     uint64_t now = pti_now_us() / unit;
     uint16_t age = (uint16_t)((uint16_t)now - at);
 
@@ -212,12 +216,12 @@ static bool is_overdue(struct pti_ring *ring, uint32_t block, uint64_t word, uin
         *ret_due = pti_now_us() + limit_us(ring);
         return false;
     }
-    taking = pti_load_acquire(&entry->taking);
-    if (pti_load_acquire(&b->word) != word)
+    taking = pti_load_acquire(&entry->taking); /* [O] */
+    if (pti_load_acquire(&b->word) != word) /* [G, O] */
         return false; /* if it is this attempt's, it must be so after the attempt was announced */
     overdue = (taking & 0xffffff) == block + 1 ? is_overdue_unnoted(ring, entry, taking, ret_due)
                                                : is_overdue_noted(ring, b, ret_due);
-    return overdue && pti_load_acquire(&entry->taking) == taking;
+    return overdue && pti_load_acquire(&entry->taking) == taking; /* [O] */
 }
 
 /* ---- the looker */
@@ -259,7 +263,7 @@ static bool fill_copy(struct pti_lane *lane, uint32_t copy, uint32_t source, uin
     pti_block_fill(lane, copy, &meta, pti_load_relaxed(&from->sub), source + 1);
     pti_store_relaxed(&to->stamp, pti_load_relaxed(&from->stamp));
     pti_store_relaxed(&to->deliveries, pti_load_relaxed(&from->deliveries));
-    pti_copy_guess(room, payload, bytes);
+    pti_copy_guess(room, payload, bytes); /* [G] */
     return true;
 }
 
@@ -269,9 +273,9 @@ static uint64_t announce_copy(struct pti_lane *lane, uint32_t copy, uint64_t lea
     struct pti_entry *entry = lane->entry;
     uint64_t number = (pti_load_relaxed(&entry->copies) + 1) & TIME_MASK, word = pti_word(PTI_COPY, lane->index, number, 0);
 
-    pti_store_release(&entry->copy_position, pti_word_position(lease));
-    pti_store_release(&entry->copies, number);
-    pti_store_seq(&pti_block_at(lane->ring, copy)->word, word);
+    pti_store_release(&entry->copy_position, pti_word_position(lease)); /* [Q] */
+    pti_store_release(&entry->copies, number); /* [Q] */
+    pti_store_seq(&pti_block_at(lane->ring, copy)->word, word); /* [Q] */
     return word;
 }
 
@@ -286,12 +290,13 @@ static bool hand_on(struct pti_lane *lane, uint32_t source, bool *tell)
 
     if (alloc_copy(lane, bytes, &copy, &before) != PTQ_OK)
         return false;
-    lease = pti_load_acquire(word); /* the copy's block is ours by now: whoever names it from here on is we */
+    lease = pti_load_acquire(word); /* [L, Q] the copy's block is ours by now: whoever names it from here on is we */
     if (pti_word_state(lease) == PTI_LEASED && is_overdue(ring, source, lease, &due)) {
         has_room = fill_copy(lane, copy, source, bytes);
         if (has_room) {
             copied = announce_copy(lane, copy, lease);
             if (is_overdue(ring, source, lease, &due) &&
+                /* [L, Q] */
                 pti_cas(word, &lease, quarantine(pti_word_owner(lease), copy, pti_word_position(copied)))) {
                 finish_copy(ring, copy, copied);
                 *tell = true;
@@ -300,7 +305,7 @@ static bool hand_on(struct pti_lane *lane, uint32_t source, bool *tell)
         }
     }
     pti_block_give_back(lane, copy, before);
-    lease = pti_load_acquire(word); /* somebody was faster, and may stand still half way */
+    lease = pti_load_acquire(word); /* [L, Q] somebody was faster, and may stand still half way */
     *tell |= pti_word_state(lease) == PTI_REDELIV || (pti_word_state(lease) == PTI_QUAR && help(ring, lease));
     return has_room;
 }
@@ -308,9 +313,10 @@ static bool hand_on(struct pti_lane *lane, uint32_t source, bool *tell)
 /* Somebody is about to lease, and may stand still before or after it: he is to be looked after, whatever the words say. */
 static bool is_anybody_taking(struct pti_ring *ring)
 {
-    uint32_t used = pti_load_acquire(&ring->hints->entries_used);
+    uint32_t used = pti_load_acquire(&ring->hints->entries_used); /* [S] */
 
     for (uint32_t x = 0; x < used && x < ring->geometry.endpoints; x++)
+        /* [O, S] */
         if (pti_load_seq(&ring->entries[x].taking) & 0xffffff && pti_load_acquire(&ring->entries[x].state) != 0)
             return true;
     return false;
@@ -334,7 +340,7 @@ uint64_t pti_lease_look(struct pti_lane *lane, bool *tell)
 
         if (!pti_block_is_backed(ring, block))
             continue;
-        word = pti_load_acquire(&pti_block_at(ring, block)->word);
+        word = pti_load_acquire(&pti_block_at(ring, block)->word); /* [L] */
         if (pti_word_state(word) == PTI_QUAR)
             *tell |= help(ring, word);
         else if (pti_word_state(word) == PTI_COPY)
@@ -358,7 +364,7 @@ bool pti_lease_recover_copy(struct pti_ring *ring, uint32_t block, uint64_t word
     if (finish_copy(ring, block, word))
         return true;
     /* The dead one cannot put its source in quarantine any more. */
-    if (pti_cas(&pti_block_at(ring, block)->word, &word, pti_word(PTI_FREE, 0, last_taken(ring), 0)))
+    if (pti_cas(&pti_block_at(ring, block)->word, &word, pti_word(PTI_FREE, 0, last_taken(ring), 0))) /* [A] */
         pti_used_clear(ring, block);
     return false;
 }

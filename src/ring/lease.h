@@ -35,7 +35,7 @@ static inline bool pti_lease_end(struct pti_lane *lane, uint32_t block, uint64_t
 {
     if (pti_lease_is_limited(lane->ring))
         return pti_lease_end_limited(lane, block, lease, to);
-    pti_cas(&pti_block_at(lane->ring, block)->word, &lease, to);
+    pti_cas(&pti_block_at(lane->ring, block)->word, &lease, to); /* [L] */
     return true;
 }
 

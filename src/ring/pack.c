@@ -20,14 +20,14 @@ static struct pti_pack_ctl check(uint64_t word, uint32_t records)
 struct pti_pack_ctl pti_pack_get(const struct pti_ring *ring, struct pti_block *b, uint32_t records)
 {
     (void)ring;
-    return check(pti_load_acquire(&pti_pack_of(b)->ctl), records);
+    return check(pti_load_acquire(&pti_pack_of(b)->ctl), records); /* [K] */
 }
 
 struct pti_pack_guess pti_pack_look(const struct pti_ring *ring, struct pti_block *b)
 {
-    uint64_t n = pti_load_guess(&pti_pack_of(b)->n) & ~PTI_PACK_CLOSED;
+    uint64_t n = pti_load_guess(&pti_pack_of(b)->n) & ~PTI_PACK_CLOSED; /* [G] */
     uint32_t most = pti_pack_room(ring) / (uint32_t)sizeof(struct pti_record), records = n < most ? (uint32_t)n : most;
-    struct pti_pack_ctl ctl = check(pti_load_guess(&pti_pack_of(b)->ctl), records);
+    struct pti_pack_ctl ctl = check(pti_load_guess(&pti_pack_of(b)->ctl), records); /* [G] */
 
     return (struct pti_pack_guess){records, ctl.progress, ctl.counted};
 }
@@ -52,12 +52,13 @@ static enum ptq_err publish_once(struct pti_lane *lane, uint32_t block, uint64_t
     enum ptq_err err;
 
     lane->want_bytes = bytes;
-    pti_store_release(&entry->journal_bytes, pti_load_relaxed(&entry->bytes_put) + bytes);
-    pti_store_release(&entry->journal_count, n);
+    pti_store_release(&entry->journal_bytes, pti_load_relaxed(&entry->bytes_put) + bytes); /* [J] */
+    pti_store_release(&entry->journal_count, n); /* [J] */
     pti_journal_open(entry, PTI_OP_PUT_MANY, block, before, pti_load_relaxed(&entry->put));
     err = pti_ring_publish_entry(lane, block, PTI_COMMIT, n, ret_position);
     if (err == PTQ_OK)
         return PTQ_OK;
+    /* [A] */
     pti_store_release(&pti_block_at(lane->ring, block)->word, before); /* first: by it the open line is known to be undone */
     pti_journal_close(entry);
     return err;
@@ -93,10 +94,10 @@ void pti_pack_finish(struct pti_lane *lane, uint32_t block, uint64_t lease)
     uint32_t n = pti_pack_count(ring, b), size = pti_load_relaxed(&b->length);
     uint64_t by = n - pti_pack_get(ring, b, n).counted;
 
-    pti_store_release(&entry->journal_count, by);
+    pti_store_release(&entry->journal_count, by); /* [J] */
     pti_journal_open(entry, PTI_OP_ACK_MANY, block, lease, acked);
     pti_block_free(lane, block, pti_word_position(lease));
-    pti_store_release(&entry->acked, acked + by);
+    pti_store_release(&entry->acked, acked + by); /* [J] */
     if (by == 0)
         pti_journal_close(entry);
     pti_store_relaxed(&entry->bytes_acked, pti_load_relaxed(&entry->bytes_acked) + size);
@@ -113,11 +114,11 @@ void pti_pack_drop(struct pti_lane *lane, uint32_t block, uint64_t lease, enum p
     uint32_t by = n - ctl.progress;
 
     if (by > 0) {
-        pti_store_release(&entry->journal_count, by);
+        pti_store_release(&entry->journal_count, by); /* [J] */
         pti_journal_open(entry, (enum pti_operation)(PTI_OP_DROP_PART + reason), block,
                          pti_load_relaxed(&pti_pack_of(b)->ctl), dropped);
         pti_pack_set(b, (struct pti_pack_ctl){n, n, ctl.counted + by});
-        pti_store_release(&entry->dropped[reason], dropped + by);
+        pti_store_release(&entry->dropped[reason], dropped + by); /* [J] */
     }
     pti_pack_finish(lane, block, lease);
 }
@@ -158,7 +159,7 @@ static bool bury_record(struct pti_lane *lane, uint32_t block, uint64_t lease, s
     pti_store_relaxed(&copy->deliveries, (uint16_t)(pti_load_relaxed(&b->deliveries) - 1)); /* this one does not come about */
     memcpy(copy->payload, record->bytes, meta.size);
     pti_special_set(ring, to);
-    pti_store_release(&copy->word, pti_word(PTI_COPY, lane->index, pti_word_position(lease), 1));
+    pti_store_release(&copy->word, pti_word(PTI_COPY, lane->index, pti_word_position(lease), 1)); /* [K] */
     ctl->progress++;
     ctl->counted++;
     if (ctl->given < ctl->progress)
@@ -179,7 +180,7 @@ bool pti_pack_judge(struct pti_lane *lane, uint32_t block, uint64_t lease)
     if (ctl.given > ctl.progress && ctl.progress < n && !bury_record(lane, block, lease, &ctl))
         return true; /* it comes once more, for want of a block */
     pti_store_relaxed(&b->deliveries, 1);
-    if (ctl.progress < n || !(pti_load_acquire(&pti_pack_of(b)->n) & PTI_PACK_CLOSED))
+    if (ctl.progress < n || !(pti_load_acquire(&pti_pack_of(b)->n) & PTI_PACK_CLOSED)) /* [K] */
         return true;
     pti_pack_finish(lane, block, lease);
     return false;
@@ -188,23 +189,23 @@ bool pti_pack_judge(struct pti_lane *lane, uint32_t block, uint64_t lease)
 void pti_pack_decide_part(struct pti_ring *ring, uint32_t block, uint64_t word)
 {
     struct pti_block *copy = pti_block_at(ring, block);
-    uint32_t pack = pti_load_acquire(&copy->link) - 1, index = pti_load_relaxed(&copy->sub);
+    uint32_t pack = pti_load_acquire(&copy->link) - 1, index = pti_load_relaxed(&copy->sub); /* [L] */
     uint64_t position = pti_word_position(word);
     bool has_left = true;
 
     /* The pack is its dead holder's still, or nobody's who did not decide this copy first. */
     if (pack < ring->geometry.blocks && pti_block_is_backed(ring, pack)) {
         struct pti_block *b = pti_block_at(ring, pack);
-        uint64_t at = pti_load_acquire(&b->word);
+        uint64_t at = pti_load_acquire(&b->word); /* [L] */
 
         if (pti_word_state(at) == PTI_LEASED && pti_word_owner(at) == pti_word_owner(word) &&
             pti_word_position(at) == position)
-            has_left = pti_pack_unword(pti_load_acquire(&pti_pack_of(b)->ctl)).progress > index;
+            has_left = pti_pack_unword(pti_load_acquire(&pti_pack_of(b)->ctl)).progress > index; /* [K] */
     }
     if (has_left) {
         pti_special_set(ring, block); /* before the CAS: always a superset */
-        pti_cas(&copy->word, &word, pti_word(PTI_DEAD, 0, position, 1)); /* dead_wait is told in any case */
-    } else if (pti_cas(&copy->word, &word, pti_word(PTI_FREE, 0, position, 0))) {
+        pti_cas(&copy->word, &word, pti_word(PTI_DEAD, 0, position, 1)); /* [L] dead_wait is told in any case */
+    } else if (pti_cas(&copy->word, &word, pti_word(PTI_FREE, 0, position, 0))) { /* [A] */
         pti_special_clear(ring, block);
         pti_used_clear(ring, block);
     }

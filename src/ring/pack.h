@@ -46,7 +46,7 @@ static inline uint32_t pti_record_size(uint32_t length)
 /* Records in it, never more than its block can hold, whatever stands there. */
 static inline uint32_t pti_pack_count(const struct pti_ring *ring, struct pti_block *b)
 {
-    uint64_t n = pti_load_acquire(&pti_pack_of(b)->n) & ~PTI_PACK_CLOSED;
+    uint64_t n = pti_load_acquire(&pti_pack_of(b)->n) & ~PTI_PACK_CLOSED; /* [K] */
     uint32_t most = pti_pack_room(ring) / (uint32_t)sizeof(struct pti_record);
 
     return n < most ? (uint32_t)n : most;
@@ -63,7 +63,7 @@ static inline struct pti_pack_ctl pti_pack_unword(uint64_t word)
 }
 static inline void pti_pack_set(struct pti_block *b, struct pti_pack_ctl ctl)
 {
-    pti_store_release(&pti_pack_of(b)->ctl, pti_pack_word(ctl));
+    pti_store_release(&pti_pack_of(b)->ctl, pti_pack_word(ctl)); /* [K] */
 }
 
 /* Messages that it stands for, seen by one who does not hold it: counts only if its word is the same afterwards. */

@@ -20,7 +20,7 @@ static bool has_bit(const uint64_t *set, uint32_t i) { return set[i / 64] >> (i 
 static bool was_put(struct pti_ring *ring, uint32_t endpoint, uint32_t block, uint64_t noted)
 {
     for (;;) {
-        uint64_t word = pti_load_acquire(&pti_block_at(ring, block)->word);
+        uint64_t word = pti_load_acquire(&pti_block_at(ring, block)->word); /* [L] */
         enum pti_state state = pti_word_state(word);
 
         if (state == PTI_QUAR || state == PTI_COPY)
@@ -29,7 +29,7 @@ static bool was_put(struct pti_ring *ring, uint32_t endpoint, uint32_t block, ui
             return pti_word_position(word) != pti_word_position(noted);
         if (pti_slot_names(ring, pti_word_position(word), block))
             return true;
-        if (pti_load_acquire(&pti_block_at(ring, block)->word) == word)
+        if (pti_load_acquire(&pti_block_at(ring, block)->word) == word) /* [L] */
             return false;
     }
 }
@@ -52,24 +52,24 @@ static bool took_effect(struct pti_ring *ring, uint32_t endpoint, uint64_t line,
     uint32_t block = pti_journal_block(line);
 
     if (pti_journal_operation(line) == PTI_OP_REFUSE)
-        return pti_load_acquire(&ring->entries[endpoint].dropped[PTQ_DROP_NEWEST]) == noted;
+        return pti_load_acquire(&ring->entries[endpoint].dropped[PTQ_DROP_NEWEST]) == noted; /* [J] */
     if (block >= ring->geometry.blocks || !pti_block_is_backed(ring, block))
         return false;
     if (pti_journal_operation(line) >= PTI_OP_DROP_PART) /* and a reason */
-        return pti_load_acquire(&pti_pack_of(pti_block_at(ring, block))->ctl) != noted;
+        return pti_load_acquire(&pti_pack_of(pti_block_at(ring, block))->ctl) != noted; /* [K] */
     if (pti_journal_operation(line) >= PTI_OP_DROP && pti_journal_operation(line) < PTI_OP_DROP + PTQ_DROPS)
-        return was_settled(pti_load_acquire(&pti_block_at(ring, block)->word), noted);
+        return was_settled(pti_load_acquire(&pti_block_at(ring, block)->word), noted); /* [L] */
     switch (pti_journal_operation(line)) {
     case PTI_OP_PUT:
     case PTI_OP_PUT_MANY:
         return was_put(ring, endpoint, block, noted);
     case PTI_OP_TAKE:
     case PTI_OP_TAKE_MANY:
-        return was_taken(pti_load_acquire(&pti_block_at(ring, block)->word), noted);
+        return was_taken(pti_load_acquire(&pti_block_at(ring, block)->word), noted); /* [L] */
     case PTI_OP_ACK:
     case PTI_OP_ACK_MANY:
     case PTI_OP_NACK:
-        return was_settled(pti_load_acquire(&pti_block_at(ring, block)->word), noted);
+        return was_settled(pti_load_acquire(&pti_block_at(ring, block)->word), noted); /* [L] */
     case PTI_OP_NONE:
     case PTI_OP_DROP:
     case PTI_OP_REFUSE:
@@ -82,14 +82,14 @@ static bool took_effect(struct pti_ring *ring, uint32_t endpoint, uint64_t line,
 /* With a byte budget: what the operation moves besides, before the counter that closes the line. */
 static void finish_bytes(struct pti_ring *ring, struct pti_entry *entry, enum pti_operation op)
 {
-    uint64_t bytes = pti_load_acquire(&entry->journal_bytes);
+    uint64_t bytes = pti_load_acquire(&entry->journal_bytes); /* [J] */
 
     if (ring->geometry.bytes == 0)
         return;
     if (op == PTI_OP_PUT || op == PTI_OP_PUT_MANY)
-        pti_store_release(&entry->bytes_put, bytes);
+        pti_store_release(&entry->bytes_put, bytes); /* [J] */
     else if (op == PTI_OP_TAKE || op == PTI_OP_TAKE_MANY)
-        pti_store_release(&entry->bytes_taken, bytes);
+        pti_store_release(&entry->bytes_taken, bytes); /* [J] */
 }
 
 static bool counts_many(enum pti_operation op)
@@ -101,28 +101,28 @@ static bool counts_many(enum pti_operation op)
 static void decide(struct pti_ring *ring, uint32_t endpoint)
 {
     struct pti_entry *entry = &ring->entries[endpoint];
-    uint64_t line = pti_load_acquire(&entry->journal);
+    uint64_t line = pti_load_acquire(&entry->journal); /* [J] */
     _Atomic uint64_t *counter = pti_journal_counter(entry, pti_journal_operation(line));
     uint64_t count, by = 1;
 
     if (!counter)
         return;
-    count = pti_load_acquire(counter);
+    count = pti_load_acquire(counter); /* [J] */
     if ((uint32_t)count != pti_journal_low(line))
         return; /* bumped: closed */
     if (pti_journal_status(line) == PTI_LINE_OPEN) {
-        bool done = took_effect(ring, endpoint, line, pti_load_acquire(&entry->journal_word));
+        bool done = took_effect(ring, endpoint, line, pti_load_acquire(&entry->journal_word)); /* [J] */
         uint64_t decided = (line & ~UINT64_C(15)) | (done ? PTI_LINE_DONE : PTI_LINE_UNDONE);
 
-        if (pti_cas(&entry->journal, &line, decided))
+        if (pti_cas(&entry->journal, &line, decided)) /* [J] */
             line = decided;
     }
     if (pti_journal_status(line) != PTI_LINE_DONE)
         return;
     finish_bytes(ring, entry, pti_journal_operation(line));
     if (counts_many(pti_journal_operation(line)))
-        by = pti_load_acquire(&entry->journal_count);
-    pti_store_release(counter, count + by); /* absolute: it may happen twice */
+        by = pti_load_acquire(&entry->journal_count); /* [J] */
+    pti_store_release(counter, count + by); /* [J] absolute: it may happen twice */
 }
 
 /* ---- the words */
@@ -133,17 +133,17 @@ static void decide(struct pti_ring *ring, uint32_t endpoint)
 static uint64_t last_use(struct pti_ring *ring, uint32_t block, uint64_t word)
 {
     const struct pti_entry *entry = &ring->entries[pti_word_owner(word)];
-    uint64_t line = pti_load_acquire(&entry->journal);
+    uint64_t line = pti_load_acquire(&entry->journal); /* [J] */
     enum pti_operation op = pti_journal_operation(line);
 
     if ((op == PTI_OP_PUT || op == PTI_OP_PUT_MANY) && pti_journal_block(line) == block)
-        return pti_word_position(pti_load_acquire(&entry->journal_word));
+        return pti_word_position(pti_load_acquire(&entry->journal_word)); /* [J] */
     return (pti_word_position(word) - 1) & ring->position_mask;
 }
 
 static bool is_published(struct pti_ring *ring, uint32_t block, uint64_t word)
 {
-    uint32_t batch = pti_load_acquire(&pti_block_at(ring, block)->link);
+    uint32_t batch = pti_load_acquire(&pti_block_at(ring, block)->link); /* [L] */
 
     if (pti_slot_names(ring, pti_word_position(word), block))
         return true;
@@ -155,7 +155,7 @@ static bool is_published(struct pti_ring *ring, uint32_t block, uint64_t word)
 static bool is_put_off(struct pti_ring *ring, uint32_t block, uint64_t word, uint64_t *ret_to)
 {
     struct pti_block *b = pti_block_at(ring, block);
-    uint64_t due = pti_load_acquire(&b->due_us);
+    uint64_t due = pti_load_acquire(&b->due_us); /* [D] */
     unsigned flag = pti_word_redelivered(word) | (pti_load_relaxed(&b->deliveries) != 0);
 
     if (due <= pti_now_us())
@@ -170,7 +170,7 @@ static bool end_lease(struct pti_ring *ring, uint32_t block, uint64_t word, uint
 {
     uint32_t owner = pti_word_owner(word);
 
-    if (pti_cas(&pti_block_at(ring, block)->word, &word, to))
+    if (pti_cas(&pti_block_at(ring, block)->word, &word, to)) /* [L] */
         return false;
     return pti_word_state(word) == PTI_QUAR && pti_word_owner(word) == owner &&
            pti_lease_recover_quarantine(ring, block, word);
@@ -184,21 +184,21 @@ static bool put_right(struct pti_ring *ring, uint32_t block, uint64_t word)
 
     switch (pti_word_state(word)) {
     case PTI_OWNED:
-        if (pti_cas(at, &word, pti_word(PTI_FREE, 0, position, 0)))
+        if (pti_cas(at, &word, pti_word(PTI_FREE, 0, position, 0))) /* [A] */
             pti_used_clear(ring, block);
         return false;
     case PTI_COMMIT:
     case PTI_COMMITH:
         if (is_published(ring, block, word))
             return false;
-        if (pti_cas(at, &word, pti_word(PTI_FREE, 0, last_use(ring, block, word), 0)))
+        if (pti_cas(at, &word, pti_word(PTI_FREE, 0, last_use(ring, block, word), 0))) /* [A] */
             pti_used_clear(ring, block);
         return false;
     case PTI_LEASED:
         pti_special_set(ring, block); /* before the CAS: always a superset */
         /* Its holder is dead: the bit is his last word, and if a kick by another changes it now, the CAS fails. */
         if (pti_block_is_letter(ring, block)) {
-            pti_cas(at, &word, pti_word(PTI_DEAD, 0, position, pti_word_redelivered(word)));
+            pti_cas(at, &word, pti_word(PTI_DEAD, 0, position, pti_word_redelivered(word))); /* [L] */
             return false; /* dead_wait is told in any case */
         }
         if (is_put_off(ring, block, word, &to))
@@ -222,7 +222,7 @@ static void decide_parts(struct pti_ring *ring, const uint64_t *dead)
 
         if (!pti_block_is_backed(ring, block))
             continue;
-        word = pti_load_acquire(&pti_block_at(ring, block)->word);
+        word = pti_load_acquire(&pti_block_at(ring, block)->word); /* [L] */
         if (pti_word_state(word) == PTI_COPY && has_bit(dead, pti_word_owner(word)) &&
             pti_load_relaxed(&pti_block_at(ring, block)->kind) & PTI_KIND_PART)
             pti_pack_decide_part(ring, block, word);
@@ -239,7 +239,7 @@ static bool put_all_right(struct pti_ring *ring, const uint64_t *dead)
 
         if (!pti_block_is_backed(ring, block))
             continue;
-        word = pti_load_acquire(&pti_block_at(ring, block)->word);
+        word = pti_load_acquire(&pti_block_at(ring, block)->word); /* [L] */
         if (pti_word_state(word) == PTI_REDELIV)
             redeliver = true; /* perhaps of a recoverer that died before it could tell */
         else if (pti_word_state(word) != PTI_FREE && has_bit(dead, pti_word_owner(word)))
@@ -264,13 +264,13 @@ void pti_ring_recover(struct pti_ring *ring, const uint64_t *dead)
         uint32_t grantee = pti_load_relaxed(&ring->extents[i]);
 
         if (grantee != 0 && grantee <= endpoints && has_bit(dead, grantee - 1))
-            pti_cas(&ring->extents[i], &grantee, 0);
+            pti_cas(&ring->extents[i], &grantee, 0); /* [U] */
     }
     for (uint32_t x = 0; x < endpoints; x++) {
         uint32_t attached = 1;
 
-        if (has_bit(dead, x) && pti_cas(&ring->entries[x].state, &attached, 0))
-            pti_fetch_add_seq(&ring->hints->recovered, 1);
+        if (has_bit(dead, x) && pti_cas(&ring->entries[x].state, &attached, 0)) /* [S] */
+            pti_fetch_add_seq(&ring->hints->recovered, 1); /* [S] */
     }
     pti_wake_all(ring, &ring->hints->put_wait);
     pti_wake_all(ring, &ring->hints->dead_wait);
@@ -285,7 +285,7 @@ bool pti_ring_note_unlinked(struct pti_ring *ring)
 {
     if (!pti_segment_is_unlinked(&ring->segment))
         return false;
-    pti_fetch_or_seq(&ring->hints->flags, PTI_FLAG_REMOVED);
+    pti_fetch_or_seq(&ring->hints->flags, PTI_FLAG_REMOVED); /* [F, W] */
     pti_wake_all(ring, &ring->hints->get_wait);
     pti_wake_all(ring, &ring->hints->put_wait);
     return true;
@@ -294,7 +294,7 @@ bool pti_ring_note_unlinked(struct pti_ring *ring)
 unsigned pti_ring_sweep(struct pti_ring *ring, bool thorough)
 {
     uint64_t dead[2048 / 64] = {0};
-    uint32_t used = pti_load_acquire(&ring->hints->entries_used);
+    uint32_t used = pti_load_acquire(&ring->hints->entries_used); /* [S] */
     unsigned found = 0;
 
     if (used > ring->geometry.endpoints)
@@ -306,7 +306,7 @@ unsigned pti_ring_sweep(struct pti_ring *ring, bool thorough)
     pthread_mutex_lock(&ring->dead_mutex);
     for (uint32_t x = 0; x < used; x++) {
         /* A byte of this handle looks free through its own descriptor: never probe it. */
-        if (pti_load_acquire(&ring->entries[x].state) == 0 || pti_is_mine(ring, x))
+        if (pti_load_acquire(&ring->entries[x].state) == 0 || pti_is_mine(ring, x)) /* [S] */
             continue;
         if (pti_life_lock_read(ring->segment.fd, x) != 0)
             continue;
@@ -330,7 +330,7 @@ unsigned pti_ring_sweep_sometimes(struct pti_ring *ring, bool thorough)
     uint64_t now = (uint64_t)(pti_host_ns() / PTI_NS_PER_MS);
     uint64_t last = pti_load_relaxed(&ring->hints->probed_ms);
 
-    if (now - last < 100 || !pti_cas(&ring->hints->probed_ms, &last, now))
+    if (now - last < 100 || !pti_cas(&ring->hints->probed_ms, &last, now)) /* [S] */
         return 0;
     return pti_ring_sweep(ring, thorough);
 }

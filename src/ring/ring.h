@@ -136,7 +136,7 @@ static inline struct pti_block *pti_block_at(const struct pti_ring *ring, uint32
 /* Does the slot at `position` name this block? */
 static inline bool pti_slot_names(const struct pti_ring *ring, uint64_t position, uint32_t block)
 {
-    return pti_load_acquire(pti_slot_at(ring, position)) == pti_slot(pti_lap(ring, position), block);
+    return pti_load_acquire(pti_slot_at(ring, position)) == pti_slot(pti_lap(ring, position), block); /* [P] */
 }
 static inline bool pti_is_mine(struct pti_ring *ring, uint32_t endpoint)
 {
@@ -153,7 +153,7 @@ static inline bool pti_block_is_backed(const struct pti_ring *ring, uint32_t blo
 {
     uint64_t stretch = (ring->geometry.off_blocks + (uint64_t)block * ring->stride) >> ring->geometry.stretch_shift;
 
-    return pti_load_acquire(&ring->stretches[stretch / 64]) >> (stretch % 64) & 1;
+    return pti_load_acquire(&ring->stretches[stretch / 64]) >> (stretch % 64) & 1; /* [B] */
 }
 
 /* Gives the block memory: PTQ_ENOSPC.  A system call only for the first in a stretch. */
@@ -169,9 +169,9 @@ static inline enum ptq_err pti_block_alloc(struct pti_lane *lane, uint32_t *ret_
     uint32_t i = lane->own_at;
     uint64_t word;
 
-    /* The fast way: the next of our own, come back by the acker's plain store (pair A). */
+    /* The fast way: the next of our own, come back by the acker's plain store. */
     if (__builtin_expect(lane->own_away == 0 && lane->own_count != 0 && lane->own_state[i] == PTI_OWN_READY, 1)) {
-        word = pti_load_acquire(&pti_block_at(lane->ring, lane->own_first + i)->word);
+        word = pti_load_acquire(&pti_block_at(lane->ring, lane->own_first + i)->word); /* [A] */
         if (__builtin_expect((word & 0x7fff) == pti_word(PTI_OWNED, lane->index, 0, 0), 1)) {
             lane->own_at = i + 1 < lane->own_count ? i + 1 : 0;
             if (lane->streams && i + 3 < lane->own_count) {
@@ -214,9 +214,9 @@ static inline void pti_block_free(struct pti_lane *lane, uint32_t block, uint64_
     uint64_t word = has_home ? pti_word(PTI_OWNED, (home - 1) & 2047, position, 0) : pti_word(PTI_FREE, 0, position, 0);
 
     if (__builtin_expect(ring->exchange_acks || pti_load_relaxed(&ring->hints->flags) & PTI_FLAG_NOBARRIER, 0))
-        pti_exchange_seq(&b->word, word);
+        pti_exchange_seq(&b->word, word); /* [A, M] */
     else
-        pti_store_release(&b->word, word); /* pair A */
+        pti_store_release(&b->word, word); /* [A, M] */
     if (!has_home)
         pti_used_clear(ring, block);
 }
@@ -380,7 +380,7 @@ uint64_t pti_ring_purge(struct pti_lane *lane);
 void pti_ring_pause(struct pti_ring *ring, bool pause);
 static inline bool pti_ring_is_paused(const struct pti_ring *ring)
 {
-    return pti_load_seq(&ring->hints->flags) & PTI_FLAG_PAUSED;
+    return pti_load_seq(&ring->hints->flags) & PTI_FLAG_PAUSED; /* [F, W] */
 }
 
 /* ---- end (ring/end.c) */
@@ -419,7 +419,7 @@ bool pti_dead_is_over(struct pti_lane *lane);
 
 static inline bool pti_block_is_letter(const struct pti_ring *ring, uint32_t block)
 {
-    return pti_load_acquire(&pti_block_at(ring, block)->kind) & PTI_KIND_LETTER;
+    return pti_load_acquire(&pti_block_at(ring, block)->kind) & PTI_KIND_LETTER; /* [V] */
 }
 
 /* ---- endpoints and recovery (ring/endpoint.c, ring/recover.c) */

@@ -20,13 +20,13 @@ static bool find_oldest(struct pti_lane *lane, struct oldest *ret_oldest)
     struct pti_ring *ring = lane->ring;
 
     for (uint64_t tries = 0; tries < ring->geometry.slots; tries++) {
-        uint64_t at = pti_ring_head(lane), slot = pti_load_seq(pti_slot_at(ring, at)), word;
+        uint64_t at = pti_ring_head(lane), slot = pti_load_seq(pti_slot_at(ring, at)), word; /* [P, W] */
         uint32_t block = pti_slot_block(slot);
 
         lane->head = at; /* nothing before it is untaken */
         if (pti_slot_lap(slot) != pti_lap(ring, at) || block >= ring->geometry.blocks || !pti_block_is_backed(ring, block))
             return false;
-        word = pti_load_acquire(&pti_block_at(ring, block)->word);
+        word = pti_load_acquire(&pti_block_at(ring, block)->word); /* [L] */
         if (pti_word_position(word) != at)
             continue;
         *ret_oldest = (struct oldest){at, word, block};
@@ -75,10 +75,10 @@ void pti_ring_refuse(struct pti_lane *lane, uint64_t count)
     uint64_t put = pti_load_relaxed(&entry->put);
     uint64_t dropped = pti_load_relaxed(&entry->dropped[PTQ_DROP_NEWEST]) + count;
 
-    pti_store_release(&entry->journal_count, count);
+    pti_store_release(&entry->journal_count, count); /* [J] */
     pti_journal_open(entry, PTI_OP_REFUSE, 0, dropped, put);
-    pti_store_release(&entry->dropped[PTQ_DROP_NEWEST], dropped);
-    pti_store_release(&entry->put, put + count);
+    pti_store_release(&entry->dropped[PTQ_DROP_NEWEST], dropped); /* [J] */
+    pti_store_release(&entry->put, put + count); /* [J] */
 }
 
 uint64_t pti_ring_next_expiry(struct pti_lane *lane)
@@ -109,7 +109,7 @@ uint64_t pti_ring_purge(struct pti_lane *lane)
         uint32_t block;
         uint64_t lease;
 
-        if (!(pti_load_seq(&ring->hints->redelivery) & 1) && pti_diff(ring, pti_ring_head(lane), end) >= 0)
+        if (!(pti_load_seq(&ring->hints->redelivery) & 1) && pti_diff(ring, pti_ring_head(lane), end) >= 0) /* [R] */
             break;
         if (pti_ring_lease_next(lane, &block, &lease) != PTQ_OK)
             break;
@@ -128,9 +128,9 @@ uint64_t pti_ring_purge(struct pti_lane *lane)
 void pti_ring_pause(struct pti_ring *ring, bool pause)
 {
     if (pause) {
-        pti_fetch_or_seq(&ring->hints->flags, PTI_FLAG_PAUSED);
+        pti_fetch_or_seq(&ring->hints->flags, PTI_FLAG_PAUSED); /* [F, W] */
         return;
     }
-    pti_fetch_and_seq(&ring->hints->flags, ~PTI_FLAG_PAUSED);
+    pti_fetch_and_seq(&ring->hints->flags, ~PTI_FLAG_PAUSED); /* [F, W] */
     pti_wake_all(ring, &ring->hints->get_wait);
 }

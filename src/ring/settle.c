@@ -13,7 +13,7 @@ enum ptq_err pti_ring_ack(struct pti_lane *lane, uint32_t block, uint64_t word)
     pti_journal_open(entry, PTI_OP_ACK, block, word, acked);
     if (!pti_lease_free(lane, block, word))
         return PTQ_ELEASELOST;
-    pti_store_release(&entry->acked, acked + 1);
+    pti_store_release(&entry->acked, acked + 1); /* [J] */
     pti_store_relaxed(&entry->bytes_acked, pti_load_relaxed(&entry->bytes_acked) + size);
     pti_wake_after_store(ring);
     return PTQ_OK;
@@ -40,7 +40,7 @@ enum ptq_err pti_ring_nack(struct pti_lane *lane, uint32_t block, uint64_t word,
     if (!counted)
         uncount(lane, b, word);
     if (due_us) {
-        pti_store_release(&b->due_us, due_us);
+        pti_store_release(&b->due_us, due_us); /* [D] */
         pti_special_set(ring, block);
         pti_delay_lower(ring, due_us);
     } else {
@@ -54,7 +54,7 @@ enum ptq_err pti_ring_nack(struct pti_lane *lane, uint32_t block, uint64_t word,
         return PTQ_ELEASELOST;
     }
     if (counted)
-        pti_store_release(&entry->nacked, nacked + 1);
+        pti_store_release(&entry->nacked, nacked + 1); /* [J] */
     if (due_us)
         pti_wake_all(ring, &ring->hints->get_wait); /* sleepers must sleep less long */
     else
@@ -66,7 +66,7 @@ void pti_ring_redeliver(struct pti_ring *ring)
 {
     uint64_t seen = pti_load_relaxed(&ring->hints->redelivery);
 
-    while (!pti_cas(&ring->hints->redelivery, &seen, ((seen & ~UINT64_C(1)) + 2) | 1))
+    while (!pti_cas(&ring->hints->redelivery, &seen, ((seen & ~UINT64_C(1)) + 2) | 1)) /* [R, W] */
         ;
     pti_wake_all(ring, &ring->hints->get_wait);
 }
@@ -78,7 +78,7 @@ enum ptq_err pti_ring_adopt(struct pti_lane *lane, uint32_t block, uint64_t *wor
 
     if (pti_word_owner(*word) == lane->index)
         return PTQ_OK;
-    if (!pti_cas(&pti_block_at(lane->ring, block)->word, &expected, mine)) {
+    if (!pti_cas(&pti_block_at(lane->ring, block)->word, &expected, mine)) { /* [L] */
         pti_lease_release(lane->ring, block, pti_word_owner(*word));
         return PTQ_ELEASELOST;
     }

@@ -162,12 +162,12 @@ static int map_file(struct pti_ring *ring, uint32_t block, int fd, const struct 
         } else {
             map->ino = status->st_ino;
             map->older = older;
-            pti_store_release(&sides->maps[block], map);
+            pti_store_release(&sides->maps[block], map); /* [Z] */
         }
     }
     if (map) {
         if (pti_load_relaxed(&map->known) < known)
-            pti_store_release(&map->known, known);
+            pti_store_release(&map->known, known); /* [Z] */
         *ret_base = map->base;
     }
     pthread_mutex_unlock(&sides->mutex);
@@ -176,8 +176,9 @@ static int map_file(struct pti_ring *ring, uint32_t block, int fd, const struct 
 
 static inline bool find_mapped(const struct pti_ring *ring, uint32_t block, uint64_t bytes, void **ret_base)
 {
-    const struct mapping *map = pti_load_acquire(&ring->sides->maps[block]);
+    const struct mapping *map = pti_load_acquire(&ring->sides->maps[block]); /* [Z] */
 
+    /* [Z] */
     if (!map || map->ino != pti_load_relaxed(&pti_side_note(ring, block)->ino) || pti_load_acquire(&map->known) < bytes)
         return false;
     *ret_base = map->base;
@@ -261,7 +262,7 @@ static int make_file(struct pti_ring *ring, uint32_t block, int *ret_fd, struct 
     if (error != 0)
         return error;
     /* A remover marks the queue, then looks for its files: it sees this one, or we see the mark. */
-    if (made && pti_load_seq(&ring->hints->flags) & PTI_FLAG_REMOVED) {
+    if (made && pti_load_seq(&ring->hints->flags) & PTI_FLAG_REMOVED) { /* [F, W] */
         pti_side_unlink_all(&sides->dir, sides->prefix);
         close(*ret_fd);
         return ESTALE;
@@ -338,14 +339,14 @@ uint64_t pti_sides_reclaim(struct pti_lane *lane, uint64_t bytes)
 
         if (!pti_block_is_backed(ring, block) || (has = pti_side_memory(ring, block)) == 0)
             continue;
-        word = pti_load_acquire(&pti_block_at(ring, block)->word);
+        word = pti_load_acquire(&pti_block_at(ring, block)->word); /* [A] */
         position = pti_word_position(word);
         if (pti_word_state(word) != PTI_FREE ||
-            !pti_cas(&pti_block_at(ring, block)->word, &word, pti_word(PTI_OWNED, lane->index, position, 0)))
+            !pti_cas(&pti_block_at(ring, block)->word, &word, pti_word(PTI_OWNED, lane->index, position, 0))) /* [A] */
             continue;
         punch(ring, block);
         freed += has;
-        pti_store_release(&pti_block_at(ring, block)->word, pti_word(PTI_FREE, 0, position, 0));
+        pti_store_release(&pti_block_at(ring, block)->word, pti_word(PTI_FREE, 0, position, 0)); /* [A] */
         pti_used_clear(ring, block);
     }
     return freed;

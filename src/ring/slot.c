@@ -20,10 +20,10 @@ bool pti_ring_is_taken(struct pti_lane *lane, uint64_t position, bool *ret_corru
     uint64_t slot, word;
     uint32_t block;
 
-    lane->settled = pti_load_acquire(&ring->hints->head) & ring->position_mask;
+    lane->settled = pti_load_acquire(&ring->hints->head) & ring->position_mask; /* [H] */
     if (pti_diff(ring, lane->settled, position) > 0)
         return true;
-    slot = pti_load_acquire(pti_slot_at(ring, position));
+    slot = pti_load_acquire(pti_slot_at(ring, position)); /* [P] */
     if (pti_slot_lap(slot) != pti_lap(ring, position))
         return true; /* lapped, or before the first position: nothing waits there */
     block = pti_slot_block(slot);
@@ -32,7 +32,7 @@ bool pti_ring_is_taken(struct pti_lane *lane, uint64_t position, bool *ret_corru
         *ret_corrupt = block != 0;
         return block == 0;
     }
-    word = pti_load_acquire(&pti_block_at(ring, block)->word);
+    word = pti_load_acquire(&pti_block_at(ring, block)->word); /* [L, W] */
     if (pti_word_position(word) != position)
         return true;
     if (pti_word_state(word) == PTI_COMMITH)
@@ -42,7 +42,7 @@ bool pti_ring_is_taken(struct pti_lane *lane, uint64_t position, bool *ret_corru
 
 static void adopt_tail(struct pti_lane *lane)
 {
-    uint64_t hint = pti_load_relaxed(&lane->ring->hints->tail) & lane->ring->position_mask;
+    uint64_t hint = pti_load_relaxed(&lane->ring->hints->tail) & lane->ring->position_mask; /* [T] */
 
     if (pti_diff(lane->ring, hint, lane->tail) > 0)
         lane->tail = hint;
@@ -58,8 +58,8 @@ static inline __attribute__((always_inline)) void note_put(struct pti_lane *lane
     pti_count(&entry->put, count);
     lane->tail = pti_step(ring, position, 1);
     if (lane->puts_since_hint++ % HINT_EVERY == 0) { /* the first, too: many a process puts only one */
-        pti_store_release(&ring->hints->tail, lane->tail);
-        lane->settled = pti_load_acquire(&ring->hints->head) & ring->position_mask;
+        pti_store_release(&ring->hints->tail, lane->tail); /* [T] */
+        lane->settled = pti_load_acquire(&ring->hints->head) & ring->position_mask; /* [H] */
         lane->streams = pti_diff(ring, lane->tail, lane->settled) >= STREAM;
         if (__builtin_expect(lane->puts_since_hint % NAME_EVERY == HINT_EVERY + 1, 0))
             pti_ring_note_unlinked(ring); /* this message is lost with the queue; the next call says so */
@@ -82,7 +82,7 @@ static enum ptq_err walk_to_tail(struct pti_lane *lane, uint64_t *ret_slot)
     struct pti_ring *ring = lane->ring;
 
     for (uint64_t steps = 0;; steps++) {
-        uint64_t slot = pti_load_acquire(pti_slot_at(ring, lane->tail));
+        uint64_t slot = pti_load_acquire(pti_slot_at(ring, lane->tail)); /* [P, W] */
         int64_t ahead = pti_lap_diff(ring, pti_slot_lap(slot), pti_lap(ring, lane->tail));
 
         if (__builtin_expect(ahead == -1, 1)) {
@@ -105,7 +105,7 @@ static enum ptq_err walk_to_tail(struct pti_lane *lane, uint64_t *ret_slot)
 static inline enum ptq_err find_tail(struct pti_lane *lane, uint64_t *ret_slot)
 {
     struct pti_ring *ring = lane->ring;
-    uint64_t slot = pti_load_acquire(pti_slot_at(ring, lane->tail));
+    uint64_t slot = pti_load_acquire(pti_slot_at(ring, lane->tail)); /* [P, W] */
 
     if (__builtin_expect(pti_lap_diff(ring, pti_slot_lap(slot), pti_lap(ring, lane->tail)) == -1, 1)) {
         *ret_slot = slot;
@@ -148,8 +148,8 @@ static inline __attribute__((always_inline)) enum ptq_err publish_entry(struct p
         if (err != PTQ_OK)
             return err;
         at = lane->tail;
-        pti_store_relaxed(word, pti_word(state, lane->index, at, 0));
-        if (pti_cas(pti_slot_at(ring, at), &slot, pti_slot(pti_lap(ring, at), block))) { /* pair P: in the queue */
+        pti_store_relaxed(word, pti_word(state, lane->index, at, 0)); /* [P] carries it */
+        if (pti_cas(pti_slot_at(ring, at), &slot, pti_slot(pti_lap(ring, at), block))) { /* [P, W] in the queue */
             *ret_position = at;
             return PTQ_OK;
         }
@@ -165,7 +165,7 @@ enum ptq_err pti_ring_publish_entry(struct pti_lane *lane, uint32_t block, enum 
 /* Unpublished after all: the old word first, by which the open line is known to be undone. */
 static void undo(struct pti_lane *lane, uint32_t block, uint64_t before)
 {
-    pti_store_release(&pti_block_at(lane->ring, block)->word, before);
+    pti_store_release(&pti_block_at(lane->ring, block)->word, before); /* [A] */
     pti_journal_close(lane->entry);
 }
 
@@ -177,7 +177,7 @@ enum ptq_err pti_ring_publish(struct pti_lane *lane, uint32_t block, uint64_t be
 
     if (__builtin_expect(lane->ring->geometry.bytes != 0, 0)) {
         lane->want_bytes = size;
-        pti_store_release(&lane->entry->journal_bytes, pti_load_relaxed(&lane->entry->bytes_put) + size);
+        pti_store_release(&lane->entry->journal_bytes, pti_load_relaxed(&lane->entry->bytes_put) + size); /* [J] */
     }
     pti_journal_open(lane->entry, PTI_OP_PUT, block, before, pti_load_relaxed(&lane->entry->put));
     err = publish_entry(lane, block, PTI_COMMIT, 1, &at);
@@ -200,7 +200,7 @@ enum ptq_err pti_ring_publish(struct pti_lane *lane, uint32_t block, uint64_t be
 enum ptq_err pti_ring_place(struct pti_lane *lane, uint64_t position, uint32_t block, uint64_t before)
 {
     struct pti_ring *ring = lane->ring;
-    uint64_t slot = pti_load_acquire(pti_slot_at(ring, position));
+    uint64_t slot = pti_load_acquire(pti_slot_at(ring, position)); /* [P] */
     int64_t ahead = pti_lap_diff(ring, pti_slot_lap(slot), pti_lap(ring, position));
     bool corrupt = false;
 
@@ -209,8 +209,8 @@ enum ptq_err pti_ring_place(struct pti_lane *lane, uint64_t position, uint32_t b
     if (ahead < -1 || !pti_ring_is_taken(lane, pti_step(ring, position, 0 - ring->geometry.slots), &corrupt))
         return corrupt ? PTQ_ECORRUPT : PTQ_FULL;
     pti_journal_open(lane->entry, PTI_OP_PUT, block, before, pti_load_relaxed(&lane->entry->put));
-    pti_store_relaxed(&pti_block_at(ring, block)->word, pti_word(PTI_COMMIT, lane->index, position, 0));
-    if (!pti_cas(pti_slot_at(ring, position), &slot, pti_slot(pti_lap(ring, position), block))) { /* pair P */
+    pti_store_relaxed(&pti_block_at(ring, block)->word, pti_word(PTI_COMMIT, lane->index, position, 0)); /* [P] */
+    if (!pti_cas(pti_slot_at(ring, position), &slot, pti_slot(pti_lap(ring, position), block))) { /* [P, W] */
         undo(lane, block, before);
         return PTQ_ELATE; /* somebody else's result came first */
     }
@@ -239,25 +239,25 @@ bool pti_lease_more(struct pti_lane *lane, uint32_t block, uint64_t word, uint64
 
     if (__builtin_expect(is_budgeted, 0)) {
         bytes = pti_load_relaxed(&entry->bytes_taken) + pti_load_relaxed(&b->length);
-        pti_store_release(&entry->journal_bytes, bytes);
+        pti_store_release(&entry->journal_bytes, bytes); /* [J] */
     }
     if (pti_lease_is_limited(lane->ring))
         pti_lease_try(lane, block);
     if (__builtin_expect((pti_load_relaxed(&b->kind) & PTI_KIND_PACK) != 0, 0)) {
         by = pack_weight(lane->ring, b);
         op = PTI_OP_TAKE_MANY;
-        pti_store_release(&entry->journal_count, by);
+        pti_store_release(&entry->journal_count, by); /* [J] */
     }
     pti_journal_open(entry, op, block, lease, taken);
-    if (!pti_cas(&b->word, &word, lease)) { /* pair P: leased */
+    if (!pti_cas(&b->word, &word, lease)) { /* [L, W] leased */
         pti_journal_close(entry);
         if (pti_lease_is_limited(lane->ring))
             pti_lease_missed(lane);
         return false;
     }
     if (__builtin_expect(is_budgeted, 0))
-        pti_store_release(&entry->bytes_taken, bytes);
-    pti_store_release(&entry->taken, taken + by);
+        pti_store_release(&entry->bytes_taken, bytes); /* [J] */
+    pti_store_release(&entry->taken, taken + by); /* [J] */
     if (pti_lease_is_limited(lane->ring))
         pti_lease_began(lane, block);
     if (__builtin_expect(by == 0, 0))
@@ -276,7 +276,7 @@ static enum ptq_err take_redelivered(struct pti_lane *lane, uint64_t seen, uint3
         uint64_t best_word = 0, lease;
 
         for (uint32_t i = 0; i < words; i++) {
-            uint64_t marks = pti_load_seq(&ring->special[i]);
+            uint64_t marks = pti_load_seq(&ring->special[i]); /* [X] */
 
             for (; marks; marks &= marks - 1) {
                 uint32_t block = i * 64 + (uint32_t)__builtin_ctzll(marks);
@@ -286,7 +286,7 @@ static enum ptq_err take_redelivered(struct pti_lane *lane, uint64_t seen, uint3
 
                 if (block >= ring->geometry.blocks || !pti_block_is_backed(ring, block))
                     continue;
-                word = pti_load_acquire(&pti_block_at(ring, block)->word);
+                word = pti_load_acquire(&pti_block_at(ring, block)->word); /* [L] */
                 if (pti_word_state(word) != PTI_REDELIV)
                     continue;
                 sub = pti_load_relaxed(&pti_block_at(ring, block)->sub);
@@ -301,13 +301,13 @@ static enum ptq_err take_redelivered(struct pti_lane *lane, uint64_t seen, uint3
             }
         }
         if (best == PTI_NO_BLOCK) {
-            pti_cas(&ring->hints->redelivery, &seen, seen & ~UINT64_C(1));
+            pti_cas(&ring->hints->redelivery, &seen, seen & ~UINT64_C(1)); /* [R] */
             return PTQ_EMPTY;
         }
         lease = pti_word(PTI_LEASED, lane->index, pti_word_position(best_word), pti_word_redelivered(best_word));
         if (pti_lease_is_limited(ring))
             pti_lease_try(lane, best);
-        if (!pti_cas(&pti_block_at(ring, best)->word, &best_word, lease)) {
+        if (!pti_cas(&pti_block_at(ring, best)->word, &best_word, lease)) { /* [L] */
             if (pti_lease_is_limited(ring))
                 pti_lease_missed(lane);
             continue;
@@ -329,7 +329,7 @@ static inline void note_head(struct pti_lane *lane, uint64_t next)
 {
     lane->head = next;
     if (lane->takes_since_hint++ % HINT_EVERY == 0) {
-        pti_store_release(&lane->ring->hints->head, next); /* pair H */
+        pti_store_release(&lane->ring->hints->head, next); /* [H] */
     }
 }
 
@@ -337,7 +337,7 @@ void pti_ring_note_head(struct pti_lane *lane, uint64_t next) { note_head(lane, 
 
 static void adopt_head(struct pti_lane *lane)
 {
-    uint64_t hint = pti_load_acquire(&lane->ring->hints->head) & lane->ring->position_mask;
+    uint64_t hint = pti_load_acquire(&lane->ring->hints->head) & lane->ring->position_mask; /* [H] */
 
     if (pti_diff(lane->ring, hint, lane->head) > 0) {
         lane->head = hint;
@@ -352,7 +352,7 @@ static inline __attribute__((always_inline)) enum ptq_err take_fresh(struct pti_
     struct pti_ring *ring = lane->ring;
 
     for (uint64_t steps = 0;; steps++) {
-        uint64_t h = lane->head, slot = pti_load_seq(pti_slot_at(ring, h)), word;
+        uint64_t h = lane->head, slot = pti_load_seq(pti_slot_at(ring, h)), word; /* [P, W] */
         int64_t ahead = pti_lap_diff(ring, pti_slot_lap(slot), pti_lap(ring, h));
         uint32_t block = pti_slot_block(slot);
 
@@ -369,14 +369,14 @@ static inline __attribute__((always_inline)) enum ptq_err take_fresh(struct pti_
             adopt_head(lane);
             continue;
         }
-        if (limited && pti_diff(ring, h, pti_load_seq(&ring->hints->limit)) >= 0)
+        if (limited && pti_diff(ring, h, pti_load_seq(&ring->hints->limit)) >= 0) /* [F, W] */
             return PTQ_EMPTY;
         if (__builtin_expect(block >= ring->geometry.blocks || !pti_block_is_backed(ring, block), 0))
             return PTQ_ECORRUPT;
         if (lane->takes_in_a_row >= STREAM)
             pti_prefetch_to_write(pti_block_at(ring, block)); /* the lease and the ack will write it */
         __builtin_prefetch(&pti_block_at(ring, block)->payload[PTI_LINE - PTI_BLOCK_HEAD]);
-        word = pti_load_acquire(&pti_block_at(ring, block)->word);
+        word = pti_load_acquire(&pti_block_at(ring, block)->word); /* [L] */
         if (pti_word_state(word) == PTI_COMMIT && pti_word_position(word) == h) {
             uint64_t lease = pti_word(PTI_LEASED, lane->index, h, 0);
 
@@ -412,14 +412,14 @@ static inline __attribute__((always_inline)) enum ptq_err lease_next(struct pti_
 
         if (__builtin_expect((pti_load_relaxed(&ring->hints->next_due) & ((UINT64_C(1) << 48) - 1)) != 0, 0))
             pti_delay_look(lane);
-        seen = pti_load_seq(&ring->hints->redelivery);
+        seen = pti_load_seq(&ring->hints->redelivery); /* [R] */
         if (__builtin_expect(seen & 1, 0)) {
             err = take_redelivered(lane, seen, ret_block, ret_word);
             if (err == PTQ_EMPTY)
                 continue; /* the bit is off, or the word moved on: look again */
         } else {
             err = take_fresh(lane, limited, ret_block, ret_word);
-            if ((err == PTQ_EMPTY || err == PTQ_END) && pti_load_seq(&ring->hints->redelivery) != seen)
+            if ((err == PTQ_EMPTY || err == PTQ_END) && pti_load_seq(&ring->hints->redelivery) != seen) /* [R] */
                 continue;
         }
         return err;
@@ -460,7 +460,7 @@ enum ptq_err pti_ring_take_next(struct pti_lane *lane, uint32_t *ret_block, uint
     const struct pti_cursor *c = &lane->cursor;
 
     /* Redeliveries come first, here too; all else about this position was looked at by the take before. */
-    if (!c->active || pti_load_seq(&lane->ring->hints->redelivery) & 1)
+    if (!c->active || pti_load_seq(&lane->ring->hints->redelivery) & 1) /* [R] */
         return pti_ring_take(lane, ret_block, ret_word);
     if (pti_batch_take(lane, c->position, c->header, c->header_word, ret_block, ret_word) != PTQ_OK)
         return pti_ring_take(lane, ret_block, ret_word);
@@ -476,19 +476,19 @@ bool pti_ring_may_take(struct pti_lane *lane)
 
     if (pti_ring_is_paused(ring))
         return false;
-    if (pti_load_seq(&ring->hints->redelivery) & 1)
+    if (pti_load_seq(&ring->hints->redelivery) & 1) /* [R, W] */
         return true;
     if (due != 0 && due <= pti_now_us())
         return true;
     adopt_head(lane);
-    slot = pti_load_seq(pti_slot_at(ring, lane->head));
+    slot = pti_load_seq(pti_slot_at(ring, lane->head)); /* [P, W] */
     if (pti_lap_diff(ring, pti_slot_lap(slot), pti_lap(ring, lane->head)) < 0)
         return false;
     if (pti_slot_block(slot) == PTI_END_BLOCK)
         return pti_ring_is_settled(ring, lane->index);
     if (!(pti_load_relaxed(&ring->hints->flags) & PTI_FLAG_LIMITED))
         return true;
-    return pti_diff(ring, lane->head, pti_load_seq(&ring->hints->limit)) < 0;
+    return pti_diff(ring, lane->head, pti_load_seq(&ring->hints->limit)) < 0; /* [F, W] */
 }
 
 bool pti_ring_may_put(struct pti_lane *lane, uint64_t count)
@@ -508,7 +508,7 @@ uint64_t pti_ring_head(struct pti_lane *lane)
 uint64_t pti_ring_tail_from(struct pti_ring *ring, uint64_t at)
 {
     for (uint64_t steps = 0; steps < 2 * ring->geometry.slots; steps++) {
-        uint64_t slot = pti_load_acquire(pti_slot_at(ring, at));
+        uint64_t slot = pti_load_acquire(pti_slot_at(ring, at)); /* [P] */
         int64_t ahead = pti_lap_diff(ring, pti_slot_lap(slot), pti_lap(ring, at));
 
         if (ahead < 0)
@@ -521,14 +521,14 @@ uint64_t pti_ring_tail_from(struct pti_ring *ring, uint64_t at)
 uint64_t pti_ring_head_from(struct pti_ring *ring, uint64_t at)
 {
     for (uint64_t steps = 0; steps < 2 * ring->geometry.slots; steps++) {
-        uint64_t slot = pti_load_seq(pti_slot_at(ring, at)), word;
+        uint64_t slot = pti_load_seq(pti_slot_at(ring, at)), word; /* [P, W] */
         int64_t ahead = pti_lap_diff(ring, pti_slot_lap(slot), pti_lap(ring, at));
         uint32_t block = pti_slot_block(slot);
 
         if (ahead < 0 || (ahead == 0 && block == PTI_END_BLOCK))
             break;
         if (ahead == 0 && block < ring->geometry.blocks && pti_block_is_backed(ring, block)) {
-            word = pti_load_acquire(&pti_block_at(ring, block)->word);
+            word = pti_load_acquire(&pti_block_at(ring, block)->word); /* [L] */
             if (pti_word_position(word) == at &&
                 (pti_word_state(word) == PTI_COMMIT || pti_word_state(word) == PTI_COMMITH))
                 break;

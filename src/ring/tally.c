@@ -11,7 +11,7 @@
 
 static bool stands_in_ring(struct pti_ring *ring, uint32_t block, uint64_t word)
 {
-    uint32_t batch = pti_load_acquire(&pti_block_at(ring, block)->link);
+    uint32_t batch = pti_load_acquire(&pti_block_at(ring, block)->link); /* [G] */
 
     if (pti_slot_names(ring, pti_word_position(word), block))
         return true;
@@ -37,7 +37,7 @@ static uint64_t count_messages(struct pti_ring *ring, struct pti_block *b, bool 
 static void count_block(struct pti_ring *ring, uint32_t block, uint64_t now, struct pti_tally *t)
 {
     struct pti_block *b = pti_block_at(ring, block);
-    uint64_t word = pti_load_seq(&b->word), stamp;
+    uint64_t word = pti_load_seq(&b->word), stamp; /* [L, Q] */
 
     switch (pti_word_state(word)) {
     case PTI_FREE:
@@ -86,32 +86,32 @@ static void count_block(struct pti_ring *ring, uint32_t block, uint64_t now, str
 
 static void count_entry(struct pti_entry *entry, struct pti_tally *t)
 {
-    uint64_t line = pti_load_acquire(&entry->journal);
+    uint64_t line = pti_load_acquire(&entry->journal); /* [J] */
     _Atomic uint64_t *counter = pti_journal_counter(entry, pti_journal_operation(line));
 
-    t->put += pti_load_acquire(&entry->put);
-    t->taken += pti_load_acquire(&entry->taken);
-    t->acked += pti_load_acquire(&entry->acked);
-    t->nacked += pti_load_acquire(&entry->nacked);
+    t->put += pti_load_acquire(&entry->put); /* [J] */
+    t->taken += pti_load_acquire(&entry->taken); /* [J] */
+    t->acked += pti_load_acquire(&entry->acked); /* [J] */
+    t->nacked += pti_load_acquire(&entry->nacked); /* [J] */
     t->redelivered += pti_load_relaxed(&entry->redelivered);
     t->bytes_put += pti_load_relaxed(&entry->bytes_put);
     t->bytes_acked += pti_load_relaxed(&entry->bytes_acked);
     t->bytes_taken += pti_load_relaxed(&entry->bytes_taken);
     for (unsigned i = 0; i < PTQ_DROPS; i++) {
-        uint64_t dropped = pti_load_acquire(&entry->dropped[i]);
+        uint64_t dropped = pti_load_acquire(&entry->dropped[i]); /* [J] */
 
         t->dropped_by[i] += dropped;
         t->dropped += dropped;
     }
     /* DONE with the count of before: a recoverer stands between its decision and the count. */
     t->open_lines += counter && (pti_journal_status(line) == PTI_LINE_OPEN || pti_journal_status(line) == PTI_LINE_DONE) &&
-                     (uint32_t)pti_load_acquire(counter) == pti_journal_low(line);
+                     (uint32_t)pti_load_acquire(counter) == pti_journal_low(line); /* [J] */
 }
 
 void pti_tally_make(struct pti_ring *ring, struct pti_tally *ret_tally)
 {
     struct pti_tally t;
-    uint32_t used = pti_load_acquire(&ring->hints->entries_used);
+    uint32_t used = pti_load_acquire(&ring->hints->entries_used); /* [S] */
     uint64_t now = pti_now_us();
 
     memset(&t, 0, sizeof t);
@@ -156,8 +156,8 @@ static void check_side(struct pti_ring *ring, struct pti_teller *teller, uint32_
 static void check_pack(struct pti_ring *ring, struct pti_teller *teller, uint32_t block)
 {
     struct pti_block *b = pti_block_at(ring, block);
-    struct pti_pack_ctl ctl = pti_pack_unword(pti_load_acquire(&pti_pack_of(b)->ctl));
-    uint64_t n = pti_load_acquire(&pti_pack_of(b)->n) & ~PTI_PACK_CLOSED;
+    struct pti_pack_ctl ctl = pti_pack_unword(pti_load_acquire(&pti_pack_of(b)->ctl)); /* [K] */
+    uint64_t n = pti_load_acquire(&pti_pack_of(b)->n) & ~PTI_PACK_CLOSED; /* [K] */
 
     if (n > pti_pack_room(ring) / sizeof(struct pti_record))
         pti_tell(teller, "block %" PRIu32 " is a pack of %" PRIu64 " records, which do not fit it", block, n);
@@ -169,7 +169,7 @@ static void check_pack(struct pti_ring *ring, struct pti_teller *teller, uint32_
 static void check_word(struct pti_ring *ring, struct pti_teller *teller, uint32_t block)
 {
     struct pti_block *b = pti_block_at(ring, block);
-    uint64_t word = pti_load_acquire(&b->word);
+    uint64_t word = pti_load_acquire(&b->word); /* [L] */
     enum pti_state state = pti_word_state(word);
     bool is_of_lease = state == PTI_QUAR || state == PTI_COPY; /* these bear no position */
     bool owned = state == PTI_OWNED || state == PTI_COMMIT || state == PTI_LEASED || state == PTI_COMMITH || is_of_lease;
@@ -183,7 +183,7 @@ static void check_word(struct pti_ring *ring, struct pti_teller *teller, uint32_
         pti_tell(teller, "block %" PRIu32 " is in quarantine for block %" PRIu32 ", of %" PRIu32, block,
                 pti_slot_block(pti_word_position(word)), ring->geometry.blocks);
     if (state == PTI_COPY && (pti_load_relaxed(&b->link) == 0 || pti_load_relaxed(&b->link) > ring->geometry.blocks) &&
-        pti_load_acquire(&b->word) == word)
+        pti_load_acquire(&b->word) == word) /* [L] */
         pti_tell(teller, "block %" PRIu32 " is a copy of block %" PRIu32 ", of %" PRIu32, block,
                 pti_load_relaxed(&b->link) - 1, ring->geometry.blocks);
     if (!is_of_lease && pti_word_position(word) > ring->position_mask)
@@ -202,6 +202,7 @@ static void check_word(struct pti_ring *ring, struct pti_teller *teller, uint32_
                  4u * pti_load_relaxed(&b->headers));
     check_side(ring, teller, block, state);
     if ((state == PTI_REDELIV || state == PTI_DELAYED || state == PTI_DEAD) &&
+        /* [L, X] */
         !(pti_load_seq(&ring->special[block / 64]) >> (block % 64) & 1) && pti_load_acquire(&b->word) == word)
         pti_tell(teller, "block %" PRIu32 " is in state %u without its mark", block, state);
 }
@@ -209,7 +210,7 @@ static void check_word(struct pti_ring *ring, struct pti_teller *teller, uint32_
 /* Slots follow each other: lap(t) up to the tail, lap - 1 from there on; each names a block that exists. */
 static void check_slots(struct pti_ring *ring, struct pti_teller *teller)
 {
-    uint64_t head = pti_load_acquire(&ring->hints->head), tail = pti_load_acquire(&ring->hints->tail), at;
+    uint64_t head = pti_load_acquire(&ring->hints->head), tail = pti_load_acquire(&ring->hints->tail), at; /* [H, T] */
     bool older = false;
 
     if (head > ring->position_mask || tail > ring->position_mask) {
@@ -218,7 +219,7 @@ static void check_slots(struct pti_ring *ring, struct pti_teller *teller)
     }
     at = head;
     for (uint64_t i = 0; i < ring->geometry.slots; i++, at = pti_step(ring, at, 1)) {
-        uint64_t slot = pti_load_acquire(pti_slot_at(ring, at));
+        uint64_t slot = pti_load_acquire(pti_slot_at(ring, at)); /* [P] */
         int64_t ahead = pti_lap_diff(ring, pti_slot_lap(slot), pti_lap(ring, at));
         uint32_t block = pti_slot_block(slot);
 
@@ -230,7 +231,7 @@ static void check_slots(struct pti_ring *ring, struct pti_teller *teller)
             pti_tell(teller, "slot %" PRIu64 " names block %" PRIu32 ", of %" PRIu32, at & ring->slot_mask, block,
                     ring->geometry.blocks);
         if (ahead == 0 && older && !(ring->geometry.flags & PTI_GEO_PLACED) &&
-            pti_diff(ring, pti_load_acquire(&ring->hints->head), head) == 0)
+            pti_diff(ring, pti_load_acquire(&ring->hints->head), head) == 0) /* [H] */
             pti_tell(teller, "slot %" PRIu64 " is filled behind an empty one", at & ring->slot_mask);
         older |= ahead < 0;
     }

@@ -28,12 +28,12 @@ void pti_wait_signal(struct pti_ring *ring, _Atomic uint32_t *word, uint32_t see
     }
     /* The count moves before the wake, so that who has armed and is not asleep yet does not fall asleep any more.  Without it:
      * a wake that finds nobody, the sleeper falling asleep, its bit cleared; that was a missed wake. */
-    ours = pti_cas(word, &expected, moved);
+    ours = pti_cas(word, &expected, moved); /* [W] */
     if (seen & PTI_WAIT_SLEEPER && (pti_futex_wake(word, all ? INT_MAX : 1) == 0 || all))
         clear |= PTI_WAIT_SLEEPER;
     /* Not ours: somebody armed, or another waker is at it; then the bits stay for the next one to see. */
     if (ours && clear)
-        pti_cas(word, &moved, moved & ~clear);
+        pti_cas(word, &moved, moved & ~clear); /* [W] */
 }
 
 uint32_t pti_wait_arm(_Atomic uint32_t *word, uint32_t bit)
@@ -43,7 +43,7 @@ uint32_t pti_wait_arm(_Atomic uint32_t *word, uint32_t bit)
 
     do {
         armed = (seen + PTI_WAIT_COUNT) | bit;
-    } while (!pti_cas(word, &seen, armed));
+    } while (!pti_cas(word, &seen, armed)); /* [W] */
     return armed;
 }
 
@@ -52,6 +52,6 @@ bool pti_wait_barrier(struct pti_ring *ring)
     if (pti_membarrier())
         return true;
     /* From now on everybody's acks are exchanges. */
-    pti_fetch_or_seq(&ring->hints->flags, PTI_FLAG_NOBARRIER);
+    pti_fetch_or_seq(&ring->hints->flags, PTI_FLAG_NOBARRIER); /* [F] */
     return false;
 }
