@@ -150,7 +150,7 @@ static enum ptq_err check_interrupt(struct pti_local *local, struct pti_place *p
 {
     uint32_t interrupts = pti_load_seq(&local->interrupts); /* [C] */
 
-    if (pti_load_relaxed(&local->ring.hints->flags) & PTI_FLAG_REMOVED)
+    if (pti_load_seq(&local->ring.hints->flags) & PTI_FLAG_REMOVED) /* [F, W] */
         return PTQ_EGONE;
     if (pti_load_relaxed(&local->closing) == PTI_LOCAL_DAMAGED)
         return PTQ_ECORRUPT;
@@ -402,7 +402,7 @@ enum ptq_err pti_local_watch_look(struct pti_port *port, struct pti_watcher *wat
     /* [W] */
     watcher->expected = pti_load_seq(watcher->word) | PTI_WAIT_SLEEPER; /* a waker took the bit off: no sleep, armed anew */
     is_ready = watcher->side == PTQ_SIDE_GET ? would_get(local, place) : pti_local_may_put(place, 1);
-    if (is_ready || pti_load_relaxed(&local->ring.hints->flags) & PTI_FLAG_REMOVED) /* [F, W] */
+    if (is_ready || pti_load_seq(&local->ring.hints->flags) & PTI_FLAG_REMOVED) /* [F, W] */
         return PTQ_OK;
     watcher->until = until_due(local, place, watcher->side, PTI_DEADLINE_NEVER);
     if (pti_load_relaxed(&local->ring.hints->flags) & PTI_FLAG_NOBARRIER && needs_barrier(local, watcher->side)) {

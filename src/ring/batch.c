@@ -304,7 +304,7 @@ static struct pti_load load_of_batch(struct pti_ring *ring, uint32_t header, uin
     while ((block = cursor_next(ring, &c)) != PTI_NO_BLOCK) {
         uint32_t length = pti_load_acquire(&pti_block_at(ring, block)->length); /* [G] */
 
-        if (pti_load_acquire(&pti_block_at(ring, block)->word) == element_word(&c)) { /* [E, W] */
+        if (pti_load_seq(&pti_block_at(ring, block)->word) == element_word(&c)) { /* [E, W] */
             load.messages++;
             load.bytes += length;
         }
@@ -342,7 +342,7 @@ bool pti_batch_settle(struct pti_lane *lane, uint32_t header, uint64_t header_wo
 
     cursor_start(lane->ring, &c, header, header_word);
     while ((block = cursor_next(lane->ring, &c)) != PTI_NO_BLOCK)
-        if (pti_load_acquire(&pti_block_at(lane->ring, block)->word) == element_word(&c)) /* [E, W] */
+        if (pti_load_seq(&pti_block_at(lane->ring, block)->word) == element_word(&c)) /* [E, W] */
             return !header_stands(lane->ring, &c);
     if (!header_stands(lane->ring, &c))
         return true; /* somebody was faster */
@@ -446,7 +446,7 @@ static struct pti_load count_ready(struct pti_ring *ring, uint64_t from, uint64_
         if (pti_slot_lap(slot) != pti_lap(ring, at) || !is_usable(ring, block))
             continue;
         length = pti_load_acquire(&pti_block_at(ring, block)->length); /* [G] */
-        word = pti_load_acquire(&pti_block_at(ring, block)->word); /* [L, W] */
+        word = pti_load_seq(&pti_block_at(ring, block)->word); /* [L, W] */
         if (pti_word_position(word) != at)
             continue;
         if (pti_word_state(word) == PTI_COMMIT) {

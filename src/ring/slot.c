@@ -32,7 +32,7 @@ bool pti_ring_is_taken(struct pti_lane *lane, uint64_t position, bool *ret_corru
         *ret_corrupt = block != 0;
         return block == 0;
     }
-    word = pti_load_acquire(&pti_block_at(ring, block)->word); /* [L, W] */
+    word = pti_load_seq(&pti_block_at(ring, block)->word); /* [L, W] */
     if (pti_word_position(word) != position)
         return true;
     if (pti_word_state(word) == PTI_COMMITH)
@@ -42,7 +42,7 @@ bool pti_ring_is_taken(struct pti_lane *lane, uint64_t position, bool *ret_corru
 
 static void adopt_tail(struct pti_lane *lane)
 {
-    uint64_t hint = pti_load_relaxed(&lane->ring->hints->tail) & lane->ring->position_mask; /* [T] */
+    uint64_t hint = pti_load_acquire(&lane->ring->hints->tail) & lane->ring->position_mask; /* [T] */
 
     if (pti_diff(lane->ring, hint, lane->tail) > 0)
         lane->tail = hint;
@@ -82,7 +82,7 @@ static enum ptq_err walk_to_tail(struct pti_lane *lane, uint64_t *ret_slot)
     struct pti_ring *ring = lane->ring;
 
     for (uint64_t steps = 0;; steps++) {
-        uint64_t slot = pti_load_acquire(pti_slot_at(ring, lane->tail)); /* [P, W] */
+        uint64_t slot = pti_load_seq(pti_slot_at(ring, lane->tail)); /* [P, W] */
         int64_t ahead = pti_lap_diff(ring, pti_slot_lap(slot), pti_lap(ring, lane->tail));
 
         if (__builtin_expect(ahead == -1, 1)) {
@@ -105,7 +105,7 @@ static enum ptq_err walk_to_tail(struct pti_lane *lane, uint64_t *ret_slot)
 static inline enum ptq_err find_tail(struct pti_lane *lane, uint64_t *ret_slot)
 {
     struct pti_ring *ring = lane->ring;
-    uint64_t slot = pti_load_acquire(pti_slot_at(ring, lane->tail)); /* [P, W] */
+    uint64_t slot = pti_load_seq(pti_slot_at(ring, lane->tail)); /* [P, W] */
 
     if (__builtin_expect(pti_lap_diff(ring, pti_slot_lap(slot), pti_lap(ring, lane->tail)) == -1, 1)) {
         *ret_slot = slot;
