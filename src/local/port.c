@@ -13,6 +13,7 @@
 #include "local/verbs.h"
 #include "os/life.h"
 #include "queue/spec.h"
+#include "ring/fast.h"
 #include "ring/side.h"
 
 /* ---- ordered work */
@@ -183,11 +184,11 @@ const struct pti_port_ops pti_local_ops = {
     .close = local_close,
 };
 
-/* The same where puts are gathered. */
-static struct pti_port_ops piping_ops;
-static pthread_once_t piping_once = PTHREAD_ONCE_INIT;
+/* The same where puts are gathered; and where a plain message may go the fast way, too. */
+static struct pti_port_ops piping_ops, fast_ops, fast_piping_ops;
+static pthread_once_t tables_once = PTHREAD_ONCE_INIT;
 
-static void make_piping(void)
+static void make_tables(void)
 {
     piping_ops = pti_local_ops;
     piping_ops.put = pti_pipe_put;
@@ -195,14 +196,27 @@ static void make_piping(void)
     piping_ops.publish = pti_pipe_publish;
     piping_ops.flush = pti_pipe_flush;
     piping_ops.end = pti_pipe_end;
+    fast_ops = pti_local_ops;
+    fast_ops.fast_put = pti_fast_put;
+    fast_ops.fast_take = pti_fast_take;
+    fast_ops.fast_recv = pti_fast_recv;
+    fast_ops.fast_ack = pti_fast_settle;
+    fast_piping_ops = piping_ops;
+    fast_piping_ops.fast_take = pti_fast_take;
+    fast_piping_ops.fast_recv = pti_fast_recv;
+    fast_piping_ops.fast_ack = pti_fast_settle;
 }
 
-static const struct pti_port_ops *ops_of(const struct pti_open *open)
+bool pti_fast_is_off; /* tests: the general way for everything */
+
+static const struct pti_port_ops *ops_of(const struct pti_local *local, const struct pti_open *open)
 {
-    if (!(open->options.flags & PTQ_PIPELINE))
-        return &pti_local_ops;
-    pthread_once(&piping_once, make_piping);
-    return &piping_ops;
+    bool is_fast = pti_ring_is_plain(&local->ring) && !local->no_barrier && !pti_fast_is_off;
+
+    pthread_once(&tables_once, make_tables);
+    if (open->options.flags & PTQ_PIPELINE)
+        return is_fast ? &fast_piping_ops : &piping_ops;
+    return is_fast ? &fast_ops : &pti_local_ops;
 }
 
 /* ---- opening */
@@ -301,7 +315,7 @@ enum ptq_err pti_local_open(ptq_bus *bus, const char *name, const struct pti_ope
     }
     pti_segment_file(name, file, sizeof file);
     snprintf(local->port.where, sizeof local->port.where, "%.200s/%.50s", bus->path, file);
-    local->port.ops = local->ops = ops_of(open);
+    local->port.ops = local->ops = ops_of(local, open);
     local->port.spec = local->ring.spec;
     memcpy(local->port.id, local->ring.id, sizeof local->port.id);
     memcpy(local->port.run, bus->run, sizeof local->port.run);

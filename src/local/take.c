@@ -63,6 +63,8 @@ static inline __attribute__((always_inline)) void pass_baton(struct pti_local *l
         pti_wake(&local->ring, word);
 }
 
+void pti_local_pass_baton(struct pti_local *local, struct pti_place *place) { pass_baton(local, place); }
+
 #define LOOK_EVERY 64          /* takes, */
 #define LOOK_ALWAYS_NS 20000   /* but at each one where they take longer than this */
 

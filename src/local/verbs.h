@@ -24,6 +24,13 @@ enum ptq_err pti_local_no_room(struct pti_local *local, struct pti_place *place,
 bool pti_local_is_refused(struct pti_local *local, struct pti_place *place, const struct pti_put *put, uint64_t count,
                           uint64_t *ret_position);
 
+/* local/fast.c: where nothing is special */
+bool pti_fast_put(struct pti_port *port, const void *data, uint32_t size, uint64_t *ret_position);
+bool pti_fast_take(struct pti_port *port, struct ptq_msg **ret_msg);
+bool pti_fast_recv(struct pti_port *port, void *buffer, size_t room, size_t *ret_size);
+bool pti_fast_settle(struct pti_port *port, struct ptq_msg *msg);
+extern bool pti_fast_is_off; /* of handles that are opened from now on: for tests */
+
 /* local/pack.c: of handles with PTQ_PIPELINE */
 enum ptq_err pti_pipe_put(struct pti_port *port, const struct pti_put *put, int64_t deadline, uint64_t *ret_position);
 enum ptq_err pti_pipe_put_many(struct pti_port *port, const struct pti_put *puts, size_t count, int64_t deadline,
@@ -44,6 +51,9 @@ enum ptq_err pti_local_recv(struct pti_port *port, void *buffer, size_t size, in
 enum ptq_err pti_local_ack(struct pti_port *port, struct ptq_msg *msg);
 enum ptq_err pti_local_nack(struct pti_port *port, struct ptq_msg *msg, int delay_ms);
 enum ptq_err pti_local_untake(struct pti_port *port, struct ptq_msg *msg);
+
+/* A consumer took one: if there is more, the next sleeper is woken. */
+void pti_local_pass_baton(struct pti_local *local, struct pti_place *place);
 
 enum ptq_err pti_local_show(struct pti_local *local, struct pti_place *place, struct ptq_msg *msg, uint32_t block,
                             uint64_t word);

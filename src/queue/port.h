@@ -79,6 +79,13 @@ struct pti_watcher {
 };
 
 struct pti_port_ops {
+    /* ---- the plain case, in a few instructions.  True: done; false: nothing was, ask put, take, recv, ack.  They never wait.  NULL:
+     * never.  put: nothing beside its bytes.  take: one message. */
+    bool (*fast_put)(struct pti_port *port, const void *data, uint32_t size, uint64_t *ret_position);
+    bool (*fast_take)(struct pti_port *port, struct ptq_msg **ret_msg);
+    bool (*fast_recv)(struct pti_port *port, void *buffer, size_t size, size_t *ret_size);
+    bool (*fast_ack)(struct pti_port *port, struct ptq_msg *msg);
+
     /* ---- in: PTQ_FULL, PTQ_TIMEDOUT, PTQ_EENDED, PTQ_ENOSPC, PTQ_EGONE, PTQ_EINTR, ... */
 
     /* Puts one message.  Blocks for room. */

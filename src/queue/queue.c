@@ -110,23 +110,42 @@ static enum ptq_err check_put(const ptq_queue *queue, const void *data, size_t s
     return size <= queue->port->item_size ? PTQ_OK : PTQ_EMSGSIZE;
 }
 
-enum ptq_err ptq_put_position(ptq_queue *queue, const void *data, size_t size, int timeout_ms, uint64_t *ret_position)
+static __attribute__((noinline)) enum ptq_err put_bytes(ptq_queue *queue, const void *data, size_t size, int timeout_ms,
+                                                       uint64_t *ret_position)
 {
     struct pti_put put = {.data = data, .size = (uint32_t)size};
     uint64_t position;
-    enum ptq_err err = check_put(queue, data, size);
+    enum ptq_err err = queue->port->ops->put(queue->port, &put, pti_deadline(timeout_ms), &position);
 
-    if (__builtin_expect(err != PTQ_OK, 0))
-        return err;
-    err = queue->port->ops->put(queue->port, &put, pti_deadline(timeout_ms), &position);
     if (err == PTQ_OK && ret_position)
         *ret_position = position;
     return err;
 }
 
+enum ptq_err ptq_put_position(ptq_queue *queue, const void *data, size_t size, int timeout_ms, uint64_t *ret_position)
+{
+    enum ptq_err err = check_put(queue, data, size);
+    uint64_t position;
+
+    if (__builtin_expect(err != PTQ_OK, 0))
+        return err;
+    if (!queue->port->ops->fast_put || !queue->port->ops->fast_put(queue->port, data, (uint32_t)size, &position))
+        return put_bytes(queue, data, size, timeout_ms, ret_position);
+    if (ret_position)
+        *ret_position = position;
+    return PTQ_OK;
+}
+
 enum ptq_err ptq_put(ptq_queue *queue, const void *data, size_t size, int timeout_ms)
 {
-    return ptq_put_position(queue, data, size, timeout_ms, NULL);
+    enum ptq_err err = check_put(queue, data, size);
+    uint64_t position;
+
+    if (__builtin_expect(err != PTQ_OK, 0))
+        return err;
+    if (queue->port->ops->fast_put && queue->port->ops->fast_put(queue->port, data, (uint32_t)size, &position))
+        return PTQ_OK;
+    return put_bytes(queue, data, size, timeout_ms, NULL);
 }
 
 enum ptq_err pti_queue_put(ptq_queue *queue, const struct pti_put *put, int64_t deadline, uint64_t *ret_position)
@@ -272,18 +291,27 @@ enum ptq_err pti_queue_take(ptq_queue *queue, size_t max, int64_t deadline, ptq_
     return err;
 }
 
-enum ptq_err ptq_get(ptq_queue *queue, int timeout_ms, ptq_msg **ret_msg)
+static __attribute__((noinline)) enum ptq_err get_one(ptq_queue *queue, int timeout_ms, ptq_msg **ret_msg)
 {
     size_t count;
     ptq_msg *msg;
-    enum ptq_err err;
+    enum ptq_err err = pti_queue_take(queue, 1, pti_deadline(timeout_ms), &msg, &count);
 
-    if (__builtin_expect(!ret_msg, 0))
-        return PTQ_EINVAL;
-    err = pti_queue_take(queue, 1, pti_deadline(timeout_ms), &msg, &count);
     if (err == PTQ_OK)
         *ret_msg = msg;
     return err;
+}
+
+enum ptq_err ptq_get(ptq_queue *queue, int timeout_ms, ptq_msg **ret_msg)
+{
+    if (__builtin_expect(!ret_msg || !queue, 0))
+        return PTQ_EINVAL;
+    if (__builtin_expect(!queue->port, 0))
+        return PTQ_EFORKED;
+    if (!queue->port->ops->fast_take || !queue->port->ops->fast_take(queue->port, ret_msg))
+        return get_one(queue, timeout_ms, ret_msg);
+    (*ret_msg)->queue = queue;
+    return PTQ_OK;
 }
 
 static enum ptq_err check_lease(const ptq_msg *msg)
@@ -297,7 +325,11 @@ enum ptq_err ptq_ack(ptq_msg *msg)
 {
     enum ptq_err err = check_lease(msg);
 
-    return err == PTQ_OK ? msg->port->ops->ack(msg->port, msg) : err;
+    if (__builtin_expect(err != PTQ_OK, 0))
+        return err;
+    if (msg->port->ops->fast_ack && msg->port->ops->fast_ack(msg->port, msg))
+        return PTQ_OK;
+    return msg->port->ops->ack(msg->port, msg);
 }
 
 enum ptq_err ptq_nack(ptq_msg *msg, int delay_ms)
@@ -345,17 +377,12 @@ enum ptq_err ptq_get_many(ptq_queue *queue, ptq_msg **msgs, size_t min, size_t m
     return PTQ_OK;
 }
 
-enum ptq_err ptq_recv(ptq_queue *queue, void *buffer, size_t size, int timeout_ms, size_t *ret_size)
+static __attribute__((noinline)) enum ptq_err recv_one(ptq_queue *queue, void *buffer, size_t size, int timeout_ms, size_t *ret_size)
 {
     ptq_msg *msg;
     enum ptq_err err, settled;
     size_t has;
 
-    if (__builtin_expect((!buffer && size > 0) || !ret_size, 0))
-        return PTQ_EINVAL;
-    err = check_handle(queue);
-    if (__builtin_expect(err != PTQ_OK, 0))
-        return err;
     if (queue->port->ops->recv)
         return queue->port->ops->recv(queue->port, buffer, size, pti_deadline(timeout_ms), ret_size);
     err = ptq_get(queue, timeout_ms, &msg);
@@ -373,6 +400,20 @@ enum ptq_err ptq_recv(ptq_queue *queue, void *buffer, size_t size, int timeout_m
     if (err == PTQ_OK)
         *ret_size = has;
     return err;
+}
+
+enum ptq_err ptq_recv(ptq_queue *queue, void *buffer, size_t size, int timeout_ms, size_t *ret_size)
+{
+    enum ptq_err err;
+
+    if (__builtin_expect((!buffer && size > 0) || !ret_size, 0))
+        return PTQ_EINVAL;
+    err = check_handle(queue);
+    if (__builtin_expect(err != PTQ_OK, 0))
+        return err;
+    if (queue->port->ops->fast_recv && queue->port->ops->fast_recv(queue->port, buffer, size, ret_size))
+        return PTQ_OK;
+    return recv_one(queue, buffer, size, timeout_ms, ret_size);
 }
 
 /* ---- a message */

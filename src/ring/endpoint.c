@@ -120,6 +120,7 @@ enum ptq_err pti_lane_register(struct pti_lane *lane, struct pti_ring *ring)
         return error == EAGAIN || error == ENFILE ? PTQ_EAGAIN : PTQ_ESYS;
     }
     lane->index = x;
+    lane->mark = pti_word((enum pti_state)0, x, 0, 0);
     if (pti_geometry_is_large(&ring->geometry))
         lane->shared_at = (ring->geometry.shared_blocks + 63) / 64 / 2; /* small messages keep away from side files */
     lane->entry = &ring->entries[x];

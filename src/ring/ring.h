@@ -79,6 +79,8 @@ struct pti_lane {
     uint64_t head;    /* guess: nothing before it is untaken */
     uint64_t settled; /* copy of the head hint: everything before it is taken */
     uint32_t index;
+    uint64_t mark;    /* index, where a block's word has its owner */
+    uint64_t backed;  /* a stretch that has memory: the last one looked for */
     uint32_t own_first, own_count, own_at; /* my extent */
     uint8_t *own_state;                    /* a byte a block of it: enum pti_own */
     uint32_t shared_at;                    /* where I last found a shared block: a word of `used` */

@@ -3,12 +3,9 @@
  * Guesses (lane->tail, lane->head) lag behind the truth and walk forward over what they find; they never run ahead.
  */
 
-#include "ring/journal.h"
-#include "ring/wait.h"
+#include "ring/fast.h"
 
-#define HINT_EVERY 8u
 #define NAME_EVERY 4096u /* puts, between two looks whether the file still has a name */
-#define STREAM 16 /* so many behind each other are a stream: then lines are asked for ahead, which costs a lone message time */
 /* Walkers are faster than who they follow, and jump by the hints: one that goes on for so long reads nonsense. */
 #define WALK_MAX (UINT64_C(1) << 20)
 
@@ -48,6 +45,21 @@ static void adopt_tail(struct pti_lane *lane)
         lane->tail = hint;
 }
 
+void pti_ring_hint_tail(struct pti_lane *lane)
+{
+    struct pti_ring *ring = lane->ring;
+
+    pti_store_release(&ring->hints->tail, lane->tail); /* [T] */
+    lane->settled = pti_load_acquire(&ring->hints->head) & ring->position_mask; /* [H] */
+    lane->streams = pti_diff(ring, lane->tail, lane->settled) >= PTI_STREAM;
+    if (__builtin_expect(lane->puts_since_hint % NAME_EVERY == PTI_HINT_EVERY + 1, 0))
+        pti_ring_note_unlinked(ring); /* this message is lost with the queue; the next call says so */
+    if (__builtin_expect(!lane->has_put, 0)) {
+        lane->has_put = true;
+        pti_store_relaxed(&lane->entry->roles, pti_load_relaxed(&lane->entry->roles) | PTI_ROLE_PUT);
+    }
+}
+
 /* Counted, hinted, told: what follows every publish at a drawn position. */
 static inline __attribute__((always_inline)) void note_put(struct pti_lane *lane, uint64_t count, uint64_t bytes, uint64_t position)
 {
@@ -57,17 +69,8 @@ static inline __attribute__((always_inline)) void note_put(struct pti_lane *lane
     pti_store_relaxed(&entry->bytes_put, pti_load_relaxed(&entry->bytes_put) + bytes); /* before the count: it closes the line */
     pti_count(&entry->put, count);
     lane->tail = pti_step(ring, position, 1);
-    if (lane->puts_since_hint++ % HINT_EVERY == 0) { /* the first, too: many a process puts only one */
-        pti_store_release(&ring->hints->tail, lane->tail); /* [T] */
-        lane->settled = pti_load_acquire(&ring->hints->head) & ring->position_mask; /* [H] */
-        lane->streams = pti_diff(ring, lane->tail, lane->settled) >= STREAM;
-        if (__builtin_expect(lane->puts_since_hint % NAME_EVERY == HINT_EVERY + 1, 0))
-            pti_ring_note_unlinked(ring); /* this message is lost with the queue; the next call says so */
-    }
-    if (__builtin_expect(!lane->has_put, 0)) {
-        lane->has_put = true;
-        pti_store_relaxed(&entry->roles, pti_load_relaxed(&entry->roles) | PTI_ROLE_PUT);
-    }
+    if (lane->puts_since_hint++ % PTI_HINT_EVERY == 0) /* the first, too: many a process puts only one */
+        pti_ring_hint_tail(lane);
     pti_wake(ring, &ring->hints->get_wait);
 }
 
@@ -328,7 +331,7 @@ static enum ptq_err take_redelivered(struct pti_lane *lane, uint64_t seen, uint3
 static inline void note_head(struct pti_lane *lane, uint64_t next)
 {
     lane->head = next;
-    if (lane->takes_since_hint++ % HINT_EVERY == 0) {
+    if (lane->takes_since_hint++ % PTI_HINT_EVERY == 0) {
         pti_store_release(&lane->ring->hints->head, next); /* [H] */
     }
 }
@@ -373,7 +376,7 @@ static inline __attribute__((always_inline)) enum ptq_err take_fresh(struct pti_
             return PTQ_EMPTY;
         if (__builtin_expect(block >= ring->geometry.blocks || !pti_block_is_backed(ring, block), 0))
             return PTQ_ECORRUPT;
-        if (lane->takes_in_a_row >= STREAM)
+        if (lane->takes_in_a_row >= PTI_STREAM)
             pti_prefetch_to_write(pti_block_at(ring, block)); /* the lease and the ack will write it */
         __builtin_prefetch(&pti_block_at(ring, block)->payload[PTI_LINE - PTI_BLOCK_HEAD]);
         word = pti_load_acquire(&pti_block_at(ring, block)->word); /* [L] */

@@ -6,6 +6,7 @@
  * plain way and repeats exactly; median, mean and most are printed too.
  *
  *   instructions [--ceilings FILE]     FILE: "name number" lines; exit 1 where the least is higher
+ *   instructions --trace NAME          where the least call of NAME went: offsets in the library, for addr2line
  *
  * Exit 77: it cannot be counted here (another processor, ptrace refused, a build without optimisation).
  */
@@ -26,11 +27,21 @@
 #define WARM_ROUNDS 5000
 #define SIZE 64
 #define CANNOT 77
+#define TRACE_MAX 65536
 #if defined(__x86_64__)
 #define COUNTABLE 1
 #else
 #define COUNTABLE 0
 #endif
+
+/* The way of one call. */
+struct trace {
+    const char *name;
+    uintptr_t base; /* of the library */
+    unsigned steps;
+    uintptr_t at[TRACE_MAX];
+};
+static struct trace least_trace, this_trace;
 
 /* One function that is counted; `each`: messages a call. */
 struct counted {
@@ -142,10 +153,18 @@ static void count_call(pid_t child, struct counted *counted, uintptr_t stack)
 {
     uintptr_t back = return_address(child, stack);
     unsigned steps = 0;
+    this_trace.at[0] = counted->entry;
     for (struct place at = {0}; at.instruction != back || at.stack <= stack; steps++) {
         if (!step(child))
             bench_fail("%s did not return", counted->name);
         at = where(child);
+        if (steps + 1 < TRACE_MAX)
+            this_trace.at[steps + 1] = at.instruction;
+    }
+    this_trace.steps = steps;
+    if (least_trace.name && !strcmp(counted->name, least_trace.name) && (least_trace.steps == 0 || steps < least_trace.steps)) {
+        least_trace.steps = steps;
+        memcpy(least_trace.at, this_trace.at, sizeof least_trace.at);
     }
     if (counted->calls < sizeof counted->count / sizeof counted->count[0])
         counted->count[counted->calls++] = steps;
@@ -200,6 +219,12 @@ static void print_counts(void)
             printf("   %.1f a message", (double)counted->count[0] / counted->each);
         putchar('\n');
     }
+}
+
+static void print_trace(void)
+{
+    for (unsigned i = 0; i < least_trace.steps && i < TRACE_MAX; i++)
+        printf("0x%lx\n", (unsigned long)(least_trace.at[i] - least_trace.base));
 }
 
 /* How many are above their ceiling. */
@@ -259,8 +284,10 @@ int main(int argc, char **argv)
     const char *ceilings = NULL;
     if (argc == 3 && strcmp(argv[1], "--ceilings") == 0)
         ceilings = argv[2];
+    else if (argc == 3 && strcmp(argv[1], "--trace") == 0)
+        least_trace.name = argv[2];
     else if (argc != 1) {
-        fprintf(stderr, "usage: %s [--ceilings FILE]\n", argv[0]);
+        fprintf(stderr, "usage: %s [--ceilings FILE | --trace NAME]\n", argv[0]);
         return 2;
     }
     if (ceilings != NULL && !BENCH_OPTIMISED) {
@@ -276,11 +303,18 @@ int main(int argc, char **argv)
     bench_scratch(&bench);
     for (size_t i = 0; i < TABLE; i++)
         table[i].entry = (uintptr_t)dlsym(RTLD_NEXT, table[i].name);
+    Dl_info info;
+    if (dladdr((void *)table[0].entry, &info) != 0)
+        least_trace.base = (uintptr_t)info.dli_fbase;
     pid_t child = start_child(&bench);
     count_all(child);
     if (ptrace(PTRACE_CONT, child, NULL, NULL) != 0 || waitpid(child, NULL, 0) != child)
         bench_fail("PTRACE_CONT: %s", strerror(errno));
     bench_finish(&bench);
+    if (least_trace.name != NULL) {
+        print_trace();
+        return 0;
+    }
     print_counts();
     return ceilings != NULL && compare(ceilings) > 0;
 }

@@ -20,7 +20,7 @@ const struct contract_group *const contract_groups[] = {
 };
 
 #if CONTRACT_REMOTE
-const struct contract_carrier *const contract_carriers[] = {&contract_local, &contract_remote, NULL};
+const struct contract_carrier *const contract_carriers[] = {&contract_local, &contract_general, &contract_remote, NULL};
 #else
-const struct contract_carrier *const contract_carriers[] = {&contract_local, NULL};
+const struct contract_carrier *const contract_carriers[] = {&contract_local, &contract_general, NULL};
 #endif

@@ -1,7 +1,8 @@
-/* local.c -- the local carrier: home and bus are one directory. */
+/* local.c -- the local carrier: home and bus are one directory.  And the same without its fast way (local/fast.c): both are one. */
 #include <stdio.h>
 
 #include "contract/contract.h"
+#include "local/verbs.h"
 
 static void open_bus(struct contract *c)
 {
@@ -22,3 +23,18 @@ static void stop_local(struct contract *c) { (void)c; }
 
 const struct contract_carrier contract_local = {
     .name = "local", .suffix = "", .start = start_local, .attach = open_bus, .stop = stop_local};
+
+static void open_general(struct contract *c)
+{
+    pti_fast_is_off = true;
+    open_bus(c);
+}
+
+static void start_general(struct contract *c)
+{
+    pti_fast_is_off = true;
+    start_local(c);
+}
+
+const struct contract_carrier contract_general = {
+    .name = "general", .suffix = "", .start = start_general, .attach = open_general, .stop = stop_local};

@@ -9,4 +9,4 @@ const struct contract_group *const contract_groups[] = {
     &group_fork, &group_damage, &group_space, &group_limits, &group_wrap, &group_large, &group_giant, NULL,
 };
 
-const struct contract_carrier *const contract_carriers[] = {&contract_local, NULL};
+const struct contract_carrier *const contract_carriers[] = {&contract_local, &contract_general, NULL};

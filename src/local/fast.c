@@ -1,0 +1,175 @@
+/* fast.c -- the operations of queue/port.h for the plain case: true, it is done; false, nothing was, and the general one is asked.
+ *
+ *      enter      this thread's place is known, nobody closes, and no flag that matters is up
+ *      ring/fast.h   the block, the slot, the lease, the ack
+ *      leave
+ *
+ * Handles whose queue or options make anything more of a call do not have these (local/port.c).
+ */
+#include <string.h>
+
+#include "local/verbs.h"
+#include "ring/fast.h"
+
+/* As pti_local_enter.  False: ask that. */
+PTI_FAST bool enter(struct pti_local *local, uint32_t flags, struct pti_place **ret_place)
+{
+    const struct pti_lane_cache *known = &pti_lane_cache[local->serial % PTI_LANE_CACHE];
+    struct pti_place *place = known->place;
+
+    if (__builtin_expect(known->serial != local->serial, 0))
+        return false;
+    pti_store_relaxed(&place->inside, 1); /* closing sets its flag, passes a barrier, and then looks here */
+    atomic_signal_fence(memory_order_seq_cst);
+    if (__builtin_expect(pti_load_relaxed(&local->closing) != 0 || (pti_load_relaxed(&local->ring.hints->flags) & flags) != 0, 0)) { /* [C, F] */
+        pti_local_leave(place);
+        return false;
+    }
+    *ret_place = place;
+    return true;
+}
+
+bool pti_fast_put(struct pti_port *port, const void *data, uint32_t size, uint64_t *ret_position)
+{
+    struct pti_local *local = pti_local_of(port);
+    struct pti_ring *ring = &local->ring;
+    struct pti_place *place;
+    struct pti_lane *lane;
+    struct pti_block *b;
+    uint64_t before;
+    bool done;
+
+    if (__builtin_expect(!enter(local, PTI_FLAG_REMOVED | PTI_FLAG_BATCHED, &place), 0))
+        return false;
+    lane = &place->lane;
+    b = pti_fast_own(ring, lane, &before);
+    if (!b) {
+        pti_local_leave(place);
+        return false;
+    }
+    if (lane->streams && lane->own_at + 3 < lane->own_count) {
+        const char *next = (const char *)b + (size_t)3 * ring->stride;
+
+        pti_prefetch_to_write(next);
+        pti_prefetch_to_write(next + PTI_LINE);
+    }
+    pti_fast_fill(b, size, 0, 0, lane->index + 1, pti_fast_stamp(ring, lane));
+    memcpy(b->payload, data, size);
+    done = pti_fast_publish(ring, lane, b, size, before, ret_position);
+    if (__builtin_expect(done && !lane->streams, 0)) {
+        /* While the message travels, the next block's lines come: a lone message does not wait for them. */
+        const char *next = (const char *)pti_block_at(ring, lane->own_first + lane->own_at);
+
+        pti_prefetch_to_write(next);
+        pti_prefetch_to_write(next + PTI_LINE);
+    }
+    pti_local_leave(place);
+    return done;
+}
+
+/* May this place take now as if nothing were the matter?  It took before, and need not look for the dead yet. */
+static inline bool may_take(const struct pti_place *place)
+{
+    return __builtin_expect(place->probe_in > 1 && !pti_load_relaxed(&place->unit), 1);
+}
+
+static inline void note_taken(struct pti_local *local, struct pti_place *place)
+{
+    place->probe_in--;
+    place->run++;
+    place->idle = 0;
+    if (__builtin_expect(pti_load_relaxed(&local->ring.hints->get_wait) & PTI_WAIT_BITS, 0))
+        pti_local_pass_baton(local, place);
+}
+
+_Static_assert(offsetof(struct ptq_msg, sub) == offsetof(struct ptq_msg, size) + 4, "as in a block");
+
+#define NOT_ACKING (PTI_FLAG_REMOVED | PTI_FLAG_NOBARRIER)
+#define NOT_TAKING (PTI_FLAG_REMOVED | PTI_FLAG_PAUSED | PTI_FLAG_LIMITED)
+
+bool pti_fast_take(struct pti_port *port, struct ptq_msg **ret_msg)
+{
+    struct pti_local *local = pti_local_of(port);
+    struct pti_place *place;
+    struct pti_block *b = NULL;
+    struct ptq_msg *msg;
+    uint32_t block;
+    uint64_t lease, both;
+
+    if (__builtin_expect(!enter(local, NOT_TAKING, &place), 0))
+        return false;
+    msg = place->free_msgs;
+    if (__builtin_expect(msg && may_take(place), 1))
+        b = pti_fast_lease(&local->ring, &place->lane, local->port.item_size, &block, &lease);
+    if (__builtin_expect(!b, 0)) {
+        pti_local_leave(place);
+        return false;
+    }
+    place->free_msgs = msg->next;
+    msg->port = port;
+    msg->data = b->payload;
+    both = pti_load_relaxed(pti_wide(&b->length));
+    memcpy(&msg->size, &both, sizeof both); /* and sub */
+    msg->position = pti_word_position(lease);
+    msg->deliveries = 1;
+    msg->type = pti_load_relaxed(&b->type);
+    msg->kind = 0;
+    msg->headers = 0;
+    msg->redelivered = false;
+    msg->state = PTI_MSG_LEASED;
+    msg->block = block;
+    msg->lane = place->number;
+    msg->word = lease;
+    msg->unit = NULL;
+    note_taken(local, place);
+    pti_local_leave(place);
+    *ret_msg = msg;
+    return true;
+}
+
+bool pti_fast_recv(struct pti_port *port, void *buffer, size_t room, size_t *ret_size)
+{
+    struct pti_local *local = pti_local_of(port);
+    struct pti_ring *ring = &local->ring;
+    struct pti_place *place;
+    struct pti_block *b = NULL;
+    uint32_t block, size;
+    uint64_t lease;
+
+    if (__builtin_expect(!enter(local, NOT_TAKING | NOT_ACKING, &place), 0))
+        return false;
+    if (__builtin_expect(may_take(place), 1))
+        b = pti_fast_lease(ring, &place->lane, room < local->port.item_size ? (uint32_t)room : local->port.item_size, &block, &lease);
+    if (__builtin_expect(!b, 0)) {
+        pti_local_leave(place);
+        return false;
+    }
+    size = pti_load_relaxed(&b->length);
+    memcpy(buffer, b->payload, size);
+    if (__builtin_expect(!pti_fast_ack(ring, &place->lane, b, block, lease, size), 0))
+        (void)pti_ring_ack(&place->lane, block, lease); /* a shared one */
+    note_taken(local, place);
+    pti_local_leave(place);
+    *ret_size = size;
+    return true;
+}
+
+bool pti_fast_settle(struct pti_port *port, struct ptq_msg *msg)
+{
+    struct pti_local *local = pti_local_of(port);
+    struct pti_ring *ring = &local->ring;
+    struct pti_place *place;
+    bool done = false;
+
+    if (__builtin_expect(!enter(local, NOT_ACKING, &place), 0))
+        return false;
+    if (__builtin_expect(msg->lane == place->number && !msg->unit, 1)) {
+        struct pti_block *b = pti_block_at(ring, msg->block);
+
+        done = pti_fast_ack(ring, &place->lane, b, msg->block, msg->word, pti_load_relaxed(&b->length));
+    }
+    if (__builtin_expect(done, 1))
+        pti_local_msg_free(place, msg);
+    pti_local_leave(place);
+    return done;
+}
