@@ -190,19 +190,33 @@ enum ptq_err ledger_publish(struct ledger_actor *actor, ptq_msg *loan)
     return err;
 }
 
-/* ---- out */
+/* ---- out
+ *
+ * Two victims may have held the same message, one after the other, and be stopped anywhere: each says only what became of his
+ * own lease, so the fate changes by CAS of the lease's number. */
+
+static uint32_t next_lease(struct ledger_actor *actor) { return ++actor->ledger->leases; }
+
+static bool note_fate(struct ledger_msg *msg, uint32_t lease, enum ledger_out from, enum ledger_out to)
+{
+    uint32_t word = lease << 8 | (uint32_t)from;
+
+    return atomic_compare_exchange_strong(&msg->lease, &word, lease << 8 | (uint32_t)to);
+}
 
 static void hold(struct ledger_actor *actor, ptq_msg *msg)
 {
     int id = ledger_id_of(ptq_msg_data(msg), ptq_msg_size(msg));
 
     if (id < 0 || actor->held_count == 64) {
-        actor->ledger->wrong = 1000;
+        actor->ledger->wrong = LEDGER_FOREIGN;
         return;
     }
+    uint32_t lease = next_lease(actor);
     actor->held[actor->held_count] = msg;
+    actor->held_leases[actor->held_count] = lease;
     actor->held_ids[actor->held_count++] = (uint32_t)id;
-    actor->ledger->msgs[id].out = IS_LEASED;
+    actor->ledger->msgs[id].lease = lease << 8 | IS_LEASED;
 }
 
 enum ptq_err ledger_get_many(struct ledger_actor *actor, size_t max)
@@ -232,25 +246,22 @@ enum ptq_err ledger_get(struct ledger_actor *actor)
     return err;
 }
 
-/* Unless another has taken it since, who says more. */
-static void note_out(struct ledger_msg *msg, uint8_t from, uint8_t to) { atomic_compare_exchange_strong(&msg->out, &from, to); }
-
-/* Where leases may run out, another may have it by now: then its entry is his. */
-static void begin_settling(struct ledger_actor *actor, struct ledger_msg *msg, uint8_t how)
+/* Where leases may run out, another may have it by now: then he says.  Else nobody may have taken it from us. */
+static void begin_settling(struct ledger_actor *actor, size_t which, enum ledger_out how)
 {
-    actor->ledger->calls++;
-    if (actor->ledger->limited)
-        note_out(msg, IS_LEASED, how);
-    else
-        msg->out = how;
+    struct ledger *ledger = actor->ledger;
+
+    if (!note_fate(&ledger->msgs[actor->held_ids[which]], actor->held_leases[which], IS_LEASED, how) && !ledger->limited)
+        ledger->wrong = LEDGER_TAKEN;
 }
 
-static void end_settling(struct ledger_msg *msg, uint8_t how, uint8_t settled, enum ptq_err err)
+static void end_settling(struct ledger_actor *actor, size_t which, enum ledger_out how, enum ledger_out settled,
+                         enum ptq_err err)
 {
-    if (err == PTQ_OK)
-        note_out(msg, how, settled);
-    else if (err == PTQ_ELEASELOST)
-        note_out(msg, how, IS_LEASED);
+    struct ledger_msg *msg = &actor->ledger->msgs[actor->held_ids[which]];
+
+    if (err == PTQ_OK || err == PTQ_ELEASELOST)
+        note_fate(msg, actor->held_leases[which], how, err == PTQ_OK ? settled : IS_LEASED);
 }
 
 static void let_go(struct ledger_actor *actor, size_t which)
@@ -259,6 +270,7 @@ static void let_go(struct ledger_actor *actor, size_t which)
     for (size_t i = which; i < actor->held_count; i++) {
         actor->held[i] = actor->held[i + 1];
         actor->held_ids[i] = actor->held_ids[i + 1];
+        actor->held_leases[i] = actor->held_leases[i + 1];
     }
 }
 
@@ -266,11 +278,10 @@ enum ptq_err ledger_ack(struct ledger_actor *actor, size_t which)
 {
     if (which >= actor->held_count)
         return PTQ_ESYS; /* its get came too late: another was faster */
-    struct ledger_msg *msg = &actor->ledger->msgs[actor->held_ids[which]];
-
-    begin_settling(actor, msg, ACKING);
+    actor->ledger->calls++;
+    begin_settling(actor, which, ACKING);
     enum ptq_err err = ptq_ack(actor->held[which]);
-    end_settling(msg, ACKING, IS_ACKED, err);
+    end_settling(actor, which, ACKING, IS_ACKED, err);
     let_go(actor, which);
     return err;
 }
@@ -279,12 +290,11 @@ enum ptq_err ledger_nack(struct ledger_actor *actor, size_t which, int delay_ms)
 {
     if (which >= actor->held_count)
         return PTQ_ESYS;
-    struct ledger_msg *msg = &actor->ledger->msgs[actor->held_ids[which]];
-
-    begin_settling(actor, msg, NACKING);
+    actor->ledger->calls++;
+    begin_settling(actor, which, NACKING);
     actor->ledger->delays += delay_ms != 0;
     enum ptq_err err = ptq_nack(actor->held[which], delay_ms);
-    end_settling(msg, NACKING, IS_NACKED, err);
+    end_settling(actor, which, NACKING, IS_NACKED, err);
     let_go(actor, which);
     return err;
 }
@@ -305,14 +315,15 @@ enum ptq_err ledger_recv(struct ledger_actor *actor, size_t room)
     size_t size = 0;
 
     actor->ledger->calls++;
+    actor->ledger->untaken += room < sizeof bytes;
     actor->ledger->taking[actor->who] = actor->ledger->receiving[actor->who] = 1;
     enum ptq_err err = ptq_recv(actor->queue, bytes, room, PTQ_NOWAIT, &size);
     if (err == PTQ_OK) {
         int id = ledger_id_of(bytes, size);
         if (id < 0)
-            actor->ledger->wrong = 1001;
+            actor->ledger->wrong = LEDGER_FOREIGN;
         else
-            actor->ledger->msgs[id].out = IS_ACKED;
+            actor->ledger->msgs[id].lease = next_lease(actor) << 8 | IS_ACKED;
     }
     actor->ledger->taking[actor->who] = actor->ledger->receiving[actor->who] = 0;
     return err;
@@ -333,10 +344,10 @@ void ledger_close(struct ledger_actor *actor)
 {
     actor->ledger->calls++;
     for (size_t i = 0; i < actor->held_count; i++)
-        actor->ledger->msgs[actor->held_ids[i]].out = NACKING;
+        begin_settling(actor, i, NACKING);
     ptq_queue_close(actor->queue);
     for (size_t i = 0; i < actor->held_count; i++)
-        note_out(&actor->ledger->msgs[actor->held_ids[i]], NACKING, IS_NACKED);
+        end_settling(actor, i, NACKING, IS_NACKED, PTQ_OK);
     actor->held_count = 0;
     actor->queue = NULL;
 }

@@ -26,7 +26,11 @@ enum ledger_out { IS_IN, IS_LEASED, ACKING, IS_ACKED, NACKING, IS_NACKED, IS_BUR
  * say how many of those are missing. */
 
 struct ledger_msg {
-    _Atomic uint8_t put, out;
+    union {
+        _Atomic uint32_t lease; /* its fate, with the number of the lease that said so: of two holders the later one says */
+        _Atomic uint8_t out;    /* its fate alone: the lowest byte, for single steps are x86-64's */
+    };
+    _Atomic uint8_t put;
     _Atomic uint16_t group; /* elements of one batch: 1 + its first id; else 0 */
 };
 
@@ -36,11 +40,15 @@ struct ledger {
     _Atomic uint32_t receiving[3]; /* ... and acked as well */
     _Atomic uint32_t ending;    /* 1: end was begun, 2: it returned */
     _Atomic uint32_t calls;     /* begun, for people */
+    _Atomic uint32_t leases;    /* begun: their numbers */
+    _Atomic uint32_t untaken;   /* may have gone back as if never taken, unflagged: recv's with too little room */
     _Atomic uint32_t turned;    /* messages without an id that went in and out before */
     _Atomic uint32_t drops;     /* a put may lease, too: the oldest to drop it, or what is not due or over */
     _Atomic uint32_t limited;   /* leases may run out: then another may have them beside a living holder */
     _Atomic uint32_t delays;    /* nacks with a delay: what is nacked need not be ready */
-    _Atomic int32_t wrong;      /* a call answered what it must not: 1 + its answer */
+    _Atomic int32_t wrong;      /* a call answered what it must not: 1 + its answer; or: */
+#define LEDGER_FOREIGN 1000     /* bytes that nobody put */
+#define LEDGER_TAKEN 1001       /* a lease was taken from the living */
     struct ledger_msg msgs[LEDGER_IDS];
 };
 
@@ -66,7 +74,7 @@ struct ledger_actor {
     unsigned who;  /* 1: the second victim, 2: the peer; else 0 */
     uint32_t next; /* id of the next put */
     ptq_msg *held[64];
-    uint32_t held_ids[64];
+    uint32_t held_ids[64], held_leases[64];
     size_t held_count;
 };
 enum ptq_err ledger_put(struct ledger_actor *actor);
