@@ -128,6 +128,7 @@ static inline enum ptq_err pti_local_enter(struct pti_local *local, struct pti_p
 {
     const struct pti_lane_cache *known = &pti_lane_cache[local->serial % PTI_LANE_CACHE];
     struct pti_place *place = known->place;
+    uint32_t closing;
 
     if (__builtin_expect(known->serial != local->serial, 0)) {
         enum ptq_err err = pti_local_find_place(local, &place);
@@ -135,13 +136,16 @@ static inline enum ptq_err pti_local_enter(struct pti_local *local, struct pti_p
         if (err != PTQ_OK)
             return err;
     }
-    /* Closing sets its flag, passes a barrier, and then looks at `inside`: one of us sees the other. */
-    if (__builtin_expect(local->no_barrier, 0))
+    /* [C] Closing sets its flag, passes a barrier, and then looks at `inside`: one of us sees the other. */
+    if (__builtin_expect(local->no_barrier, 0)) {
         pti_store_seq(&place->inside, 1); /* [C] */
-    else
+        closing = pti_load_seq(&local->closing); /* [C] */
+    } else {
         pti_store_relaxed(&place->inside, 1);
-    atomic_signal_fence(memory_order_seq_cst);
-    if (__builtin_expect(pti_load_relaxed(&local->closing), 0)) {
+        atomic_signal_fence(memory_order_seq_cst);
+        closing = pti_load_relaxed(&local->closing);
+    }
+    if (__builtin_expect(closing, 0)) {
         pti_local_leave(place);
         return pti_local_closed(local);
     }
