@@ -187,7 +187,7 @@ PTI_FAST bool pti_fast_ack(struct pti_ring *ring, struct pti_lane *lane, struct 
     if (__builtin_expect(home == 0 || block < ring->geometry.shared_blocks, 0))
         return false;
     pti_journal_open(entry, PTI_OP_ACK, block, lease, acked);
-    pti_store_release(&b->word, (lease & ~UINT64_C(0xffff)) | pti_word(PTI_OWNED, (home - 1) & 2047, 0, 0)); /* [A] */
+    pti_store_release(&b->word, (lease & ~UINT64_C(0xffff)) | pti_word(PTI_OWNED, (home - 1) & 2047, 0, 0)); /* [A, M] */
     pti_store_release(&entry->acked, acked + 1); /* [J] */
     pti_store_relaxed(&entry->bytes_acked, pti_load_relaxed(&entry->bytes_acked) + size);
     pti_wake_after_store(ring);
