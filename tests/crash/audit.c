@@ -21,10 +21,14 @@ static bool wrong(struct audit *audit, const char *format, ...)
 static bool take_down(struct audit *audit, struct audit_seen *seen, ptq_msg *msg)
 {
     int id = ledger_id_of(ptq_msg_data(msg), ptq_msg_size(msg));
+    const void *header;
+    size_t size = 0;
 
     if (id < 0)
         return wrong(audit, "a message of %zu bytes at %llu is none that was put", ptq_msg_size(msg),
                      (unsigned long long)ptq_msg_position(msg));
+    if ((header = ptq_msg_header(msg, "id", &size)) != NULL && (size != 4 || memcmp(header, &id, 4) != 0))
+        return wrong(audit, "message %d bears another's header", id);
     if (seen->count == LEDGER_IDS)
         return wrong(audit, "there is no end of messages");
     if (ptq_msg_deliveries(msg) < 1)
@@ -120,6 +124,8 @@ static bool check_order(struct audit *audit, const struct audit_seen *drain, boo
 
     for (size_t i = 1; i < drain->count; i++) {
         const struct audit_msg *a = &drain->msgs[i - 1], *b = &drain->msgs[i];
+        if (audit->packed && a->position != b->position)
+            continue;
         bool delayed = audit->ledger->msgs[b->id].out == NACKING || audit->ledger->msgs[b->id].out == IS_NACKED;
         bool sorted = a->position < b->position || (a->position == b->position && a->sub < b->sub);
         if (a->redelivered == b->redelivered && !sorted && !delayed)

@@ -219,14 +219,16 @@ static void hold(struct ledger_actor *actor, ptq_msg *msg)
     actor->ledger->msgs[id].lease = lease << 8 | IS_LEASED;
 }
 
-enum ptq_err ledger_get_many(struct ledger_actor *actor, size_t max)
+enum ptq_err ledger_get_many(struct ledger_actor *actor, size_t max) { return ledger_get_at_least(actor, 1, max); }
+
+enum ptq_err ledger_get_at_least(struct ledger_actor *actor, size_t min, size_t max)
 {
     ptq_msg *msgs[64];
     size_t count = 0;
 
     actor->ledger->calls++;
     actor->ledger->taking[actor->who] = (uint32_t)max;
-    enum ptq_err err = ptq_get_many(actor->queue, msgs, 1, max, PTQ_NOWAIT, &count);
+    enum ptq_err err = ptq_get_many(actor->queue, msgs, min, max, PTQ_NOWAIT, &count);
     for (size_t i = 0; err == PTQ_OK && i < count; i++)
         hold(actor, msgs[i]);
     actor->ledger->taking[actor->who] = 0;

@@ -89,6 +89,7 @@ enum ptq_err ledger_loan(struct ledger_actor *actor, ptq_msg **ret_loan);
 enum ptq_err ledger_publish(struct ledger_actor *actor, ptq_msg *loan);
 enum ptq_err ledger_get(struct ledger_actor *actor); /* held[held_count++] */
 enum ptq_err ledger_get_many(struct ledger_actor *actor, size_t max);
+enum ptq_err ledger_get_at_least(struct ledger_actor *actor, size_t min, size_t max);
 enum ptq_err ledger_ack(struct ledger_actor *actor, size_t which); /* of held */
 enum ptq_err ledger_nack(struct ledger_actor *actor, size_t which, int delay_ms);
 /* Settles a lease that was handed on before: that changes nothing. */

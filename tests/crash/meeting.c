@@ -20,11 +20,23 @@ static uint32_t count_dropped(const struct meeting *m)
     return ptq_queue_stats(m->peer.queue, &stats) == PTQ_OK ? (uint32_t)stats.dropped : 0;
 }
 
+/* Who has, or had, one message of a pack holds all that are in it. */
+static bool holds_packs(const struct meeting *m)
+{
+    if (!(m->script->options.flags & PTQ_PIPELINE))
+        return false;
+    for (uint32_t id = 0; id < LEDGER_PEER; id++)
+        if (m->ledger->msgs[id].out != IS_IN)
+            return true;
+    return ledger_taking(m->ledger) > 0;
+}
+
 static struct count count_ready(const struct meeting *m)
 {
     struct count count = {0};
     bool taken[LEDGER_IDS] = {false};
     uint32_t taking = ledger_taking(m->ledger), dropped = count_dropped(m), leased = 0, less;
+    bool holds_pack = holds_packs(m);
 
     for (size_t i = 0; i < m->seen.count; i++)
         taken[m->seen.msgs[i].id] = true;
@@ -32,9 +44,12 @@ static struct count count_ready(const struct meeting *m)
         const struct ledger_msg *msg = &m->ledger->msgs[id];
         if (taken[id] || msg->put == NOT_PUT || msg->put == PUT_REFUSED)
             continue;
+        bool packed = holds_pack && id < LEDGER_PEER;
         bool nacked = msg->out == IS_NACKED && m->ledger->delays == 0;
-        bool surely = msg->put == IS_PUT && (msg->out == IS_IN || nacked);
-        bool perhaps = msg->put == PUTTING || msg->out == NACKING || (msg->out == IS_NACKED && !nacked);
+        bool is_there = msg->put == IS_PUT && (msg->out == IS_IN || nacked);
+        bool surely = is_there && !packed;
+        bool perhaps =
+            (is_there && packed) || msg->put == PUTTING || msg->out == NACKING || (msg->out == IS_NACKED && !nacked);
         count.surely += surely;
         count.perhaps += perhaps;
         bool stands = surely || perhaps || msg->out == IS_PARKED || msg->out == IS_BURIED; /* until somebody meets it */
@@ -147,6 +162,7 @@ void meeting_begin(struct meeting *m, const struct script *script, struct ledger
                               .capacity = script->options.capacity,
                               .item_size = script->options.item_size,
                               .lenient = true,
+                              .packed = (script->options.flags & PTQ_PIPELINE) != 0,
                               .seen = &m->seen,
                               .blocks = blocks};
     m->peer = (struct ledger_actor){
@@ -155,9 +171,7 @@ void meeting_begin(struct meeting *m, const struct script *script, struct ledger
 
 bool meeting_is_for(const struct script *script)
 {
-    /* Who holds a pack holds all that is in it, and what is acked in it out of order may come again: the ledger knows of messages,
-     * not of packs. */
-    if (script->options.flags & PTQ_PIPELINE)
+    if (script->alone)
         return false;
     /* What sleeps, or waits for due messages, takes long and stops others nowhere else than the calls below. */
     return strncmp(script->name, "sleep", 5) != 0 && strcmp(script->name, "get of what is due") != 0 &&

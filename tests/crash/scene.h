@@ -18,9 +18,11 @@ struct script {
     void (*prepare)(struct ledger_actor *actor); /* in the victim, before its mark; NULL: nothing */
     void (*act)(struct ledger_actor *actor);     /* in the victim: the calls of interest */
     bool opens;                                  /* act opens the queue itself: actor->queue is NULL before */
+    bool alone;                                  /* what it is answered hangs on who else is there: no peer beside it */
 };
-extern const struct script scripts[];
-extern const size_t script_count;
+extern const struct script scripts[], scripts_more[];
+extern const size_t script_count, scripts_more_count;
+const struct script *script_at(size_t index); /* of both; NULL behind the last */
 extern ptq_bus *script_bus; /* in the victim: for scripts that open */
 extern char script_path[128]; /* and where the queue's file is */
 

@@ -74,6 +74,9 @@ bool victim_is_possible(void)
 
 void victim_mark(void) { raise(SIGSTOP); }
 
+/* cmocka catches these, and would go on with the tests, in the victim. */
+static const int deadly[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGSYS};
+
 void victim_start(struct victim *victim, int (*work)(void *context), void *context)
 {
     *victim = (struct victim){0};
@@ -85,6 +88,8 @@ void victim_start(struct victim *victim, int (*work)(void *context), void *conte
     if (victim->pid == 0) {
         use_all_processors(); /* the library shall see the machine as it is */
         prctl(PR_SET_PDEATHSIG, SIGKILL);
+        for (size_t i = 0; i < sizeof deadly / sizeof *deadly; i++)
+            signal(deadly[i], SIG_DFL);
         if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) != 0)
             _exit(120);
         _exit(work(context));

@@ -157,9 +157,10 @@ static int find_tracks(void **state)
     scene_init(&table.scene);
     if (!victim_is_possible())
         return 0;
-    for (size_t i = 0; i < script_count; i++)
-        if (meeting_is_for(&scripts[i]))
-            tracks[track_count++] = track_follow(&table.scene, &scripts[i], scene_run_victim);
+    const struct script *script;
+    for (size_t i = 0; (script = script_at(i)) != NULL; i++)
+        if (meeting_is_for(script))
+            tracks[track_count++] = track_follow(&table.scene, script, scene_run_victim);
     recovery = track_follow(&table.scene, &scripts[0], track_recover);
     return 0;
 }
@@ -192,6 +193,10 @@ static void skip_without_steps(void)
     }
 }
 
+#define LEAST 50 /* meetings, however busy the machine is */
+
+static bool goes_on(int64_t end) { return now_ms() < end || table.runs < LEAST; }
+
 static void sum_up(uint64_t least)
 {
     print_message("  %llu meetings, %llu violations\n", (unsigned long long)table.runs,
@@ -209,7 +214,7 @@ static void others_go_on_beside_a_stopped_process(void **state)
 
     (void)state;
     skip_without_steps();
-    for (uint64_t round = 0; seconds > 0 && now_ms() < end; round++) {
+    for (uint64_t round = 0; seconds > 0 && goes_on(end); round++) {
         struct plan plan = draw(NULL, &tracks[round % track_count], &seed);
         meet(&table, &plan);
     }
@@ -218,7 +223,7 @@ static void others_go_on_beside_a_stopped_process(void **state)
         for (; plan.stop_at < plan.track->count; plan.stop_at++)
             meet(&table, &plan);
     }
-    sum_up(50);
+    sum_up(LEAST);
 }
 
 /* All along its close, in steps: the block of a lease that another took over meanwhile is in quarantine for nobody. */
@@ -236,6 +241,13 @@ static void a_lease_that_runs_out_while_its_holder_closes_leaves_no_block_behind
     sum_up(90);
 }
 
+/* With packs two holders' acks overtake each other, which the ledger, of messages, cannot tell; a second one's script with a
+ * limit needs a queue with a limit. */
+static bool may_meet(const struct script *script, int which)
+{
+    return (script->options.flags & PTQ_PIPELINE) == 0 && (which == 0 || script->options.lease_ms == 0);
+}
+
 static void two_may_be_stopped_in_each_others_way(void **state)
 {
     uint64_t seed = ptt_seed();
@@ -243,18 +255,18 @@ static void two_may_be_stopped_in_each_others_way(void **state)
 
     (void)state;
     skip_without_steps();
-    while (now_ms() < end) {
+    while (goes_on(end)) {
         struct pair pair = {.peer = ptt_random(&seed) % (MEETING_PEERS + 1), .last_first = ptt_random(&seed) % 2 == 0};
         for (int i = 0; i < 2; i++) {
             do
                 pair.tracks[i] = &tracks[ptt_random(&seed) % track_count];
-            while (i == 1 && pair.tracks[i]->script->options.lease_ms != 0); /* theirs needs a queue with a limit */
+            while (!may_meet(pair.tracks[i]->script, i));
             pair.stop_at[i] = ptt_random(&seed) % pair.tracks[i]->count;
             pair.kill_it[i] = ptt_random(&seed) % 3 == 0;
         }
         meet_two(&table, &pair);
     }
-    sum_up(50);
+    sum_up(LEAST);
 }
 
 static void others_go_on_beside_a_stopped_recoverer(void **state)
@@ -264,11 +276,11 @@ static void others_go_on_beside_a_stopped_recoverer(void **state)
 
     (void)state;
     skip_without_steps();
-    for (uint64_t round = 0; now_ms() < end; round++) {
+    for (uint64_t round = 0; goes_on(end); round++) {
         struct plan plan = draw(&tracks[round % track_count], &recovery, &seed);
         meet(&table, &plan);
     }
-    sum_up(50);
+    sum_up(LEAST);
 }
 
 static _Noreturn void tell_of_a_wait(int signal)
