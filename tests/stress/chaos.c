@@ -4,7 +4,8 @@
  *
  * In rounds of a few seconds, each with a queue of its own kind.  Nothing may be lost, nothing doubled without its flag,
  * nothing out of its producer's order, no batch in parts; the living must never stand still; in the end the counts must
- * balance and nothing be left.  One round in three every member is process 1 of a PID namespace of its own.
+ * balance and nothing be left.  Every call is written down, and the history of each round is checked (history.h).  One round in three every member is
+ * process 1 of a container of its own that shares nothing but the directory.
  */
 #include <errno.h>
 #include <sched.h>
@@ -13,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -21,13 +23,20 @@
 #include <unistd.h>
 
 #include "stress/chaos.h"
+#include "stress/totals.h"
 
+#define EVENTS (UINT64_C(1) << 23) /* of a round, twice as many as it may use */
 #define STALL_MS 15000
 #define END_MS 30000
 
+enum kind { ANY_POLICY, PACKS, LEASES, PLAIN, KINDS };
+
 struct round_ {
     struct chaos *chaos;
+    struct history *history;
+    struct history_writer writer; /* the parent's own */
     unsigned members;
+    enum kind kind;
     bool namespaces, deadly;
     uint64_t seed, kills, stops;
 };
@@ -49,17 +58,56 @@ static void rest_us(uint64_t us)
 
 /* ---- births and deaths */
 
-static pid_t fork_member(bool namespaces)
+#define CONTAINER (CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS)
+
+/* Each process 1 of its own. */
+static pid_t fork_member(bool contained)
 {
-    if (!namespaces)
+    if (!contained)
         return fork();
-    return (pid_t)syscall(SYS_clone, (unsigned long)(CLONE_NEWPID | SIGCHLD), NULL, NULL, NULL, NULL);
+    return (pid_t)syscall(SYS_clone, (unsigned long)(CONTAINER | SIGCHLD), NULL, NULL, NULL, NULL);
+}
+
+/* In a new container: of all that is shared only the directory stays, by a name of its own. */
+static bool furnish(const char *dir, unsigned number)
+{
+    static char own[64];
+
+    snprintf(own, sizeof own, "/mnt/bus-%u", number);
+    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 || mount("tmpfs", "/mnt", "tmpfs", 0, "size=64k") != 0 ||
+        mkdir(own, 0700) != 0 || mount(dir, own, NULL, MS_BIND, NULL) != 0 ||
+        mount("tmpfs", "/dev/shm", "tmpfs", 0, "size=64k") != 0 || mount("proc", "/proc", "proc", 0, NULL) != 0)
+        return false;
+    chaos_rename_dir(own);
+    return getpid() == 1;
+}
+
+static int live(struct round_ *round, struct chaos_member *member)
+{
+    struct chaos *chaos = round->chaos;
+
+    if (round->namespaces && !furnish(chaos->dir, (unsigned)(member - chaos->members))) {
+        chaos_violation(chaos, "a container cannot be furnished: %s", strerror(errno));
+        return 1;
+    }
+    switch (member->role) {
+    case PRODUCER:
+        return chaos_produce(chaos, member);
+    case CONSUMER:
+        return chaos_consume(chaos, member);
+    case VISITOR:
+        return chaos_visit(chaos, member);
+    default:
+        return chaos_tend(chaos, member);
+    }
 }
 
 static void start_member(struct round_ *round, struct chaos_member *member)
 {
     member->receiving = 0;
     member->batch_count = 0;
+    member->actor = 0;
+    member->polls = 0;
     pid_t pid = fork_member(round->namespaces);
     if (pid < 0) {
         perror("chaos: fork");
@@ -70,15 +118,15 @@ static void start_member(struct round_ *round, struct chaos_member *member)
         return;
     }
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    _exit(member->role == PRODUCER   ? chaos_produce(round->chaos, member)
-          : member->role == CONSUMER ? chaos_consume(round->chaos, member)
-          : member->role == VISITOR  ? chaos_visit(round->chaos, member)
-                                     : chaos_tend(round->chaos, member));
+    _exit(live(round, member));
 }
 
 /* After a death: what it was about to do stays in doubt. */
-static void note_death(struct chaos *chaos, struct chaos_member *member)
+static void note_death(struct round_ *round, struct chaos_member *member)
 {
+    struct chaos *chaos = round->chaos;
+
+    history_end(history_begin(&round->writer, HISTORY_DEATH, 0, member->actor), PTQ_OK);
     chaos->may_be_lost += member->receiving;
     if (member->role != PRODUCER || member->batch_count == 0 || chaos->doubt_count == CHAOS_DOUBTS)
         return;
@@ -89,7 +137,7 @@ static void bury(struct round_ *round, struct chaos_member *member, int status)
 {
     if (WIFSIGNALED(status) && WTERMSIG(status) != SIGKILL)
         chaos_violation(round->chaos, "a member (role %d) died of signal %d", member->role, WTERMSIG(status));
-    note_death(round->chaos, member);
+    note_death(round, member);
     member->pid = 0;
 }
 
@@ -101,6 +149,7 @@ static void kill_member(struct round_ *round, struct chaos_member *member)
     if (waitpid(member->pid, &status, 0) == member->pid)
         bury(round, member, status);
     round->kills++;
+    totals_add(TOTAL_KILLS, 1);
 }
 
 static void stop_member(struct round_ *round, struct chaos_member *member)
@@ -109,6 +158,7 @@ static void stop_member(struct round_ *round, struct chaos_member *member)
     rest_us(chaos_random(&round->seed) % 30000);
     kill(member->pid, SIGCONT);
     round->stops++;
+    totals_add(TOTAL_STOPS, 1);
 }
 
 static void disturb(struct round_ *round)
@@ -135,8 +185,23 @@ static void disturb(struct round_ *round)
 
 /* ---- a round */
 
-static void open_and_close(struct chaos *chaos, bool end)
+static void end_queue(struct round_ *round, ptq_queue *queue)
 {
+    struct history_event *event;
+    enum ptq_err err;
+
+    if (ptq_queue_pause(queue, false) != PTQ_OK)
+        chaos_violation(round->chaos, "a resume was refused");
+    event = history_begin(&round->writer, HISTORY_CLOSE, 0, HISTORY_NOBODY);
+    err = ptq_end(queue);
+    history_end(event, err);
+    if (err != PTQ_OK)
+        chaos_violation(round->chaos, "end answered %s", ptq_err_name(err));
+}
+
+static void open_and_close(struct round_ *round, bool end)
+{
+    struct chaos *chaos = round->chaos;
     struct ptq_error error = {0};
     struct ptq_bus_options bus_options = {.dir = chaos->dir, .error = &error};
     struct ptq_queue_options options = chaos->options;
@@ -144,11 +209,12 @@ static void open_and_close(struct chaos *chaos, bool end)
     ptq_queue *queue = NULL;
 
     options.error = &error;
+    options.flags = chaos->packs ? PTQ_PIPELINE : 0;
     if (ptq_bus_open("chaos", &bus_options, &bus) != PTQ_OK ||
         ptq_queue_open(bus, CHAOS_QUEUE, &options, &queue) != PTQ_OK)
         chaos_violation(chaos, "an open answered %s", error.text);
-    else if (end && (ptq_queue_pause(queue, false) != PTQ_OK || ptq_end(queue) != PTQ_OK))
-        chaos_violation(chaos, "end was refused");
+    else if (end)
+        end_queue(round, queue);
     ptq_queue_close(queue);
     ptq_bus_close(bus);
 }
@@ -159,7 +225,7 @@ static void run_disturbed(struct round_ *round, int64_t milliseconds)
     int64_t end = now_ms() + milliseconds, moved_at = now_ms();
     uint64_t last = 0;
 
-    while (now_ms() < end && chaos->violations == 0) {
+    while (now_ms() < end && chaos->violations == 0 && !history_is_filling(round->history)) {
         rest_us(chaos_random(&round->seed) % 5000);
         disturb(round);
         if (chaos->acked != last) {
@@ -266,23 +332,48 @@ static void check_counts(struct chaos *chaos, uint64_t put, uint64_t doubt)
     ptq_bus_close(bus);
 }
 
-static void reset(struct chaos *chaos)
+/* FULL is judged where nothing but capacity bounds the queue. */
+static void check_history(struct round_ *round)
 {
+    const struct ptq_queue_options *options = &round->chaos->options;
+    struct history_rules rules = {.capacity = options->bytes || options->lease_ms || options->full >= PTQ_FULL_DROP_OLDEST
+                                                  ? 0
+                                                  : options->capacity,
+                                  .dropped = round->chaos->dropped,
+                                  .has_ended = true,
+                                  .is_passed_on = round->chaos->packs && round->deadly};
+    struct history_report report;
+
+    if (!history_check(round->history, &rules, &report))
+        chaos_violation(round->chaos, "history: %s (%llu in all)", report.text, (unsigned long long)report.violations);
+    totals_add_history(&report);
+    printf("    history: %llu events, %llu takes (%llu flagged), %llu found nothing, %llu no room, %llu left open\n",
+           (unsigned long long)report.events, (unsigned long long)report.takes, (unsigned long long)report.again,
+           (unsigned long long)report.empties, (unsigned long long)report.fulls, (unsigned long long)report.open);
+}
+
+static void reset(struct round_ *round)
+{
+    struct chaos *chaos = round->chaos;
     char dir[64];
 
     memcpy(dir, chaos->dir, sizeof dir);
     if (madvise(chaos, sizeof *chaos, MADV_REMOVE) != 0)
         memset(chaos, 0, sizeof *chaos);
     memcpy(chaos->dir, dir, sizeof dir);
+    history_reset(round->history);
+    chaos->history = round->history;
+    history_live(&round->writer, round->history);
 }
 
+static const char *const waits[] = {"", ", waiting in poll", ", half of them waiting in poll"};
 static const char *const policies[] = {"block", "fail", "drop-oldest", "drop-newest"};
 
 /* Every second round is an ordinary queue. */
 static void arrange_policy(struct round_ *round)
 {
     struct chaos *chaos = round->chaos;
-    uint64_t roll = chaos_random(&round->seed);
+    uint64_t roll = chaos_random(&round->seed) + (round->kind == ANY_POLICY);
 
     if (roll % 2 == 0)
         return;
@@ -292,6 +383,20 @@ static void arrange_policy(struct round_ *round)
     chaos->delays = (roll >> 4) % 2;
     chaos->ttl_ms = (roll >> 5) % 2 ? 3 : 0;
     chaos->may_drop = true; /* visitors purge now and then */
+}
+
+/* Packs, leases that run out, or neither (the two exclude each other); waits in calls or in poll. */
+static void arrange_ways(struct round_ *round)
+{
+    struct chaos *chaos = round->chaos;
+    uint64_t roll = chaos_random(&round->seed);
+
+    chaos->packs = round->kind == PACKS;
+    chaos->singles = !chaos->packs && roll % 3 == 0;
+    chaos->options.lease_ms = round->kind == LEASES ? 2 + (uint32_t)((roll >> 8) % 10) : 0;
+    for (unsigned i = 0; i < round->members; i++)
+        chaos->members[i].waits_in_poll = (roll >> 16) % 3 == 0 ? false : (roll >> 16) % 3 == 1 ? true : i % 2 == 0;
+    chaos->by_poll = (unsigned)((roll >> 16) % 3);
 }
 
 static void arrange(struct round_ *round)
@@ -321,11 +426,13 @@ static void arrange(struct round_ *round)
                                                                  : TENDER;
         chaos->members[i].number = i < producers ? i : 0;
     }
-    printf("  capacity %4llu item_size %4u producers %u consumers %u, full: %s%s%s%s%s%s\n",
+    arrange_ways(round);
+    printf("  capacity %4llu item_size %4u producers %u consumers %u, full: %s%s%s%s%s%s%s%s%s%s\n",
            (unsigned long long)chaos->options.capacity, chaos->options.item_size, producers, consumers,
            policies[chaos->options.full], chaos->options.bytes ? ", a byte budget" : "", chaos->delays ? ", delays" : "",
            chaos->ttl_ms ? ", times to live" : "", round->namespaces ? ", each process 1" : "",
-           round->deadly ? ", messages die" : "");
+           round->deadly ? ", messages die" : "", chaos->packs ? ", packs" : "", chaos->options.lease_ms ? ", leases run out" : "",
+           chaos->singles ? ", one at a time" : "", waits[chaos->by_poll]);
     fflush(stdout);
 }
 
@@ -334,9 +441,9 @@ static void run_round(struct round_ *round, int64_t milliseconds)
     struct chaos *chaos = round->chaos;
     uint64_t put = 0, doubt = 0;
 
-    reset(chaos);
+    reset(round);
     arrange(round);
-    open_and_close(chaos, false);
+    open_and_close(round, false);
     for (unsigned i = 0; i < round->members; i++)
         start_member(round, &chaos->members[i]);
     run_disturbed(round, milliseconds);
@@ -344,10 +451,11 @@ static void run_round(struct round_ *round, int64_t milliseconds)
     wait_for(round, PRODUCER);
     wait_for(round, VISITOR);
     wait_for(round, TENDER); /* what is kicked now, somebody gets */
-    open_and_close(chaos, true);
+    open_and_close(round, true);
     wait_for(round, CONSUMER);
-    chaos_empty_the_view(chaos);
+    chaos_empty_the_view(chaos, &round->writer);
     read_drops(chaos);
+    check_history(round);
     check_messages(chaos, &put, &doubt);
     check_batches(chaos);
     check_counts(chaos, put, doubt);
@@ -357,6 +465,12 @@ static void run_round(struct round_ *round, int64_t milliseconds)
            (unsigned long long)chaos->kicked,
            (unsigned long long)doubt);
     fflush(stdout);
+    totals_add(TOTAL_PUT, put);
+    totals_add(TOTAL_DEAD, chaos->buried + chaos->kicked);
+    for (unsigned i = 0; i < PTQ_DROPS; i++)
+        totals_add(TOTAL_DROPPED + i, chaos->dropped_by[i]);
+    totals_add(TOTAL_ROUNDS, 1);
+    totals_add(TOTAL_CONTAINED, round->namespaces);
 }
 
 static bool have_namespaces(void)
@@ -365,7 +479,7 @@ static bool have_namespaces(void)
     pid_t pid = fork_member(true);
 
     if (pid == 0)
-        _exit(0);
+        _exit(furnish("/tmp", 0) ? 0 : 1);
     return pid > 0 && waitpid(pid, &status, 0) == pid && status == 0;
 }
 
@@ -377,17 +491,19 @@ int main(int argc, char **argv)
     bool namespaces = have_namespaces();
 
     round.chaos = mmap(NULL, sizeof *round.chaos, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (round.chaos == MAP_FAILED || mkdtemp(dir) == NULL) {
+    round.history = history_new(EVENTS);
+    if (round.chaos == MAP_FAILED || round.history == NULL || mkdtemp(dir) == NULL) {
         perror("chaos");
         return 1;
     }
     memcpy(round.chaos->dir, dir, sizeof dir);
     printf("chaos: %lld seconds, seed %#llx%s\n", (long long)seconds, (unsigned long long)round.seed,
-           namespaces ? "" : " (no PID namespaces here: those rounds are ordinary ones)");
+           namespaces ? "" : " (no namespaces here: those rounds are ordinary ones)");
     end = now_ms() + seconds * 1000;
     for (unsigned i = 0; now_ms() < end && round.chaos->violations == 0; i++) {
         round.namespaces = namespaces && i % 3 == 2;
         round.deadly = i % 2 == 1;
+        round.kind = (enum kind)((i + i / KINDS) % KINDS); /* each kind in each way, in time */
         run_round(&round, end - now_ms() < 4000 ? end - now_ms() : 4000);
     }
     if (round.chaos->violations > 0)

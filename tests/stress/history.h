@@ -129,7 +129,8 @@ struct history_rules {
     bool has_ended;      /* all is over and was drained: LOST is judged */
     bool is_given_back;  /* get_many with min above 1, or letters that were never handed out are kicked: takes may be undone, and
                             GET_ORDER and EMPTY are not judged */
-    bool is_passed_on;   /* leases of packs are settled by other actors: their acks settle nothing for certain */
+    bool is_passed_on;   /* leases of packs are settled by other actors, or their records die and are kicked, one by one: acks of
+                            packed ones settle nothing for certain */
 };
 
 struct history_report {
