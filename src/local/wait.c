@@ -271,8 +271,9 @@ static enum ptq_err sleep_long(struct pti_local *local, struct pti_place *place,
         pti_ring_sweep_told(&local->ring, side == PTQ_SIDE_PUT);
     pti_wait_arm(wait_word(local, side), PTI_WAIT_DESCRIPTOR);
     if (needs_barrier(local, side) && !pti_wait_barrier(&local->ring)) {
-        sleep->stage = 1;
+        sleep->stage = 1; /* an ack may be overlooked: slices only */
         sleep->slice_end = 0;
+        return check_interrupt(local, place);
     }
     err = check_interrupt(local, place);
     if (err != PTQ_OK || pti_local_may_go_on(local, place, side, need))
@@ -474,6 +475,7 @@ enum ptq_err pti_local_fd(struct pti_local *local, enum ptq_side side, int *ret_
 bool pti_local_disarm(struct pti_local *local, struct pti_place *place, enum ptq_side side)
 {
     struct pti_waiter *waiter = pti_load_acquire(&local->sides[side].waiter); /* [Z] */
+    int64_t until = PTI_DEADLINE_NEVER;
 
     if (__builtin_expect(!waiter, 1))
         return false;
@@ -482,9 +484,9 @@ bool pti_local_disarm(struct pti_local *local, struct pti_place *place, enum ptq
     if (pti_waiter_drain(waiter))
         pti_ring_sweep_told(&local->ring, side == PTQ_SIDE_PUT);
     pti_wait_arm(wait_word(local, side), PTI_WAIT_DESCRIPTOR);
-    if (needs_barrier(local, side))
-        pti_wait_barrier(&local->ring);
-    pti_waiter_timer(waiter, until_due(local, place, side, PTI_DEADLINE_NEVER));
+    if (needs_barrier(local, side) && !pti_wait_barrier(&local->ring))
+        until = pti_now_ns() + SLICE_NS; /* an ack may be overlooked */
+    pti_waiter_timer(waiter, until_due(local, place, side, until));
     if (pti_load_seq(&local->ring.hints->flags) & PTI_FLAG_REMOVED) /* [F, W] */
         pti_waiter_poke(waiter); /* marked before we armed: nobody signals that again */
     return true;

@@ -215,10 +215,14 @@ static inline void pti_block_free(struct pti_lane *lane, uint32_t block, uint64_
     bool has_home = home != 0 && block >= ring->geometry.shared_blocks;
     uint64_t word = has_home ? pti_word(PTI_OWNED, (home - 1) & 2047, position, 0) : pti_word(PTI_FREE, 0, position, 0);
 
-    if (__builtin_expect(ring->exchange_acks || pti_load_relaxed(&ring->hints->flags) & PTI_FLAG_NOBARRIER, 0))
-        pti_exchange_seq(&b->word, word); /* [A, M] */
-    else
+    if (__builtin_expect(ring->exchange_acks || pti_load_relaxed(&ring->hints->flags) & PTI_FLAG_NOBARRIER, 0)) {
+        pti_exchange_seq(&b->word, word); /* [A, W] */
+        /* The relaxed looks that follow (pti_wake_after_store) give nothing older than these. */
+        (void)pti_load_seq(&ring->hints->put_wait); /* [W] */
+        (void)pti_load_seq(&ring->hints->flags); /* [W] */
+    } else {
         pti_store_release(&b->word, word); /* [A, M] */
+    }
     if (!has_home)
         pti_used_clear(ring, block);
 }

@@ -31,6 +31,7 @@ int main()
     CHECK(w_get);
     CHECK(w_put);
     CHECK(w_removed);
+    CHECK(w_exchange);
     CHECK(s_gone);
     CHECK(s_last);
     CHECK(b_backed);

@@ -95,6 +95,36 @@ struct w_removed : litmus<w_removed, 2> {
     void after() { RL_ASSERT(woken || saw); }
 };
 
+/* W, where there is no membarrier: an ack by exchange, then a look that is seq_cst, and the relaxed one, which gives nothing older. */
+struct w_exchange : litmus<w_exchange, 2> {
+    SITES({"ring.h pti_block_free: exchange", mo_seq_cst, mo_acq_rel},
+          {"ring.h pti_block_free: wait word load", mo_seq_cst, mo_relaxed},
+          {"wait.c pti_wait_arm: CAS", mo_seq_cst, mo_acq_rel},
+          {"wait.c blocks_free: word load", mo_seq_cst, mo_acquire})
+    enum { LEASED, FREE };
+    rl::atomic<int> word, wait;
+    bool woken, saw;
+
+    void before()
+    {
+        word($).store(LEASED, mo_relaxed);
+        wait($).store(0, mo_relaxed);
+        woken = saw = false;
+    }
+    void thread(unsigned i)
+    {
+        if (i == 0) {
+            word($).exchange(FREE, at[0]);
+            wait($).load(at[1]);
+            woken = wait($).load(mo_relaxed) == 1;
+        } else {
+            cas(wait, 0, 1, at[2]);
+            saw = word($).load(at[3]) == FREE;
+        }
+    }
+    void after() { RL_ASSERT(woken || saw); }
+};
+
 /* ---- endpoints */
 
 /* S: who sees that nobody is there any more sees what he left. */
