@@ -117,6 +117,11 @@ static bool drain_all(struct audit *audit, ptq_queue *queue, struct audit_seen *
 
 /* ---- comparing */
 
+static bool is_given_back(const struct audit *audit, uint32_t id)
+{
+    return audit->ledger->msgs[id].out == NACKING || audit->ledger->msgs[id].out == IS_NACKED;
+}
+
 /* What has been handed out before comes first, flagged or, where a recv had too little room for it, as if it never had been. */
 static bool check_order(struct audit *audit, const struct audit_seen *drain, bool at_once)
 {
@@ -126,9 +131,11 @@ static bool check_order(struct audit *audit, const struct audit_seen *drain, boo
         const struct audit_msg *a = &drain->msgs[i - 1], *b = &drain->msgs[i];
         if (audit->packed && a->position != b->position)
             continue;
-        bool delayed = audit->ledger->msgs[b->id].out == NACKING || audit->ledger->msgs[b->id].out == IS_NACKED;
+        bool delayed = is_given_back(audit, b->id);
         bool sorted = a->position < b->position || (a->position == b->position && a->sub < b->sub);
-        bool apart = !at_once && audit->two_deaths && a->redelivered && b->redelivered;
+        /* The peer finds what the dead had leased once it has noticed that death, and what was given back before at once. */
+        bool apart = !at_once && audit->dead_before && a->redelivered && b->redelivered &&
+                     (audit->two_deaths || is_given_back(audit, a->id));
         if (a->redelivered == b->redelivered && !sorted && !delayed && !apart)
             return wrong(audit, "message %u (%llu.%u) came before %u (%llu.%u)", a->id, (unsigned long long)a->position,
                          a->sub, b->id, (unsigned long long)b->position, b->sub);

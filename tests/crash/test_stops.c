@@ -128,6 +128,7 @@ static void meet_two(struct table *m, const struct pair *pair)
     victim_start(&victims[1], scene_run_second, scene);
     track_bring(&victims[1], pair->tracks[1], pair->stop_at[1], scene->ledger);
     m->meeting.audit.dead_before = victims[0].over || victims[1].over;
+    m->meeting.audit.two_deaths = victims[0].over && victims[1].over;
     alarm(30);
     bool sound = pair->peer == MEETING_PEERS || meeting_go(&m->meeting, pair->peer); /* as many again: no peer */
     go_on(&victims[pair->last_first], pair->kill_it[pair->last_first]);
