@@ -7,6 +7,7 @@
  *
  *   instructions [--ceilings FILE]     FILE: "name number" lines; exit 1 where the least is higher
  *   instructions --trace NAME          where the least call of NAME went: offsets in the library, for addr2line
+ *   instructions --trace all           the same for each: lines "NAME offset"; after the counts
  *
  * Exit 77: it cannot be counted here (another processor, ptrace refused, a build without optimisation).
  */
@@ -36,12 +37,12 @@
 
 /* The way of one call. */
 struct trace {
-    const char *name;
-    uintptr_t base; /* of the library */
     unsigned steps;
     uintptr_t at[TRACE_MAX];
 };
-static struct trace least_trace, this_trace;
+static struct trace this_trace;
+static const char *traced; /* a function, or "all"; NULL: none */
+static uintptr_t library_base;
 
 /* One function that is counted; `each`: messages a call. */
 struct counted {
@@ -50,6 +51,7 @@ struct counted {
     uintptr_t entry;
     unsigned calls;
     unsigned count[CALLS * 4];
+    struct trace least;
 };
 
 static struct counted table[] = {{.name = "ptq_put", .each = 1},           {.name = "ptq_get", .each = 1},
@@ -162,10 +164,8 @@ static void count_call(pid_t child, struct counted *counted, uintptr_t stack)
             this_trace.at[steps + 1] = at.instruction;
     }
     this_trace.steps = steps;
-    if (least_trace.name && !strcmp(counted->name, least_trace.name) && (least_trace.steps == 0 || steps < least_trace.steps)) {
-        least_trace.steps = steps;
-        memcpy(least_trace.at, this_trace.at, sizeof least_trace.at);
-    }
+    if (traced != NULL && (counted->least.steps == 0 || steps < counted->least.steps))
+        counted->least = this_trace;
     if (counted->calls < sizeof counted->count / sizeof counted->count[0])
         counted->count[counted->calls++] = steps;
 }
@@ -223,8 +223,15 @@ static void print_counts(void)
 
 static void print_trace(void)
 {
-    for (unsigned i = 0; i < least_trace.steps && i < TRACE_MAX; i++)
-        printf("0x%lx\n", (unsigned long)(least_trace.at[i] - least_trace.base));
+    bool all = strcmp(traced, "all") == 0;
+    if (all)
+        print_counts();
+    for (size_t i = 0; i < TABLE; i++) {
+        if (!all && strcmp(table[i].name, traced) != 0)
+            continue;
+        for (unsigned j = 0; j < table[i].least.steps && j < TRACE_MAX; j++)
+            printf("%s%s0x%lx\n", all ? table[i].name : "", all ? " " : "", (unsigned long)(table[i].least.at[j] - library_base));
+    }
 }
 
 /* How many are above their ceiling. */
@@ -285,7 +292,7 @@ int main(int argc, char **argv)
     if (argc == 3 && strcmp(argv[1], "--ceilings") == 0)
         ceilings = argv[2];
     else if (argc == 3 && strcmp(argv[1], "--trace") == 0)
-        least_trace.name = argv[2];
+        traced = argv[2];
     else if (argc != 1) {
         fprintf(stderr, "usage: %s [--ceilings FILE | --trace NAME]\n", argv[0]);
         return 2;
@@ -305,13 +312,13 @@ int main(int argc, char **argv)
         table[i].entry = (uintptr_t)dlsym(RTLD_NEXT, table[i].name);
     Dl_info info;
     if (dladdr((void *)table[0].entry, &info) != 0)
-        least_trace.base = (uintptr_t)info.dli_fbase;
+        library_base = (uintptr_t)info.dli_fbase;
     pid_t child = start_child(&bench);
     count_all(child);
     if (ptrace(PTRACE_CONT, child, NULL, NULL) != 0 || waitpid(child, NULL, 0) != child)
         bench_fail("PTRACE_CONT: %s", strerror(errno));
     bench_finish(&bench);
-    if (least_trace.name != NULL) {
+    if (traced != NULL) {
         print_trace();
         return 0;
     }

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <ftw.h>
 #include <getopt.h>
+#include <math.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -15,12 +17,13 @@
 #include <time.h>
 #include <unistd.h>
 
-#define WARM_MS 40
+#define WARM_MS 40 /* or as long as is measured */
 #define GRACE_MS 8000 /* a role has this long to gather, and to end after the stop */
 
 /* What must be ended and removed; file-wide, because a signal handler needs it. */
 static pid_t children[BENCH_ROLES_MAX];
 static unsigned child_count;
+static _Atomic unsigned threads_running;
 static pid_t beside;
 static char scratch[64];
 static volatile sig_atomic_t interrupted;
@@ -143,8 +146,9 @@ static void usage(const struct bench *bench, FILE *out)
 {
     fprintf(out,
             "usage: %s [--ms N] [--size BYTES] [--batch N] [--producers N] [--consumers N] [--cpus A,B]\n"
-            "       [--poll hard|adaptive] [--one-core] [--capacity N] [--item-size N] [--mode NAME] [--program FILE]\n"
-            "%s. Prints one line: value and unit.\n",
+            "       [--poll hard|adaptive] [--one-core] [--unpinned] [--capacity N] [--item-size N] [--mode NAME] [--via NAME]\n"
+            "       [--percentiles] [--think US] [--queues N] [--endpoints N] [--program FILE]\n"
+            "%s. Prints value and unit.\n",
             program_invocation_short_name, bench->name);
 }
 
@@ -154,7 +158,8 @@ void bench_init(struct bench *bench, int argc, char **argv)
         {"ms", 1, NULL, 'm'},        {"size", 1, NULL, 's'},     {"batch", 1, NULL, 'b'},     {"producers", 1, NULL, 'p'},
         {"consumers", 1, NULL, 'c'}, {"cpus", 1, NULL, 'u'},     {"poll", 1, NULL, 'l'},      {"one-core", 0, NULL, 'o'},
         {"capacity", 1, NULL, 'a'},  {"item-size", 1, NULL, 'i'}, {"mode", 1, NULL, 'v'},     {"program", 1, NULL, 'x'},
-        {"help", 0, NULL, 'h'},      {0}};
+        {"unpinned", 0, NULL, 'n'},  {"via", 1, NULL, 'w'},      {"percentiles", 0, NULL, 'r'}, {"think", 1, NULL, 't'},
+        {"queues", 1, NULL, 'q'},    {"endpoints", 1, NULL, 'e'}, {"help", 0, NULL, 'h'},      {0}};
     struct bench_options *options = &bench->options;
     pick_cores(options->cpu);
     if (options->ms == 0)
@@ -162,7 +167,9 @@ void bench_init(struct bench *bench, int argc, char **argv)
     for (int letter; (letter = getopt_long(argc, argv, "", table, NULL)) != -1;) {
         switch (letter) {
         case 'm': options->ms = number_of("ms", optarg, 1, 600000); break;
-        case 's': options->size = number_of("size", optarg, 8, BENCH_SIZE_MAX) & ~7u; break;
+        case 's':
+            options->size = number_of("size", optarg, 8, bench->size_max > 0 ? bench->size_max : BENCH_SIZE_MAX) & ~7u;
+            break;
         case 'b': options->batch = number_of("batch", optarg, 1, 65536); break;
         case 'p': options->producers = number_of("producers", optarg, 1, BENCH_ROLES_MAX / 2); break;
         case 'c': options->consumers = number_of("consumers", optarg, 1, BENCH_ROLES_MAX / 2); break;
@@ -180,6 +187,15 @@ void bench_init(struct bench *bench, int argc, char **argv)
         case 'i': options->item_size = number_of("item-size", optarg, 1, 1u << 30); break;
         case 'v': options->mode = optarg; break;
         case 'x': options->program = optarg; break;
+        case 'n': options->unpinned = true; break;
+        case 'w': options->via = optarg; break;
+        case 'r': options->percentiles = true; break;
+        case 't':
+            options->think_us = number_of("think", optarg, 1, 1000000);
+            options->percentiles = true;
+            break;
+        case 'q': options->queues = number_of("queues", optarg, 0, 1000000); break;
+        case 'e': options->endpoints = number_of("endpoints", optarg, 0, 2000); break;
         case 'h': usage(bench, stdout); exit(0);
         default: usage(bench, stderr); exit(2);
         }
@@ -255,8 +271,42 @@ static void stay_below_parent(void)
         bench_fail("sched_setscheduler: %s", strerror(errno));
 }
 
+struct thread_role {
+    struct bench *bench;
+    bench_role *role;
+    unsigned index;
+    int cpu;
+};
+
+static void *be_thread(void *argument)
+{
+    struct thread_role it = *(struct thread_role *)argument;
+    free(argument);
+    if (!it.bench->options.unpinned)
+        pin(it.cpu);
+    it.role(it.bench, it.index);
+    atomic_fetch_sub(&threads_running, 1);
+    return NULL;
+}
+
+static void start_thread(struct bench *bench, bench_role *role, unsigned index, int cpu)
+{
+    struct thread_role *it = malloc(sizeof *it);
+    pthread_t thread;
+    if (it == NULL)
+        bench_fail("no memory");
+    *it = (struct thread_role){bench, role, index, cpu};
+    atomic_fetch_add(&threads_running, 1);
+    if (pthread_create(&thread, NULL, be_thread, it) != 0 || pthread_detach(thread) != 0)
+        bench_fail("no thread");
+}
+
 static void start_role(struct bench *bench, bench_role *role, unsigned index, int cpu)
 {
+    if (bench->threads) {
+        start_thread(bench, role, index, cpu);
+        return;
+    }
     pid_t parent = getpid();
     pid_t child = fork();
     if (child < 0)
@@ -267,7 +317,8 @@ static void start_role(struct bench *bench, bench_role *role, unsigned index, in
         signal(SIGINT, SIG_DFL);
         signal(SIGTERM, SIG_DFL);
         stay_below_parent();
-        pin(cpu);
+        if (!bench->options.unpinned)
+            pin(cpu);
         role(bench, index);
         _exit(0);
     }
@@ -278,7 +329,7 @@ static void start_role(struct bench *bench, bench_role *role, unsigned index, in
 /* Notices roles that ended; one that failed ends the whole run.  Returns how many still run. */
 static unsigned look_after(void)
 {
-    unsigned left = 0;
+    unsigned left = atomic_load(&threads_running);
     for (unsigned i = 0; i < child_count; i++) {
         int status;
         if (children[i] <= 0)
@@ -313,7 +364,7 @@ static void conduct(struct bench *bench, unsigned count)
         sleep_us(500);
     }
     say(bench, BENCH_WARM);
-    sleep_us(WARM_MS * 1000);
+    sleep_us((bench->options.ms < WARM_MS ? bench->options.ms : WARM_MS) * 1000);
     say(bench, BENCH_MEASURE);
     for (int64_t end = bench_now_ns() + (int64_t)bench->options.ms * 1000000, now; (now = bench_now_ns()) < end;) {
         look_after();
@@ -396,4 +447,83 @@ void bench_print(const struct bench *bench, double value, const char *unit)
     (void)bench;
     clean_up();
     printf("%.4g %s\n", value, unit);
+}
+
+void bench_print_more(const struct bench *bench, double value, const char *unit, const char *name)
+{
+    (void)bench;
+    printf("%.4g %s %s\n", value, unit, name);
+}
+
+/* -- round trips ------------------------------------------------------------------------------------------------ */
+
+/* Times below BENCH_FINE have a bin each; above, each doubling has BENCH_FINE of them. */
+static unsigned bin_of(uint64_t ticks)
+{
+    if (ticks < BENCH_FINE)
+        return (unsigned)ticks;
+    unsigned high = 63 - (unsigned)__builtin_clzll(ticks), shift = high - 7;
+    return (shift + 1) * BENCH_FINE + (unsigned)(ticks >> shift) - BENCH_FINE;
+}
+
+static double middle_of(unsigned bin)
+{
+    if (bin < BENCH_FINE)
+        return bin;
+    unsigned shift = bin / BENCH_FINE - 1;
+    return ((double)(bin % BENCH_FINE + BENCH_FINE) + 0.5) * (double)(UINT64_C(1) << shift);
+}
+
+void bench_trips_note(struct bench_trips *trips, const struct bench *bench, uint64_t ticks)
+{
+    if (trips->begin_ns == 0) {
+        if (bench_phase_now(bench) != BENCH_MEASURE)
+            return;
+        trips->begin_ns = bench_now_ns();
+        trips->begin_ticks = bench_ticks();
+        return; /* it began before */
+    }
+    trips->bins[bin_of(ticks)]++;
+    trips->count++;
+}
+
+static double percentile(const struct bench_trips *trips, unsigned percent)
+{
+    uint64_t wanted = (trips->count * percent + 99) / 100, passed = 0;
+    for (unsigned i = 0; i < sizeof trips->bins / sizeof trips->bins[0]; i++) {
+        passed += trips->bins[i];
+        if (passed >= wanted && passed > 0)
+            return middle_of(i);
+    }
+    return NAN;
+}
+
+void bench_trips_leave(const struct bench_trips *trips, struct bench *bench, unsigned index)
+{
+    double *extra = bench->page->role[index].meter.extra;
+    double ticks = (double)(bench_ticks() - trips->begin_ticks), ns = (double)(bench_now_ns() - trips->begin_ns);
+    extra[0] = trips->begin_ns == 0 ? NAN : percentile(trips, 50) * ns / ticks;
+    extra[1] = trips->begin_ns == 0 ? NAN : percentile(trips, 99) * ns / ticks;
+}
+
+uint64_t bench_think(const struct bench *bench)
+{
+    uint64_t begin = bench_ticks();
+    if (bench->options.think_us > 0) {
+        for (int64_t end = bench_now_ns() + (int64_t)bench->options.think_us * 1000; bench_now_ns() < end;)
+            ;
+    }
+    return bench_ticks() - begin;
+}
+
+void bench_print_trips(const struct bench *bench, const char *unit)
+{
+    const double *extra = bench->page->role[0].meter.extra;
+    double part = strcmp(unit, "us") == 0 ? 1e3 : 1;
+    if (!bench->options.percentiles) {
+        bench_print(bench, 1e9 / part / bench_rate(bench, 0, 1), unit);
+        return;
+    }
+    bench_print(bench, extra[0] / part, unit);
+    bench_print_more(bench, extra[1] / part, unit, "p99");
 }

@@ -3,7 +3,8 @@
  * A benchmark is a parent and its roles.  The parent forks one process a role, each pinned to a core, before anything
  * is opened; roles meet at a barrier; the parent then says WARM, MEASURE, STOP on a shared page, and the roles that
  * count look at the clock when they see it change.  A run is bounded: roles that do not end are killed by their pid.
- * It prints one line on standard output, "<value> <unit>", and fails loudly where an order or a checksum is wrong.
+ * It prints a line on standard output, "<value> <unit>", and fails loudly where an order or a checksum is wrong.  What else
+ * it found out follows in lines "<value> <unit> <name>".
  */
 #ifndef PTQ_BENCH_KIT_H
 #define PTQ_BENCH_KIT_H
@@ -15,8 +16,8 @@
 #include <string.h>
 
 #define BENCH_LINE 128      /* two cache lines: processors fetch them in pairs */
-#define BENCH_ROLES_MAX 8
-#define BENCH_SIZE_MAX 65536
+#define BENCH_ROLES_MAX 128
+#define BENCH_SIZE_MAX 65536 /* of a struct bench_message; programs that know larger ones set bench.size_max */
 #define BENCH_LAST UINT64_MAX /* sequence number of the message that ends a stream */
 
 #if defined(__OPTIMIZE__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
@@ -53,15 +54,23 @@ struct bench_options {
     int cpu[2];        /* the two cores */
     bool hard;         /* poll without a pause, never sleep */
     bool one_core;     /* all roles on cpu[0] */
+    bool unpinned;     /* roles go where the kernel puts them */
+    bool percentiles;  /* of round trips: print the median, and p99 in a second line, instead of the mean */
+    unsigned think_us; /* both sides of a round trip compute so long before they speak, so that the other one sleeps;
+                          not counted; with percentiles */
+    unsigned queues, endpoints; /* that exist besides */
     unsigned capacity; /* 0: as a user would create the queue */
     unsigned item_size;
     const char *mode;  /* which variant: each benchmark says which it knows */
+    const char *via;   /* which transport, of those that know several */
     const char *program; /* another program that is needed: ptqbridge */
 };
 
 struct bench {
     struct bench_options options;
     const char *name;
+    size_t size_max;   /* of --size; 0: BENCH_SIZE_MAX */
+    bool threads;      /* roles are threads of one process, for what knows nothing else */
     struct bench_page *page;
     void *shared;      /* memory of the benchmark's own, set before bench_run */
     char dir[64];      /* scratch directory on /dev/shm, if bench_scratch was called */
@@ -96,6 +105,7 @@ _Noreturn void bench_fail(const char *format, ...) __attribute__((format(printf,
 /* Per second, all consumers together; and the one line of output. */
 double bench_rate(const struct bench *bench, unsigned first, unsigned count);
 void bench_print(const struct bench *bench, double value, const char *unit);
+void bench_print_more(const struct bench *bench, double value, const char *unit, const char *name);
 
 /* Ends what is left and removes the scratch directory; bench_print and bench_fail do it by themselves. */
 void bench_finish(struct bench *bench);
@@ -149,10 +159,16 @@ static inline void bench_write(uint64_t *word, size_t size, uint64_t number, uin
     }
 }
 
+/* For a message of any size, in a buffer of its own. */
+static inline void bench_fill_large(uint64_t *word, size_t size, uint64_t number, uint64_t producer)
+{
+    bench_write(word, size, number, producer);
+    __asm__ volatile("" ::: "memory"); /* the bytes are really written, each time */
+}
+
 static inline void bench_fill(struct bench_message *message, size_t size, uint64_t number, uint64_t producer)
 {
-    bench_write(message->word, size, number, producer);
-    __asm__ volatile("" ::: "memory"); /* the bytes are really written, each time */
+    bench_fill_large(message->word, size, number, producer);
 }
 
 /* Calls call(..., size) with the size as a constant where it is a common one, for loops that are inlined. */
@@ -167,27 +183,64 @@ struct bench_seen {
 
 void bench_wrong(uint64_t number, uint64_t expected, uint64_t producer);
 
-/* Copies a message out and checks it.  `strict`: every number of a producer comes, one after the other; else they grow
- * (several consumers share them).  Returns its number. */
+/* Checks a message where it is.  `strict`: every number of a producer comes, one after the other; else they grow (several
+ * consumers share them).  Returns its number. */
+static inline uint64_t bench_look(struct bench_seen *seen, const uint64_t *word, size_t size, bool strict)
+{
+    size_t words = size / 8;
+    uint64_t number = word[0], producer = 0;
+    if (number == BENCH_LAST)
+        return number;
+    if (words >= 3) {
+        producer = word[1];
+        if (producer >= BENCH_ROLES_MAX || word[words - 1] != ~(number + producer))
+            bench_wrong(number, seen->next[producer % BENCH_ROLES_MAX], producer);
+    }
+    if (strict ? number != seen->next[producer] : number < seen->next[producer] && words >= 3)
+        bench_wrong(number, seen->next[producer], producer);
+    seen->next[producer] = number + 1;
+    seen->sum += word[words / 2];
+    return number;
+}
+
+/* Copies a message out and checks it. */
 static inline uint64_t bench_check(struct bench_seen *seen, const void *bytes, size_t size, bool strict)
 {
     struct bench_message copy;
     memcpy(copy.word, bytes, size);
     __asm__ volatile("" : : "r"(copy.word) : "memory"); /* the copy is really made */
-    size_t words = size / 8;
-    uint64_t number = copy.word[0], producer = 0;
-    if (number == BENCH_LAST)
-        return number;
-    if (words >= 3) {
-        producer = copy.word[1];
-        if (producer >= BENCH_ROLES_MAX || copy.word[words - 1] != ~(number + producer))
-            bench_wrong(number, seen->next[producer % BENCH_ROLES_MAX], producer);
-    }
-    if (strict ? number != seen->next[producer] : number < seen->next[producer])
-        bench_wrong(number, seen->next[producer], producer);
-    seen->next[producer] = number + 1;
-    seen->sum += copy.word[words / 2];
-    return number;
+    return bench_look(seen, copy.word, size, strict);
 }
+
+/* -- round trips, each by itself ------------------------------------------------------------------------------- */
+
+#define BENCH_FINE 128 /* bins in which a doubling of time is divided */
+
+/* How long each round trip took, in ticks of the processor's clock; of the measured window alone. */
+struct bench_trips {
+    uint64_t bins[64 * BENCH_FINE];
+    uint64_t count, begin_ticks;
+    int64_t begin_ns;
+};
+
+static inline uint64_t bench_ticks(void)
+{
+#if defined(__x86_64__)
+    return __builtin_ia32_rdtsc();
+#else
+    return (uint64_t)bench_now_ns();
+#endif
+}
+
+void bench_trips_note(struct bench_trips *trips, const struct bench *bench, uint64_t ticks);
+
+/* The role that asked leaves median and p99, in ns, in its meter's extra[0] and extra[1]; NAN: there were none. */
+void bench_trips_leave(const struct bench_trips *trips, struct bench *bench, unsigned index);
+
+/* Computes for think_us; returns how many ticks that was. */
+uint64_t bench_think(const struct bench *bench);
+
+/* What a benchmark of round trips prints, with role 0 having asked: by --percentiles, in `unit` ("ns" or "us"). */
+void bench_print_trips(const struct bench *bench, const char *unit);
 
 #endif

@@ -1,6 +1,7 @@
 /* futex.c -- two processes that wake each other through the kernel: what a round trip costs when both sleep.
  *
  * --mode wake: one process calls FUTEX_WAKE where nobody waits; what a needless wake costs.
+ * --think US: both compute so long before they speak, as in trip.c; that time is not counted.
  */
 #include "../kit.h"
 
@@ -13,6 +14,7 @@
 struct table {
     struct {
         _Alignas(BENCH_LINE) _Atomic uint32_t word;
+        uint64_t thought; /* ticks before it spoke */
     } side[2];
 };
 
@@ -37,13 +39,19 @@ static void tell(_Atomic uint32_t *word, uint32_t number)
 static void ask(struct bench *bench, unsigned index)
 {
     struct table *table = bench->shared;
+    static struct bench_trips trips;
     uint32_t number = 1;
     bench_barrier(bench);
     for (; !bench_stopped(bench); number++) {
         bench_tick(bench, index, number - 1);
+        bench_think(bench);
+        uint64_t asked = bench_ticks();
         tell(&table->side[0].word, number);
         wait_for_more(&table->side[1].word, number - 1);
+        if (bench->options.percentiles)
+            bench_trips_note(&trips, bench, bench_ticks() - asked - table->side[1].thought);
     }
+    bench_trips_leave(&trips, bench, index);
     bench_tick(bench, index, number - 1);
     tell(&table->side[0].word, LAST);
 }
@@ -56,6 +64,7 @@ static void answer(struct bench *bench)
         wait_for_more(&table->side[0].word, number - 1);
         if (atomic_load_explicit(&table->side[0].word, memory_order_acquire) == LAST)
             return;
+        table->side[1].thought = bench_think(bench);
         tell(&table->side[1].word, number);
     }
 }
@@ -87,6 +96,6 @@ int main(int argc, char **argv)
     bench.shared = bench_shared(sizeof(struct table));
     bool alone = strcmp(bench.options.mode, "wake") == 0;
     bench_run(&bench, alone ? wake_nobody : play, alone ? 1 : 2);
-    bench_print(&bench, 1e6 / bench_rate(&bench, 0, 1), "us");
+    bench_print_trips(&bench, "us");
     return 0;
 }

@@ -34,17 +34,22 @@ static void play(struct bench *bench, unsigned index)
     struct table *table = bench->shared;
     struct bench_message message = {0};
     size_t size = bench->options.size;
+    static struct bench_trips trips;
+    bool timed = index == 0 && bench->options.percentiles;
+    uint64_t asked = 0;
     bench_barrier(bench);
     for (uint64_t number = 1;; number++) {
         if (index == 0) {
             bench_tick(bench, 0, number - 1);
+            if (timed)
+                asked = bench_ticks();
             message.word[0] = bench_stopped(bench) ? BENCH_LAST : number;
             if (size > 8)
                 message.word[size / 8 - 1] = number;
             speak(&table->side[0], &message, size);
         }
         if (index == 0 && message.word[0] == BENCH_LAST)
-            return;
+            break;
         listen(&table->side[!index], &message, number, size);
         if (message.word[0] == BENCH_LAST)
             return;
@@ -52,7 +57,11 @@ static void play(struct bench *bench, unsigned index)
             bench_wrong(message.word[size / 8 - 1], number, !index);
         if (index == 1)
             speak(&table->side[1], &message, size);
+        if (timed)
+            bench_trips_note(&trips, bench, bench_ticks() - asked);
     }
+    if (timed)
+        bench_trips_leave(&trips, bench, index);
 }
 
 int main(int argc, char **argv)
@@ -63,6 +72,6 @@ int main(int argc, char **argv)
         bench_fail("two cores are needed: a flag cannot be polled on one");
     bench.shared = bench_shared(sizeof(struct table));
     bench_run(&bench, play, 2);
-    bench_print(&bench, 1e9 / bench_rate(&bench, 0, 1), "ns");
+    bench_print_trips(&bench, "ns");
     return 0;
 }

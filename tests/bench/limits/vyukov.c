@@ -4,6 +4,8 @@
  * between stops the world.  Every figure of ptq is compared with this file, so it stays as it is: 4,096 cells of 128
  * bytes, messages copied in and out, order checked, many to many.  It polls either hard (no pause at all) or by the
  * adaptive rule that ptq itself uses before it sleeps.
+ *
+ * --mode trip: there and back through two such rings, polling hard.
  */
 #include "../kit.h"
 
@@ -169,17 +171,77 @@ static void consume(struct bench *bench, unsigned index)
     }
 }
 
+/* -- there and back --------------------------------------------------------------------------------------------- */
+
+static void say(struct bench *bench, struct ring *ring, const struct bench_message *message)
+{
+    while (!put(ring, message->word, bench->options.size))
+        ;
+}
+
+static void hear(struct bench *bench, struct ring *ring, struct bench_message *message)
+{
+    while (!get(ring, message->word, bench->options.size))
+        ;
+}
+
+static void ask(struct bench *bench, unsigned index)
+{
+    struct ring *ring = bench->shared;
+    static struct bench_message message;
+    static struct bench_trips trips;
+    uint64_t number = 0, asked = 0;
+    for (; !bench_stopped(bench); number++) {
+        bench_tick(bench, index, number);
+        bench_fill(&message, bench->options.size, number, index);
+        if (bench->options.percentiles)
+            asked = bench_ticks();
+        say(bench, &ring[0], &message);
+        hear(bench, &ring[1], &message);
+        if (bench->options.percentiles)
+            bench_trips_note(&trips, bench, bench_ticks() - asked);
+        if (message.word[0] != number)
+            bench_wrong(message.word[0], number, 1);
+    }
+    bench_tick(bench, index, number);
+    bench_trips_leave(&trips, bench, index);
+    message.word[0] = BENCH_LAST;
+    say(bench, &ring[0], &message);
+}
+
+static void play(struct bench *bench, unsigned index)
+{
+    struct ring *ring = bench->shared;
+    static struct bench_message message;
+    bench_barrier(bench);
+    if (index == 0) {
+        ask(bench, index);
+        return;
+    }
+    for (hear(bench, &ring[0], &message); message.word[0] != BENCH_LAST; hear(bench, &ring[0], &message))
+        say(bench, &ring[1], &message);
+}
+
 int main(int argc, char **argv)
 {
     struct bench bench = {.name = "Unprotected many-to-many ring between processes",
-                          .options = {.size = 64, .producers = 1, .consumers = 1}};
+                          .options = {.size = 64, .producers = 1, .consumers = 1, .mode = "stream"}};
     bench_init(&bench, argc, argv);
     if (bench.options.size > CELL_BYTES - 8)
         bench_fail("--size: at most %d", CELL_BYTES - 8);
-    struct ring *ring = bench.shared = bench_shared(sizeof *ring);
-    for (uint64_t i = 0; i < CELLS; i++)
-        atomic_init(&ring->cells[i].sequence, i);
+    bool trip = strcmp(bench.options.mode, "trip") == 0;
+    struct ring *ring = bench.shared = bench_shared((trip ? 2 : 1) * sizeof *ring);
+    for (uint64_t i = 0; i < CELLS; i++) {
+        atomic_init(&ring[0].cells[i].sequence, i);
+        if (trip)
+            atomic_init(&ring[1].cells[i].sequence, i);
+    }
     atomic_init(&ring->producing, bench.options.producers);
+    if (trip) {
+        bench_run(&bench, play, 2);
+        bench_print_trips(&bench, "ns");
+        return 0;
+    }
     bench_run_stream(&bench, produce, consume);
     bench_print(&bench, bench_rate(&bench, bench.options.producers, bench.options.consumers) / 1e6, "M/s");
     return 0;

@@ -1,77 +1,84 @@
-/* zeromq.c -- the peer that ptq over TCP is put beside: ZeroMQ, PUSH to PULL over tcp on the loopback.
+/* zeromq.c -- peer: ZeroMQ, PUSH to PULL, over ipc or tcp (--via).
  *
  * Messages one a call, as its users send them: it gathers them into writes by itself, and does not acknowledge.
  */
-#include "../kit.h"
+#include "shape.h"
 
 #include <errno.h>
 #include <stdio.h>
+#include <unistd.h>
 #include <zmq.h>
 
 struct address {
     _Atomic uint32_t ready;
-    char endpoint[64];
+    char endpoint[128];
 };
 
-static void produce(struct bench *bench, unsigned index)
+static struct address *addresses[PEER_LINES];
+static void *contexts[PEER_LINES], *sockets[PEER_LINES];
+
+static void peer_prepare(struct bench *bench, unsigned line)
 {
-    struct address *address = bench->shared;
-    void *context = zmq_ctx_new(), *push = zmq_socket(context, ZMQ_PUSH);
-    while (atomic_load(&address->ready) == 0)
-        bench_pause();
-    if (zmq_connect(push, address->endpoint) != 0)
-        bench_fail("zmq_connect %s: %s", address->endpoint, zmq_strerror(errno));
-    struct bench_message message = {0};
-    size_t size = bench->options.size;
-    bench_barrier(bench);
-    for (uint64_t number = 0;; number++) {
-        bool last = number % 64 == 0 && bench_stopped(bench);
-        bench_fill(&message, size, last ? BENCH_LAST : number, index);
-        if (zmq_send(push, message.word, size, 0) < 0)
-            bench_fail("zmq_send: %s", zmq_strerror(errno));
-        if (last)
-            break;
-    }
-    zmq_close(push);
-    zmq_ctx_term(context);
+    addresses[line] = bench_shared(sizeof *addresses[line]);
+    bool tcp = strcmp(bench->options.via, "tcp") == 0;
+    if (tcp)
+        snprintf(addresses[line]->endpoint, sizeof addresses[line]->endpoint, "tcp://127.0.0.1:*");
+    else
+        snprintf(addresses[line]->endpoint, sizeof addresses[line]->endpoint, "ipc://%s/zmq%u", bench->dir, line);
 }
 
-static void consume(struct bench *bench, unsigned index)
+static void bind_line(struct address *address, void *socket)
 {
-    struct address *address = bench->shared;
-    void *context = zmq_ctx_new(), *pull = zmq_socket(context, ZMQ_PULL);
     size_t length = sizeof address->endpoint;
-    if (zmq_bind(pull, "tcp://127.0.0.1:*") != 0 ||
-        zmq_getsockopt(pull, ZMQ_LAST_ENDPOINT, address->endpoint, &length) != 0)
-        bench_fail("zmq_bind: %s", zmq_strerror(errno));
+    if (zmq_bind(socket, address->endpoint) != 0 ||
+        zmq_getsockopt(socket, ZMQ_LAST_ENDPOINT, address->endpoint, &length) != 0)
+        bench_fail("zmq_bind %s: %s", address->endpoint, zmq_strerror(errno));
     atomic_store(&address->ready, 1);
-    struct bench_seen seen = {0};
-    struct bench_message message;
-    size_t size = bench->options.size;
-    bench_barrier(bench);
-    for (uint64_t count = 0;; count++) {
-        if (count % 16 == 0)
-            bench_tick(bench, index, count);
-        if (zmq_recv(pull, message.word, size, 0) < 0)
-            bench_fail("zmq_recv: %s", zmq_strerror(errno));
-        if (bench_check(&seen, message.word, size, true) == BENCH_LAST) {
-            bench_tick(bench, index, count);
-            break;
-        }
+}
+
+static void peer_open(struct bench *bench, unsigned line, bool producer)
+{
+    (void)bench;
+    struct address *address = addresses[line];
+    contexts[line] = zmq_ctx_new();
+    sockets[line] = zmq_socket(contexts[line], producer ? ZMQ_PUSH : ZMQ_PULL);
+    if (!producer) {
+        bind_line(address, sockets[line]);
+        return;
     }
-    zmq_close(pull);
-    zmq_ctx_term(context);
+    while (atomic_load(&address->ready) == 0)
+        usleep(100);
+    if (zmq_connect(sockets[line], address->endpoint) != 0)
+        bench_fail("zmq_connect %s: %s", address->endpoint, zmq_strerror(errno));
+}
+
+static inline bool peer_put(unsigned line, const void *bytes, size_t size)
+{
+    if (zmq_send(sockets[line], bytes, size, 0) < 0)
+        bench_fail("zmq_send: %s", zmq_strerror(errno));
+    return true;
+}
+
+static inline bool peer_get(unsigned line, void *bytes, size_t size)
+{
+    if (zmq_recv(sockets[line], bytes, size, 0) < 0)
+        bench_fail("zmq_recv: %s", zmq_strerror(errno));
+    return true;
+}
+
+/* What a consumer with a full buffer has not yet read is lost when the producer's socket goes: it lives until the other has closed. */
+static void peer_close(unsigned line, bool producer)
+{
+    for (int i = 0; producer && i < 20000 && atomic_load(&addresses[line]->ready) != 0; i++)
+        usleep(100);
+    zmq_close(sockets[line]);
+    zmq_ctx_term(contexts[line]);
+    if (!producer)
+        atomic_store(&addresses[line]->ready, 0);
 }
 
 int main(int argc, char **argv)
 {
-    struct bench bench = {.name = "ZeroMQ PUSH/PULL over tcp",
-                          .options = {.size = 64, .producers = 1, .consumers = 1}};
-    bench_init(&bench, argc, argv);
-    if (bench.options.producers != 1 || bench.options.consumers != 1)
-        bench_fail("one producer and one consumer");
-    bench.shared = bench_shared(sizeof(struct address));
-    bench_run_stream(&bench, produce, consume);
-    bench_print(&bench, bench_rate(&bench, 1, 1) / 1e6, "M/s");
-    return 0;
+    struct bench bench = {.name = "ZeroMQ PUSH/PULL", .options = {.via = "ipc"}};
+    return peer_main(&bench, argc, argv, false, 8u << 20);
 }

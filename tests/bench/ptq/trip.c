@@ -1,10 +1,13 @@
 /* trip.c -- there and back through two ptq queues, one message at a time.
  *
- * --poll hard: both sides ask with PTQ_NOWAIT and never sleep.  --poll adaptive: both make calls that wait, and so
- * mostly sleep; with --one-core they share a core.
+ * --poll hard: both sides ask with PTQ_NOWAIT and never sleep.  --poll adaptive: both make calls that wait; while messages
+ * flow ptq polls a little before it sleeps, so that they hardly ever do.  --think US: each computes so long before it speaks,
+ * so that the other one sleeps; that time is not counted.  --one-core: they share a core.
  * --mode recv: ptq_recv; --mode get: ptq_get and ptq_ack.
  */
 #include "use.h"
+
+#define THOUGHT 2 /* the word in which an answer says how long it was thought about */
 
 struct player {
     struct bench *bench;
@@ -49,17 +52,27 @@ static void hear(struct player *player, struct bench_message *message)
 
 static void ask(struct player *player, unsigned index)
 {
-    struct bench_message message = {0};
-    uint64_t number = 0;
+    static struct bench_message message;
+    static struct bench_trips trips;
+    bool timed = player->bench->options.percentiles;
+    uint64_t number = 0, asked = 0;
     for (; !bench_stopped(player->bench); number++) {
         bench_tick(player->bench, index, number);
         bench_fill(&message, player->bench->options.size, number, index);
+        if (timed) {
+            bench_think(player->bench);
+            asked = bench_ticks();
+        }
         say(player, &message);
         hear(player, &message);
+        if (timed)
+            bench_trips_note(&trips, player->bench, bench_ticks() - asked - message.word[THOUGHT]);
         if (message.word[0] != number)
             bench_wrong(message.word[0], number, 1);
     }
     bench_tick(player->bench, index, number);
+    if (timed)
+        bench_trips_leave(&trips, player->bench, index);
     message.word[0] = BENCH_LAST;
     say(player, &message);
 }
@@ -71,6 +84,8 @@ static void answer(struct player *player)
         hear(player, &message);
         if (message.word[0] == BENCH_LAST)
             return;
+        if (player->bench->options.percentiles)
+            message.word[THOUGHT] = bench_think(player->bench);
         say(player, &message);
     }
 }
@@ -97,12 +112,10 @@ int main(int argc, char **argv)
 {
     struct bench bench = {.name = "There and back through two ptq queues", .options = {.size = 64, .mode = "recv"}};
     bench_init(&bench, argc, argv);
+    if (bench.options.percentiles && bench.options.size < 8 * (THOUGHT + 2))
+        bench_fail("--percentiles: of messages of %d bytes or more", 8 * (THOUGHT + 2));
     bench_scratch(&bench);
     bench_run(&bench, play, 2);
-    double rate = bench_rate(&bench, 0, 1);
-    if (bench.options.hard)
-        bench_print(&bench, 1e9 / rate, "ns");
-    else
-        bench_print(&bench, 1e6 / rate, "us");
+    bench_print_trips(&bench, bench.options.hard ? "ns" : "us");
     return 0;
 }
