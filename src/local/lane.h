@@ -7,6 +7,7 @@
 #include "os/guard.h"
 #include "os/watch.h"
 #include "queue/port.h"
+#include "ring/grow.h"
 #include "ring/ring.h"
 
 struct pti_thread; /* a thread that has used a lane; outlives it while a lane remembers it */
@@ -60,6 +61,7 @@ struct pti_place {
     struct pti_unit *free_units;
     struct pti_pipe pipe;
     struct pti_bias bias;
+    struct pti_growing growing; /* this thread's alone */
     uint32_t number;
     /* polling well before sleeping */
     uint32_t run;       /* messages since the last time there was none */

@@ -186,6 +186,7 @@ const struct pti_port_ops pti_local_ops = {
 
 /* The same where puts are gathered; and where a plain message may go the fast way, too. */
 static struct pti_port_ops piping_ops, fast_ops, fast_piping_ops;
+static struct pti_port_ops appending_ops, fast_appending_ops; /* small puts are added to open units */
 static pthread_once_t tables_once = PTHREAD_ONCE_INIT;
 
 static void make_tables(void)
@@ -205,6 +206,11 @@ static void make_tables(void)
     fast_piping_ops.fast_take = pti_fast_take;
     fast_piping_ops.fast_recv = pti_fast_recv;
     fast_piping_ops.fast_ack = pti_fast_settle;
+    appending_ops = pti_local_ops;
+    appending_ops.put = pti_append_put;
+    fast_appending_ops = fast_ops;
+    fast_appending_ops.put = pti_append_put;
+    fast_appending_ops.fast_put = NULL;
 }
 
 bool pti_fast_is_off; /* tests: the general way for everything */
@@ -216,6 +222,8 @@ static const struct pti_port_ops *ops_of(const struct pti_local *local, const st
     pthread_once(&tables_once, make_tables);
     if (open->options.flags & PTQ_PIPELINE)
         return is_fast ? &fast_piping_ops : &piping_ops;
+    if (open->options.flags & PTQ_EXCLUSIVE && pti_append_suits(&local->ring.geometry))
+        return is_fast ? &fast_appending_ops : &appending_ops;
     return is_fast ? &fast_ops : &pti_local_ops;
 }
 

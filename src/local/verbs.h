@@ -40,6 +40,10 @@ enum ptq_err pti_pipe_publish(struct pti_port *port, struct ptq_msg *loan, const
 enum ptq_err pti_pipe_flush(struct pti_port *port, int64_t deadline);
 enum ptq_err pti_pipe_end(struct pti_port *port);
 
+/* local/append.c: of handles with PTQ_EXCLUSIVE, where the queue suits */
+bool pti_append_suits(const struct pti_geometry *g);
+enum ptq_err pti_append_put(struct pti_port *port, const struct pti_put *put, int64_t deadline, uint64_t *ret_position);
+
 /* The table (local/port.c); and that of a guarded handle, where what was done in truncated memory answers PTQ_ECORRUPT
  * (local/guard.c). */
 extern const struct pti_port_ops pti_local_ops;

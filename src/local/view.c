@@ -175,8 +175,8 @@ static void describe(struct pti_ring *ring, uint32_t x, struct ptq_view_endpoint
     endpoint->pid = pti_load_relaxed(&entry->pid);
     memcpy(endpoint->command, entry->command, sizeof endpoint->command - 1);
     endpoint->since_unix_ms = pti_load_relaxed(&entry->since_unix_ms);
-    endpoint->put = pti_load_relaxed(&entry->put);
-    endpoint->taken = pti_load_relaxed(&entry->taken);
+    endpoint->put = pti_load_relaxed(&entry->put) + pti_load_relaxed(&entry->appended);
+    endpoint->taken = pti_load_relaxed(&entry->taken) + pti_load_relaxed(&entry->admitted);
     endpoint->acked = pti_load_relaxed(&entry->acked);
     endpoint->nacked = pti_load_relaxed(&entry->nacked);
     count_leases(ring, endpoint);
@@ -321,6 +321,18 @@ static bool make_room(struct buffer *buffer, size_t size)
     return true;
 }
 
+/* As far as its records reach: what is behind them may be written just now. */
+static uint32_t bytes_of_pack(const struct pti_ring *ring, struct pti_block *b)
+{
+    uint32_t at = 0, length;
+    struct pti_record *record;
+
+    for (uint32_t n = pti_pack_count(ring, b); n > 0; n--)
+        if (!pti_pack_next(ring, b, &at, &length, &record))
+            break;
+    return (uint32_t)sizeof(struct pti_pack) + at;
+}
+
 /* Copies a message between two looks at its word; false if it changed meanwhile, or its bytes can not be had. */
 static bool copy_message(struct pti_ring *ring, const struct found *found, struct buffer *buffer, struct ptq_msg *same,
                          struct ptq_view_msg *msg)
@@ -341,12 +353,14 @@ static bool copy_message(struct pti_ring *ring, const struct found *found, struc
     *same = (struct ptq_msg){.size = (uint32_t)msg->size, .headers = pti_load_acquire(&b->headers)};
     if (pti_message_bytes(same->size, same->headers) > room)
         same->headers = 0;
-    bytes = is_pack ? ring->stride - PTI_BLOCK_HEAD : pti_message_bytes(same->size, same->headers); /* see show_records */
+    bytes = is_pack ? bytes_of_pack(ring, b) : pti_message_bytes(same->size, same->headers); /* see show_records */
     payload = b->payload;
     if (!make_room(buffer, bytes) ||
         (!is_pack && pti_block_payload(ring, found->block, (uint32_t)bytes, &payload) != PTQ_OK))
         return false;
     copy_acquiring(buffer->bytes, payload, bytes);
+    if (is_pack)
+        msg->size = bytes;
     msg->data = same->data = buffer->bytes;
     same->type = pti_load_acquire(&b->type); /* [G] */
     msg->msg = same;
@@ -363,18 +377,18 @@ static bool copy_message(struct pti_ring *ring, const struct found *found, struc
 }
 
 /* A pack's records that are not done, from a copy of its payload.  False: enough. */
-static bool show_records(const struct pti_ring *ring, struct ptq_view_msg *msg, struct ptq_msg *same,
+static bool show_records(struct ptq_view_msg *msg, struct ptq_msg *same,
                          bool (*each)(const struct ptq_view_msg *msg, void *context), void *context)
 {
     char *payload = same->data;
-    uint32_t room = pti_pack_room(ring), at = 0, length, deliveries = msg->deliveries, word_size = sizeof(uint64_t);
+    uint32_t room = (uint32_t)msg->size - (uint32_t)sizeof(struct pti_pack), at = 0, length, deliveries = msg->deliveries, word_size = sizeof(uint64_t);
     struct pti_pack_ctl ctl;
     uint64_t n, word;
 
     memcpy(&n, payload, word_size);
     memcpy(&word, payload + word_size, word_size);
     ctl = pti_pack_unword(word);
-    n &= ~PTI_PACK_CLOSED;
+    n &= PTI_PACK_MASK;
     msg->kind = 0;
     payload += sizeof(struct pti_pack);
     for (uint32_t i = 0; i < n && at + sizeof(struct pti_record) <= room; i++, at += pti_record_size(length)) {
@@ -419,7 +433,7 @@ enum ptq_err ptq_view_peek(ptq_view *view, bool (*each)(const struct ptq_view_ms
 
         if (!copy_message(&view->ring, &found[i], &buffer, &same, &msg))
             continue;
-        if (msg.kind & PTI_KIND_PACK ? !show_records(&view->ring, &msg, &same, each, context) : !each(&msg, context))
+        if (msg.kind & PTI_KIND_PACK ? !show_records(&msg, &same, each, context) : !each(&msg, context))
             break;
     }
     free(found);

@@ -466,6 +466,30 @@ static struct pti_load count_ready(struct pti_ring *ring, uint64_t from, uint64_
     return ready;
 }
 
+/* All that is ready before `position`, exactly. */
+static struct pti_load count_all_ready(struct pti_lane *lane, uint64_t position)
+{
+    struct pti_ring *ring = lane->ring;
+    uint64_t from;
+
+    lane->settled = from = pti_load_acquire(&ring->hints->head) & ring->position_mask; /* [H] */
+    if ((uint64_t)pti_diff(ring, position, from) > ring->geometry.capacity)
+        from = pti_step(ring, position, 0 - ring->geometry.capacity);
+    return count_ready(ring, from, position);
+}
+
+uint64_t pti_batch_room(struct pti_lane *lane, uint64_t position)
+{
+    uint64_t capacity = lane->ring->geometry.capacity, ready;
+    uint64_t entries = (uint64_t)pti_diff(lane->ring, position, lane->settled);
+    uint64_t largest = pti_load_relaxed(&lane->ring->hints->largest_batch);
+
+    if (entries <= capacity && largest <= capacity && entries * largest < capacity)
+        return capacity - entries * largest;
+    ready = count_all_ready(lane, position).messages;
+    return ready < capacity ? capacity - ready : 0;
+}
+
 /* By the counters, where they say yes.  A taker who is stopped between his lease and his count makes them too high: then the
  * entries are counted, which are exact. */
 bool pti_batch_has_room(struct pti_lane *lane, uint64_t position, uint64_t count)
@@ -479,6 +503,8 @@ bool pti_batch_has_room(struct pti_lane *lane, uint64_t position, uint64_t count
     /* Surely, even if each entry since the head hint is a whole batch. */
     if (entries <= capacity && largest <= capacity && entries * largest + count <= capacity)
         return true;
+    if (__builtin_expect(pti_load_relaxed(&ring->hints->flags) & PTI_FLAG_UNITS, 0))
+        return count_all_ready(lane, position).messages + count <= capacity; /* of units the counters do not know */
     if (used > ring->geometry.endpoints)
         used = ring->geometry.endpoints;
     /* taken first: a message that is put and taken in between must not make the sum too small */
@@ -495,7 +521,7 @@ bool pti_batch_has_room(struct pti_lane *lane, uint64_t position, uint64_t count
 bool pti_batch_has_bytes(struct pti_lane *lane, uint64_t position, uint64_t bytes)
 {
     struct pti_ring *ring = lane->ring;
-    uint64_t budget = ring->geometry.bytes, capacity = ring->geometry.capacity, put = 0, taken = 0, from;
+    uint64_t budget = ring->geometry.bytes, put = 0, taken = 0;
     uint32_t used = pti_load_acquire(&ring->hints->entries_used); /* [S] */
 
     if (budget == 0)
@@ -508,9 +534,5 @@ bool pti_batch_has_bytes(struct pti_lane *lane, uint64_t position, uint64_t byte
         put += pti_load_acquire(&ring->entries[i].bytes_put); /* [J] */
     if ((int64_t)(put - taken) <= 0 || put - taken + bytes <= budget)
         return true;
-    lane->settled = pti_load_acquire(&ring->hints->head) & ring->position_mask; /* [H] */
-    from = lane->settled;
-    if ((uint64_t)pti_diff(ring, position, from) > capacity)
-        from = pti_step(ring, position, 0 - capacity);
-    return count_ready(ring, from, position).bytes + bytes <= budget;
+    return count_all_ready(lane, position).bytes + bytes <= budget;
 }

@@ -255,6 +255,13 @@ static bool alloc_oldest(struct pti_lane *lane, uint32_t *ret_block, uint64_t *r
     return true;
 }
 
+bool pti_block_alloc_own(struct pti_lane *lane, uint32_t *ret_block, uint64_t *ret_before)
+{
+    if (!lane->granted)
+        grant(lane);
+    return lane->own_count != 0 && alloc_oldest(lane, ret_block, ret_before);
+}
+
 enum ptq_err pti_block_alloc_slow(struct pti_lane *lane, uint32_t *ret_block, uint64_t *ret_before)
 {
     enum ptq_err err;

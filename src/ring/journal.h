@@ -72,6 +72,8 @@ static inline _Atomic uint64_t *pti_journal_counter(struct pti_entry *entry, enu
         return &entry->acked;
     case PTI_OP_NACK:
         return &entry->nacked;
+    case PTI_OP_ADMIT:
+        return &entry->admitted;
     case PTI_OP_NONE:
     case PTI_OP_DROP:
     case PTI_OP_DROP_PART:

@@ -118,6 +118,7 @@ _Static_assert(sizeof(struct pti_header) <= PTI_HEADER_SIZE - PTI_LINE, "the hea
 #define PTI_FLAG_LIMITED 8u    /* positions from `limit` on may not be leased */
 #define PTI_FLAG_NOBARRIER 16u /* some process has no membarrier: acks must be exchanges */
 #define PTI_FLAG_PAUSED 32u    /* gets answer as on an empty queue */
+#define PTI_FLAG_UNITS 64u     /* there may be open units: what is ready is counted entry by entry */
 
 /* Wait words: see ring/wait.h. */
 #define PTI_WAIT_SLEEPER 1u    /* somebody may sleep in the futex */
@@ -160,7 +161,8 @@ enum pti_operation {
     PTI_OP_REFUSE = 13,  /* put + journal_count, once dropped[newest] has become journal_word: no block */
     PTI_OP_TAKE_MANY = 14, /* taken + journal_count: a pack */
     PTI_OP_ACK_MANY = 15,  /* acked + journal_count: a pack, the last of it */
-    PTI_OP_DROP_PART = 16  /* DROP_PART + reason: dropped[reason] + journal_count, once the pack's ctl is not journal_word; 16 to 20 */
+    PTI_OP_DROP_PART = 16, /* DROP_PART + reason: dropped[reason] + journal_count, once the pack's ctl is not journal_word; 16 to 20 */
+    PTI_OP_ADMIT = 21      /* admitted + journal_count, once the block's kind is not UNIT */
 };
 enum pti_journal_status { PTI_LINE_CLOSED = 0, PTI_LINE_OPEN = 1, PTI_LINE_DONE = 2, PTI_LINE_UNDONE = 3 };
 
@@ -190,7 +192,7 @@ struct pti_entry {
     _Atomic uint64_t suspect;       /* by lookers: attempt:16 | when its lease was first seen:48 */
     _Atomic uint64_t copies;        /* made of overdue messages: the last number */
     _Atomic uint64_t copy_position; /* of the message in the last */
-    uint64_t reserved2[1];
+    _Atomic uint64_t appended;      /* records that this producer has added to units; for display, `admitted` counts them */
     /* line 3: who it is */
     _Atomic uint32_t state; /* 0: nobody; 1: attached, dead or alive: the lock tells */
     _Atomic uint32_t used;  /* it was attached once: words may name it */
@@ -200,7 +202,8 @@ struct pti_entry {
     _Atomic uint32_t roles;
     uint32_t reserved3;
     char command[16];
-    uint64_t reserved4[2];
+    _Atomic uint64_t admitted; /* records of units that this taker closed: put and taken both */
+    uint64_t reserved4[1];
 };
 _Static_assert(sizeof(struct pti_entry) == 4 * PTI_LINE, "an entry is four lines");
 #define PTI_ROLE_PUT 1u
@@ -242,9 +245,10 @@ struct pti_side_note {
 #define PTI_KIND_UNIT 0x20u /* a pack that was published open, and is not counted yet */
 #define PTI_KIND_PACK 0x40u /* holds records: struct pti_pack */
 
-/* A pack's payload.  n has one writer, its producer; ctl has one writer, the holder of the lease.  */
+/* A pack's payload.  n has one writer, its producer, but for CLOSED of a unit, which is set by who leases it; ctl has one writer,
+ * the holder of the lease. */
 struct pti_pack {
-    _Atomic uint64_t n;   /* CLOSED | records */
+    _Atomic uint64_t n;   /* CLOSED | of a unit, bytes of all messages:21 | records:21 */
     _Atomic uint64_t ctl; /* given:21 | progress:21 | counted:21 */
     unsigned char records[]; /* struct pti_record, one behind the other */
 };

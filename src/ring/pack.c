@@ -25,7 +25,7 @@ struct pti_pack_ctl pti_pack_get(const struct pti_ring *ring, struct pti_block *
 
 struct pti_pack_guess pti_pack_look(const struct pti_ring *ring, struct pti_block *b)
 {
-    uint64_t n = pti_load_guess(&pti_pack_of(b)->n) & ~PTI_PACK_CLOSED; /* [G] */
+    uint64_t n = pti_load_guess(&pti_pack_of(b)->n) & PTI_PACK_MASK; /* [G] */
     uint32_t most = pti_pack_room(ring) / (uint32_t)sizeof(struct pti_record), records = n < most ? (uint32_t)n : most;
     struct pti_pack_ctl ctl = check(pti_load_guess(&pti_pack_of(b)->ctl), records); /* [G] */
 

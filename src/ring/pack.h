@@ -1,7 +1,7 @@
 /* pack.h -- packs: one block holds many small messages, published by one CAS of a slot, leased by one CAS of its word.
  *
  *      block   {word, meta; length: bytes of all messages; kind: PACK}  payload: struct pti_pack
- *      n       CLOSED | records: written by the producer; fixed before publishing
+ *      n       CLOSED | records: written by the producer; fixed before publishing, but for units (ring/grow.h)
  *      ctl     given | progress | counted: one word, written by the holder of the lease with plain stores
  *
  * Laws:
@@ -46,7 +46,7 @@ static inline uint32_t pti_record_size(uint32_t length)
 /* Records in it, never more than its block can hold, whatever stands there. */
 static inline uint32_t pti_pack_count(const struct pti_ring *ring, struct pti_block *b)
 {
-    uint64_t n = pti_load_acquire(&pti_pack_of(b)->n) & ~PTI_PACK_CLOSED; /* [K] */
+    uint64_t n = pti_load_acquire(&pti_pack_of(b)->n) & PTI_PACK_MASK; /* [K] */
     uint32_t most = pti_pack_room(ring) / (uint32_t)sizeof(struct pti_record);
 
     return n < most ? (uint32_t)n : most;
@@ -100,6 +100,9 @@ uint64_t pti_block_count(struct pti_ring *ring, uint32_t block);
 /* Publishes an owned block whose `n` records, of `bytes` together, are filled.  As pti_ring_publish. */
 enum ptq_err pti_pack_publish(struct pti_lane *lane, uint32_t block, uint64_t before, uint32_t n, uint64_t bytes,
                               uint64_t *ret_position);
+
+/* Right after each lease of a pack: if it is an open unit, it is closed and counted (ring/grow.c). */
+void pti_unit_admit(struct pti_lane *lane, uint32_t block, uint64_t lease);
 
 /* All records of a leased pack are done: it goes home, and is counted. */
 void pti_pack_finish(struct pti_lane *lane, uint32_t block, uint64_t lease);

@@ -55,6 +55,8 @@ static bool took_effect(struct pti_ring *ring, uint32_t endpoint, uint64_t line,
         return pti_load_acquire(&ring->entries[endpoint].dropped[PTQ_DROP_NEWEST]) == noted; /* [J] */
     if (block >= ring->geometry.blocks || !pti_block_is_backed(ring, block))
         return false;
+    if (pti_journal_operation(line) == PTI_OP_ADMIT) /* the lease was its until now */
+        return !(pti_load_acquire(&pti_block_at(ring, block)->kind) & PTI_KIND_UNIT); /* [J] */
     if (pti_journal_operation(line) >= PTI_OP_DROP_PART) /* and a reason */
         return pti_load_acquire(&pti_pack_of(pti_block_at(ring, block))->ctl) != noted; /* [K] */
     if (pti_journal_operation(line) >= PTI_OP_DROP && pti_journal_operation(line) < PTI_OP_DROP + PTQ_DROPS)
@@ -74,6 +76,7 @@ static bool took_effect(struct pti_ring *ring, uint32_t endpoint, uint64_t line,
     case PTI_OP_DROP:
     case PTI_OP_REFUSE:
     case PTI_OP_DROP_PART:
+    case PTI_OP_ADMIT:
         break;
     }
     return false;
@@ -110,8 +113,10 @@ static void decide(struct pti_ring *ring, uint32_t endpoint)
     count = pti_load_acquire(counter); /* [J] */
     if ((uint32_t)count != pti_journal_low(line))
         return; /* bumped: closed */
-    if (pti_journal_status(line) == PTI_LINE_OPEN) {
-        bool done = took_effect(ring, endpoint, line, pti_load_acquire(&entry->journal_word)); /* [J] */
+    if (counts_many(pti_journal_operation(line)))
+        by = pti_load_acquire(&entry->journal_count); /* [J] */
+    if (pti_journal_status(line) == PTI_LINE_OPEN) { /* one that counts nothing is over, whatever became of it */
+        bool done = by != 0 && took_effect(ring, endpoint, line, pti_load_acquire(&entry->journal_word)); /* [J] */
         uint64_t decided = (line & ~UINT64_C(15)) | (done ? PTI_LINE_DONE : PTI_LINE_UNDONE);
 
         if (pti_cas(&entry->journal, &line, decided)) /* [J] */
@@ -120,8 +125,6 @@ static void decide(struct pti_ring *ring, uint32_t endpoint)
     if (pti_journal_status(line) != PTI_LINE_DONE)
         return;
     finish_bytes(ring, entry, pti_journal_operation(line));
-    if (counts_many(pti_journal_operation(line)))
-        by = pti_load_acquire(&entry->journal_count); /* [J] */
     pti_store_release(counter, count + by); /* [J] absolute: it may happen twice */
 }
 

@@ -190,6 +190,9 @@ static inline enum ptq_err pti_block_alloc(struct pti_lane *lane, uint32_t *ret_
     return pti_block_alloc_slow(lane, ret_block, ret_before);
 }
 
+/* The same, but only of the own extent: what comes home to nobody else.  False: none is back. */
+bool pti_block_alloc_own(struct pti_lane *lane, uint32_t *ret_block, uint64_t *ret_before);
+
 /* Unpublished, back to where it came from: `before` as alloc gave it. */
 void pti_block_give_back(struct pti_lane *lane, uint32_t block, uint64_t before);
 
@@ -364,6 +367,8 @@ bool pti_batch_lists(struct pti_ring *ring, uint32_t header, uint32_t block, uin
 void pti_batch_announce(struct pti_ring *ring, uint64_t count);
 /* Messages in [head, tail) by the counters; the room for `count` more. */
 bool pti_batch_has_room(struct pti_lane *lane, uint64_t position, uint64_t count);
+/* How many more would fit, at least, where `position` is the next; 0: surely none. */
+uint64_t pti_batch_room(struct pti_lane *lane, uint64_t position);
 /* Room for `bytes` more in the byte budget. */
 bool pti_batch_has_bytes(struct pti_lane *lane, uint64_t position, uint64_t bytes);
 /* The first element that is not taken, and its word. */

@@ -4,6 +4,7 @@
  */
 
 #include "ring/fast.h"
+#include "ring/grow.h"
 
 #define NAME_EVERY 4096u /* puts, between two looks whether the file still has a name */
 /* Walkers are faster than who they follow, and jump by the hints: one that goes on for so long reads nonsense. */
@@ -224,9 +225,9 @@ enum ptq_err pti_ring_place(struct pti_lane *lane, uint64_t position, uint32_t b
 
 /* ---- out */
 
-/* How many records of a pack are counted as one entry of the ring: a unit's are not, before it is admitted.  The lease's CAS
- * tells whether it was so. */
-static uint64_t pack_weight(struct pti_ring *ring, struct pti_block *b)
+/* How many records of a pack are taken by its lease: a unit's are not known before it is closed, which counts them.  The lease's
+ * CAS tells whether it was so. */
+static uint64_t weigh_pack(struct pti_ring *ring, struct pti_block *b)
 {
     return pti_load_relaxed(&b->kind) & PTI_KIND_UNIT ? 0 : pti_pack_look(ring, b).records;
 }
@@ -247,7 +248,7 @@ bool pti_lease_more(struct pti_lane *lane, uint32_t block, uint64_t word, uint64
     if (pti_lease_is_limited(lane->ring))
         pti_lease_try(lane, block);
     if (__builtin_expect((pti_load_relaxed(&b->kind) & PTI_KIND_PACK) != 0, 0)) {
-        by = pack_weight(lane->ring, b);
+        by = weigh_pack(lane->ring, b);
         op = PTI_OP_TAKE_MANY;
         pti_store_release(&entry->journal_count, by); /* [J] */
     }
@@ -263,8 +264,10 @@ bool pti_lease_more(struct pti_lane *lane, uint32_t block, uint64_t word, uint64
     pti_store_release(&entry->taken, taken + by); /* [J] */
     if (pti_lease_is_limited(lane->ring))
         pti_lease_began(lane, block);
-    if (__builtin_expect(by == 0, 0))
+    if (__builtin_expect(by == 0, 0)) {
         pti_journal_close(entry);
+        pti_unit_admit(lane, block, lease);
+    }
     return true;
 }
 
@@ -319,6 +322,7 @@ static enum ptq_err take_redelivered(struct pti_lane *lane, uint64_t seen, uint3
             pti_lease_began(lane, best);
         pti_special_clear(ring, best);
         pti_store_relaxed(&pti_block_at(ring, best)->due_us, 0);
+        pti_unit_admit(lane, best, lease);
         if (pti_word_redelivered(lease)) /* else it was parked, or taken and put back */
             pti_store_relaxed(&lane->entry->redelivered, pti_load_relaxed(&lane->entry->redelivered) + 1);
         *ret_block = best;

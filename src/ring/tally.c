@@ -89,8 +89,10 @@ static void count_entry(struct pti_entry *entry, struct pti_tally *t)
     uint64_t line = pti_load_acquire(&entry->journal); /* [J] */
     _Atomic uint64_t *counter = pti_journal_counter(entry, pti_journal_operation(line));
 
-    t->put += pti_load_acquire(&entry->put); /* [J] */
-    t->taken += pti_load_acquire(&entry->taken); /* [J] */
+    uint64_t admitted = pti_load_acquire(&entry->admitted); /* [J] */
+
+    t->put += pti_load_acquire(&entry->put) + admitted; /* [J] */
+    t->taken += pti_load_acquire(&entry->taken) + admitted; /* [J] */
     t->acked += pti_load_acquire(&entry->acked); /* [J] */
     t->nacked += pti_load_acquire(&entry->nacked); /* [J] */
     t->redelivered += pti_load_relaxed(&entry->redelivered);
@@ -157,7 +159,7 @@ static void check_pack(struct pti_ring *ring, struct pti_teller *teller, uint32_
 {
     struct pti_block *b = pti_block_at(ring, block);
     struct pti_pack_ctl ctl = pti_pack_unword(pti_load_acquire(&pti_pack_of(b)->ctl)); /* [K] */
-    uint64_t n = pti_load_acquire(&pti_pack_of(b)->n) & ~PTI_PACK_CLOSED; /* [K] */
+    uint64_t n = pti_load_acquire(&pti_pack_of(b)->n) & PTI_PACK_MASK; /* [K] */
 
     if (n > pti_pack_room(ring) / sizeof(struct pti_record))
         pti_tell(teller, "block %" PRIu32 " is a pack of %" PRIu64 " records, which do not fit it", block, n);

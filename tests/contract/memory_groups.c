@@ -2,10 +2,10 @@
 #include "contract/contract.h"
 
 extern const struct contract_group group_fork, group_damage, group_space, group_limits, group_wrap, group_large, group_giant;
-extern const struct contract_group group_lease;
+extern const struct contract_group group_lease, group_unit;
 
 const struct contract_group *const contract_groups[] = {
-    &group_lease,
+    &group_lease, &group_unit,
     &group_fork, &group_damage, &group_space, &group_limits, &group_wrap, &group_large, &group_giant, NULL,
 };
 

@@ -84,7 +84,8 @@ enum ptq_stamps {
  */
 #define PTQ_WATCH_PEERS 1u /**< instead of waiting for what nobody alive can bring: PTQ_ENOPEERS */
 #define PTQ_PIPELINE 2u    /**< small puts are gathered into packs: see ptq_flush */
-#define PTQ_EXCLUSIVE 4u   /**< the only one with this flag, while it is open or until it dies: else PTQ_EBUSY at open.  Local queues only */
+#define PTQ_EXCLUSIVE 4u   /**< the only one with this flag, while it is open or until it dies: else PTQ_EBUSY at open.  Local queues only.
+                                Where the queue has pack_size, small messages share entries: see ptq_put */
 #define PTQ_PRODUCER 8u    /**< counts as a producer before its first put */
 #define PTQ_CONSUMER 16u   /**< counts as a consumer before its first get */
 
@@ -161,7 +162,8 @@ struct ptq_queue_options {
     const char *spec; /**< what its messages are: the text form of a ptq_spec (<ptq/spec.h>); NULL or "": bytes.  Kept with the
                            queue, for whoever attaches; item_size 0 is then the spec's size.  Messages are not looked into */
     uint32_t pack_size;      /**< bytes of a block for a pack's records (8 more than its bytes each, rounded up to 8), to 1 MiB; 0: 4096
-                                  where the queue is made with PTQ_PIPELINE, else what item_size leaves */
+                                  where the queue is made with PTQ_PIPELINE, else what item_size leaves.  What is above 0 lets a
+                                  producer with PTQ_EXCLUSIVE share entries */
     /* Of this handle alone. */
     unsigned flags;          /**< PTQ_WATCH_PEERS, PTQ_PIPELINE, PTQ_EXCLUSIVE, PTQ_PRODUCER, PTQ_CONSUMER */
     struct ptq_error *error; /**< filled when the call fails; may be NULL */
@@ -226,6 +228,9 @@ const char *ptq_queue_spec(const ptq_queue *queue);
  * next.  Anything else: it is not in the queue (PTQ_EINDOUBT, remote only: unknown).
  * Blocks while the queue is full, in messages or bytes, unless enum ptq_full says otherwise.  PTQ_FULL with PTQ_NOWAIT, PTQ_TIMEDOUT after a deadline, PTQ_EMSGSIZE,
  * PTQ_EENDED, PTQ_ENOSPC (nothing changed; ptq_queue_explain tells mount, need and free space).
+ * With PTQ_EXCLUSIVE, on a queue with pack_size, a small message is added to the entry of the one before, if that waits in the queue
+ * still and is the last: as fast as gathering, and promised at once.  Such messages share a position and a lease, and
+ * are told apart by ptq_msg_sub: who takes one takes all that are there.  Order with the puts of others is kept.
  */
 PTQ_MUST_CHECK enum ptq_err ptq_put(ptq_queue *queue, const void *data, size_t size, int timeout_ms);
 
