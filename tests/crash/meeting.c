@@ -23,7 +23,7 @@ static uint32_t count_dropped(const struct meeting *m)
 /* Who has, or had, one message of a pack holds all that are in it. */
 static bool holds_packs(const struct meeting *m)
 {
-    if (!(m->script->options.flags & PTQ_PIPELINE))
+    if (!script_has_packs(m->script))
         return false;
     for (uint32_t id = 0; id < LEDGER_PEER; id++)
         if (m->ledger->msgs[id].out != IS_IN)
@@ -162,7 +162,7 @@ void meeting_begin(struct meeting *m, const struct script *script, struct ledger
                               .capacity = script->options.capacity,
                               .item_size = script->options.item_size,
                               .lenient = true,
-                              .packed = (script->options.flags & PTQ_PIPELINE) != 0,
+                              .packed = script_has_packs(script),
                               .seen = &m->seen,
                               .blocks = blocks};
     m->peer = (struct ledger_actor){

@@ -37,9 +37,11 @@ void scene_fini(struct scene *scene)
 
 static uint64_t measure_blocks(struct scene *scene)
 {
+    struct ptq_queue_options options = scene->script->options;
     ptq_queue *queue = NULL;
 
-    assert_ok(ptq_queue_open(scene->scratch.bus, "ruler", &scene->script->options, &queue));
+    options.flags &= ~PTQ_EXCLUSIVE; /* a message a block */
+    assert_ok(ptq_queue_open(scene->scratch.bus, "ruler", &options, &queue));
     uint64_t blocks = audit_blocks(scene->scratch.bus, queue, scene->script->options.capacity);
     ptq_queue_close(queue);
     assert_ok(ptq_queue_unlink(scene->scratch.bus, "ruler", true));

@@ -20,9 +20,15 @@ struct script {
     bool opens;                                  /* act opens the queue itself: actor->queue is NULL before */
     bool alone;                                  /* what it is answered hangs on who else is there: no peer beside it */
 };
-extern const struct script scripts[], scripts_more[];
-extern const size_t script_count, scripts_more_count;
-const struct script *script_at(size_t index); /* of both; NULL behind the last */
+extern const struct script scripts[], scripts_more[], scripts_units[];
+extern const size_t script_count, scripts_more_count, scripts_units_count;
+const struct script *script_at(size_t index); /* of all; NULL behind the last */
+/* May several of its messages have one lease? */
+static inline bool script_has_packs(const struct script *script)
+{
+    return script->options.pack_size != 0 && script->options.flags & (PTQ_PIPELINE | PTQ_EXCLUSIVE);
+}
+
 extern ptq_bus *script_bus; /* in the victim: for scripts that open */
 extern char script_path[128]; /* and where the queue's file is */
 

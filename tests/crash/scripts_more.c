@@ -337,5 +337,8 @@ const struct script *script_at(size_t index)
     if (index < script_count)
         return &scripts[index];
     index -= script_count;
-    return index < scripts_more_count ? &scripts_more[index] : NULL;
+    if (index < scripts_more_count)
+        return &scripts_more[index];
+    index -= scripts_more_count;
+    return index < scripts_units_count ? &scripts_units[index] : NULL;
 }

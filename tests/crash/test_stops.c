@@ -246,7 +246,7 @@ static void a_lease_that_runs_out_while_its_holder_closes_leaves_no_block_behind
  * limit needs a queue with a limit. */
 static bool may_meet(const struct script *script, int which)
 {
-    return (script->options.flags & PTQ_PIPELINE) == 0 && (which == 0 || script->options.lease_ms == 0);
+    return !script_has_packs(script) && (which == 0 || script->options.lease_ms == 0);
 }
 
 static void two_may_be_stopped_in_each_others_way(void **state)
