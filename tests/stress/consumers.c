@@ -80,6 +80,16 @@ static void ack_one(struct consumer *c, const struct held *held)
     c->chaos->acked++;
 }
 
+static void give_back(struct consumer *c, const struct held *held, int delay_ms)
+{
+    struct history_event *event = held->known ? history_begin(&c->writer, HISTORY_NACK, 0, held->value) : NULL;
+    enum ptq_err err = ptq_nack(held->msg, delay_ms);
+
+    if (event)
+        history_end(event, err);
+    (void)is_settled(c, err, "a nack");
+}
+
 /* Longer than a lease lasts; what it reads must stay as it is. */
 static void dawdle(struct consumer *c, const struct held *held)
 {
@@ -103,7 +113,7 @@ static void settle(struct consumer *c, struct held *held, size_t count)
         if (held[at].known != NULL && roll < 92)
             ack_one(c, &held[at]);
         else
-            (void)is_settled(c, ptq_nack(held[at].msg, delays[roll % 6]), "a nack");
+            give_back(c, &held[at], delays[roll % 6]);
         held[at] = held[count - 1];
     }
 }

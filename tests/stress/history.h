@@ -51,6 +51,7 @@ enum history_op { /* 0: nothing was begun */
     HISTORY_PAUSE,
     HISTORY_RESUME,
     HISTORY_CLOSE, /* ptq_end */
+    HISTORY_NACK,  /* wanted of packs only, where it ends a lease */
     HISTORY_DEATH  /* told by who buried it; value: the dead actor */
 };
 

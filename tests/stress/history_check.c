@@ -294,7 +294,7 @@ static int compare_steps(const void *a, const void *b)
 
 static bool is_step(const struct check *c, const struct history_event *e)
 {
-    return (op_of(e) == HISTORY_ACK || (op_of(e) == HISTORY_GET && is_take(e))) && c->messages[e->value].is_packed;
+    return (op_of(e) == HISTORY_ACK || op_of(e) == HISTORY_NACK || (op_of(e) == HISTORY_GET && is_take(e))) && c->messages[e->value].is_packed;
 }
 
 /* Up to the first that is not acked, all acks count; behind an open one they may. */
@@ -333,13 +333,19 @@ static void walk_steps(struct check *c, const struct step *steps, size_t count, 
 {
     size_t held = 0;
     uint64_t last = 0;
+    bool is_back = false; /* given back: the next one is of another lease */
 
     for (size_t i = 0; i < count; i++) {
         const struct history_event *e = history_at(c->history, steps[i].index);
         bool is_other = i == 0 || steps[i].actor != steps[i - 1].actor || steps[i].place >> 16 != steps[i - 1].place >> 16;
-        if (is_other || (op_of(e) == HISTORY_GET && steps[i].place <= last)) {
+        if (is_other || (op_of(e) == HISTORY_GET && (is_back || steps[i].place <= last))) {
             end_lease(c, records, held);
             held = 0;
+            is_back = false;
+        }
+        if (op_of(e) == HISTORY_NACK) {
+            is_back = true;
+            continue;
         }
         if (op_of(e) == HISTORY_ACK) {
             note_ack(c, e, records, held);
@@ -617,7 +623,7 @@ static uint64_t count_messages(const struct history *history)
 
     for (uint64_t i = 0; i < history_count(history); i++) {
         const struct history_event *e = history_at(history, i);
-        if ((is_put(e) || is_take(e) || op_of(e) == HISTORY_ACK) && e->value >= count)
+        if ((is_put(e) || is_take(e) || op_of(e) == HISTORY_ACK || op_of(e) == HISTORY_NACK) && e->value >= count)
             count = (uint64_t)e->value + 1;
     }
     return count;

@@ -171,6 +171,25 @@ static void acks_ahead_in_a_pack_count_when_all_before_them_do(void **state)
     assert_int_equal(book->report.acks, 3);
 }
 
+/* One is given back, received, and the holder goes on behind it. */
+static void a_lease_ends_with_what_is_given_back(void **state)
+{
+    struct book *book = *state;
+
+    for (uint32_t v = 0; v < 3; v++)
+        note(book, 1, HISTORY_PUT | FLAG(HISTORY_PACKED), v, 1 + v, 2 + v, PTQ_OK);
+    note(book, 1, HISTORY_FLUSH, HISTORY_NOBODY, 5, 6, PTQ_OK);
+    note(book, 2, HISTORY_GET, 0, 10, 11, PTQ_OK)->place = PLACE(64, 0);
+    note(book, 2, HISTORY_NACK, 0, 12, 13, PTQ_OK);
+    note(book, 2, HISTORY_RECV, 0, 14, 15, PTQ_OK);
+    for (uint32_t v = 1; v < 3; v++) {
+        note(book, 2, HISTORY_GET, v, 20 + v, 21 + v, PTQ_OK)->place = PLACE(64, v);
+        ack(book, 2, v, 30 + v, 31 + v);
+    }
+    assert_good(book);
+    assert_int_equal(book->report.acks, 3);
+}
+
 static void a_paused_queue_may_seem_empty(void **state)
 {
     struct book *book = *state;
@@ -519,6 +538,7 @@ int main(void)
         CASE(overlapping_calls_may_have_any_order),
         CASE(a_refused_put_may_be_tried_again),
         CASE(acks_ahead_in_a_pack_count_when_all_before_them_do),
+        CASE(a_lease_ends_with_what_is_given_back),
         CASE(a_paused_queue_may_seem_empty),
         CASE(a_delayed_one_may_be_overtaken),
         CASE(what_nobody_put_is_found),
