@@ -162,10 +162,47 @@ static void another_user_is_not_let_in(void **state)
     ptq_queue_close(queue);
 }
 
+/* The number of the descriptor that leads to what begins, or ends, so; -1. */
+static int find_descriptor(const char *end)
+{
+    char path[64], target[256];
+
+    for (int fd = 0; fd < 1024; fd++) {
+        snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+        ssize_t length = readlink(path, target, sizeof target - 1);
+        if (length <= 0)
+            continue;
+        target[length] = '\0';
+        if (strlen(end) <= (size_t)length && strcmp(target + length - strlen(end), end) == 0)
+            return fd;
+    }
+    return -1;
+}
+
+/* A dead process's descriptors are closed from the highest down, and inotify's close takes long: os/segment.c, lift. */
+static void a_death_shows_before_the_kernel_takes_down_its_watches(void **state)
+{
+    struct contract *c = *state;
+    ptq_queue *made = contract_open(c, "tasks", NULL), *opened = contract_open(c, "tasks", NULL);
+    char end[40];
+    int fd, watch, segment;
+
+    assert_ok(ptq_queue_fd(made, PTQ_SIDE_GET, &fd));
+    snprintf(end, sizeof end, "/test/tasks~v%d", PTQ_LAYOUT_VERSION);
+    watch = find_descriptor("inotify");
+    segment = find_descriptor(end); /* the lowest of the two */
+
+    assert_true(watch >= 0);
+    assert_true(segment > watch);
+    ptq_queue_close(opened);
+    ptq_queue_close(made);
+}
+
 static const struct contract_case limits_cases[] = {
     CONTRACT_CASE(without_descriptors_open_is_enomem_and_leaves_none),
     CONTRACT_CASE(a_sleep_needs_no_descriptor),
     CONTRACT_CASE(the_file_has_the_mode_that_was_asked_whatever_the_umask),
     CONTRACT_CASE(another_user_is_not_let_in),
+    CONTRACT_CASE(a_death_shows_before_the_kernel_takes_down_its_watches),
 };
 CONTRACT_GROUP(limits);
