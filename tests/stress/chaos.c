@@ -1,6 +1,6 @@
 /* chaos.c -- producers, consumers and visitors are killed and stopped at random; at the end the ledger is balanced.
  *
- *     chaos [SECONDS [SEED]]
+ *     chaos [SECONDS [SEED [KIND]]]     KIND: 0 any policy, 1 packs, 2 leases that run out, 3 plain; else by turns
  *
  * In rounds of a few seconds, each with a queue of its own kind.  Nothing may be lost, nothing doubled without its flag,
  * nothing out of its producer's order, no batch in parts; the living must never stand still; in the end the counts must
@@ -503,7 +503,8 @@ int main(int argc, char **argv)
     for (unsigned i = 0; now_ms() < end && round.chaos->violations == 0; i++) {
         round.namespaces = namespaces && i % 3 == 2;
         round.deadly = i % 2 == 1;
-        round.kind = (enum kind)((i + i / KINDS) % KINDS); /* each kind in each way, in time */
+        round.kind = argc > 3 ? (enum kind)(atoi(argv[3]) % KINDS)
+                              : (enum kind)((i + i / KINDS) % KINDS); /* each kind in each way, in time */
         run_round(&round, end - now_ms() < 4000 ? end - now_ms() : 4000);
     }
     if (round.chaos->violations > 0)

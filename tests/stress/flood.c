@@ -5,7 +5,8 @@
  * Producers put until the queue is full and wait for their put descriptor, consumers take a random number and wait for their get
  * descriptor, all without a timeout: in epoll, in ptq_wait_any, or half and half.  The queue is small, so both sides wait
  * often.  A disturbance comes only after there was progress since the last one: whoever sleeps beside what he waits for sleeps
- * until the stall detector tells.  In the end the ledger is balanced: nothing lost, nothing twice without its flag.
+ * until the stall detector tells.  In the end the ledger is balanced: nothing lost, nothing twice without its flag; and the history of all calls is
+ * checked (history.h).
  */
 #include <signal.h>
 #include <stdarg.h>
@@ -22,8 +23,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <ptq/metrics.h>
 #include <ptq/ptq.h>
 
+#include "stress/history.h"
+#include "stress/totals.h"
+
+#define EVENTS_EACH 24 /* events of a message at most: a put and a get that found nothing for each that did, and room to spare */
 #define STALL_MS 20000
 #define DRAIN 70
 #define PRODUCERS 2
@@ -41,7 +47,7 @@ struct member {
     pid_t pid;
     uint32_t number;
     bool is_producer, uses_any, has_ended;
-    _Atomic uint32_t is_waiting;
+    _Atomic uint32_t is_waiting, actor;
     _Atomic uint64_t steps, waits;
 };
 
@@ -59,6 +65,8 @@ struct flood {
 };
 
 static struct flood *flood;
+static struct history *history;
+static struct history_writer parent; /* the parent's own */
 
 static void violation(const char *format, ...)
 {
@@ -96,6 +104,8 @@ static _Atomic uint8_t *known_of(const struct note *note)
     return &flood->known[(size_t)note->producer * flood->each + note->number];
 }
 
+static uint32_t value_of(const struct note *note) { return note->number * PRODUCERS + note->producer; }
+
 static uint32_t check_of(const struct note *note) { return note->producer * 2654435761u ^ note->number * 40503u ^ 0x5eed; }
 
 /* ---- a member: its own process, its own handles */
@@ -106,6 +116,7 @@ struct loop {
     ptq_queue *queue, *idle; /* idle: nothing ever comes */
     int epoll;
     uint64_t random;
+    struct history_writer writer;
 };
 
 static void must(enum ptq_err err, const char *what)
@@ -151,6 +162,15 @@ static void wait_for_turn(struct loop *loop)
     loop->me->is_waiting = 0;
 }
 
+static enum ptq_err put(struct loop *loop, const struct note *note)
+{
+    struct history_event *event = history_begin(&loop->writer, HISTORY_PUT, 0, value_of(note));
+    enum ptq_err err = ptq_put(loop->queue, note, sizeof *note, PTQ_NOWAIT);
+
+    history_end(event, err);
+    return err;
+}
+
 static int produce(struct loop *loop)
 {
     struct note note = {.producer = loop->me->number};
@@ -166,7 +186,7 @@ static int produce(struct loop *loop)
                 note.number = atomic_fetch_add(&flood->next[note.producer], 1);
             note.check = check_of(&note);
             atomic_fetch_or(known_of(&note), PUTTING);
-            err = ptq_put(loop->queue, &note, sizeof note, PTQ_NOWAIT);
+            err = put(loop, &note);
             has_number = err == PTQ_FULL;
             if (err != PTQ_OK)
                 break;
@@ -182,20 +202,53 @@ static int produce(struct loop *loop)
     }
 }
 
+static void read_note(ptq_msg *msg, struct note *ret_note)
+{
+    if (ptq_msg_size(msg) != sizeof *ret_note) {
+        violation("a message of %zu bytes", ptq_msg_size(msg));
+        _exit(1);
+    }
+    memcpy(ret_note, ptq_msg_data(msg), sizeof *ret_note);
+    if (ret_note->producer >= PRODUCERS || ret_note->number >= flood->each || ret_note->check != check_of(ret_note)) {
+        violation("a message that nobody put");
+        _exit(1);
+    }
+}
+
+static enum ptq_err get(struct loop *loop, ptq_msg **ret_msg)
+{
+    struct history_event *event = history_begin(&loop->writer, HISTORY_GET, 0, HISTORY_NOBODY);
+    enum ptq_err err = ptq_get(loop->queue, PTQ_NOWAIT, ret_msg);
+    struct note note;
+
+    if (err == PTQ_OK) {
+        read_note(*ret_msg, &note);
+        history_took(&loop->writer, event, true, value_of(&note), *ret_msg, 0);
+    }
+    history_end(event, err);
+    return err;
+}
+
+static void ack(struct loop *loop, ptq_msg *msg, const struct note *note)
+{
+    struct history_event *event = history_begin(&loop->writer, HISTORY_ACK, 0, value_of(note));
+    enum ptq_err err;
+
+    atomic_fetch_or(known_of(note), ACKING);
+    err = ptq_ack(msg);
+    history_end(event, err);
+    must(err, "ack");
+    atomic_fetch_or(known_of(note), IS_ACKED);
+    flood->acked++;
+    loop->me->steps++;
+}
+
 static void receive(struct loop *loop, ptq_msg *msg, uint32_t *fresh)
 {
     struct note note;
     uint8_t before;
 
-    if (ptq_msg_size(msg) != sizeof note) {
-        violation("a message of %zu bytes", ptq_msg_size(msg));
-        _exit(1);
-    }
-    memcpy(&note, ptq_msg_data(msg), sizeof note);
-    if (note.producer >= PRODUCERS || note.number >= flood->each || note.check != check_of(&note)) {
-        violation("a message that nobody put");
-        _exit(1);
-    }
+    read_note(msg, &note);
     before = atomic_fetch_or(known_of(&note), IS_GOT);
     if (before & IS_ACKED)
         violation("%u.%u came after its ack", note.producer, note.number);
@@ -208,11 +261,7 @@ static void receive(struct loop *loop, ptq_msg *msg, uint32_t *fresh)
     } else {
         flood->again++;
     }
-    atomic_fetch_or(known_of(&note), ACKING);
-    must(ptq_ack(msg), "ack");
-    atomic_fetch_or(known_of(&note), IS_ACKED);
-    flood->acked++;
-    loop->me->steps++;
+    ack(loop, msg, &note);
 }
 
 static int consume(struct loop *loop)
@@ -224,7 +273,7 @@ static int consume(struct loop *loop)
         uint64_t drain = 1 + next_random(&loop->random) % DRAIN, count = 0;
         bool one_by_one = next_random(&loop->random) % 2 == 0; /* else it holds all of them first */
         enum ptq_err err = PTQ_OK;
-        for (; drain > 0 && (err = ptq_get(loop->queue, PTQ_NOWAIT, &held[count])) == PTQ_OK; drain--) {
+        for (; drain > 0 && (err = get(loop, &held[count])) == PTQ_OK; drain--) {
             if (one_by_one)
                 receive(loop, held[count], fresh);
             else
@@ -256,6 +305,8 @@ static void start(struct member *member)
     }
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     open_loop(&loop);
+    history_live(&loop.writer, history);
+    member->actor = loop.writer.actor;
     int code = member->is_producer ? produce(&loop) : consume(&loop);
     ptq_queue_close(loop.queue);
     ptq_queue_close(loop.idle);
@@ -340,6 +391,7 @@ static void kill_member(struct member *member)
 {
     kill(member->pid, SIGKILL);
     reap(member, 0);
+    history_end(history_begin(&parent, HISTORY_DEATH, 0, member->actor), PTQ_OK);
     flood->kills++;
 }
 
@@ -404,7 +456,9 @@ static void end_queue(void)
 
     must(ptq_bus_open("flood", &options, &bus), "bus open");
     must(ptq_queue_open(bus, "flood", NULL, &queue), "open");
+    struct history_event *event = history_begin(&parent, HISTORY_CLOSE, 0, HISTORY_NOBODY);
     must(ptq_end(queue), "end");
+    history_end(event, PTQ_OK);
     ptq_queue_close(queue);
     ptq_bus_close(bus);
 }
@@ -443,6 +497,20 @@ static void check_balance(void)
     ptq_bus_close(bus);
 }
 
+static void check_history(void)
+{
+    struct history_rules rules = {.capacity = flood->capacity, .has_ended = true};
+    struct history_report report;
+
+    if (!history_check(history, &rules, &report))
+        violation("history: %s (%llu in all)", report.text, (unsigned long long)report.violations);
+    totals_add_history(&report);
+    totals_add(TOTAL_PUT, flood->put);
+    totals_add(TOTAL_KILLS, flood->kills);
+    totals_add(TOTAL_STOPS, flood->stops);
+    totals_add(TOTAL_ROUNDS, 1);
+}
+
 static void run(void)
 {
     struct mark mark;
@@ -466,6 +534,8 @@ static void run(void)
             kill_member(&flood->members[i]);
     if (flood->violations == 0)
         check_balance();
+    if (flood->violations == 0)
+        check_history();
 }
 
 int main(int argc, char **argv)
@@ -486,10 +556,12 @@ int main(int argc, char **argv)
     for (int round = 0; round < 4; round++) {
         int64_t began = now_ms();
         flood = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-        if ((void *)flood == MAP_FAILED || (round == 0 && mkdtemp(dir) == NULL)) {
+        history = history_new((count * shares[round] / 100 + 100000) * EVENTS_EACH);
+        if ((void *)flood == MAP_FAILED || history == NULL || (round == 0 && mkdtemp(dir) == NULL)) {
             perror("flood");
             return 1;
         }
+        history_live(&parent, history);
         memcpy(flood->dir, dir, sizeof dir);
         flood->seed = seed + (uint64_t)round * 7919;
         flood->capacity = capacities[round];
@@ -508,6 +580,7 @@ int main(int argc, char **argv)
             fprintf(stderr, "flood: its queue is kept in %s\n", dir);
             return 1;
         }
+        history_free(history);
         munmap(flood, size);
     }
     char run_dir[96];

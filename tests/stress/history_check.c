@@ -46,6 +46,7 @@ struct check {
     uint64_t close_begin, close_end, end_at, last_kick;
     uint64_t *died;    /* by actor; NEVER */
     struct spans doomed; /* takes whose process died in them, until its death */
+    struct spans pauses; /* while the queue was paused, or may have been */
     bool has_batches;
     uint64_t open_receives;
 };
@@ -429,12 +430,46 @@ static int compare_places(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+static bool is_pause(const struct history_event *e) { return op_of(e) == HISTORY_PAUSE; }
+static bool is_resume(const struct history_event *e) { return op_of(e) == HISTORY_RESUME && is_answered(e, PTQ_OK); }
+
+/* A pause lasts at most until the first resume that began after it has returned. */
+static bool find_pauses(struct check *c)
+{
+    struct spans resumes;
+    bool made = make_spans(&c->pauses, count_events(c, is_pause)) && make_spans(&resumes, count_events(c, is_resume));
+
+    if (!made)
+        return false;
+    for (uint64_t i = 0; i < history_count(c->history); i++)
+        if (is_resume(history_at(c->history, i)))
+            add_span(&resumes, history_at(c->history, i)->begin, ~history_at(c->history, i)->end);
+    qsort(resumes.at, resumes.count, sizeof *resumes.at, compare_spans);
+    for (size_t i = resumes.count; i-- > 1;) /* the earliest end of all that begin from here on */
+        resumes.at[i - 1].most = most(resumes.at[i - 1].most, resumes.at[i].most);
+    for (uint64_t i = 0; i < history_count(c->history); i++) {
+        const struct history_event *e = history_at(c->history, i);
+        size_t next;
+        if (!is_pause(e))
+            continue;
+        next = below(&resumes, end_of(e) == NEVER ? e->begin : e->end);
+        add_span(&c->pauses, e->begin, next < resumes.count ? ~resumes.at[next].most : NEVER);
+    }
+    free(resumes.at);
+    close_spans(&c->pauses);
+    return true;
+}
+
 /* Is its lease, and its way from put to get, its own? */
 static bool stands_for_itself(const struct check *c, const struct message *m)
 {
     if (m->fresh != 1 || m->is_delayed)
         return false;
-    return !m->is_packed || ((m->place & 0xffff) == 0 && most_below(&c->doomed, m->fresh_begin) < m->put_begin);
+    if (!m->is_packed)
+        return true;
+    /* A pack may be leased and its first record not yet handed out: who has it is killed, or finds the queue paused. */
+    return (m->place & 0xffff) == 0 && most_below(&c->doomed, m->fresh_begin) < m->put_begin &&
+           most_below(&c->pauses, m->fresh_begin) < m->put_begin;
 }
 
 static bool is_doomed(const struct history_event *e)
@@ -498,40 +533,10 @@ static bool check_order(struct check *c)
     return true;
 }
 
-static bool is_pause(const struct history_event *e) { return op_of(e) == HISTORY_PAUSE; }
-static bool is_resume(const struct history_event *e) { return op_of(e) == HISTORY_RESUME && is_answered(e, PTQ_OK); }
-
-/* A pause lasts at most until the first resume that began after it has returned. */
-static bool find_pauses(const struct check *c, struct spans *pauses)
-{
-    struct spans resumes;
-    bool made = make_spans(pauses, count_events(c, is_pause)) && make_spans(&resumes, count_events(c, is_resume));
-
-    if (!made)
-        return false;
-    for (uint64_t i = 0; i < history_count(c->history); i++)
-        if (is_resume(history_at(c->history, i)))
-            add_span(&resumes, history_at(c->history, i)->begin, ~history_at(c->history, i)->end);
-    qsort(resumes.at, resumes.count, sizeof *resumes.at, compare_spans);
-    for (size_t i = resumes.count; i-- > 1;) /* the earliest end of all that begin from here on */
-        resumes.at[i - 1].most = most(resumes.at[i - 1].most, resumes.at[i].most);
-    for (uint64_t i = 0; i < history_count(c->history); i++) {
-        const struct history_event *e = history_at(c->history, i);
-        size_t next;
-        if (!is_pause(e))
-            continue;
-        next = below(&resumes, end_of(e) == NEVER ? e->begin : e->end);
-        add_span(pauses, e->begin, next < resumes.count ? ~resumes.at[next].most : NEVER);
-    }
-    free(resumes.at);
-    close_spans(pauses);
-    return true;
-}
-
 static bool check_empty(struct check *c)
 {
-    struct spans ready, pauses = {0};
-    bool made = make_spans(&ready, c->count) && find_pauses(c, &pauses);
+    struct spans ready;
+    bool made = make_spans(&ready, c->count);
 
     for (uint64_t v = 0; made && v < c->count; v++)
         if (c->messages[v].put_end != NEVER && c->messages[v].other_end > c->messages[v].fresh_begin &&
@@ -541,7 +546,7 @@ static bool check_empty(struct check *c)
         close_spans(&ready);
     for (uint64_t i = 0; made && i < history_count(c->history); i++) {
         const struct history_event *e = history_at(c->history, i);
-        if (!found_nothing(e) || most_below(&pauses, e->end + 1) >= e->begin)
+        if (!found_nothing(e) || most_below(&c->pauses, e->end + 1) >= e->begin)
             continue;
         c->report->empties++;
         if (most_below(&ready, e->begin) > e->end)
@@ -549,7 +554,6 @@ static bool check_empty(struct check *c)
                    ptq_err_name((enum ptq_err)e->answer), ull((e->end - e->begin) / 1000));
     }
     free(ready.at);
-    free(pauses.at);
     return made;
 }
 
@@ -636,7 +640,7 @@ static bool run_checks(struct check *c)
         return false;
     check_messages(c);
     check_end(c);
-    return find_doomed(c) && check_order(c) && (c->rules->is_given_back || check_empty(c)) && (c->rules->capacity == 0 || check_full(c));
+    return find_doomed(c) && find_pauses(c) && check_order(c) && (c->rules->is_given_back || check_empty(c)) && (c->rules->capacity == 0 || check_full(c));
 }
 
 bool history_check(const struct history *history, const struct history_rules *rules, struct history_report *ret_report)
@@ -660,6 +664,7 @@ bool history_check(const struct history *history, const struct history_rules *ru
     if (!could)
         breach(&c, HISTORY_WHOLE, "there is no memory to check it");
     free(c.doomed.at);
+    free(c.pauses.at);
     free(c.flushed);
     free(c.messages);
     return ret_report->violations == 0;

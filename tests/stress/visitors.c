@@ -119,7 +119,7 @@ static _Atomic uint8_t *read_letter(struct chaos *chaos, const ptq_msg *msg, uin
         if (ptq_msg_deliveries(msg) + chaos->packs <= chaos->options.max_deliveries) /* a record counts to its last delivery */
             chaos_violation(chaos, "letter %u.%u died of %u deliveries", note.producer, note.number,
                             ptq_msg_deliveries(msg));
-        if (*known & IS_ACKED && !chaos->packs)
+        if (*known & IS_ACKED && !chaos->packs && !chaos->options.lease_ms)
             chaos_violation(chaos, "letter %u.%u was acked, and came again", note.producer, note.number);
         return known;
     }
