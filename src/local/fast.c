@@ -21,7 +21,7 @@ PTI_FAST bool enter(struct pti_local *local, uint32_t flags, struct pti_place **
         return false;
     pti_store_relaxed(&place->inside, 1); /* closing sets its flag, passes a barrier, and then looks here */
     atomic_signal_fence(memory_order_seq_cst);
-    if (__builtin_expect(pti_load_relaxed(&local->closing) != 0 || (pti_load_relaxed(&local->ring.hints->flags) & flags) != 0, 0)) { /* [C, F] */
+    if (__builtin_expect(pti_load_relaxed(&local->closing) != 0 || (pti_load_relaxed(&local->ring.hints->flags) & flags) != 0, 0)) {
         pti_local_leave(place);
         return false;
     }
