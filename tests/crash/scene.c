@@ -107,6 +107,7 @@ static int run_script(struct scene *scene, const struct script *script, struct l
         return 1;
     if (script->prepare != NULL)
         script->prepare(actor);
+    scene_forget_looks();
     victim_mark();
     scene->ledger->phase = 1;
     script->act(actor);

@@ -35,6 +35,9 @@ extern char script_path[128]; /* and where the queue's file is */
 /* In the victim: what it holds as number `which` it has held for longer than the queue allows. */
 void scene_make_overdue(const struct ledger_actor *actor, size_t which);
 
+/* As if nobody had looked for the dead for long: so all victims' ways are the same, slow ones' and fast ones'. */
+void scene_forget_looks(void);
+
 #define SCENE_QUEUE "q"
 
 struct scene {

@@ -13,22 +13,65 @@ static uint32_t times_before(const struct track *track, uint64_t place)
 
 #define TRACK_MOST 60000
 
-struct track track_follow(struct scene *scene, const struct script *script, int (*run)(void *))
+static void init(struct track *track)
+{
+    track->places = calloc(TRACK_MOST, sizeof *track->places);
+    track->times = calloc(TRACK_MOST, sizeof *track->times);
+    track->notable = calloc(TRACK_MOST, sizeof *track->notable);
+    assert_true(track->places != NULL && track->times != NULL && track->notable != NULL);
+}
+
+/* The victim that stands at its mark, to its end. */
+static void follow(struct track *track, struct scene *scene, struct victim *victim, bool notes)
+{
+    while (scene->ledger->phase != 2 && track->count < TRACK_MOST) {
+        bool is_call = notes && victim_is_at_call(victim);
+        if (is_call && track->count > 0)
+            track->notable[track->count - 1] = true;
+        if (!victim_step(victim))
+            break;
+        uint64_t place = victim_place(victim);
+        track->times[track->count] = times_before(track, place) + 1;
+        track->places[track->count] = place;
+        track->notable[track->count++] = notes && (is_call || scene_is_new(scene));
+    }
+    victim_kill(victim);
+}
+
+static struct track follow_script(struct scene *scene, const struct script *script, int (*run)(void *), bool notes)
 {
     struct track track = {.script = script, .run = run};
     struct victim victim;
 
-    track.places = calloc(TRACK_MOST, sizeof *track.places);
-    track.times = calloc(TRACK_MOST, sizeof *track.times);
-    assert_true(track.places != NULL && track.times != NULL);
+    init(&track);
     scene_set(scene, script);
     victim_start(&victim, run, scene);
-    while (scene->ledger->phase != 2 && track.count < TRACK_MOST && victim_step(&victim)) {
-        uint64_t place = victim_place(&victim);
-        track.times[track.count] = times_before(&track, place) + 1;
-        track.places[track.count++] = place;
-    }
-    victim_kill(&victim);
+    follow(&track, scene, &victim, notes);
+    track.blocks = scene->blocks;
+    scene_clear(scene);
+    return track;
+}
+
+struct track track_follow(struct scene *scene, const struct script *script, int (*run)(void *))
+{
+    return follow_script(scene, script, run, false);
+}
+
+struct track track_note(struct scene *scene, const struct script *script, int (*run)(void *))
+{
+    return follow_script(scene, script, run, true);
+}
+
+struct track track_note_recovery(struct scene *scene, const struct track *first)
+{
+    struct track track = {.script = first->script, .run = track_recover};
+    struct victim victim;
+
+    init(&track);
+    scene_set(scene, first->script);
+    track_die(scene, first, first->count - 1);
+    victim_start(&victim, track_recover, scene);
+    follow(&track, scene, &victim, true);
     track.blocks = scene->blocks;
     scene_clear(scene);
     return track;
@@ -42,10 +85,21 @@ void track_bring(struct victim *victim, const struct track *track, uint64_t at, 
         ;
 }
 
+void track_die(struct scene *scene, const struct track *track, uint64_t at)
+{
+    struct victim victim;
+
+    victim_start(&victim, track->run, scene);
+    track_bring(&victim, track, at, scene->ledger);
+    victim_kill(&victim);
+    scene->ledger->phase = 0;
+}
+
 void track_free(struct track *track)
 {
     free(track->places);
     free(track->times);
+    free(track->notable);
     track->count = 0;
 }
 
