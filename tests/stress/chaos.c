@@ -29,7 +29,7 @@
 #define STALL_MS 15000
 #define END_MS 30000
 
-enum kind { ANY_POLICY, PACKS, LEASES, PLAIN, KINDS };
+enum kind { ANY_POLICY, PACKS, LEASES, PLAIN, UNITS, KINDS };
 
 struct round_ {
     struct chaos *chaos;
@@ -209,7 +209,7 @@ static void open_and_close(struct round_ *round, bool end)
     ptq_queue *queue = NULL;
 
     options.error = &error;
-    options.flags = chaos->packs ? PTQ_PIPELINE : 0;
+    options.flags = chaos->packs && !chaos->units ? PTQ_PIPELINE : 0;
     if (ptq_bus_open("chaos", &bus_options, &bus) != PTQ_OK ||
         ptq_queue_open(bus, CHAOS_QUEUE, &options, &queue) != PTQ_OK)
         chaos_violation(chaos, "an open answered %s", error.text);
@@ -385,13 +385,25 @@ static void arrange_policy(struct round_ *round)
     chaos->may_drop = true; /* visitors purge now and then */
 }
 
+/* A queue on which small puts share entries: docs/decisions/packs.md. */
+static void arrange_units(struct chaos *chaos, uint32_t pack_size)
+{
+    chaos->units = true;
+    chaos->options.pack_size = pack_size;
+    chaos->options.bytes = 0;
+    if (chaos->options.capacity < 4)
+        chaos->options.capacity = 30;
+}
+
 /* Packs, leases that run out, or neither (the two exclude each other); waits in calls or in poll. */
 static void arrange_ways(struct round_ *round)
 {
     struct chaos *chaos = round->chaos;
     uint64_t roll = chaos_random(&round->seed);
 
-    chaos->packs = round->kind == PACKS;
+    chaos->packs = round->kind == PACKS || round->kind == UNITS;
+    if (round->kind == UNITS)
+        arrange_units(chaos, (uint32_t)(roll >> 24) % 2 ? 512 : 4096);
     chaos->singles = !chaos->packs && roll % 3 == 0;
     chaos->options.lease_ms = round->kind == LEASES ? 2 + (uint32_t)((roll >> 8) % 10) : 0;
     for (unsigned i = 0; i < round->members; i++)
@@ -431,7 +443,7 @@ static void arrange(struct round_ *round)
            (unsigned long long)chaos->options.capacity, chaos->options.item_size, producers, consumers,
            policies[chaos->options.full], chaos->options.bytes ? ", a byte budget" : "", chaos->delays ? ", delays" : "",
            chaos->ttl_ms ? ", times to live" : "", round->namespaces ? ", each process 1" : "",
-           round->deadly ? ", messages die" : "", chaos->packs ? ", packs" : "", chaos->options.lease_ms ? ", leases run out" : "",
+           round->deadly ? ", messages die" : "", chaos->units ? ", units" : chaos->packs ? ", packs" : "", chaos->options.lease_ms ? ", leases run out" : "",
            chaos->singles ? ", one at a time" : "", waits[chaos->by_poll]);
     fflush(stdout);
 }

@@ -57,7 +57,8 @@ struct chaos {
     uint64_t dropped_by[PTQ_DROPS];
     bool may_drop, delays;         /* by its policy, or by times to live; some puts are delayed */
     unsigned by_poll;              /* who waits in poll: nobody, all, half of them */
-    bool packs, singles;           /* small puts are gathered; no batches, no packs */
+    bool packs, singles;           /* small puts are gathered, or with `units` shared; no batches, no packs */
+    bool units;                    /* the first producer is PTQ_EXCLUSIVE, on a queue for packs; nothing is gathered */
     int ttl_ms;                    /* of some puts; 0: none */
     _Atomic uint8_t known[CHAOS_PRODUCERS][CHAOS_NUMBERS];
 };
@@ -85,6 +86,7 @@ void chaos_empty_the_view(struct chaos *chaos, struct history_writer *writer);
 
 /* Opens (and exits if that fails), and closes; chaos_close also looks whether descriptors are left, and answers 0. */
 ptq_queue *chaos_open(struct chaos *chaos, const char *name, ptq_bus **ret_bus);
+ptq_queue *chaos_open_with(struct chaos *chaos, const char *name, unsigned flags, ptq_bus **ret_bus);
 int chaos_close(struct chaos *chaos, ptq_queue *queue, ptq_bus *bus);
 /* What this process calls the directory: in a container of its own another name. */
 void chaos_rename_dir(const char *dir);

@@ -59,7 +59,7 @@ static const struct kind kinds[] = {
     {"newest", {.capacity = 16, .item_size = 400, .full = PTQ_FULL_DROP_NEWEST, .ttl_ms = 4, .expired_to_dead = true, .max_dead = 8},
      .most = 300},
     {"pipeline", {.capacity = 200, .item_size = 400, .flags = PTQ_PIPELINE, .max_deliveries = PTQ_NEVER}, .most = 60, .ack_ahead = true},
-    {"exclusive", {.capacity = 200, .item_size = 400, .flags = PTQ_EXCLUSIVE, .max_deliveries = PTQ_NEVER}, .most = 60, .ack_ahead = true},
+    {"exclusive", {.capacity = 200, .item_size = 400, .pack_size = 2048, .flags = PTQ_EXCLUSIVE, .max_deliveries = PTQ_NEVER}, .most = 60, .ack_ahead = true},
     {"large", {.capacity = 12, .item_size = 2u << 20, .lease_ms = 5, .max_deliveries = 6, .max_dead = 4}, .most = LARGEST},
 };
 

@@ -157,7 +157,7 @@ static void read_put(struct check *c, const struct history_event *e)
 {
     struct message *m = &c->messages[e->value];
 
-    c->has_batches |= has_flag(e, HISTORY_BATCH) || has_flag(e, HISTORY_PACKED);
+    c->has_batches |= has_flag(e, HISTORY_BATCH) || has_flag(e, HISTORY_PACKED) || has_flag(e, HISTORY_SHARED);
     c->report->puts += !is_open(e) && e->answer == PTQ_OK;
     if (!may_be_in(e)) {
         m->is_refused = true;
@@ -166,10 +166,10 @@ static void read_put(struct check *c, const struct history_event *e)
     if (m->is_put)
         breach(c, HISTORY_WHOLE, "message %u was put twice by its test", e->value);
     m->is_put = true;
-    m->is_packed = has_flag(e, HISTORY_PACKED);
+    m->is_packed = has_flag(e, HISTORY_PACKED) || has_flag(e, HISTORY_SHARED);
     m->is_delayed = has_flag(e, HISTORY_DELAYED);
     m->put_begin = e->begin;
-    m->put_end = is_open(e) ? NEVER : m->is_packed ? c->flushed[e->actor] : e->end;
+    m->put_end = is_open(e) ? NEVER : has_flag(e, HISTORY_PACKED) ? c->flushed[e->actor] : e->end;
     if (!is_open(e) && e->place)
         m->place = e->place;
 }

@@ -48,12 +48,17 @@ static unsigned count_descriptors(void)
 
 ptq_queue *chaos_open(struct chaos *chaos, const char *name, ptq_bus **ret_bus)
 {
+    return chaos_open_with(chaos, name, 0, ret_bus);
+}
+
+ptq_queue *chaos_open_with(struct chaos *chaos, const char *name, unsigned flags, ptq_bus **ret_bus)
+{
     struct ptq_error error = {0};
     struct ptq_bus_options bus_options = {.dir = own_dir ? own_dir : chaos->dir, .error = &error};
     struct ptq_queue_options options = {.mode = PTQ_ATTACH, .wait_ms = 5000, .error = &error};
     ptq_queue *queue = NULL;
 
-    options.flags = chaos->packs && strcmp(name, CHAOS_QUEUE) == 0 ? PTQ_PIPELINE : 0;
+    options.flags = flags | (chaos->packs && !chaos->units && strcmp(name, CHAOS_QUEUE) == 0 ? PTQ_PIPELINE : 0);
     if (descriptors == 0)
         descriptors = count_descriptors();
     if (ptq_bus_open("chaos", &bus_options, ret_bus) != PTQ_OK ||

@@ -20,6 +20,8 @@ struct producer {
     unsigned char bytes[BATCH_MOST][4096];
 };
 
+static bool gathers(const struct producer *p) { return p->chaos->packs && !p->chaos->units; }
+
 /* A number that was refused is not used again: it must never come.  What is only gathered stays in doubt until a flush. */
 static void note_answer(struct producer *p, uint32_t first, uint32_t count, bool is_gathered, enum ptq_err err)
 {
@@ -55,8 +57,10 @@ static void put_one(struct producer *p, int timeout_ms)
     uint32_t next = *p->next;
     struct ptq_put_options options = {.delay_ms = p->chaos->delays && next % 7 == 0 ? 1 + next % 20 : 0,
                                       .ttl_ms = next % 5 == 0 ? p->chaos->ttl_ms : 0};
-    bool is_plain = options.delay_ms + options.ttl_ms == 0, is_packed = is_plain && p->chaos->packs;
-    uint32_t number = draw_numbers(p, 1, (options.delay_ms ? HISTORY_DELAYED : 0u) | (is_packed ? HISTORY_PACKED : 0u));
+    bool is_plain = options.delay_ms + options.ttl_ms == 0, is_packed = is_plain && gathers(p);
+    bool is_shared = is_plain && p->chaos->units && p->me->number == 0;
+    uint32_t number = draw_numbers(p, 1, (options.delay_ms ? HISTORY_DELAYED : 0u) | (is_packed ? HISTORY_PACKED : 0u) |
+                                             (is_shared ? HISTORY_SHARED : 0u));
     size_t size = chaos_write(p->bytes[0], p->me->number, number, p->chaos->options.item_size);
 
     note_answer(p, number, 1, is_packed,
@@ -129,7 +133,7 @@ static void put_something(struct producer *p, uint64_t *seed)
         put_one(p, timeout_ms);
     else if (roll < 85)
         put_batch(p, 1 + (uint32_t)(chaos_random(seed) % (capacity < BATCH_MOST ? capacity : BATCH_MOST)), timeout_ms);
-    else if (p->chaos->packs && roll < 95)
+    else if (gathers(p) && roll < 95)
         (void)flush(p, timeout_ms);
     else
         publish_one(p, roll > 97, timeout_ms);
@@ -146,7 +150,7 @@ int chaos_produce(struct chaos *chaos, struct chaos_member *me)
     p = (struct producer){
         .chaos = chaos, .me = me, .known = chaos->known[me->number], .next = &chaos->next[me->number], .fd = -1};
     p.gathered = *p.next;
-    p.queue = chaos_open(chaos, CHAOS_QUEUE, &bus);
+    p.queue = chaos_open_with(chaos, CHAOS_QUEUE, chaos->units && me->number == 0 ? PTQ_EXCLUSIVE : 0, &bus);
     chaos_live(chaos, me, &p.writer);
     if (me->waits_in_poll && ptq_queue_fd(p.queue, PTQ_SIDE_PUT, &p.fd) != PTQ_OK)
         chaos_violation(chaos, "a put descriptor was refused");
@@ -154,7 +158,7 @@ int chaos_produce(struct chaos *chaos, struct chaos_member *me)
         me->steps++;
         put_something(&p, &seed);
     }
-    while (chaos->packs && chaos->violations == 0 && !flush(&p, 20))
+    while (gathers(&p) && chaos->violations == 0 && !flush(&p, 20))
         ;
     return chaos_close(chaos, p.queue, bus);
 }
