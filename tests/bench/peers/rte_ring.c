@@ -21,7 +21,7 @@ static void peer_prepare(struct bench *bench, unsigned line)
     size_t size = bench->options.size;
     ssize_t bytes = rte_ring_get_memsize_elem((unsigned)size, CELLS);
     batch = bench->options.batch > 0 ? bench->options.batch : 1;
-    if (bytes < 0 || batch > BATCH_MAX || (batch > 1 && strcmp(bench->options.mode, "stream") != 0))
+    if (bytes < 0 || batch > BATCH_MAX || (batch > 1 && strcmp(bench->options.mode, "trip") == 0))
         bench_fail("messages of %zu bytes by %u", size, batch);
     lines[line] = bench_shared((size_t)bytes);
     gathered = malloc(size * BATCH_MAX);

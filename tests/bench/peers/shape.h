@@ -3,7 +3,8 @@
  *
  * A line is one queue of the peer's: line 0 goes there, line 1 (of a round trip) back.  The verbs are static functions of
  * the same file, so that what is called for each message is the peer and nothing else.
- * --mode stream: producers to consumers; --mode trip: role 0 asks, role 1 answers.
+ * --mode stream: producers to consumers, messages a second; --mode bytes: the same, bytes a second; --mode trip: role 0 asks,
+ * role 1 answers.
  */
 #ifndef PTQ_BENCH_SHAPE_H
 #define PTQ_BENCH_SHAPE_H
@@ -169,8 +170,9 @@ static int peer_main(struct bench *bench, int argc, char **argv, bool many, size
     struct peer_count *count = bench->shared = bench_shared(sizeof *count);
     atomic_init(&count->producing, options->producers);
     bool trip = strcmp(options->mode, "trip") == 0;
-    if (!trip && strcmp(options->mode, "stream") != 0)
-        bench_fail("--mode stream or trip");
+    bool bytes = strcmp(options->mode, "bytes") == 0;
+    if (!trip && !bytes && strcmp(options->mode, "stream") != 0)
+        bench_fail("--mode stream, bytes or trip");
     bench_scratch(bench);
     for (unsigned line = 0; line < (trip ? 2u : 1u); line++)
         peer_prepare(bench, line);
@@ -181,7 +183,7 @@ static int peer_main(struct bench *bench, int argc, char **argv, bool many, size
     }
     bench_run_stream(bench, peer_produce, peer_consume);
     double rate = bench_rate(bench, options->producers, options->consumers);
-    if (options->size > 4096)
+    if (bytes)
         bench_print(bench, rate * (double)options->size / 1e9, "GB/s");
     else
         bench_print(bench, rate / 1e6, "M/s");
