@@ -148,6 +148,12 @@ enum ptq_err pti_local_init(struct pti_local *local, const struct pti_lane *firs
     return PTQ_OK;
 }
 
+/* Whom a close waits for. */
+static bool is_inside(struct pti_place *place)
+{
+    return pti_load_seq(&place->inside) || pti_load_seq(&place->bias.busy); /* [C, Y] */
+}
+
 /* Calls that sleep are interrupted until they have left. */
 static void wait_for_calls(struct pti_local *local)
 {
@@ -160,7 +166,7 @@ static void wait_for_calls(struct pti_local *local)
     pthread_mutex_unlock(&local->mutex);
     pti_membarrier_private();
     for (uint32_t i = 0; i < used; i++)
-        while (pti_load_seq(&pti_load_relaxed(&local->places[i])->inside)) { /* [C] */
+        while (is_inside(pti_load_relaxed(&local->places[i]))) {
             pti_local_interrupt(local);
             nanosleep(&a_little, NULL);
         }
@@ -182,6 +188,8 @@ struct ptq_msg *pti_local_msg_more(struct pti_local *local, struct pti_place *pl
     chunk->next = local->chunks;
     local->chunks = chunk;
     pthread_mutex_unlock(&local->mutex);
+    for (size_t i = 0; i < CHUNK_MSGS; i++)
+        chunk->msgs[i].queue = local->port.queue;
     for (size_t i = 1; i < CHUNK_MSGS; i++)
         pti_local_msg_free(place, &chunk->msgs[i]);
     return &chunk->msgs[0];

@@ -19,6 +19,9 @@ struct pti_pipe {
     uint32_t block;
     _Atomic uint32_t count; /* records; 0: there is no block.  Also read outside the bias, as a hint */
     uint32_t at;     /* where the next record goes */
+    unsigned char *records;
+    uint32_t room;   /* bytes for records; 0: each is looked at the long way */
+    uint32_t most;   /* records */
     uint32_t kept;   /* 1 + the block that another thread published: to be taken into the own ring again */
 };
 
@@ -36,7 +39,10 @@ struct pti_unit {
     uint32_t back;         /* the first record that was given back; UINT32_MAX: none */
     uint64_t due_us;       /* of that */
     bool closed, is_counted; /* the giving back counts as one */
+    bool is_plain;           /* all of it is handed out for the first time, and nobody was handed it before */
     struct pti_unit *next_free, *next_all;
+    struct ptq_msg *msgs;    /* of the unit's own, for record i the (i & msgs_mask)-th, if that is free: what all records of all */
+    uint32_t msgs_mask;      /* leases have in common stands in them; and of a plain unit all but data, size, type, sub, position */
     uint64_t acked[];
 };
 
@@ -216,6 +222,12 @@ enum ptq_err pti_unit_nack(struct pti_local *local, struct pti_place *me, struct
 /* At close: what nobody holds goes back as if it had not been taken. */
 void pti_units_return(struct pti_local *local, struct pti_place *place);
 void pti_units_free(struct pti_local *local);
+
+/* Two of a pack fit the capacity, where that is possible: else the producer waits for each. */
+uint32_t pti_pipe_most(const struct pti_local *local);
+
+/* What this thread has gathered goes into the queue. */
+enum ptq_err pti_pipe_flush_own(struct pti_local *local, struct pti_place *place, int64_t deadline);
 
 /* What this thread has gathered, if it fits now.  True: something came into the queue. */
 bool pti_pipe_try(struct pti_local *local, struct pti_place *place);

@@ -10,8 +10,7 @@
 #include "ring/pack.h"
 #include "ring/wait.h"
 
-/* At least two of a pack fit the capacity, where that is possible: else the producer waits for each. */
-static uint32_t most_records(const struct pti_local *local)
+uint32_t pti_pipe_most(const struct pti_local *local)
 {
     uint64_t most = local->ring.geometry.capacity > 1 ? local->ring.geometry.capacity / 2 : 1;
 
@@ -32,7 +31,7 @@ static bool fits(const struct pti_local *local, const struct pti_pipe *pipe, uin
 {
     uint64_t budget = local->ring.geometry.bytes;
 
-    return pti_load_relaxed(&pipe->count) < most_records(local) &&
+    return pti_load_relaxed(&pipe->count) < pti_pipe_most(local) &&
            pipe->at + pti_record_size(size) <= pti_pack_room(&local->ring) && (budget == 0 || pipe->bytes + size <= budget);
 }
 
@@ -50,7 +49,7 @@ static void append(const struct pti_local *local, struct pti_pipe *pipe, const s
     pti_store_relaxed(&pipe->count, pti_load_relaxed(&pipe->count) + 1);
 }
 
-static enum ptq_err begin(struct pti_place *place)
+static enum ptq_err begin(const struct pti_local *local, struct pti_place *place)
 {
     struct pti_pipe *pipe = &place->pipe;
     enum ptq_err err;
@@ -64,6 +63,9 @@ static enum ptq_err begin(struct pti_place *place)
     pti_block_keep(&place->lane, pipe->block, true); /* as a loan: the own ring passes it by */
     pipe->at = 0;
     pipe->bytes = 0;
+    pipe->records = pti_pack_of(pti_block_at(&local->ring, pipe->block))->records;
+    pipe->room = local->ring.geometry.bytes == 0 ? pti_pack_room(&local->ring) : 0;
+    pipe->most = pti_pipe_most(local);
     return PTQ_OK;
 }
 
@@ -140,6 +142,11 @@ static enum ptq_err publish_by(struct pti_local *local, struct pti_place *me, st
     }
 }
 
+enum ptq_err pti_pipe_flush_own(struct pti_local *local, struct pti_place *place, int64_t deadline)
+{
+    return pti_load_relaxed(&place->pipe.count) == 0 ? PTQ_OK : publish_by(local, place, place, deadline);
+}
+
 bool pti_pipe_try(struct pti_local *local, struct pti_place *place)
 {
     enum ptq_err err;
@@ -202,7 +209,7 @@ static enum ptq_err put_packed(struct pti_local *local, struct pti_place *place,
         if (has_some && __builtin_expect(!fits(local, pipe, put->size), 0))
             err = PTQ_FULL;
         else if (!has_some)
-            err = begin(place);
+            err = begin(local, place);
         if (err == PTQ_OK)
             append(local, pipe, put);
         pti_bias_leave(&place->bias);

@@ -101,7 +101,8 @@ static enum ptq_err local_pause(struct pti_port *port, bool pause)
 static int64_t local_age(struct pti_port *port, const struct ptq_msg *msg)
 {
     struct pti_ring *ring = &pti_local_of(port)->ring;
-    uint64_t put = pti_stamp_put_us(pti_load_relaxed(&pti_block_at(ring, msg->block)->stamp)), now = pti_now_us();
+    uint32_t block = msg->unit ? msg->unit->block : msg->block;
+    uint64_t put = pti_stamp_put_us(pti_load_relaxed(&pti_block_at(ring, block)->stamp)), now = pti_now_us();
 
     if (put == 0)
         return -1;
@@ -194,6 +195,8 @@ static void make_tables(void)
     piping_ops = pti_local_ops;
     piping_ops.put = pti_pipe_put;
     piping_ops.put_many = pti_pipe_put_many;
+    piping_ops.fast_put = pti_pipe_fast_put;
+    piping_ops.put_items = pti_pipe_put_items;
     piping_ops.publish = pti_pipe_publish;
     piping_ops.flush = pti_pipe_flush;
     piping_ops.end = pti_pipe_end;
@@ -330,6 +333,7 @@ enum ptq_err pti_local_open(ptq_bus *bus, const char *name, const struct pti_ope
     memcpy(local->port.node, bus->node, sizeof local->port.node);
     local->port.capacity = local->ring.geometry.capacity;
     local->port.window = local->ring.geometry.window;
+    local->port.names_queue = true;
     local->port.item_size = local->ring.geometry.item_size;
     local->port.header_size = local->ring.geometry.header_size;
     local->port.max_deliveries = local->ring.geometry.max_deliveries;

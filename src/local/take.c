@@ -84,10 +84,10 @@ static inline void note_taken(struct pti_local *local, struct pti_place *place, 
 {
     place->run += count;
     place->idle = 0;
-    if (__builtin_expect(place->probe_in <= count, 0))
+    if (__builtin_expect(place->probe_in <= 1, 0)) /* a take of many counts as one: what matters is how long it takes */
         look_for_the_dead(local, place);
     else
-        place->probe_in -= count;
+        place->probe_in--;
 }
 
 /* Leases up to max now. */

@@ -18,6 +18,8 @@
 #include "ring/pack.h"
 
 #define NOT_BACK UINT32_MAX
+#define AHEAD 512      /* bytes: how far before a record is looked at its line is asked for */
+#define OWN_MSGS 256u /* message objects of a unit's own, at most: for more at once than these the place's are used */
 
 /* ---- whose turn it is */
 
@@ -57,14 +59,24 @@ static struct pti_unit *new_unit(struct pti_local *local, struct pti_place *plac
 {
     struct pti_unit *unit = place->free_units;
     size_t bits = pti_pack_room(&local->ring) / sizeof(struct pti_record) + 64;
+    uint32_t own = 16;
 
     if (unit) {
         place->free_units = unit->next_free;
         return unit;
     }
-    unit = calloc(1, sizeof *unit + bits / 64 * sizeof unit->acked[0]);
+    while (own < OWN_MSGS && own < bits)
+        own *= 2;
+    bits = (bits / 64 * sizeof unit->acked[0] + 15) / 16 * 16;
+    unit = calloc(1, sizeof *unit + bits + own * sizeof *unit->msgs);
     if (!unit)
         return NULL;
+    unit->msgs = (struct ptq_msg *)(void *)((char *)unit->acked + bits);
+    unit->msgs_mask = own - 1;
+    for (uint32_t i = 0; i < own; i++)
+        unit->msgs[i] = (struct ptq_msg){.queue = local->port.queue, .port = &local->port, .kind = PTI_KIND_DATA,
+                                         .lane = place->number, .unit = unit, .deliveries = 1};
+    unit->is_plain = true;
     pthread_mutex_lock(&local->mutex);
     unit->next = 0;
     unit->next_all = local->units;
@@ -143,6 +155,7 @@ static enum ptq_err begin(struct pti_local *local, struct pti_place *place, uint
     struct pti_pack_ctl ctl;
     struct pti_record *record;
     uint32_t length;
+    bool was_plain;
 
     if (!unit) {
         pti_ring_nack(&place->lane, block, word, 0, false);
@@ -169,6 +182,12 @@ static enum ptq_err begin(struct pti_local *local, struct pti_place *place, uint
             return PTQ_ECORRUPT;
         }
         unit->next++;
+    }
+    was_plain = unit->is_plain;
+    unit->is_plain = ctl.given == 0 && ctl.progress == 0 && pti_load_relaxed(&b->deliveries) == 1;
+    for (uint32_t i = 0; unit->is_plain && !was_plain && i <= unit->msgs_mask; i++) {
+        unit->msgs[i].deliveries = 1;
+        unit->msgs[i].redelivered = false;
     }
     pti_store_relaxed(&place->unit, unit);
     return PTQ_OK;
@@ -208,6 +227,28 @@ static enum ptq_err next_record(struct pti_local *local, struct pti_place *place
     return PTQ_OK;
 }
 
+/* ---- message objects: the unit's own, or the place's */
+
+static bool is_own(const struct pti_unit *unit, const struct ptq_msg *msg)
+{
+    return (uintptr_t)msg - (uintptr_t)unit->msgs <= (uintptr_t)unit->msgs_mask * sizeof *msg;
+}
+
+static struct ptq_msg *msg_for(struct pti_local *local, struct pti_place *place, struct pti_unit *unit)
+{
+    struct ptq_msg *own = &unit->msgs[unit->next & unit->msgs_mask];
+
+    return own->state == PTI_MSG_FREE ? own : pti_local_msg_new(local, place);
+}
+
+static void free_msg(struct pti_place *me, struct pti_unit *unit, struct ptq_msg *msg)
+{
+    if (__builtin_expect(is_own(unit, msg), 1))
+        msg->state = PTI_MSG_FREE;
+    else
+        pti_local_msg_free(me, msg);
+}
+
 static void show_record(struct pti_local *local, struct pti_unit *unit, struct ptq_msg *msg, struct pti_record *record,
                         uint32_t length)
 {
@@ -224,11 +265,58 @@ static void show_record(struct pti_local *local, struct pti_unit *unit, struct p
     msg->kind = PTI_KIND_DATA;
     msg->headers = 0;
     msg->state = PTI_MSG_LEASED;
-    msg->block = unit->block;
     msg->lane = unit->place;
-    msg->word = unit->word;
     msg->unit = unit;
     unit->outstanding++;
+}
+
+static enum ptq_err show_next(struct pti_local *local, struct pti_place *place, struct ptq_msg **ret_msg)
+{
+    struct pti_unit *unit = pti_load_relaxed(&place->unit);
+    struct pti_record *record;
+    uint32_t length;
+    enum ptq_err err = next_record(local, place, &length, &record);
+
+    if (err != PTQ_OK)
+        return err;
+    *ret_msg = msg_for(local, place, unit);
+    if (!*ret_msg) {
+        unit->at -= pti_record_size(length);
+        return PTQ_ENOMEM;
+    }
+    show_record(local, unit, *ret_msg, record, length);
+    return PTQ_OK;
+}
+
+/* The straight way, of a plain unit into its own message objects.  Where anything is the matter it ends, and show_next tells. */
+static size_t show_plain(struct pti_local *local, struct pti_unit *unit, size_t max, struct ptq_msg **msgs)
+{
+    const unsigned char *records = pti_pack_of(block_of(local, unit))->records;
+    uint64_t room = pti_pack_room(&local->ring), position = pti_word_position(unit->word), at = unit->at;
+    uint32_t item_size = local->ring.geometry.item_size, next = unit->next, mask = unit->msgs_mask;
+    size_t n = 0, most = unit->count - next < max ? unit->count - next : max;
+
+    for (; n < most && at + sizeof(struct pti_record) <= room; n++, next++) {
+        struct pti_record *record = (struct pti_record *)(void *)(records + at);
+        struct ptq_msg *msg = &unit->msgs[next & mask];
+        uint32_t length = pti_load_relaxed(&record->length);
+
+        __builtin_prefetch((const char *)record + AHEAD);
+        if (length > item_size || at + sizeof *record + length > room || msg->state != PTI_MSG_FREE)
+            break;
+        at += pti_record_size(length);
+        msg->data = record->bytes;
+        msg->size = length;
+        msg->type = pti_load_relaxed(&record->type);
+        msg->position = position;
+        msg->sub = next;
+        msg->state = PTI_MSG_LEASED;
+        msgs[n] = msg;
+    }
+    unit->at = (uint32_t)at;
+    unit->next = next;
+    unit->outstanding += (uint32_t)n;
+    return n;
 }
 
 enum ptq_err pti_unit_show(struct pti_local *local, struct pti_place *place, size_t max, struct ptq_msg **msgs,
@@ -240,22 +328,11 @@ enum ptq_err pti_unit_show(struct pti_local *local, struct pti_place *place, siz
 
     pti_bias_enter(local, &place->bias);
     unit = pti_load_relaxed(&place->unit);
+    if (unit && unit->is_plain)
+        count = show_plain(local, unit, max, msgs);
     while (unit && count < max && err == PTQ_OK) {
-        struct ptq_msg *msg;
-        struct pti_record *record;
-        uint32_t length;
-
-        err = next_record(local, place, &length, &record);
-        if (err != PTQ_OK)
-            break;
-        msg = pti_local_msg_new(local, place);
-        if (!msg) {
-            unit->at -= pti_record_size(length);
-            err = PTQ_ENOMEM;
-            break;
-        }
-        show_record(local, unit, msg, record, length);
-        msgs[count++] = msg;
+        err = show_next(local, place, &msgs[count]);
+        count += err == PTQ_OK;
     }
     if (count > 0 && unit->next > unit->given) {
         unit->given = unit->next;
@@ -335,6 +412,7 @@ static enum ptq_err ack_record(struct pti_local *local, struct pti_place *me, st
     enum ptq_err err = PTQ_OK, ended;
 
     unit->outstanding--;
+    free_msg(me, unit, msg); /* nobody else will look at it */
     if (__builtin_expect(msg->sub > unit->back, 0))
         err = PTQ_ELEASELOST; /* one before it was given back, and took it along */
     else
@@ -343,7 +421,6 @@ static enum ptq_err ack_record(struct pti_local *local, struct pti_place *me, st
         ended = end_if_over(local, me, place, unit);
         err = err == PTQ_OK ? ended : err;
     }
-    pti_local_msg_free(me, msg);
     return err;
 }
 
@@ -370,7 +447,7 @@ static size_t ack_run(struct pti_local *local, struct pti_place *me, struct pti_
 
         if (!msg || msg->unit != unit || msg->sub != at || msg->state != PTI_MSG_LEASED)
             break;
-        pti_local_msg_free(me, msg);
+        free_msg(me, unit, msg);
     }
     if (n == 0)
         return 0;
@@ -408,6 +485,7 @@ enum ptq_err pti_unit_nack(struct pti_local *local, struct pti_place *me, struct
 
     pti_bias_enter_any(local, me, place);
     unit->outstanding--;
+    free_msg(me, unit, msg);
     if (msg->sub < unit->back) {
         unit->back = msg->sub;
         unit->due_us = due_us;
@@ -417,7 +495,6 @@ enum ptq_err pti_unit_nack(struct pti_local *local, struct pti_place *me, struct
         pti_store_relaxed(&place->unit, NULL); /* no more of it is handed out */
     err = end_if_over(local, me, place, unit);
     pti_bias_leave_any(me, place);
-    pti_local_msg_free(me, msg);
     return err;
 }
 

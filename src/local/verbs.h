@@ -44,6 +44,11 @@ enum ptq_err pti_pipe_end(struct pti_port *port);
 bool pti_append_suits(const struct pti_geometry *g);
 enum ptq_err pti_append_put(struct pti_port *port, const struct pti_put *put, int64_t deadline, uint64_t *ret_position);
 
+/* local/packed.c: of the same, the straight ways.  False: nothing was done, ask put or put_many. */
+bool pti_pipe_fast_put(struct pti_port *port, const void *data, uint32_t size, uint64_t *ret_position);
+bool pti_pipe_put_items(struct pti_port *port, const struct ptq_bytes *items, size_t count, int64_t deadline,
+                        uint64_t *ret_position, enum ptq_err *ret_err);
+
 /* The table (local/port.c); and that of a guarded handle, where what was done in truncated memory answers PTQ_ECORRUPT
  * (local/guard.c). */
 extern const struct pti_port_ops pti_local_ops;

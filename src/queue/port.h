@@ -45,7 +45,7 @@ enum pti_msg_state { PTI_MSG_FREE = 0, PTI_MSG_LEASED = 1, PTI_MSG_LOANED = 2 };
 /* A leased message or a loan.  The carrier allocates it, in take or loan, and takes it back in ack, nack, publish (when
  * it succeeds) or abort. */
 struct ptq_msg {
-    struct ptq_queue *queue; /* set by queue.c after take or loan */
+    struct ptq_queue *queue; /* set by queue.c after take or loan, or by a carrier whose port says `names_queue` */
     struct pti_port *port;
     void *data;              /* read-only for a lease, by contract */
     uint32_t size;           /* for a loan: room */
@@ -94,6 +94,11 @@ struct pti_port_ops {
     /* All or nothing; 1 <= count <= capacity, each within item_size.  All share one position. */
     enum ptq_err (*put_many)(struct pti_port *port, const struct pti_put *puts, size_t count, int64_t deadline,
                              uint64_t *ret_position);
+
+    /* As put_many, of messages that are nothing but bytes, checked here; 1 <= count <= capacity.  False: nothing was done, ask
+     * put_many; else *ret_err is the answer.  NULL: never. */
+    bool (*put_items)(struct pti_port *port, const struct ptq_bytes *items, size_t count, int64_t deadline,
+                      uint64_t *ret_position, enum ptq_err *ret_err);
 
     /* Room for `size` bytes that only the caller sees.  publish: the first `size` bytes of it, with the rest of `put` (whose
      * data is not looked at); the loan is taken only on success.  abort always takes it. */
@@ -204,6 +209,8 @@ struct pti_port {
     bool remote;
     bool letters;        /* the view of its dead letters: nothing goes in */
     bool is_null;        /* queue/null.h */
+    struct ptq_queue *queue; /* the handle that it serves; set by queue.c at open */
+    bool names_queue;    /* messages that it takes bear it already */
     const char *spec;    /* its text form: the carrier's; "" */
     const char *url;     /* where its home serves, as it was dialled: the carrier's; NULL: it is on shared memory */
     uint8_t id[16];      /* this queue, not another of its name; zeroes where it is not known */

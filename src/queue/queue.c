@@ -39,6 +39,7 @@ enum ptq_err pti_queue_open(ptq_bus *bus, const char *name, const struct pti_ope
         munmap(queue, sizeof *queue);
         return err;
     }
+    queue->port->queue = queue;
     queue->bus = bus;
     pti_resolve_bare(name, queue->name, sizeof queue->name);
     *ret_queue = queue;
@@ -184,6 +185,7 @@ enum ptq_err ptq_put_many(ptq_queue *queue, const struct ptq_bytes *items, size_
                           uint64_t *ret_position)
 {
     struct pti_put few[64], *puts = few;
+    uint64_t position;
     enum ptq_err err = check_put(queue, "", 0);
 
     if (err != PTQ_OK)
@@ -192,6 +194,12 @@ enum ptq_err ptq_put_many(ptq_queue *queue, const struct ptq_bytes *items, size_
         return PTQ_EINVAL;
     if (count > queue->port->capacity)
         return PTQ_ETOOBIG;
+    if (count > 0 && queue->port->ops->put_items &&
+        queue->port->ops->put_items(queue->port, items, count, pti_deadline(timeout_ms), &position, &err)) {
+        if (err == PTQ_OK && ret_position)
+            *ret_position = position;
+        return err;
+    }
     if (count > sizeof few / sizeof few[0])
         puts = malloc(count * sizeof *puts);
     if (!puts)
@@ -285,7 +293,7 @@ enum ptq_err pti_queue_take(ptq_queue *queue, size_t max, int64_t deadline, ptq_
     if (__builtin_expect(err != PTQ_OK, 0))
         return err;
     err = queue->port->ops->take(queue->port, max, deadline, msgs, ret_count);
-    if (err == PTQ_OK)
+    if (err == PTQ_OK && !queue->port->names_queue)
         for (size_t i = 0; i < *ret_count; i++)
             msgs[i]->queue = queue;
     return err;

@@ -490,31 +490,64 @@ uint64_t pti_batch_room(struct pti_lane *lane, uint64_t position)
     return ready < capacity ? capacity - ready : 0;
 }
 
-/* By the counters, where they say yes.  A taker who is stopped between his lease and his count makes them too high: then the
- * entries are counted, which are exact. */
+static uint64_t sum_taken(struct pti_ring *ring, uint32_t used)
+{
+    uint64_t taken = 0;
+
+    for (uint32_t i = 0; i < used; i++)
+        taken += pti_load_acquire(&ring->entries[i].taken); /* [J] */
+    return taken;
+}
+
+/* Is anybody between his lease and his count?  He may have stopped there, or died. */
+static bool is_being_taken(struct pti_ring *ring, uint32_t used)
+{
+    for (uint32_t i = 0; i < used; i++) {
+        uint64_t line = pti_load_seq(&ring->entries[i].journal); /* [W] */
+        enum pti_operation op = pti_journal_operation(line);
+
+        if (pti_journal_status(line) != PTI_LINE_CLOSED && (op == PTI_OP_TAKE || op == PTI_OP_TAKE_MANY) &&
+            pti_journal_low(line) == (uint32_t)pti_load_acquire(&ring->entries[i].taken)) /* [J] */
+            return true;
+    }
+    return false;
+}
+
+/* Room by the counters: 1; none, and they are sure: -1; 0 not sure.  Too high they are where somebody is between his lease and his
+ * count: his line is open, for it was before the lease's CAS; or closed since, and then the second sum is another. */
+static int ask_counters(struct pti_ring *ring, uint64_t count)
+{
+    uint64_t capacity = ring->geometry.capacity, taken, put = 0;
+    uint32_t used = pti_load_acquire(&ring->hints->entries_used); /* [S] */
+
+    if (used > ring->geometry.endpoints)
+        used = ring->geometry.endpoints;
+    taken = sum_taken(ring, used); /* first: a message that is put and taken in between must not make the sum too small */
+    for (uint32_t i = 0; i < used; i++)
+        put += pti_load_acquire(&ring->entries[i].put); /* [J] */
+    if ((int64_t)(put - taken) <= 0 || put - taken + count <= capacity)
+        return 1;
+    if (ring->geometry.full == PTQ_FULL_DROP_NEWEST) /* what was refused counts as put, and was never taken */
+        return 0;
+    return is_being_taken(ring, used) || sum_taken(ring, used) != taken ? 0 : -1;
+}
+
+/* By the counters, where they are sure; else the entries are counted, which are exact. */
 bool pti_batch_has_room(struct pti_lane *lane, uint64_t position, uint64_t count)
 {
     struct pti_ring *ring = lane->ring;
-    uint64_t capacity = ring->geometry.capacity, put = 0, taken = 0;
+    uint64_t capacity = ring->geometry.capacity;
     uint64_t entries = (uint64_t)pti_diff(ring, position, lane->settled);
     uint64_t largest = pti_load_relaxed(&ring->hints->largest_batch);
-    uint32_t used = pti_load_acquire(&ring->hints->entries_used); /* [S] */
+    int answer;
 
     /* Surely, even if each entry since the head hint is a whole batch. */
     if (entries <= capacity && largest <= capacity && entries * largest + count <= capacity)
         return true;
     if (__builtin_expect(pti_load_relaxed(&ring->hints->flags) & PTI_FLAG_UNITS, 0))
         return count_all_ready(lane, position).messages + count <= capacity; /* of units the counters do not know */
-    if (used > ring->geometry.endpoints)
-        used = ring->geometry.endpoints;
-    /* taken first: a message that is put and taken in between must not make the sum too small */
-    for (uint32_t i = 0; i < used; i++)
-        taken += pti_load_acquire(&ring->entries[i].taken); /* [J] */
-    for (uint32_t i = 0; i < used; i++)
-        put += pti_load_acquire(&ring->entries[i].put); /* [J] */
-    if ((int64_t)(put - taken) <= 0 || put - taken + count <= capacity)
-        return true;
-    return count_ready(ring, pti_step(ring, position, 0 - capacity), position).messages + count <= capacity;
+    answer = ask_counters(ring, count);
+    return answer != 0 ? answer > 0 : count_all_ready(lane, position).messages + count <= capacity;
 }
 
 /* The same for bytes: the counters of bytes move with those of messages.  Puts that race may overshoot by one each. */

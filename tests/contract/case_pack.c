@@ -404,6 +404,104 @@ static void an_ack_of_many_tells_of_records_that_were_given_back(void **state)
     ptq_queue_close(pipe);
 }
 
+static enum ptq_err put_numbers(ptq_queue *queue, uint64_t first, size_t count, int timeout_ms, uint64_t *ret_position)
+{
+    static uint64_t numbers[600];
+    static struct ptq_bytes items[600];
+
+    for (size_t i = 0; i < count; i++) {
+        numbers[i] = first + i;
+        items[i] = (struct ptq_bytes){&numbers[i], 8};
+    }
+    return ptq_put_many(queue, items, count, timeout_ms, ret_position);
+}
+
+static void a_batch_of_small_ones_is_in_at_once_with_its_position(void **state)
+{
+    struct contract *c = *state;
+    ptq_queue *pipe = open_pipe(c, "tasks", 2000);
+    ptq_msg *msgs[5];
+    uint64_t position = 0;
+    size_t count;
+
+    put_number(pipe, 0);
+    assert_ok(put_numbers(pipe, 1, 5, PTQ_NOWAIT, &position));
+    assert_int_equal(contract_stats(pipe).ready, 6); /* nobody flushed */
+    assert_int_equal(recv_number(pipe), 0);
+    assert_ok(ptq_get_many(pipe, msgs, 5, 5, PTT_LONG, &count));
+    for (uint32_t i = 0; i < 5; i++) {
+        assert_int_equal(number_of(msgs[i]), 1 + i);
+        assert_int_equal(ptq_msg_position(msgs[i]), position);
+        assert_int_equal(ptq_msg_sub(msgs[i]), i);
+    }
+    assert_ok(ptq_ack_many(msgs, 5));
+    for (size_t n = 1; n <= 600; n += 37) { /* and those that are too many for a pack */
+        assert_ok(put_numbers(pipe, n, n, PTT_LONG, &position));
+        for (uint64_t i = 0; i < n; i++)
+            assert_int_equal(recv_number(pipe), n + i);
+    }
+    assert_get(PTQ_EMPTY, pipe);
+    contract_verify(c, "tasks");
+    ptq_queue_close(pipe);
+}
+
+static void a_batch_of_small_ones_that_cannot_go_in_changes_nothing(void **state)
+{
+    struct contract *c = *state;
+    ptq_queue *pipe = open_pipe(c, "tasks", 20), *queue = contract_open(c, "tasks", NULL);
+    struct ptq_bytes wrong[3] = {{"a", 1}, {NULL, 4}, {"c", 1}};
+    char large[100] = {0};
+
+    assert_answer(PTQ_EINVAL, ptq_put_many(pipe, wrong, 3, PTQ_NOWAIT, NULL));
+    wrong[1] = (struct ptq_bytes){large, sizeof large};
+    assert_answer(PTQ_EMSGSIZE, ptq_put_many(pipe, wrong, 3, PTQ_NOWAIT, NULL));
+    assert_ok(put_numbers(pipe, 0, 8, PTQ_NOWAIT, NULL));
+    assert_ok(put_numbers(pipe, 8, 8, PTQ_NOWAIT, NULL));
+    for (int round = 0; round < 40; round++) /* no block is lost by it */
+        assert_answer(PTQ_FULL, put_numbers(pipe, 16, 8, PTQ_NOWAIT, NULL));
+    assert_answer(PTQ_TIMEDOUT, put_numbers(pipe, 16, 8, 10, NULL));
+    assert_int_equal(contract_stats(queue).ready, 16);
+    assert_ok(put_numbers(pipe, 16, 4, PTQ_NOWAIT, NULL));
+
+    for (uint64_t i = 0; i < 20; i++)
+        assert_int_equal(recv_number(queue), i);
+    assert_get(PTQ_EMPTY, queue);
+    assert_ok(ptq_end(queue));
+    assert_answer(PTQ_EENDED, put_numbers(pipe, 0, 8, PTQ_NOWAIT, NULL));
+    contract_verify(c, "tasks");
+    ptq_queue_close(queue);
+    ptq_queue_close(pipe);
+}
+
+static void many_packs_through_a_small_queue_stay_in_order(void **state)
+{
+    struct contract *c = *state;
+    ptq_queue *pipe = open_pipe(c, "tasks", 600), *queue = contract_open(c, "tasks", NULL);
+    uint64_t put = 0, got = 0;
+
+    while (got < 20000) { /* more unacked at once than a unit has objects of its own; lengths that fit no pack twice */
+        ptq_msg *msgs[500];
+        size_t count;
+
+        put_number(pipe, put++);
+        assert_ok(put_numbers(pipe, put, 250, PTT_LONG, NULL));
+        assert_ok(put_numbers(pipe, put + 250, 249, PTT_LONG, NULL));
+        put += 499;
+        assert_ok(ptq_get_many(queue, msgs, 500, 500, PTT_LONG, &count));
+        for (size_t i = 0; i < count; i++)
+            assert_int_equal(number_of(msgs[i]), got + i);
+        assert_ok(ptq_ack_many(msgs + 100, 300)); /* those before are not done yet */
+        assert_ok(ptq_ack_many(msgs, 100));
+        assert_ok(ptq_ack_many(msgs + 400, 100));
+        got += count;
+    }
+    assert_int_equal(contract_stats(queue).acked, put);
+    assert_int_equal(contract_stats(queue).leased, 0);
+    contract_verify(c, "tasks");
+    ptq_queue_close(queue);
+    ptq_queue_close(pipe);
+}
+
 static const struct contract_case pack_cases[] = {
     CONTRACT_CASE(a_flush_puts_what_was_gathered),
     CONTRACT_CASE(what_is_gathered_stays_in_order_with_all_else),
@@ -419,6 +517,9 @@ static const struct contract_case pack_cases[] = {
     CONTRACT_CASE(packs_are_refused_where_they_cannot_be_honest),
     CONTRACT_CASE(records_are_acked_and_flushed_by_other_threads_too),
     CONTRACT_CASE(an_ack_of_many_settles_records_in_any_order),
+    CONTRACT_CASE(a_batch_of_small_ones_is_in_at_once_with_its_position),
+    CONTRACT_CASE(a_batch_of_small_ones_that_cannot_go_in_changes_nothing),
+    CONTRACT_CASE(many_packs_through_a_small_queue_stay_in_order),
     CONTRACT_CASE(an_ack_of_many_tells_of_records_that_were_given_back),
 };
 CONTRACT_GROUP(pack);

@@ -284,7 +284,8 @@ void ptq_abort(ptq_msg *loan);
  * pack that only this thread knows; it is promised, and seen by others, when the pack is full, at ptq_flush, before anything
  * else that this thread puts (put_many, loans, messages with options, large ones: order stays), before ptq_end of this handle,
  * when a get on this handle finds nothing, and at close, which waits up to three seconds for room.  What a process had not
- * flushed dies with it.  Its position is not known at the put (0).
+ * flushed dies with it.  Its position is not known at the put (0).  A ptq_put_many of small messages is a pack of its own: in the
+ * queue, with its position, when it answers.
  *
  * Packed messages are got and acked like others, with these differences: a pack is leased as a whole, and a consumer that has
  * one of its messages holds them all; they share one position and are told apart by ptq_msg_sub; data is aligned to 8; an ack
