@@ -198,9 +198,34 @@ struct b_backed : message<b_backed> {
           {"ring.h pti_block_is_backed: load", mo_acquire, mo_relaxed})
 };
 
-struct k_records : message<k_records> {
-    SITES({"a pack's n: store", mo_release, mo_relaxed},
-          {"a pack's n: load", mo_acquire, mo_relaxed})
+/* An open unit: who closes it has every record that was committed before, and none comes after. */
+struct k_records : litmus<k_records, 2> {
+    SITES({"grow.c pti_grow_commit: CAS", mo_seq_cst, mo_relaxed},
+          {"grow.c pti_unit_admit: fetch_or", mo_seq_cst, mo_relaxed})
+    enum { CLOSED = 8 };
+    rl::atomic<int> n;
+    rl::var<int> record;
+    int committed, counted;
+
+    void before()
+    {
+        n($).store(1, mo_relaxed);
+        record($) = 0;
+        committed = counted = 1;
+    }
+    void thread(unsigned i)
+    {
+        if (i == 0) {
+            record($) = 7;
+            if (cas(n, 1, 2, at[0]))
+                committed = 2;
+        } else {
+            counted = n($).fetch_add(CLOSED, at[1]);
+            if (counted == 2)
+                RL_ASSERT(record($) == 7);
+        }
+    }
+    void after() { RL_ASSERT(counted == committed); }
 };
 
 struct z_pointer : message<z_pointer> {
