@@ -49,6 +49,7 @@ static int use_inherited(void *context)
     return 0;
 }
 
+/* W23 */
 static void a_child_gets_eforked_from_every_inherited_handle(void **state)
 {
     struct contract *c = *state;

@@ -418,6 +418,18 @@ static bool check_all(struct audit *audit, ptq_bus *bus, const char *name, ptq_q
     return check_blocks(audit, bus, queue, buried);
 }
 
+/* Whoever paused it is dead, and it stays paused until somebody resumes it. */
+static bool check_pause(struct audit *audit, ptq_queue *queue)
+{
+    struct ptq_queue_stats stats;
+
+    if (ptq_queue_stats(queue, &stats) != PTQ_OK)
+        return wrong(audit, "stats failed");
+    if (stats.paused ? audit->ledger->pausing == 0 : audit->ledger->pausing == 2)
+        return wrong(audit, "it is %s, and should not be", stats.paused ? "paused" : "not paused");
+    return !stats.paused || ptq_queue_pause(queue, false) == PTQ_OK || wrong(audit, "it cannot be resumed");
+}
+
 bool audit_queue(struct audit *audit, ptq_bus *bus, const char *name)
 {
     struct ptq_error error = {0};
@@ -434,7 +446,7 @@ bool audit_queue(struct audit *audit, ptq_bus *bus, const char *name)
     enum ptq_err err = ptq_queue_open(bus, name, &options, &queue);
     if (err != PTQ_OK)
         return wrong(audit, "open answered %s: %s", ptq_err_name(err), error.text);
-    bool sound = check_all(audit, bus, name, queue);
+    bool sound = check_pause(audit, queue) && check_all(audit, bus, name, queue);
     ptq_queue_close(queue);
     return sound;
 }

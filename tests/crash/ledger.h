@@ -39,6 +39,7 @@ struct ledger {
     _Atomic uint32_t taking[3];    /* so many messages may be taken by the call under way, of each victim; of the peer */
     _Atomic uint32_t receiving[3]; /* ... and acked as well */
     _Atomic uint32_t ending;    /* 1: end was begun, 2: it returned */
+    _Atomic uint32_t pausing;   /* 1: the queue may be paused, 2: it is */
     _Atomic uint32_t calls;     /* begun, for people */
     _Atomic uint32_t leases;    /* begun: their numbers */
     _Atomic uint32_t untaken;   /* may have gone back as if never taken, unflagged: recv's with too little room */

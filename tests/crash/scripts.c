@@ -513,38 +513,53 @@ static void act_descriptor(struct ledger_actor *actor)
 }
 
 const struct script scripts[] = {
+    /* W3 */
     {"first put", SMALL, NULL, NULL, act_put, false},
+    /* W1 W2 W3 W4 W26 */
     {"put", SMALL, two, put_one, act_put, false},
+    /* W4 */
     {"put over the wrap of slots", SMALL, near_wrap, NULL, act_put_three, false},
     {"put on used slots", SMALL, second_lap, put_one, act_put, false},
+    /* W6 W7 */
     {"put_many", SMALL, NULL, NULL, act_put_many, false},
     {"put_many beside used batches", SMALL, used_batches, NULL, act_mixed_puts, false},
+    /* W6 */
     {"put_many of many runs",
      .options = {.capacity = 40, .item_size = 80, .max_endpoints = 6},
      fragments, NULL, act_put_large_batch, false},
     {"put refused", SMALL, full, NULL, act_put_refused, false},
     {"put_many refused", SMALL, batch_and_two, NULL, act_put_many_refused, false},
+    /* W1 */
     {"loan, publish, abort", SMALL, two, NULL, act_loan, false},
+    /* W8 W9 */
     {"get", SMALL, three, NULL, act_get, false},
     {"get until empty", SMALL, near_wrap, NULL, act_get_until_empty, false},
+    /* W13 */
     {"get of a batch", SMALL, batch_and_two, NULL, act_get_and_ack, false},
+    /* W8 */
     {"get_many", SMALL, batch_and_two, NULL, act_get_many, false},
     {"get of what comes again", SMALL, nacked_and_left, NULL, act_take_again, false},
     {"get of what is due", SMALL, delayed, let_it_be_due, act_get_until_empty, false},
     {"get that buries", .options = {.capacity = 6, .item_size = 1024, .max_endpoints = 6, .max_deliveries = 2},
      nacked_twice, NULL, act_bury, false},
+    /* W11 W26 */
     {"ack", SMALL, three, get_three, act_ack, false},
+    /* W13 */
     {"ack of a batch", SMALL, batch_and_two, get_three, act_ack, false},
     {"nack", SMALL, three, get_three, act_nack, false},
+    /* W28 */
     {"nack delayed", SMALL, three, get_three, act_nack_delayed, false},
     {"nack, then get", SMALL, three, get_three, act_nack_and_get, false},
+    /* W10 W12 */
     {"recv", SMALL, three, NULL, act_recv, false},
     {"gather and flush", PACKED, packed, pipe_opened, act_gather, false},
     {"gather and flush on used blocks", PACKED, NULL, packed_again, act_gather, false},
     {"get from a pack", PACKED, packed, NULL, act_get_until_empty, false},
     {"get_many from a pack", PACKED, packed, NULL, act_get_many, false},
+    /* W29 */
     {"ack in a pack", PACKED, packed, get_three, act_ack_in_order, false},
     {"nack in a pack", PACKED, packed, get_three, act_nack_the_last, false},
+    /* W29 */
     {"recv from a pack", PACKED, packed, NULL, act_recv, false},
     {"get that buries from a pack",
      .options = {.capacity = 24, .item_size = 100, .max_endpoints = 6, .pack_size = 1024, .flags = PTQ_PIPELINE,
@@ -554,8 +569,10 @@ const struct script scripts[] = {
     {"put over the oldest", DROPPING(PTQ_FULL_DROP_OLDEST), full, NULL, act_put_over, false},
     {"put over the oldest, of a batch", DROPPING(PTQ_FULL_DROP_OLDEST), full_batch, NULL, act_put_over, false},
     {"put that is dropped", DROPPING(PTQ_FULL_DROP_NEWEST), full, NULL, act_put_over, false},
+    /* W28 */
     {"put, delayed", SMALL, two, NULL, act_put_delayed, false},
     {"put over what is delayed", SMALL, full_of_delays, NULL, act_put_delayed, false},
+    /* W28 */
     {"get that parks", SMALL, parked, NULL, act_get_until_empty, false},
     {"get of what expired", SMALL, expired, NULL, act_get_until_empty, false},
     {"get of what expired, to the dead",
@@ -565,19 +582,27 @@ const struct script scripts[] = {
      act_within_budget, false},
     {"purge", SMALL, batch_and_two, NULL, act_purge, false},
     {"lease limit", LIMITED, three, NULL, act_within_the_limit, false},
+    /* W30 */
     {"lease handed on", LIMITED, three, other_gets_two, act_take_over, false},
     {"ack and nack too late", LIMITED, three, other_gets_two_and_we_again, act_settle_late, false},
     {"close too late", LIMITED, three, other_gets_two_and_we_again, act_close_late, false},
+    /* W30 */
     {"own lease handed on", LIMITED, three, get_one_for_too_long, act_lose_our_own, false},
     {"ack and nack of what is overdue", LIMITED, three, get_three_for_too_long, act_settle_overdue, false},
     {"close with what is overdue", LIMITED, three, get_three_for_too_long, act_close, false},
+    /* W27 */
     {"end", SMALL, two, NULL, act_end, false},
+    /* W27 */
     {"end of a full queue", SMALL, full, NULL, act_end, false},
     {"end reached", SMALL, ended, NULL, act_drain_to_end, false},
+    /* W14 */
     {"sleep in get", SMALL, NULL, NULL, act_sleep, false},
+    /* W14 */
     {"sleep in put", SMALL, full, NULL, act_sleep_in_put, false},
     {"descriptor", SMALL, NULL, NULL, act_descriptor, false},
+    /* W10 W18 */
     {"close", SMALL, three, get_two_put_one_lend_one, act_close, false},
+    /* W17 W18 */
     {"open, use, close", SMALL, nacked_and_left, NULL, act_open_put_get_close, true},
 };
 const size_t script_count = sizeof scripts / sizeof *scripts;

@@ -285,6 +285,21 @@ static void act_put_alone(struct ledger_actor *actor)
     ledger_expect(actor, PTQ_ENOPEERS, ptq_put(actor->queue, "x", 1, 1000));
 }
 
+static void act_pause(struct ledger_actor *actor)
+{
+    struct ledger *ledger = actor->ledger;
+
+    ledger->pausing = 1;
+    expect_ok(actor, ptq_queue_pause(actor->queue, true));
+    ledger->pausing = 2;
+    put_some(actor, 1);
+    ledger_expect(actor, PTQ_EMPTY, ledger_get(actor));
+    ledger->pausing = 1;
+    expect_ok(actor, ptq_queue_pause(actor->queue, false));
+    ledger->pausing = 0;
+    expect_ok(actor, ledger_get(actor));
+}
+
 /* Its producer ends it by closing: until that has returned it may have ended or not. */
 static void act_last_put_and_close(struct ledger_actor *actor)
 {
@@ -309,10 +324,12 @@ static void act_open_by_reference(struct ledger_actor *actor)
 }
 
 const struct script scripts_more[] = {
+    /* W2 */
     {"put with headers, trace, time to live", SMALL, two, NULL, act_put_described, false},
     {"publish with options", SMALL, one, NULL, act_publish_described, false},
     {"put_many with options", SMALL, one, NULL, act_put_many_described, false},
     {"put_many in part", SMALL, four, NULL, act_put_many_in_part, false},
+    /* W11 */
     {"ack_many", SMALL, three, get_three, act_ack_all, false},
     {"get_many and ack_many from a pack", PACKED, packed, NULL, act_get_and_ack_many, false},
     {"get_many, too few", SMALL, three, NULL, act_get_many_short, false},
@@ -320,9 +337,11 @@ const struct script scripts_more[] = {
     {"gather, then put with options", PACKED, NULL, pipe_opened, act_gather_then_put, false},
     {"gather and close", PACKED, NULL, pipe_opened, act_gather_and_close, false},
     {"gather and end", PACKED, NULL, pipe_opened, act_gather_and_end, false},
+    /* W14 */
     {"sleep in wait_any", SMALL, NULL, NULL, act_wait_any, false},
     {"sleep in wait_any for room", SMALL, full, NULL, act_wait_for_room, false},
     {"sleep interrupted", SMALL, NULL, NULL, act_interrupt, false},
+    {"pause and resume", SMALL, two, NULL, act_pause, false, true},
     {"get without peers", SMALL, one, watching, act_get_alone, false, true},
     {"put without peers", SMALL, full, watching_producer, act_put_alone, false, true},
     {"close of the last producer",

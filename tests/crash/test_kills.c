@@ -212,6 +212,7 @@ static bool die_at_call(struct trip *trip, uint64_t n, bool behind)
     return stands;
 }
 
+/* W17 W19 W20 */
 static void a_death_at_any_call_of_the_kernel_leaves_nothing_behind(void **state)
 {
     struct ptt_page *page = ptt_page_new();
@@ -256,6 +257,7 @@ static int lock_as_gc(const struct trip *trip)
     return fd;
 }
 
+/* W20 */
 static void an_opener_that_meets_gc_is_let_in_when_gc_is_done(void **state)
 {
     struct ptt_page *page = ptt_page_new();

@@ -367,6 +367,7 @@ static struct score run_mutant(struct scene *scene, const struct mutant *mutant)
     return score;
 }
 
+/* W26 */
 static void every_kind_of_damage_is_found(void **state)
 {
     struct scene scene;

@@ -207,6 +207,7 @@ static void kill_everywhere(const char *who, int (*life)(void *), bool is_getter
     assert_true(work.runs > 100);
 }
 
+/* W22 */
 static void a_worker_may_die_at_any_instruction(void **state)
 {
     (void)state;

@@ -157,6 +157,7 @@ static void recover_from(struct run *run, const struct script *script)
     drop_images(run);
 }
 
+/* W16 */
 static void a_recoverer_may_die_at_any_instruction(void **state)
 {
     static const char *const names[] = {"first put",     "put_many", "put_many beside used batches", "loan, publish, abort",

@@ -262,6 +262,7 @@ static void two_may_be_stopped_in_each_others_way(void **state)
     sum_up(LEAST);
 }
 
+/* W16 */
 static void others_go_on_beside_a_stopped_recoverer(void **state)
 {
     uint64_t seed = ptt_seed();

@@ -339,6 +339,7 @@ static void run_sleepers(enum way way)
     clear_stage(&stage);
 }
 
+/* W5 W25 */
 static void no_wake_is_missed_when_a_publisher_dies_or_stops(void **state)
 {
     (void)state;
@@ -350,6 +351,7 @@ static void no_wake_is_missed_when_a_publisher_dies_or_stops(void **state)
         run_publishers(way);
 }
 
+/* W15 W25 */
 static void no_wake_is_missed_when_a_sleeper_stops(void **state)
 {
     (void)state;

@@ -421,6 +421,7 @@ static void a_killed_bridge_returns_its_leases_at_once(void **state)
     net_fini(&net);
 }
 
+/* W21 */
 static void a_bridge_killed_in_mid_flow_loses_nothing(void **state)
 {
     struct net net;
