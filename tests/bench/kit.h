@@ -3,8 +3,8 @@
  * A benchmark is a parent and its roles.  The parent forks one process a role, each pinned to a core, before anything
  * is opened; roles meet at a barrier; the parent then says WARM, MEASURE, STOP on a shared page, and the roles that
  * count look at the clock when they see it change.  A run is bounded: roles that do not end are killed by their pid.
- * It prints a line on standard output, "<value> <unit>", and fails loudly where an order or a checksum is wrong.  What else
- * it found out follows in lines "<value> <unit> <name>".
+ * It prints a line on standard output, "<value> <unit>", and fails loudly where an order or a checksum is wrong.  What
+ * else it found out follows in lines "<value> <unit> <name>".
  */
 #ifndef PTQ_BENCH_KIT_H
 #define PTQ_BENCH_KIT_H
@@ -183,8 +183,8 @@ struct bench_seen {
 
 void bench_wrong(uint64_t number, uint64_t expected, uint64_t producer);
 
-/* Checks a message where it is.  `strict`: every number of a producer comes, one after the other; else they grow (several
- * consumers share them).  Returns its number. */
+/* Checks a message where it is.  `strict`: every number of a producer comes, one after the other; else they grow
+ * (several consumers share them).  Returns its number. */
 static inline uint64_t bench_look(struct bench_seen *seen, const uint64_t *word, size_t size, bool strict)
 {
     size_t words = size / 8;

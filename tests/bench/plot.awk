@@ -42,11 +42,13 @@ function escape(s) {
 }
 
 function say(x, y, anchor, class, s) {
-    printf "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\"%s>%s</text>\n", x, y, anchor, class == "" ? "" : " class=\"" class "\"", escape(s)
+    printf "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\"", x, y, anchor
+    printf "%s>%s</text>\n", (class == "" ? "" : " class=\"" class "\""), escape(s)
 }
 
 function open_picture(width, height) {
-    printf "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" viewBox=\"0 0 %d %d\" role=\"img\" ", width, height, width, height
+    printf "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" ", width, height
+    printf "viewBox=\"0 0 %d %d\" role=\"img\" ", width, height
     printf "font-family=\"DejaVu Sans, Verdana, Helvetica, Arial, sans-serif\" font-size=\"13\" fill=\"#24292f\">\n"
     printf "<title>%s</title>\n", escape(heading)
     print "<style>.h{font-size:16px;font-weight:bold}.s{fill:#57606a}.g{stroke:#d0d7de;stroke-width:1}" \
@@ -131,13 +133,15 @@ function draw_lines(    i, j, n, list, size, v, d, points, end, x, y, k) {
     open_picture(820, 440)
     say(16, 46, "start", "s", axis ", by size of message, both logarithmic")
     for (d = low; d <= high; d++) {
-        printf "<line class=\"g\" x1=\"%d\" y1=\"%.1f\" x2=\"%d\" y2=\"%.1f\"/>\n", left, y_of(10 ^ d), right, y_of(10 ^ d)
+        y = y_of(10 ^ d)
+        printf "<line class=\"g\" x1=\"%d\" y1=\"%.1f\" x2=\"%d\" y2=\"%.1f\"/>\n", left, y, right, y
         say(left - 8, y_of(10 ^ d) + 4, "end", "s", power(d))
     }
     for (size = 1; size <= last; size *= 2) {
         if (!(size in sizes))
             continue
-        printf "<line class=\"g\" x1=\"%.1f\" y1=\"%d\" x2=\"%.1f\" y2=\"%d\"/>\n", x_of(size), bottom, x_of(size), bottom + 5
+        x = x_of(size)
+        printf "<line class=\"g\" x1=\"%.1f\" y1=\"%d\" x2=\"%.1f\" y2=\"%d\"/>\n", x, bottom, x, bottom + 5
         say(x_of(size), bottom + 20, "middle", "s", name_of_size(size))
     }
     for (i = 1; i <= count; i++) {

@@ -1,7 +1,7 @@
 # report.awk -- from single measurements to medians, spreads, ratios and goals.
 #
-# Input: group|round|key|value|tag|probe before|probe after; lines with # are words.  want=rounds: how many rounds of `group`
-# count; want=table: goals and tables, as markdown; want=medians: group|key|unit|median|least|most|n|tag.
+# Input: group|round|key|value|tag|probe before|probe after; lines with # are words.  want=rounds: how many rounds of
+# `group` count; want=table: goals and tables, as markdown; want=medians: group|key|unit|median|least|most|n|tag.
 
 function sort(list, n,    i, j, x) {
     for (i = 2; i <= n; i++) {
@@ -54,7 +54,8 @@ function good(group, round, key, tag,    i) {
     return i && tag_of[i] == tag && !void[group, round]
 }
 
-# Into m_count, m_median, m_least, m_most: `key` under `tag`; into r_...: its ratio to `base`, pair by pair, in the same unit.
+# Into m_count, m_median, m_least, m_most: `key` under `tag`; into r_...: its ratio to `base`, pair by pair, in the
+# same unit.
 function look(group, key, base, tag,    r, list, ratios, factor) {
     m_count = r_count = 0
     factor = unit_of[key] == "us" && unit_of[base] == "ns" ? 1000 : 1
@@ -134,10 +135,11 @@ function print_goals(    line, field) {
             goal(field[1], field[2], field[3], field[4] + 0, field[5])
     }
     print ""
-    printf "%d of %d are reached. Above and below: a ratio is the median of its rounds' ratios, not the ratio of two medians.\n", reached, asked
+    printf "%d of %d are reached. ", reached, asked
+    print "Here and below, a ratio is the median of its rounds' ratios, not the ratio of two medians."
 }
 
-function print_tables(    i, g, t, last, voided, moved, r) {
+function print_tables(    i, g, t, last, voided, moved, r, all_void) {
     for (i = 1; i <= entry_count; i++) {
         g = entry_group[i]
         if (!(g in rounds))
@@ -146,6 +148,10 @@ function print_tables(    i, g, t, last, voided, moved, r) {
             print ""
             print "### " title[g]
             print ""
+            for (r = all_void = 1; r <= rounds[g]; r++)
+                all_void = all_void && void[g, r]
+            if (all_void)
+                print "Every round was void: the reference ring was never itself. Something else was running.\n"
             print "| | unit | median | spread | n | cores | ratio, pair by pair | to |"
             print "|---|---|---:|---|---:|---|---|---|"
             for (t = 1; t <= tag_count; t++)

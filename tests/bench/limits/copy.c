@@ -1,4 +1,5 @@
-/* copy.c -- the raw copying ring: one producer, one consumer, messages of any size copied in and copied out, unprotected.
+/* copy.c -- the raw copying ring: one producer, one consumer, messages of any size copied in and copied out,
+ * unprotected.
  *
  * What bulk.c of ptq is put beside, size by size: the same number of places, the same checks.
  */

@@ -1,8 +1,8 @@
 /* ck_ring.c -- peer: Concurrency Kit's ck_ring between processes, one producer and one consumer.
  *
- * It carries pointers: an 8-byte message is one; a larger one is written into a place of a pool, and its number is carried.
- * Nothing in it waits: it is polled hard.  It does not survive a kill, and with more roles than cores its many-to-many form stands
- * still while a holder is preempted; so it is measured one to one only.
+ * It carries pointers: an 8-byte message is one; a larger one is written into a place of a pool, and its number is
+ * carried. Nothing in it waits: it is polled hard.  It does not survive a kill, and with more roles than cores its
+ * many-to-many form stands still while a holder is preempted; so it is measured one to one only.
  */
 #include "shape.h"
 

@@ -1,7 +1,9 @@
-/* moodycamel.c -- peer: moodycamel::ConcurrentQueue between threads, which is all it knows; order holds for each producer alone.
+/* moodycamel.c -- peer: moodycamel::ConcurrentQueue between threads, which is all it knows; order holds for each
+ * producer alone.
  *
- * It has no bound of its own; here a producer looks now and then and waits while there is too much in it.  (Its try_enqueue, which
- * takes no new memory, stood still for ever with two producers.)  Nothing in it waits: it is polled hard.
+ * It has no bound of its own; here a producer looks now and then and waits while there is too much in it.  (Its
+ * try_enqueue, which takes no new memory, stood still for ever with two producers.)  Nothing in it waits: it is polled
+ * hard.
  */
 #include "shape.h"
 

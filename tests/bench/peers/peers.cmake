@@ -42,7 +42,8 @@ if(PTQ_PEER_rte_config_INCLUDE)
 endif()
 if(TARGET bench_rte_ring)
     target_include_directories(bench_rte_ring SYSTEM PRIVATE ${PTQ_PEER_rte_config_INCLUDE})
-    target_compile_options(bench_rte_ring PRIVATE -include rte_config.h $<$<STREQUAL:${CMAKE_SYSTEM_PROCESSOR},x86_64>:-march=corei7>)
+    target_compile_options(bench_rte_ring PRIVATE -include rte_config.h
+        $<$<STREQUAL:${CMAKE_SYSTEM_PROCESSOR},x86_64>:-march=corei7>)
 endif()
 
 # Two are C++; ptq itself never is.

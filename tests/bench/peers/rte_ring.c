@@ -1,8 +1,8 @@
 /* rte_ring.c -- peer: DPDK's rte_ring between processes, one producer and one consumer, messages as its elements.
  *
- * A ring needs no DPDK environment: it is initialised in memory that both processes share.  --batch N: enqueued and dequeued
- * N at a time.  Nothing in it waits: it is polled hard.  It does not survive a kill, and its many-to-many form stands still while a
- * holder is preempted; so it is measured one to one only.
+ * A ring needs no DPDK environment: it is initialised in memory that both processes share.  --batch N: enqueued and
+ * dequeued N at a time.  Nothing in it waits: it is polled hard.  It does not survive a kill, and its many-to-many
+ * form stands still while a holder is preempted; so it is measured one to one only.
  */
 #include "shape.h"
 

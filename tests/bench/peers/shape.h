@@ -1,10 +1,10 @@
-/* shape.h -- what each peer is measured by: a stream of messages, or one there and back.  Its file includes this first, then
- * says what the peer's five verbs are, and calls peer_main.
+/* shape.h -- what each peer is measured by: a stream of messages, or one there and back.  Its file includes this
+ * first, then says what the peer's five verbs are, and calls peer_main.
  *
- * A line is one queue of the peer's: line 0 goes there, line 1 (of a round trip) back.  The verbs are static functions of
- * the same file, so that what is called for each message is the peer and nothing else.
- * --mode stream: producers to consumers, messages a second; --mode bytes: the same, bytes a second; --mode trip: role 0 asks,
- * role 1 answers.
+ * A line is one queue of the peer's: line 0 goes there, line 1 (of a round trip) back.  The verbs are static functions
+ * of the same file, so that what is called for each message is the peer and nothing else.
+ * --mode stream: producers to consumers, messages a second; --mode bytes: the same, bytes a second; --mode trip: role
+ * 0 asks, role 1 answers.
  */
 #ifndef PTQ_BENCH_SHAPE_H
 #define PTQ_BENCH_SHAPE_H

@@ -66,7 +66,8 @@ static inline bool peer_get(unsigned line, void *bytes, size_t size)
     return true;
 }
 
-/* What a consumer with a full buffer has not yet read is lost when the producer's socket goes: it lives until the other has closed. */
+/* What a consumer with a full buffer has not yet read is lost when the producer's socket goes: it lives until the
+ * other has closed. */
 static void peer_close(unsigned line, bool producer)
 {
     for (int i = 0; producer && i < 20000 && atomic_load(&addresses[line]->ready) != 0; i++)

@@ -1,5 +1,5 @@
-/* among.c -- one hot pair, as in stream.c, while --queues other queues stand on its bus and --endpoints sleepy consumers are attached
- * to its own queue: does anybody's number slow it down?
+/* among.c -- one hot pair, as in stream.c, while --queues other queues stand on its bus and --endpoints sleepy
+ * consumers are attached to its own queue: does anybody's number slow it down?
  *
  * A third process makes them all before anything is measured, and sleeps.
  */

@@ -1,7 +1,8 @@
 /* crowd.c -- many more processes than cores on one queue: what they move together, and whether anybody starves.
  *
- * Prints messages a second; then "fair": the fastest consumer by the slowest (one that got nothing: by half a message); and
- * "gap": the longest time for which any one of them, producer or consumer, did not come to the end of a call.
+ * Prints messages a second; then "fair": the fastest consumer by the slowest (one that got nothing: by half a
+ * message); and "gap": the longest time for which any one of them, producer or consumer, did not come to the end of a
+ * call.
  */
 #include "use.h"
 

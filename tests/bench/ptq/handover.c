@@ -1,8 +1,8 @@
 /* handover.c -- a large message handed over in place, and another one back: ptq_loan, ptq_publish, ptq_get, ptq_ack.
  *
- * Nothing is copied.  The first and the last word of each message are written by who lends it and checked by who gets it; the
- * rest of its memory is there and mapped after the first few, before anything is measured.  Both sides poll (PTQ_NOWAIT); --poll
- * adaptive: calls that wait.
+ * Nothing is copied.  The first and the last word of each message are written by who lends it and checked by who gets
+ * it; the rest of its memory is there and mapped after the first few, before anything is measured.  Both sides poll
+ * (PTQ_NOWAIT); --poll adaptive: calls that wait.
  */
 #include "use.h"
 

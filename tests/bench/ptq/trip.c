@@ -1,8 +1,8 @@
 /* trip.c -- there and back through two ptq queues, one message at a time.
  *
- * --poll hard: both sides ask with PTQ_NOWAIT and never sleep.  --poll adaptive: both make calls that wait; while messages
- * flow ptq polls a little before it sleeps, so that they hardly ever do.  --think US: each computes so long before it speaks,
- * so that the other one sleeps; that time is not counted.  --one-core: they share a core.
+ * --poll hard: both sides ask with PTQ_NOWAIT and never sleep.  --poll adaptive: both make calls that wait; while
+ * messages flow ptq polls a little before it sleeps, so that they hardly ever do.  --think US: each computes so long
+ * before it speaks, so that the other one sleeps; that time is not counted.  --one-core: they share a core.
  * --mode recv: ptq_recv; --mode get: ptq_get and ptq_ack.
  */
 #include "use.h"
