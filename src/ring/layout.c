@@ -36,12 +36,15 @@ static uint64_t checksum(const void *bytes, size_t size)
     return hash;
 }
 
-/* Blocks that a producer has of its own: many small ones, few large ones.  512 small ones streamed best. */
-static uint32_t extent_blocks(uint32_t stride)
+/* Blocks that a producer has of its own: many small ones, few large ones.  Of small ones as many as may wait, within reason: a
+ * producer that is ahead of its consumers and finds none of its own takes shared ones, which cost both sides twice as much. */
+static uint32_t extent_blocks(uint32_t stride, uint64_t capacity)
 {
     if (stride <= 256)
-        return 512;
+        return (uint32_t)(capacity + 64 < 512 ? 512 : capacity + 64 > 4608 ? 4608 : capacity + 64);
     if (stride <= 1024)
+        return 128;
+    if (stride <= 5120 && capacity > 128) /* the default among them */
         return 128;
     if (stride <= 8192)
         return 16;
@@ -145,7 +148,7 @@ enum ptq_err pti_geometry_make(const struct pti_geometry_request *request, struc
      * much for the headers of batches of two. */
     shared = larger(g.capacity, g.window);
     shared += 64 + larger(larger(shared / 2, shared < 4096 ? shared : 4096), g.max_dead); /* letters take no room from puts */
-    g.extent_blocks = extent_blocks(g.stride);
+    g.extent_blocks = extent_blocks(g.stride, g.capacity);
     g.extents = g.endpoints < EXTENTS_MAX ? g.endpoints : EXTENTS_MAX;
     if (pti_geometry_is_large(&g))
         g.extents = 0; /* the fewer blocks are in turn, the fewer side files */
