@@ -1,7 +1,7 @@
 /* fast.c -- the operations of queue/port.h for the plain case: true, it is done; false, nothing was, and the general one is asked.
  *
  *      enter      this thread's place is known, nobody closes, and no flag that matters is up
- *      ring/fast.h   the block, the slot, the lease, the ack
+ *      ring/fast.h   the block, the slot, the lease, the ack; ring/sweep.h the same of batches
  *      leave
  *
  * Handles whose queue or options make anything more of a call do not have these (local/port.c).
@@ -10,6 +10,7 @@
 
 #include "local/verbs.h"
 #include "ring/fast.h"
+#include "ring/sweep.h"
 
 /* As pti_local_enter.  False: ask that. */
 PTI_FAST bool enter(struct pti_local *local, uint32_t flags, struct pti_place **ret_place)
@@ -87,6 +88,27 @@ _Static_assert(offsetof(struct ptq_msg, sub) == offsetof(struct ptq_msg, size) +
 #define NOT_ACKING (PTI_FLAG_REMOVED | PTI_FLAG_NOBARRIER)
 #define NOT_TAKING (PTI_FLAG_REMOVED | PTI_FLAG_PAUSED | PTI_FLAG_LIMITED)
 
+/* What is plain, of which this is the first delivery. */
+PTI_FAST void show(struct ptq_msg *msg, struct pti_port *port, uint32_t lane, struct pti_block *b, uint32_t block, uint64_t lease)
+{
+    uint64_t both = pti_load_relaxed(pti_wide(&b->length));
+
+    msg->port = port;
+    msg->data = b->payload;
+    memcpy(&msg->size, &both, sizeof both); /* and sub */
+    msg->position = pti_word_position(lease);
+    msg->deliveries = 1;
+    msg->type = pti_load_relaxed(&b->type);
+    msg->kind = 0;
+    msg->headers = 0;
+    msg->redelivered = false;
+    msg->state = PTI_MSG_LEASED;
+    msg->block = block;
+    msg->lane = lane;
+    msg->word = lease;
+    msg->unit = NULL;
+}
+
 bool pti_fast_take(struct pti_port *port, struct ptq_msg **ret_msg)
 {
     struct pti_local *local = pti_local_of(port);
@@ -94,7 +116,7 @@ bool pti_fast_take(struct pti_port *port, struct ptq_msg **ret_msg)
     struct pti_block *b = NULL;
     struct ptq_msg *msg;
     uint32_t block;
-    uint64_t lease, both;
+    uint64_t lease;
 
     if (__builtin_expect(!enter(local, NOT_TAKING, &place), 0))
         return false;
@@ -106,21 +128,7 @@ bool pti_fast_take(struct pti_port *port, struct ptq_msg **ret_msg)
         return false;
     }
     place->free_msgs = msg->next;
-    msg->port = port;
-    msg->data = b->payload;
-    both = pti_load_relaxed(pti_wide(&b->length));
-    memcpy(&msg->size, &both, sizeof both); /* and sub */
-    msg->position = pti_word_position(lease);
-    msg->deliveries = 1;
-    msg->type = pti_load_relaxed(&b->type);
-    msg->kind = 0;
-    msg->headers = 0;
-    msg->redelivered = false;
-    msg->state = PTI_MSG_LEASED;
-    msg->block = block;
-    msg->lane = place->number;
-    msg->word = lease;
-    msg->unit = NULL;
+    show(msg, port, place->number, b, block, lease);
     note_taken(local, place);
     pti_local_leave(place);
     *ret_msg = msg;
@@ -172,4 +180,140 @@ bool pti_fast_settle(struct pti_port *port, struct ptq_msg *msg)
         pti_local_msg_free(place, msg);
     pti_local_leave(place);
     return done;
+}
+
+/* ---- many */
+
+bool pti_fast_put_many(struct pti_port *port, const struct ptq_bytes *items, size_t count, uint64_t *ret_position)
+{
+    struct pti_local *local = pti_local_of(port);
+    struct pti_ring *ring = &local->ring;
+    struct pti_place *place;
+    struct pti_lane *lane;
+    uint64_t slot, bytes = 0;
+    uint32_t first;
+    bool done = false;
+
+    if (count == 1 || !enter(local, PTI_FLAG_REMOVED, &place))
+        return false;
+    lane = &place->lane;
+    if (pti_sweep_may_put(ring, lane, count, &slot)) {
+        first = lane->own_first + lane->own_at;
+        for (size_t i = 0; i < count; i++) {
+            pti_sweep_element(ring, lane, pti_block_at(ring, first + (uint32_t)i), &items[i], (uint32_t)i, first + (uint32_t)count);
+            bytes += items[i].size;
+        }
+        done = pti_sweep_publish(ring, lane, count, bytes, slot, ret_position);
+    }
+    pti_local_leave(place);
+    return done;
+}
+
+/* The last element of a batch: with it the header is freed. */
+static __attribute__((noinline)) bool take_last(struct pti_local *local, struct pti_place *place, struct ptq_msg *msg)
+{
+    struct pti_lane *lane = &place->lane;
+    const struct pti_cursor *c = &lane->cursor;
+    uint32_t block;
+    uint64_t word;
+
+    if (pti_batch_take(lane, c->position, c->header, c->header_word, &block, &word) != PTQ_OK || !pti_ring_judge(lane, block, &word))
+        return false;
+    return pti_local_show(local, place, msg, block, word) == PTQ_OK; /* which is so: no side files here */
+}
+
+/* Of the batch at the head. */
+static inline size_t take_elements(struct pti_local *local, struct pti_place *place, const struct pti_sweep *sweep, size_t max,
+                                   struct ptq_msg **msgs)
+{
+    struct pti_ring *ring = &local->ring;
+    struct pti_lane *lane = &place->lane;
+    uint32_t at = lane->cursor.index, room = local->port.item_size;
+    enum pti_swept swept = PTI_SWEEP_SKIP;
+    struct ptq_msg *msg = place->free_msgs;
+    size_t n = 0;
+
+    for (; n < max && at < sweep->last && msg; at++) {
+        struct ptq_msg *next = msg->next;
+        struct pti_block *b;
+
+        if (__builtin_expect(pti_load_seq(&ring->hints->redelivery) & 1, 0)) /* [R] they come first, here too */
+            break;
+        swept = pti_sweep_lease(ring, lane, sweep, at, room, &b);
+        if (swept == PTI_SWEEP_STOP)
+            break;
+        if (swept == PTI_SWEEP_SKIP)
+            continue;
+        show(msg, &local->port, place->number, b, sweep->first + at, sweep->lease);
+        msgs[n++] = msg;
+        msg = next;
+    }
+    lane->cursor.index = lane->cursor.step = at;
+    place->free_msgs = msg;
+    if (n < max && at == sweep->last && msg && !(pti_load_seq(&ring->hints->redelivery) & 1)) { /* [R] */
+        place->free_msgs = msg->next;
+        if (take_last(local, place, msg))
+            msgs[n++] = msg;
+        else
+            pti_local_msg_free(place, msg);
+    }
+    if (n > 0)
+        pti_wake_putters(ring);
+    return n;
+}
+
+/* Single ones. */
+static inline size_t take_singles(struct pti_local *local, struct pti_place *place, size_t max, struct ptq_msg **msgs)
+{
+    struct ptq_msg *msg;
+    uint64_t lease;
+    uint32_t block;
+    size_t n;
+
+    for (n = 0; n < max && (msg = place->free_msgs) != NULL; n++) {
+        struct pti_block *b = pti_fast_lease(&local->ring, &place->lane, local->port.item_size, &block, &lease);
+
+        if (!b)
+            break;
+        place->free_msgs = msg->next;
+        show(msg, &local->port, place->number, b, block, lease);
+        msgs[n] = msg;
+    }
+    return n;
+}
+
+static size_t take_some(struct pti_local *local, struct pti_place *place, size_t max, struct ptq_msg **msgs)
+{
+    struct pti_sweep sweep;
+
+    if (pti_load_relaxed(&local->ring.hints->next_due) << 16 == 0 && pti_sweep_may_take(&local->ring, &place->lane, &sweep))
+        return take_elements(local, place, &sweep, max, msgs);
+    return take_singles(local, place, max, msgs);
+}
+
+bool pti_fast_take_many(struct pti_port *port, size_t max, struct ptq_msg **msgs, size_t *ret_count)
+{
+    struct pti_local *local = pti_local_of(port);
+    struct pti_place *place;
+    size_t count = 0, some;
+
+    if (__builtin_expect(!enter(local, NOT_TAKING, &place), 0))
+        return false;
+    if (__builtin_expect(may_take(place), 1))
+        do {
+            some = take_some(local, place, max - count, msgs + count);
+            count += some;
+        } while (some > 0 && count < max);
+    if (count > 0) {
+        place->run += (uint32_t)count;
+        place->idle = 0;
+        place->probe_in--;
+        if (count < max && pti_local_take_now(local, place, max - count, msgs + count, &some) == PTQ_OK)
+            count += some; /* what is not plain, if that is what comes next */
+        if (__builtin_expect(pti_load_relaxed(&local->ring.hints->get_wait) & PTI_WAIT_BITS, 0))
+            pti_local_pass_baton(local, place);
+    }
+    pti_local_leave(place);
+    *ret_count = count;
+    return count > 0;
 }

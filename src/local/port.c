@@ -202,11 +202,14 @@ static void make_tables(void)
     piping_ops.end = pti_pipe_end;
     fast_ops = pti_local_ops;
     fast_ops.fast_put = pti_fast_put;
+    fast_ops.fast_put_many = pti_fast_put_many;
     fast_ops.fast_take = pti_fast_take;
+    fast_ops.fast_take_many = pti_fast_take_many;
     fast_ops.fast_recv = pti_fast_recv;
     fast_ops.fast_ack = pti_fast_settle;
     fast_piping_ops = piping_ops;
     fast_piping_ops.fast_take = pti_fast_take;
+    fast_piping_ops.fast_take_many = pti_fast_take_many;
     fast_piping_ops.fast_recv = pti_fast_recv;
     fast_piping_ops.fast_ack = pti_fast_settle;
     appending_ops = pti_local_ops;

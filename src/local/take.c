@@ -70,7 +70,7 @@ void pti_local_pass_baton(struct pti_local *local, struct pti_place *place) { pa
 
 /* A consumer that never runs dry meets no obstacle, and what a dead one had leased would wait behind the backlog for ever:
  * so it looks for the dead as well, by the clock, which a fast one reads seldom. */
-static void look_for_the_dead(struct pti_local *local, struct pti_place *place)
+void pti_local_look_for_the_dead(struct pti_local *local, struct pti_place *place)
 {
     int64_t now = pti_now_ns();
     bool is_slow = now - place->probed_ns > (int64_t)place->probe_every * LOOK_ALWAYS_NS;
@@ -85,14 +85,14 @@ static inline void note_taken(struct pti_local *local, struct pti_place *place, 
     place->run += count;
     place->idle = 0;
     if (__builtin_expect(place->probe_in <= 1, 0)) /* a take of many counts as one: what matters is how long it takes */
-        look_for_the_dead(local, place);
+        pti_local_look_for_the_dead(local, place);
     else
         place->probe_in--;
 }
 
 /* Leases up to max now. */
-static enum ptq_err take_now(struct pti_local *local, struct pti_place *place, size_t max, struct ptq_msg **msgs,
-                             size_t *ret_count)
+enum ptq_err pti_local_take_now(struct pti_local *local, struct pti_place *place, size_t max, struct ptq_msg **msgs,
+                                size_t *ret_count)
 {
     enum ptq_err err = PTQ_OK;
     size_t count = 0;
@@ -184,7 +184,7 @@ enum ptq_err pti_local_take(struct pti_port *port, size_t max, int64_t deadline,
     if (__builtin_expect(err != PTQ_OK, 0))
         return err;
     do {
-        err = take_now(local, place, max, msgs, ret_count);
+        err = pti_local_take_now(local, place, max, msgs, ret_count);
         if (__builtin_expect(err == PTQ_OK, 1))
             break;
         err = nothing(local, place, err, deadline, &sleep);

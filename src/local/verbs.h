@@ -27,6 +27,8 @@ bool pti_local_is_refused(struct pti_local *local, struct pti_place *place, cons
 /* local/fast.c: where nothing is special */
 bool pti_fast_put(struct pti_port *port, const void *data, uint32_t size, uint64_t *ret_position);
 bool pti_fast_take(struct pti_port *port, struct ptq_msg **ret_msg);
+bool pti_fast_put_many(struct pti_port *port, const struct ptq_bytes *items, size_t count, uint64_t *ret_position);
+bool pti_fast_take_many(struct pti_port *port, size_t max, struct ptq_msg **msgs, size_t *ret_count);
 bool pti_fast_recv(struct pti_port *port, void *buffer, size_t room, size_t *ret_size);
 bool pti_fast_settle(struct pti_port *port, struct ptq_msg *msg);
 extern bool pti_fast_is_off; /* of handles that are opened from now on: for tests */
@@ -61,6 +63,10 @@ enum ptq_err pti_local_ack(struct pti_port *port, struct ptq_msg *msg);
 enum ptq_err pti_local_nack(struct pti_port *port, struct ptq_msg *msg, int delay_ms);
 enum ptq_err pti_local_untake(struct pti_port *port, struct ptq_msg *msg);
 
+/* Inside a call: leases up to max now. */
+enum ptq_err pti_local_take_now(struct pti_local *local, struct pti_place *place, size_t max, struct ptq_msg **msgs,
+                                size_t *ret_count);
+void pti_local_look_for_the_dead(struct pti_local *local, struct pti_place *place);
 /* A consumer took one: if there is more, the next sleeper is woken. */
 void pti_local_pass_baton(struct pti_local *local, struct pti_place *place);
 

@@ -83,6 +83,8 @@ struct pti_port_ops {
      * never.  put: nothing beside its bytes.  take: one message. */
     bool (*fast_put)(struct pti_port *port, const void *data, uint32_t size, uint64_t *ret_position);
     bool (*fast_take)(struct pti_port *port, struct ptq_msg **ret_msg);
+    bool (*fast_put_many)(struct pti_port *port, const struct ptq_bytes *items, size_t count, uint64_t *ret_position);
+    bool (*fast_take_many)(struct pti_port *port, size_t max, struct ptq_msg **msgs, size_t *ret_count);
     bool (*fast_recv)(struct pti_port *port, void *buffer, size_t size, size_t *ret_size);
     bool (*fast_ack)(struct pti_port *port, struct ptq_msg *msg);
 

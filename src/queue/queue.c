@@ -200,16 +200,24 @@ enum ptq_err ptq_put_many(ptq_queue *queue, const struct ptq_bytes *items, size_
             *ret_position = position;
         return err;
     }
+    for (size_t i = 0; i < count && err == PTQ_OK; i++)
+        err = check_put(queue, items[i].data, items[i].size);
+    if (err != PTQ_OK)
+        return err;
+    if (count == 0)
+        return PTQ_OK;
+    if (queue->port->ops->fast_put_many && queue->port->ops->fast_put_many(queue->port, items, count, &position)) {
+        if (ret_position)
+            *ret_position = position;
+        return PTQ_OK;
+    }
     if (count > sizeof few / sizeof few[0])
         puts = malloc(count * sizeof *puts);
     if (!puts)
         return PTQ_ENOMEM;
-    for (size_t i = 0; i < count && err == PTQ_OK; i++) {
-        err = check_put(queue, items[i].data, items[i].size);
+    for (size_t i = 0; i < count; i++)
         puts[i] = (struct pti_put){.data = items[i].data, .size = (uint32_t)items[i].size};
-    }
-    if (err == PTQ_OK)
-        err = pti_queue_put_many(queue, puts, count, pti_deadline(timeout_ms), ret_position);
+    err = pti_queue_put_many(queue, puts, count, pti_deadline(timeout_ms), ret_position);
     if (puts != few)
         free(puts);
     return err;
@@ -363,6 +371,16 @@ static void untake_all(ptq_msg **msgs, size_t count)
         (void)pti_queue_untake(msgs[count]);
 }
 
+static enum ptq_err take_some(ptq_queue *queue, size_t max, int64_t deadline, ptq_msg **msgs, size_t *ret_count)
+{
+    if (!queue || !queue->port || !queue->port->ops->fast_take_many ||
+        !queue->port->ops->fast_take_many(queue->port, max, msgs, ret_count))
+        return pti_queue_take(queue, max, deadline, msgs, ret_count);
+    for (size_t i = 0; i < *ret_count; i++)
+        msgs[i]->queue = queue;
+    return PTQ_OK;
+}
+
 enum ptq_err ptq_get_many(ptq_queue *queue, ptq_msg **msgs, size_t min, size_t max, int timeout_ms, size_t *ret_count)
 {
     int64_t deadline = pti_deadline(timeout_ms);
@@ -374,7 +392,7 @@ enum ptq_err ptq_get_many(ptq_queue *queue, ptq_msg **msgs, size_t min, size_t m
     do {
         size_t count = 0;
 
-        err = pti_queue_take(queue, max - have, deadline, msgs + have, &count);
+        err = take_some(queue, max - have, deadline, msgs + have, &count);
         have += count;
     } while (err == PTQ_OK && have < min);
     if (err != PTQ_OK && (err != PTQ_END || have == 0)) {

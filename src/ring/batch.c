@@ -194,6 +194,11 @@ static void cursor_start(struct pti_ring *ring, struct pti_cursor *c, uint32_t h
     c->active = true;
 }
 
+void pti_batch_begin(struct pti_ring *ring, struct pti_cursor *cursor, uint32_t header, uint64_t header_word)
+{
+    cursor_start(ring, cursor, header, header_word);
+}
+
 /* A later list block of this batch.  Only a freer takes that away, who has seen every element taken. */
 static bool is_list_of(const struct pti_ring *ring, uint32_t list, const struct pti_cursor *c)
 {

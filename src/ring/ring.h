@@ -359,6 +359,8 @@ void pti_ring_redeliver(struct pti_ring *ring);
  * PTQ_EMPTY: all of it is taken, and the header has been freed. */
 enum ptq_err pti_batch_take(struct pti_lane *lane, uint64_t position, uint32_t header, uint64_t header_word,
                             uint32_t *ret_block, uint64_t *ret_word);
+/* A cursor before its first element. */
+void pti_batch_begin(struct pti_ring *ring, struct pti_cursor *cursor, uint32_t header, uint64_t header_word);
 /* Is every element taken?  Then the header is freed (by whoever comes first). */
 bool pti_batch_settle(struct pti_lane *lane, uint32_t header, uint64_t header_word);
 /* Does that header, in its slot, list `block` (an element, or a list block of its chain) with t0? */
