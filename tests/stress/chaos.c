@@ -344,8 +344,10 @@ static void check_history(struct round_ *round)
                                   .is_passed_on = round->chaos->packs && round->deadly};
     struct history_report report;
 
-    if (!history_check(round->history, &rules, &report))
+    if (!history_check(round->history, &rules, &report)) {
         chaos_violation(round->chaos, "history: %s (%llu in all)", report.text, (unsigned long long)report.violations);
+        history_tell(round->history, report.value);
+    }
     totals_add_history(&report);
     printf("    history: %llu events, %llu takes (%llu flagged), %llu found nothing, %llu no room, %llu left open\n",
            (unsigned long long)report.events, (unsigned long long)report.takes, (unsigned long long)report.again,

@@ -5,7 +5,8 @@
  * A thread is an endpoint, and all share one mapping: this is where ThreadSanitizer sees what processes do to each other.  Threads
  * put, batch, lend, flush, get, receive, hold too long, give back, hand their leases to other threads, read dead letters, kick,
  * purge, pause, interrupt, open and close.  Each message has a byte in the ledger.  At the end: who was put was acked or counted
- * as dropped, nobody was acked twice, nobody came whose put had failed, and the queue is sound.
+ * as dropped, nobody was acked twice, nobody came whose put had failed, and the queue is sound.  The history of all calls is checked
+ * besides (history.h).
  *
  * The ledger is relaxed: it must not order what the queue has to.  A second handle is a second mapping, and ThreadSanitizer takes
  * the two for different memory: under it what came in one mapping does not leave in the other.
@@ -23,6 +24,10 @@
 #include <ptq/metrics.h>
 #include <ptq/ptq.h>
 
+#include "stress/history.h"
+#include "stress/totals.h"
+
+#define EVENTS (UINT64_C(1) << 23) /* of a round */
 #define PRODUCERS 3
 #define CONSUMERS 4
 #define NUMBERS (1u << 17) /* of one producer, in one round */
@@ -75,6 +80,7 @@ static struct crowd {
     uint64_t seed;
     atomic_bool stop;
     _Atomic(ptq_msg *) slots[SLOTS]; /* leases on their way to another thread */
+    struct history *history;
     _Atomic uint64_t acks, violations, moved;
     _Atomic uint8_t known[PRODUCERS][NUMBERS];
 } crowd;
@@ -83,6 +89,8 @@ struct member {
     pthread_t thread;
     uint32_t number, next;
     uint64_t random;
+    struct history_writer writer;
+    struct history_event *events[5]; /* of the puts under way */
     unsigned char *bytes;
 };
 
@@ -139,11 +147,21 @@ static enum ptq_err may(enum ptq_err err, const char *what)
 
 static uint32_t check_of(const struct note *note) { return note->producer * 2654435761u ^ note->number * 40503u ^ note->size; }
 
-/* The next message of `me`, at `to`; its size. */
-static size_t make_message(struct member *me, unsigned char *to, uint32_t most)
+static uint32_t value_of(const void *data)
+{
+    struct note note;
+
+    memcpy(&note, data, sizeof note);
+    return note.number * PRODUCERS + note.producer;
+}
+
+/* The next message of `me`, at `to`; its size.  It is the index-th of one call. */
+static size_t make_message(struct member *me, unsigned char *to, uint32_t most, uint32_t index, unsigned flags)
 {
     struct note note = {.producer = me->number, .number = me->next++};
 
+    me->events[index] = history_begin(&me->writer, HISTORY_PUT, flags | (crowd.kind->ack_ahead ? HISTORY_PACKED : 0u),
+                                      note.number * PRODUCERS + note.producer);
     note.size = (uint32_t)(sizeof note + roll(me, roll(me, 8) ? 60 : most));
     note.size = note.size < most ? note.size : most;
     note.check = check_of(&note);
@@ -155,6 +173,8 @@ static size_t make_message(struct member *me, unsigned char *to, uint32_t most)
 /* The last `count` numbers, of which the first `put` are in the queue. */
 static void note_put(struct member *me, uint32_t count, uint32_t put)
 {
+    for (uint32_t i = 0; i < count; i++)
+        history_end(me->events[i], i < put ? PTQ_OK : PTQ_EINTR);
     for (uint32_t i = 0; i < count; i++)
         mark(&crowd.known[me->number][me->next - count + i], i < put ? IS_PUT : IS_REFUSED);
     add(&crowd.moved, put);
@@ -169,7 +189,7 @@ static void put_batch(struct member *me)
     enum ptq_err err;
 
     for (uint32_t i = 0; i < count; i++)
-        items[i] = (struct ptq_bytes){me->bytes + i * 400, make_message(me, me->bytes + i * 400, most)};
+        items[i] = (struct ptq_bytes){me->bytes + i * 400, make_message(me, me->bytes + i * 400, most, i, HISTORY_BATCH)};
     err = may(ptq_put_many_with(crowd.queue, items, count, &options, (int)roll(me, 3)), "put_many");
     note_put(me, count, err != PTQ_OK ? 0 : options.flags & PTQ_PARTIAL ? (uint32_t)put : count);
 }
@@ -182,7 +202,7 @@ static void put_loan(struct member *me)
 
     if (may(ptq_loan(crowd.queue, most, (int)roll(me, 3), &loan), "loan") != PTQ_OK)
         return;
-    size = make_message(me, ptq_msg_buffer(loan), most);
+    size = make_message(me, ptq_msg_buffer(loan), most, 0, 0);
     if (roll(me, 8) != 0 && may(ptq_publish(loan, size, (int)roll(me, 3), NULL), "publish") == PTQ_OK) {
         note_put(me, 1, 1);
         return;
@@ -196,9 +216,19 @@ static void put_with(struct member *me)
     struct ptq_header header = {.name = "crowd", .value = &me->next, .size = sizeof me->next};
     struct ptq_put_options options = {.headers = &header, .header_count = roll(me, 2), .delay_ms = (int64_t)roll(me, 3),
                                       .ttl_ms = roll(me, 3) ? 0 : 3};
-    size_t size = make_message(me, me->bytes, crowd.kind->most);
+    size_t size = make_message(me, me->bytes, crowd.kind->most, 0, options.delay_ms ? HISTORY_DELAYED : 0);
 
     note_put(me, 1, may(ptq_put_with(crowd.queue, me->bytes, size, &options, (int)roll(me, 3)), "put_with") == PTQ_OK);
+}
+
+/* Of all threads; but each knows only its own for promised by it. */
+static enum ptq_err flush(struct member *me, int timeout_ms)
+{
+    struct history_event *event = history_begin(&me->writer, HISTORY_FLUSH, 0, HISTORY_NOBODY);
+    enum ptq_err err = may(ptq_flush(crowd.queue, timeout_ms), "flush");
+
+    history_end(event, err);
+    return err;
 }
 
 static void *produce(void *context)
@@ -208,7 +238,7 @@ static void *produce(void *context)
     while (!load(&crowd.stop) && me->next + 5 <= NUMBERS) {
         uint64_t which = roll(me, 100);
         if (which < 60) {
-            size_t size = make_message(me, me->bytes, crowd.kind->most);
+            size_t size = make_message(me, me->bytes, crowd.kind->most, 0, 0);
             note_put(me, 1, may(ptq_put(crowd.queue, me->bytes, size, (int)roll(me, 3)), "put") == PTQ_OK);
         } else if (which < 75) {
             put_batch(me);
@@ -217,9 +247,11 @@ static void *produce(void *context)
         } else if (which < 95) {
             put_with(me);
         } else {
-            (void)may(ptq_flush(crowd.queue, (int)roll(me, 3)), "flush");
+            (void)flush(me, (int)roll(me, 3));
         }
     }
+    while (crowd.violations == 0 && flush(me, 20) != PTQ_OK)
+        ;
     return NULL;
 }
 
@@ -261,6 +293,7 @@ static void settle(struct member *me, ptq_msg *msg)
 {
     static const int delays[] = {0, 1, 2, PTQ_BACKOFF};
     _Atomic uint8_t *known = look_at(ptq_msg_data(msg), ptq_msg_size(msg));
+    struct history_event *event;
     enum ptq_err err;
 
     if (roll(me, 10) == 0 && !load(&crowd.stop)) {
@@ -272,7 +305,9 @@ static void settle(struct member *me, ptq_msg *msg)
         settled(ptq_nack(msg, delays[roll(me, 4)]), "nack");
         return;
     }
+    event = history_begin(&me->writer, HISTORY_ACK, 0, value_of(ptq_msg_data(msg)));
     err = ptq_ack(msg);
+    history_end(event, err);
     settled(err, "ack");
     if (err == PTQ_OK)
         note_acked(known);
@@ -305,8 +340,12 @@ static enum ptq_err get_some(struct member *me, size_t most)
 {
     ptq_msg *msgs[4];
     size_t count = 0;
+    struct history_event *event = history_begin(&me->writer, HISTORY_GET, 0, HISTORY_NOBODY);
     enum ptq_err err = ptq_get_many(crowd.queue, msgs, roll(me, 3) ? 0 : most, most, (int)roll(me, 3), &count);
 
+    for (size_t i = 0; err == PTQ_OK && i < count; i++)
+        history_took(&me->writer, event, i == 0, value_of(ptq_msg_data(msgs[i])), msgs[i], 0);
+    history_end(event, err);
     if (err == PTQ_OK) {
         for (size_t i = 0; i < count; i++)
             receive(me, msgs[i]);
@@ -317,8 +356,12 @@ static enum ptq_err get_some(struct member *me, size_t most)
 static enum ptq_err get_copy(struct member *me)
 {
     size_t size = 0;
+    struct history_event *event = history_begin(&me->writer, HISTORY_RECV, 0, HISTORY_NOBODY);
     enum ptq_err err = ptq_recv(crowd.queue, me->bytes, LARGEST, (int)roll(me, 3), &size);
 
+    if (err == PTQ_OK)
+        event->value = value_of(me->bytes);
+    history_end(event, err);
     if (err == PTQ_OK) {
         _Atomic uint8_t *known = look_at(me->bytes, size);
         if (known)
@@ -446,6 +489,7 @@ static void must(enum ptq_err err, const char *what, const struct ptq_error *err
 static void start(struct member *member, void *(*work)(void *), uint32_t number)
 {
     *member = (struct member){.number = number, .random = crowd.seed * 1000003 + number * 7919 + 1, .bytes = malloc(LARGEST)};
+    history_live(&member->writer, crowd.history);
     if (!member->bytes || pthread_create(&member->thread, NULL, work, member) != 0) {
         printf("crowd: no memory or no thread\n");
         exit(1);
@@ -460,6 +504,8 @@ static void join(struct member *member)
 
 static void end_queue(void)
 {
+    struct history_writer writer;
+    struct history_event *event;
     enum ptq_err err;
     int64_t late = now_ms() + STALL_MS;
 
@@ -467,9 +513,12 @@ static void end_queue(void)
         err = ptq_flush(crowd.queue, 100);
     while (is_ordinary(err) && err != PTQ_OK && now_ms() < late);
     must(err, "the last flush", NULL);
+    history_live(&writer, crowd.history);
+    event = history_begin(&writer, HISTORY_CLOSE, 0, HISTORY_NOBODY);
     do
         err = ptq_end(crowd.queue);
     while (is_ordinary(err) && err != PTQ_OK && now_ms() < late);
+    history_end(event, err);
     must(err, "end", NULL);
 }
 
@@ -477,6 +526,28 @@ static void find(const char *finding, void *context)
 {
     (void)context;
     violation("verify: %s", finding);
+}
+
+/* Some gets are undone here (min above 1), and loans, copies and threads' own blocks bound the queue beside its capacity. */
+static void check_history(uint64_t dropped)
+{
+    struct history_rules rules = {.dropped = dropped, .has_ended = true, .is_given_back = true,
+                                  .is_passed_on = crowd.kind->ack_ahead};
+    struct history_report report;
+
+    if (!history_check(crowd.history, &rules, &report)) {
+        violation("history: %s (%llu in all)", report.text, (unsigned long long)report.violations);
+        history_tell(crowd.history, report.value);
+    }
+    totals_add_history(&report);
+    totals_add(TOTAL_ROUNDS, 1);
+}
+
+static void count_totals(uint64_t put, const struct ptq_queue_stats *stats)
+{
+    totals_add(TOTAL_PUT, put);
+    for (unsigned i = 0; i < PTQ_DROPS; i++)
+        totals_add(TOTAL_DROPPED + i, stats->dropped_by[i]);
 }
 
 static void balance(const struct member *producers)
@@ -516,6 +587,8 @@ static void balance(const struct member *producers)
            (unsigned long long)stats.nacked, (unsigned long long)stats.redelivered);
     if (stats.acked == 0)
         violation("nothing was done");
+    count_totals(put, &stats);
+    check_history(stats.dropped);
 }
 
 static void run_round(const struct kind *kind, int milliseconds)
@@ -529,6 +602,7 @@ static void run_round(const struct kind *kind, int milliseconds)
     crowd.seed++;
     crowd.stop = false;
     crowd.acks = 0;
+    history_reset(crowd.history);
     for (uint32_t p = 0; p < PRODUCERS; p++)
         for (uint32_t i = 0; i < NUMBERS; i++)
             atomic_store_explicit(&crowd.known[p][i], 0, memory_order_relaxed);
@@ -591,7 +665,8 @@ int main(int argc, char **argv)
     printf("crowd: seed %#llx\n", (unsigned long long)crowd.seed);
     fflush(stdout);
     snprintf(crowd.dir, sizeof crowd.dir, "/dev/shm/ptq-test.XXXXXX");
-    if (!mkdtemp(crowd.dir) || pthread_create(&watcher, NULL, watch, NULL) != 0 || pthread_detach(watcher) != 0) {
+    crowd.history = history_new(EVENTS);
+    if (!crowd.history || !mkdtemp(crowd.dir) || pthread_create(&watcher, NULL, watch, NULL) != 0 || pthread_detach(watcher) != 0) {
         perror("crowd");
         return 1;
     }

@@ -502,8 +502,10 @@ static void check_history(void)
     struct history_rules rules = {.capacity = flood->capacity, .has_ended = true};
     struct history_report report;
 
-    if (!history_check(history, &rules, &report))
+    if (!history_check(history, &rules, &report)) {
         violation("history: %s (%llu in all)", report.text, (unsigned long long)report.violations);
+        history_tell(history, report.value);
+    }
     totals_add_history(&report);
     totals_add(TOTAL_PUT, flood->put);
     totals_add(TOTAL_KILLS, flood->kills);

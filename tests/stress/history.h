@@ -138,6 +138,7 @@ struct history_rules {
 struct history_report {
     uint64_t violations, by_law[HISTORY_LAWS];
     char text[300]; /* the first */
+    uint32_t value; /* which message it was, where it was one; HISTORY_NOBODY */
     uint64_t events, open, puts, takes, again, acks; /* what there was; again: flagged */
     uint64_t empties, fulls, ends;                   /* judged */
     uint64_t doubled, lost;                          /* messages */
@@ -147,6 +148,9 @@ const char *history_law_name(enum history_law law);
 
 /* True: nothing is wrong.  False also if memory is short. */
 bool history_check(const struct history *history, const struct history_rules *rules, struct history_report *ret_report);
+
+/* Writes what happened to one message, call by call, to standard output. */
+void history_tell(const struct history *history, uint32_t value);
 
 /* For the checker: event i of count, in no order; event->what may be 0. */
 uint64_t history_count(const struct history *history);

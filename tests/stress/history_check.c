@@ -59,6 +59,13 @@ const char *history_law_name(enum history_law law)
     return (unsigned)law < HISTORY_LAWS ? names[law] : "?";
 }
 
+/* Which message the next breach is of. */
+static void is_about(struct check *c, uint64_t value)
+{
+    if (c->report->violations == 0)
+        c->report->value = (uint32_t)value;
+}
+
 static __attribute__((format(printf, 3, 4))) void breach(struct check *c, enum history_law law, const char *format, ...)
 {
     struct history_report *report = c->report;
@@ -393,6 +400,7 @@ static void check_messages(struct check *c)
 
     for (uint64_t v = 0; v < c->count; v++) {
         const struct message *m = &c->messages[v];
+        is_about(c, v);
         if (m->fresh > 1 || (m->fresh == 1 && m->other_end < m->fresh_begin)) {
             breach(c, HISTORY_TWICE, "message %llu was handed out again without its flag", ull(v));
             c->report->doubled++;
@@ -407,6 +415,7 @@ static void check_messages(struct check *c)
     if (!c->rules->has_ended || missing <= allowed)
         return;
     c->report->lost = missing - allowed;
+    is_about(c, first);
     breach(c, HISTORY_LOST, "%llu messages are missing, %llu may be; the first is %llu, which was %s", ull(missing),
            ull(allowed), ull(first), c->messages[first].is_taken ? "taken" : "never taken");
 }
@@ -499,6 +508,7 @@ static void check_places(struct check *c, const uint32_t *order, size_t count)
             breach(c, HISTORY_PLACE, "messages %u and %u came from one place", order[i - 1], order[i]);
     for (size_t i = count; i-- > 0;) { /* whose put returned first, of those behind */
         const struct message *m = &c->messages[order[i]];
+        is_about(c, order[i]);
         if (m->put_begin > earliest && c->messages[earliest_of].place >> 16 != m->place >> 16)
             breach(c, HISTORY_PUT_ORDER, "message %u was put after %llu had been, and stands before it", order[i], ull(earliest_of));
         if (m->put_end < earliest)
@@ -508,6 +518,7 @@ static void check_places(struct check *c, const uint32_t *order, size_t count)
         const struct message *m = &c->messages[order[i]];
         if (!stands_for_itself(c, m))
             continue;
+        is_about(c, order[i]);
         if (m->fresh_end < latest)
             breach(c, HISTORY_GET_ORDER, "message %u had been got when the get of %llu, which stands before it, began", order[i],
                    ull(latest_of));
@@ -619,6 +630,22 @@ static void check_end(struct check *c)
     }
 }
 
+void history_tell(const struct history *history, uint32_t value)
+{
+    static const char *const names[] = {"?", "put", "get", "recv", "ack", "flush", "kick", "pause", "resume", "end", "nack", "death"};
+
+    printf("  message %u, nanoseconds from its first call on:\n", value);
+    for (uint64_t i = 0, first = 0; value != HISTORY_NOBODY && i < history_count(history); i++) {
+        const struct history_event *e = history_at(history, i);
+        if (e->value != value || op_of(e) == 0 || op_of(e) == HISTORY_DEATH)
+            continue;
+        first = first == 0 ? e->begin : first;
+        printf("    %14lld to %14lld actor %3u %-5s flags %d place %llu.%u: %s\n", (long long)(e->begin - first),
+               is_open(e) ? -1 : (long long)(e->end - first), e->actor, names[op_of(e) < 12 ? op_of(e) : 0], e->what >> 4,
+               ull(e->place >> 16), (unsigned)(e->place & 0xffff), is_open(e) ? "open" : ptq_err_name((enum ptq_err)e->answer));
+    }
+}
+
 /* ---- all of it */
 
 static uint64_t count_messages(const struct history *history)
@@ -649,7 +676,7 @@ bool history_check(const struct history *history, const struct history_rules *ru
                       .close_begin = NEVER, .close_end = NEVER, .end_at = NEVER};
     bool could = false;
 
-    *ret_report = (struct history_report){0};
+    *ret_report = (struct history_report){.value = HISTORY_NOBODY};
     c.messages = calloc((size_t)c.count + 1, sizeof *c.messages);
     c.flushed = malloc(2 * (UINT16_MAX + 1) * sizeof *c.flushed);
     if (!history_is_whole(history))
