@@ -392,6 +392,8 @@ enum ptq_err pti_unit_recv(struct pti_local *local, struct pti_place *place, voi
         index = unit->next++;
         if (unit->given < unit->next)
             unit->given = unit->next;
+        if (__builtin_expect(index != unit->progress, 0))
+            store_ctl(local, unit); /* one before it may be given back, or this process die: then it comes again, flagged */
         settle(local, unit, index); /* given and progress by one store: what was copied is gone with this process */
         if (unit->next == unit->count)
             end_if_over(local, place, place, unit);
