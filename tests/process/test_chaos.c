@@ -1,7 +1,8 @@
 /* test_chaos.c -- submitters, workers and getters are killed at random, and the ledger is right all the same.
  *
  * The ledger is memory that everybody shares: which jobs a submit has promised, which tickets and jobs have come out.  After a
- * getter's death the next one must begin with the ticket that was out and not done, flagged, or with the one behind it.
+ * getter's death the next one must begin with the ticket that was out and not done, flagged, or with the one behind it.  Besides,
+ * the history of all calls is checked (stress/history.h).
  */
 #include <signal.h>
 #include <stdatomic.h>
@@ -17,6 +18,8 @@
 #include "base/time.h"
 #include "pool/pool.h"
 #include "pools.h"
+#include "stress/history.h"
+#include "stress/totals.h"
 
 enum { JOBS_MAX = 1 << 20, SUBMITTERS = 2, WORKERS = 3 };
 
@@ -32,6 +35,7 @@ enum fault { /* what a getter found wrong */
 
 struct ledger {
     struct ptt_scratch *scratch;
+    struct history *history;        /* a submit is a put, its ticket the place; a result is a get, done its ack */
     _Atomic uint64_t next_id;       /* of a job */
     _Atomic uint64_t enough;        /* submitters stop at this id */
     _Atomic uint64_t first_ticket, got; /* first; the last that came out, 0: none yet */
@@ -54,17 +58,22 @@ static int submit_jobs(void *context)
 {
     struct ledger *ledger = context;
     ptq_pool *pool = open_pool(ledger);
+    struct history_writer writer;
 
     if (pool == NULL)
         return 1;
+    history_live(&writer, ledger->history);
     for (;;) {
         uint64_t id = atomic_fetch_add(&ledger->next_id, 1), ticket;
         if (id >= atomic_load(&ledger->enough) || id >= JOBS_MAX)
             return 0;
+        struct history_event *event = history_begin(&writer, HISTORY_PUT, 0, (uint32_t)id);
         enum ptq_err err = id % 64 == 0 ? ptq_pool_submit_marker(pool, &id, sizeof id, PTQ_FOREVER, &ticket)
                                         : ptq_pool_submit(pool, id % 4 == 0 ? "spin" : "echo", &id, sizeof id, PTQ_FOREVER, &ticket);
         if (err != PTQ_OK)
             return 2;
+        event->place = ticket << 16;
+        history_end(event, err);
         atomic_store(&ledger->promised[id], 1);
     }
 }
@@ -116,20 +125,53 @@ static void check(struct ledger *ledger, const ptq_result *result)
     book(ledger, result);
 }
 
+static uint32_t id_of(const ptq_result *result)
+{
+    uint64_t id = 0;
+
+    if (ptq_result_size(result) == sizeof id)
+        memcpy(&id, ptq_result_data(result), sizeof id);
+    return (uint32_t)id;
+}
+
+static enum ptq_err get_result(struct ledger *ledger, struct history_writer *writer, ptq_pool *pool, ptq_result **ret_result)
+{
+    struct history_event *event = history_begin(writer, HISTORY_GET, 0, HISTORY_NOBODY);
+    enum ptq_err err = ptq_pool_get(pool, PTQ_FOREVER, ret_result);
+
+    if (err == PTQ_OK) {
+        event->value = id_of(*ret_result);
+        event->place = ptq_result_ticket(*ret_result) << 16;
+        event->what |= (uint8_t)((ptq_result_redelivered(*ret_result) ? HISTORY_REDELIVERED : 0) << 4);
+        check(ledger, *ret_result);
+    }
+    history_end(event, err);
+    return err;
+}
+
+static enum ptq_err settle(struct history_writer *writer, ptq_result *result)
+{
+    struct history_event *event = history_begin(writer, HISTORY_ACK, 0, id_of(result));
+    enum ptq_err err = ptq_result_done(result);
+
+    history_end(event, err);
+    return err;
+}
+
 static int get_results(void *context)
 {
     struct ledger *ledger = context;
     ptq_pool *pool = open_pool(ledger);
+    struct history_writer writer;
     ptq_result *result;
     enum ptq_err err;
 
     if (pool == NULL)
         return 1;
-    while ((err = ptq_pool_get(pool, PTQ_FOREVER, &result)) == PTQ_OK) {
-        check(ledger, result);
-        if (ptq_result_done(result) != PTQ_OK)
+    history_live(&writer, ledger->history);
+    while ((err = get_result(ledger, &writer, pool, &result)) == PTQ_OK)
+        if (settle(&writer, result) != PTQ_OK)
             return 2;
-    }
     if (err != PTQ_END)
         find_fault(ledger, WRONG_ANSWER, 0, (uint64_t)err);
     return 0;
@@ -184,6 +226,24 @@ static void assert_ledger(struct ledger *ledger, struct pools *pools)
                   (unsigned long long)came, (unsigned long long)ledger->retried, (unsigned long long)ledger->markers);
 }
 
+/* Whoever is killed, each job is one message from submit to done. */
+static void check_history(struct ledger *ledger, unsigned kills)
+{
+    struct history_rules rules = {.has_ended = true};
+    struct history_report report;
+
+    if (!history_check(ledger->history, &rules, &report)) {
+        history_tell(ledger->history, report.value);
+        fail_msg("history: %s (%llu in all)", report.text, (unsigned long long)report.violations);
+    }
+    assert_true(report.takes > 0);
+    totals_add_history(&report);
+    totals_add(TOTAL_PUT, report.puts);
+    totals_add(TOTAL_KILLS, kills);
+    totals_add(TOTAL_ROUNDS, 1);
+    history_free(ledger->history);
+}
+
 static void run_chaos(uint64_t window, uint64_t capacity, int64_t ms)
 {
     struct pools pools;
@@ -196,6 +256,8 @@ static void run_chaos(uint64_t window, uint64_t capacity, int64_t ms)
     pools_init(&pools, &(struct ptq_pool_options){.window = window, .capacity = capacity, .item_size = 64, .result_size = 64},
                0);
     ledger->scratch = &pools.scratch;
+    ledger->history = history_new(UINT64_C(1) << 23);
+    assert_non_null(ledger->history);
     ledger->enough = JOBS_MAX;
     uint64_t first;
     assert_ok(pti_queue_head(pools.pool->jobs, &first));
@@ -227,11 +289,16 @@ static void run_chaos(uint64_t window, uint64_t capacity, int64_t ms)
             assert_answer(PTQ_TIMEDOUT, ptq_pool_supervise(pools.pool, 10));
         ptt_assert_exit(submitters[i], 0, PTT_LONG);
     }
+    struct history_writer writer;
+    history_live(&writer, ledger->history);
+    struct history_event *event = history_begin(&writer, HISTORY_CLOSE, 0, HISTORY_NOBODY);
     assert_ok(ptq_pool_stop(pools.pool));
+    history_end(event, PTQ_OK);
     assert_ok(ptq_pool_supervise(pools.pool, PTT_LONG));
     ptt_assert_exit(getter, 0, PTT_LONG);
 
     assert_ledger(ledger, &pools);
+    check_history(ledger, kills[0] + kills[1] + kills[2]);
     print_message("killed: %u workers, %u getters, %u submitters\n", kills[0], kills[1], kills[2]);
     verify(&pools, "pool.jobs");
     verify(&pools, "pool.done");
