@@ -19,7 +19,7 @@
  *   PUT_ORDER if put a returned before put b began, a's position is the lower one.  A packed put returns when it is flushed.
  *   GET_ORDER of two messages handed out for the first time, the one with the higher place was not leased before the other:
  *             its get did not return before the other's began.  (Of a pack, whose lease is one, only its first; and
- *             not if who died in a get, or met a pause, may have held it without having been given anything of it.)  Not for delayed ones.
+ *             not if who was killed, or met a pause, may have held it without having been given anything of it.)  Not for delayed ones.
  *   EMPTY     while a get that found nothing ran, no message stood ready from its begin to its end: none whose put had
  *             returned before and whose first take, without a flag, began after.  Not while the queue was, or may have been, paused.
  *   FULL      while a put that found no room ran, capacity was reached if everything was inside that can have been.  Where batches

@@ -1,55 +1,11 @@
-/* history_check.c -- looks for what no order of the calls could explain.  The laws stand in history.h. */
+/* history_check.c -- looks for what no order of the calls could explain: what became of each message.  The laws stand in history.h,
+ * those of time and place are judged in history_laws.c. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "stress/history.h"
-
-#define NEVER UINT64_MAX
-
-/* What is known of one message. */
-struct message {
-    uint64_t put_begin, put_end;     /* NEVER: it is not promised */
-    uint64_t place;                  /* 0: not known */
-    uint64_t fresh_begin, fresh_end; /* handed out without its flag */
-    uint64_t other_end;              /* the first return of a take that was not that */
-    uint64_t last_take;              /* the last begin of any */
-    uint64_t settled;                /* when it certainly was; NEVER */
-    uint32_t at;                     /* in the lease that is looked at */
-    uint8_t fresh, acks;
-    bool is_put, is_refused, is_packed, is_delayed, is_taken, may_be_settled;
-};
-
-/* One record of a lease of a pack. */
-struct record {
-    uint32_t value, ack; /* 0: none; 1: open; 2: acked */
-    uint64_t ack_end;
-    bool is_letter;
-};
-
-struct span {
-    uint64_t key, most; /* most: once sorted, of all up to here */
-};
-struct spans {
-    struct span *at;
-    size_t count;
-};
-
-struct check {
-    const struct history *history;
-    const struct history_rules *rules;
-    struct history_report *report;
-    struct message *messages;
-    uint64_t count; /* of messages */
-    uint64_t *flushed; /* by actor */
-    uint64_t close_begin, close_end, end_at, last_kick;
-    uint64_t *died;    /* by actor; NEVER */
-    struct spans doomed; /* takes whose process died in them, until its death */
-    struct spans pauses; /* while the queue was paused, or may have been */
-    bool has_batches;
-    uint64_t open_receives;
-};
+#include "stress/history_inside.h"
 
 const char *history_law_name(enum history_law law)
 {
@@ -59,14 +15,13 @@ const char *history_law_name(enum history_law law)
     return (unsigned)law < HISTORY_LAWS ? names[law] : "?";
 }
 
-/* Which message the next breach is of. */
-static void is_about(struct check *c, uint64_t value)
+void history_is_about(struct check *c, uint64_t value)
 {
     if (c->report->violations == 0)
         c->report->value = (uint32_t)value;
 }
 
-static __attribute__((format(printf, 3, 4))) void breach(struct check *c, enum history_law law, const char *format, ...)
+void history_breach(struct check *c, enum history_law law, const char *format, ...)
 {
     struct history_report *report = c->report;
     va_list arguments;
@@ -79,83 +34,6 @@ static __attribute__((format(printf, 3, 4))) void breach(struct check *c, enum h
     va_start(arguments, format);
     vsnprintf(report->text + length, sizeof report->text - (size_t)length, format, arguments);
     va_end(arguments);
-}
-
-/* ---- events */
-
-static enum history_op op_of(const struct history_event *e) { return (enum history_op)(e->what & 15); }
-static bool has_flag(const struct history_event *e, unsigned flag) { return (e->what >> 4 & flag) != 0; }
-static bool is_open(const struct history_event *e) { return e->end == 0; }
-static uint64_t end_of(const struct history_event *e) { return is_open(e) ? NEVER : e->end; }
-static bool is_answered(const struct history_event *e, enum ptq_err answer) { return !is_open(e) && e->answer == answer; }
-static bool is_take(const struct history_event *e)
-{
-    return (op_of(e) == HISTORY_GET || op_of(e) == HISTORY_RECV) && is_answered(e, PTQ_OK);
-}
-static bool is_put(const struct history_event *e) { return op_of(e) == HISTORY_PUT; }
-static bool found_nothing(const struct history_event *e)
-{
-    return (op_of(e) == HISTORY_GET || op_of(e) == HISTORY_RECV) && !has_flag(e, HISTORY_LETTER) &&
-           (is_answered(e, PTQ_EMPTY) || is_answered(e, PTQ_TIMEDOUT));
-}
-static bool found_no_room(const struct history_event *e)
-{
-    return is_put(e) && (is_answered(e, PTQ_FULL) || is_answered(e, PTQ_TIMEDOUT));
-}
-static bool may_be_in(const struct history_event *e) { return is_open(e) || e->answer == PTQ_OK; }
-
-/* The earliest and the latest of a kind. */
-static uint64_t least(uint64_t a, uint64_t b) { return a < b ? a : b; }
-static uint64_t most(uint64_t a, uint64_t b) { return a > b ? a : b; }
-
-static unsigned long long ull(uint64_t n) { return (unsigned long long)n; }
-
-/* ---- spans: the greatest `most` among those with a key below a bound */
-
-static int compare_spans(const void *a, const void *b)
-{
-    uint64_t x = ((const struct span *)a)->key, y = ((const struct span *)b)->key;
-
-    return (x > y) - (x < y);
-}
-
-static void close_spans(struct spans *spans)
-{
-    qsort(spans->at, spans->count, sizeof *spans->at, compare_spans);
-    for (size_t i = 1; i < spans->count; i++)
-        spans->at[i].most = most(spans->at[i].most, spans->at[i - 1].most);
-}
-
-static size_t below(const struct spans *spans, uint64_t key)
-{
-    size_t low = 0, high = spans->count;
-
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (spans->at[middle].key < key)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
-static uint64_t most_below(const struct spans *spans, uint64_t key)
-{
-    size_t n = below(spans, key);
-
-    return n == 0 ? 0 : spans->at[n - 1].most;
-}
-
-static bool make_spans(struct spans *spans, uint64_t count)
-{
-    *spans = (struct spans){.at = malloc((size_t)(count + 1) * sizeof(struct span))};
-    return spans->at != NULL;
-}
-
-static void add_span(struct spans *spans, uint64_t key, uint64_t value)
-{
-    spans->at[spans->count++] = (struct span){key, value};
 }
 
 /* ---- what each message went through */
@@ -171,7 +49,7 @@ static void read_put(struct check *c, const struct history_event *e)
         return;
     }
     if (m->is_put)
-        breach(c, HISTORY_WHOLE, "message %u was put twice by its test", e->value);
+        history_breach(c, HISTORY_WHOLE, "message %u was put twice by its test", e->value);
     m->is_put = true;
     m->is_packed = has_flag(e, HISTORY_PACKED) || has_flag(e, HISTORY_SHARED);
     m->is_delayed = has_flag(e, HISTORY_DELAYED);
@@ -214,9 +92,9 @@ static void settle(struct check *c, uint32_t value, uint64_t when)
 static void check_origin(struct check *c, const struct history_event *e, const struct message *m)
 {
     if (!m->is_put)
-        breach(c, HISTORY_NOWHERE, "message %u came, and %s", e->value, m->is_refused ? "had been refused" : "nobody put it");
+        history_breach(c, HISTORY_NOWHERE, "message %u came, and %s", e->value, m->is_refused ? "had been refused" : "nobody put it");
     else if (m->put_begin > e->end)
-        breach(c, HISTORY_NOWHERE, "message %u came before it was put", e->value);
+        history_breach(c, HISTORY_NOWHERE, "message %u came before it was put", e->value);
 }
 
 static void read_take(struct check *c, const struct history_event *e)
@@ -229,7 +107,7 @@ static void read_take(struct check *c, const struct history_event *e)
     m->is_taken = true;
     m->last_take = most(m->last_take, e->begin);
     if (e->place && m->place && m->place != e->place)
-        breach(c, HISTORY_PLACE, "message %u stood at %llu.%u and came from %llu.%u", e->value, ull(m->place >> 16),
+        history_breach(c, HISTORY_PLACE, "message %u stood at %llu.%u and came from %llu.%u", e->value, ull(m->place >> 16),
                (unsigned)(m->place & 0xffff), ull(e->place >> 16), (unsigned)(e->place & 0xffff));
     if (e->place)
         m->place = e->place;
@@ -283,6 +161,13 @@ static void read_events(struct check *c)
 
 /* ---- packs: lease by lease */
 
+/* One record of a lease of a pack. */
+struct record {
+    uint32_t value, ack; /* 0: none; 1: open; 2: acked */
+    uint64_t ack_end;
+    bool is_letter;
+};
+
 struct step {
     uint64_t place; /* of the message: its pack and sub */
     uint64_t index;
@@ -328,7 +213,7 @@ static void note_ack(struct check *c, const struct history_event *e, struct reco
     uint32_t at = c->messages[e->value].at;
 
     if (at >= count || records[at].value != e->value) {
-        breach(c, HISTORY_WHOLE, "message %u was acked by who did not hold it", e->value);
+        history_breach(c, HISTORY_WHOLE, "message %u was acked by who did not hold it", e->value);
         return;
     }
     if (!is_open(e) && e->answer != PTQ_OK)
@@ -392,7 +277,7 @@ static bool read_packs(struct check *c)
     return steps && records;
 }
 
-/* ---- the laws */
+/* ---- the laws of a message */
 
 static void check_messages(struct check *c)
 {
@@ -400,13 +285,13 @@ static void check_messages(struct check *c)
 
     for (uint64_t v = 0; v < c->count; v++) {
         const struct message *m = &c->messages[v];
-        is_about(c, v);
+        history_is_about(c, v);
         if (m->fresh > 1 || (m->fresh == 1 && m->other_end < m->fresh_begin)) {
-            breach(c, HISTORY_TWICE, "message %llu was handed out again without its flag", ull(v));
+            history_breach(c, HISTORY_TWICE, "message %llu was handed out again without its flag", ull(v));
             c->report->doubled++;
         }
         if (m->acks > 1 || (m->is_taken && m->settled < m->last_take))
-            breach(c, HISTORY_SETTLED, "message %llu was acked, and %s", ull(v), m->acks > 1 ? "was acked again" : "came again");
+            history_breach(c, HISTORY_SETTLED, "message %llu was acked, and %s", ull(v), m->acks > 1 ? "was acked again" : "came again");
         if (m->put_end == NEVER || !m->is_put || m->may_be_settled)
             continue;
         if (missing++ == 0)
@@ -415,220 +300,12 @@ static void check_messages(struct check *c)
     if (!c->rules->has_ended || missing <= allowed)
         return;
     c->report->lost = missing - allowed;
-    is_about(c, first);
-    breach(c, HISTORY_LOST, "%llu messages are missing, %llu may be; the first is %llu, which was %s", ull(missing),
+    history_is_about(c, first);
+    history_breach(c, HISTORY_LOST, "%llu messages are missing, %llu may be; the first is %llu, which was %s", ull(missing),
            ull(allowed), ull(first), c->messages[first].is_taken ? "taken" : "never taken");
 }
 
-static uint64_t count_events(const struct check *c, bool (*is_wanted)(const struct history_event *e))
-{
-    uint64_t found = 0;
-
-    for (uint64_t i = 0; i < history_count(c->history); i++)
-        found += is_wanted(history_at(c->history, i));
-    return found;
-}
-
-/* By place, ascending. */
-static const struct message *all_messages;
-
-static int compare_places(const void *a, const void *b)
-{
-    uint64_t x = all_messages[*(const uint32_t *)a].place, y = all_messages[*(const uint32_t *)b].place;
-
-    return (x > y) - (x < y);
-}
-
-static bool is_pause(const struct history_event *e) { return op_of(e) == HISTORY_PAUSE; }
-static bool is_resume(const struct history_event *e) { return op_of(e) == HISTORY_RESUME && is_answered(e, PTQ_OK); }
-
-/* A pause lasts at most until the first resume that began after it has returned. */
-static bool find_pauses(struct check *c)
-{
-    struct spans resumes;
-    bool made = make_spans(&c->pauses, count_events(c, is_pause)) && make_spans(&resumes, count_events(c, is_resume));
-
-    if (!made)
-        return false;
-    for (uint64_t i = 0; i < history_count(c->history); i++)
-        if (is_resume(history_at(c->history, i)))
-            add_span(&resumes, history_at(c->history, i)->begin, ~history_at(c->history, i)->end);
-    qsort(resumes.at, resumes.count, sizeof *resumes.at, compare_spans);
-    for (size_t i = resumes.count; i-- > 1;) /* the earliest end of all that begin from here on */
-        resumes.at[i - 1].most = most(resumes.at[i - 1].most, resumes.at[i].most);
-    for (uint64_t i = 0; i < history_count(c->history); i++) {
-        const struct history_event *e = history_at(c->history, i);
-        size_t next;
-        if (!is_pause(e))
-            continue;
-        next = below(&resumes, end_of(e) == NEVER ? e->begin : e->end);
-        add_span(&c->pauses, e->begin, next < resumes.count ? ~resumes.at[next].most : NEVER);
-    }
-    free(resumes.at);
-    close_spans(&c->pauses);
-    return true;
-}
-
-/* Is its lease, and its way from put to get, its own? */
-static bool stands_for_itself(const struct check *c, const struct message *m)
-{
-    if (m->fresh != 1 || m->is_delayed)
-        return false;
-    if (!m->is_packed)
-        return true;
-    /* A pack may be leased and its first record not yet handed out: who has it is killed, or finds the queue paused. */
-    return (m->place & 0xffff) == 0 && most_below(&c->doomed, m->fresh_begin) < m->put_begin &&
-           most_below(&c->pauses, m->fresh_begin) < m->put_begin;
-}
-
-static bool is_doomed(const struct history_event *e)
-{
-    return (op_of(e) == HISTORY_GET || op_of(e) == HISTORY_RECV) && is_open(e);
-}
-
-static bool find_doomed(struct check *c)
-{
-    if (!make_spans(&c->doomed, count_events(c, is_doomed)))
-        return false;
-    for (uint64_t i = 0; i < history_count(c->history); i++) {
-        const struct history_event *e = history_at(c->history, i);
-        if (is_doomed(e))
-            add_span(&c->doomed, e->begin, c->died[e->actor]);
-    }
-    close_spans(&c->doomed);
-    return true;
-}
-
-static void check_places(struct check *c, const uint32_t *order, size_t count)
-{
-    uint64_t earliest = NEVER, latest = 0, earliest_of = 0, latest_of = 0;
-
-    for (size_t i = 1; i < count; i++)
-        if (c->messages[order[i]].place == c->messages[order[i - 1]].place)
-            breach(c, HISTORY_PLACE, "messages %u and %u came from one place", order[i - 1], order[i]);
-    for (size_t i = count; i-- > 0;) { /* whose put returned first, of those behind */
-        const struct message *m = &c->messages[order[i]];
-        is_about(c, order[i]);
-        if (m->put_begin > earliest && c->messages[earliest_of].place >> 16 != m->place >> 16)
-            breach(c, HISTORY_PUT_ORDER, "message %u was put after %llu had been, and stands before it", order[i], ull(earliest_of));
-        if (m->put_end < earliest)
-            earliest = m->put_end, earliest_of = order[i];
-    }
-    for (size_t i = 0; i < count && !c->rules->is_given_back; i++) { /* whose get began last, of those before */
-        const struct message *m = &c->messages[order[i]];
-        if (!stands_for_itself(c, m))
-            continue;
-        is_about(c, order[i]);
-        if (m->fresh_end < latest)
-            breach(c, HISTORY_GET_ORDER, "message %u had been got when the get of %llu, which stands before it, began", order[i],
-                   ull(latest_of));
-        if (m->fresh_begin > latest)
-            latest = m->fresh_begin, latest_of = order[i];
-    }
-}
-
-static bool check_order(struct check *c)
-{
-    uint32_t *order = malloc((size_t)(c->count + 1) * sizeof *order);
-    size_t count = 0;
-
-    if (!order)
-        return false;
-    for (uint64_t v = 0; v < c->count; v++)
-        if (c->messages[v].place && c->messages[v].is_put)
-            order[count++] = (uint32_t)v;
-    all_messages = c->messages;
-    qsort(order, count, sizeof *order, compare_places);
-    check_places(c, order, count);
-    free(order);
-    return true;
-}
-
-static bool check_empty(struct check *c)
-{
-    struct spans ready;
-    bool made = make_spans(&ready, c->count);
-
-    for (uint64_t v = 0; made && v < c->count; v++)
-        if (c->messages[v].put_end != NEVER && c->messages[v].other_end > c->messages[v].fresh_begin &&
-            stands_for_itself(c, &c->messages[v]))
-            add_span(&ready, c->messages[v].put_end, c->messages[v].fresh_begin);
-    if (made)
-        close_spans(&ready);
-    for (uint64_t i = 0; made && i < history_count(c->history); i++) {
-        const struct history_event *e = history_at(c->history, i);
-        if (!found_nothing(e) || most_below(&c->pauses, e->end + 1) >= e->begin)
-            continue;
-        c->report->empties++;
-        if (most_below(&ready, e->begin) > e->end)
-            breach(c, HISTORY_EMPTY, "a get of actor %u answered %s after %llu us, while a message stood there", e->actor,
-                   ptq_err_name((enum ptq_err)e->answer), ull((e->end - e->begin) / 1000));
-    }
-    free(ready.at);
-    return made;
-}
-
-/* Until when an attempt may have taken room. */
-static uint64_t gone_at(const struct check *c, const struct history_event *e)
-{
-    if (!may_be_in(e))
-        return e->end;
-    return c->messages[e->value].settled;
-}
-
-/* An upper bound: everything whose time overlaps the call's, itself among it. */
-static void judge_full(struct check *c, const struct history_event *e, const struct spans *begun, const struct spans *gone)
-{
-    uint64_t inside = below(begun, e->end + 1) - below(gone, e->begin), own = 1;
-
-    if (has_flag(e, HISTORY_BATCH)) /* its own are those that began with it */
-        own = below(begun, e->begin + 1) - below(begun, e->begin);
-    c->report->fulls++;
-    if (c->has_batches ? inside <= own && own <= c->rules->capacity : inside <= c->rules->capacity)
-        breach(c, HISTORY_FULL, "a put of actor %u answered %s, with at most %llu inside", e->actor,
-               ptq_err_name((enum ptq_err)e->answer), ull(inside));
-}
-
-static bool check_full(struct check *c)
-{
-    uint64_t puts = count_events(c, is_put);
-    struct spans begun, gone = {0};
-    bool made = make_spans(&begun, puts) && make_spans(&gone, puts);
-
-    for (uint64_t i = 0; made && i < history_count(c->history); i++) {
-        const struct history_event *e = history_at(c->history, i);
-        if (!is_put(e))
-            continue;
-        add_span(&begun, e->begin, 0);
-        add_span(&gone, gone_at(c, e), 0);
-    }
-    if (made) {
-        close_spans(&begun);
-        close_spans(&gone);
-    }
-    for (uint64_t i = 0; made && i < history_count(c->history); i++)
-        if (found_no_room(history_at(c->history, i)))
-            judge_full(c, history_at(c->history, i), &begun, &gone);
-    free(begun.at);
-    free(gone.at);
-    return made;
-}
-
-static void check_end(struct check *c)
-{
-    for (uint64_t i = 0; i < history_count(c->history); i++) {
-        const struct history_event *e = history_at(c->history, i);
-        bool is_end = op_of(e) == HISTORY_GET && is_answered(e, PTQ_END);
-        bool is_refused = is_put(e) && is_answered(e, PTQ_EENDED);
-        c->report->ends += is_end || is_refused;
-        if ((is_end || is_refused) && e->end < c->close_begin)
-            breach(c, HISTORY_END, "actor %u was told of the end before anybody ended", e->actor);
-        if (is_put(e) && is_answered(e, PTQ_OK) && !has_flag(e, HISTORY_PACKED) && e->begin > c->close_end)
-            breach(c, HISTORY_END, "message %u was put after the end", e->value);
-        if (is_take(e) && !has_flag(e, HISTORY_LETTER) && e->begin > c->end_at && c->last_kick < c->end_at)
-            breach(c, HISTORY_END, "message %u came after the end had been answered", e->value);
-    }
-}
+/* ---- telling */
 
 void history_tell(const struct history *history, uint32_t value)
 {
@@ -666,8 +343,7 @@ static bool run_checks(struct check *c)
     if (!c->rules->is_passed_on && !read_packs(c))
         return false;
     check_messages(c);
-    check_end(c);
-    return find_doomed(c) && find_pauses(c) && check_order(c) && (c->rules->is_given_back || check_empty(c)) && (c->rules->capacity == 0 || check_full(c));
+    return history_judge(c);
 }
 
 bool history_check(const struct history *history, const struct history_rules *rules, struct history_report *ret_report)
@@ -680,8 +356,9 @@ bool history_check(const struct history *history, const struct history_rules *ru
     c.messages = calloc((size_t)c.count + 1, sizeof *c.messages);
     c.flushed = malloc(2 * (UINT16_MAX + 1) * sizeof *c.flushed);
     if (!history_is_whole(history))
-        breach(&c, HISTORY_WHOLE, "there was no room for all events");
-    if (c.messages && c.flushed) {
+        history_breach(&c, HISTORY_WHOLE, "there was no room for all events");
+    c.last = calloc(UINT16_MAX + 1, sizeof *c.last);
+    if (c.messages && c.flushed && c.last) {
         c.died = c.flushed + UINT16_MAX + 1;
         for (uint64_t v = 0; v < c.count; v++)
             c.messages[v].put_end = c.messages[v].settled = c.messages[v].other_end = NEVER;
@@ -689,9 +366,10 @@ bool history_check(const struct history *history, const struct history_rules *ru
         could = run_checks(&c);
     }
     if (!could)
-        breach(&c, HISTORY_WHOLE, "there is no memory to check it");
+        history_breach(&c, HISTORY_WHOLE, "there is no memory to check it");
     free(c.doomed.at);
     free(c.pauses.at);
+    free(c.last);
     free(c.flushed);
     free(c.messages);
     return ret_report->violations == 0;
