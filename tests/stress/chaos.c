@@ -327,6 +327,8 @@ static void check_counts(struct chaos *chaos, uint64_t put, uint64_t doubt)
         chaos_violation(chaos, "at the end %llu are ready, %llu leased, %llu delayed, %llu dead",
                         (unsigned long long)report.ready, (unsigned long long)report.leased,
                         (unsigned long long)report.delayed, (unsigned long long)report.dead);
+    if (report.in_transit != 0)
+        chaos_violation(chaos, "%llu blocks did not come home", (unsigned long long)report.in_transit);
     if (ptq_queue_unlink(bus, CHAOS_QUEUE, false) != PTQ_OK)
         chaos_violation(chaos, "somebody still has it open");
     ptq_bus_close(bus);

@@ -205,7 +205,8 @@ int chaos_tend(struct chaos *chaos, struct chaos_member *me)
 
 void chaos_empty_the_view(struct chaos *chaos, struct history_writer *writer)
 {
-    struct ptq_queue_stats stats;
+    struct ptq_queue_stats stats = {0};
+    struct ptq_gc_report report;
     ptq_bus *bus = NULL;
     ptq_queue *letters = chaos_open(chaos, CHAOS_QUEUE PTQ_DEAD_SUFFIX, &bus);
     ptq_msg *msg = NULL;
@@ -230,6 +231,8 @@ void chaos_empty_the_view(struct chaos *chaos, struct history_writer *writer)
         chaos_violation(chaos, "stats failed");
     else if (!chaos->may_drop && stats.dropped != stats.dropped_by[PTQ_DROP_DEAD_OVERFLOW])
         chaos_violation(chaos, "messages were dropped, and not for too many letters");
+    if (ptq_bus_gc(bus, false, &report) != PTQ_OK) /* blocks that were acked to the dead go home */
+        chaos_violation(chaos, "the last gc answered an error");
     memcpy(chaos->dropped_by, stats.dropped_by, sizeof chaos->dropped_by);
     chaos->dropped = stats.dropped;
     (void)chaos_close(chaos, letters, bus);
