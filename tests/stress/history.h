@@ -61,7 +61,8 @@ enum history_flag {
     HISTORY_BATCH = 1,       /* of a put: one of several by one call */
     HISTORY_DELAYED = 2,     /* of a put: not to be handed out at once */
     HISTORY_PACKED = 4,      /* of a put: gathered, promised when flushed */
-    HISTORY_SHARED = 8       /* of a put: promised at once, but may share its lease with others, as in a pack */
+    HISTORY_SHARED = 8       /* of a put: promised at once, but may share its lease with others, as in a pack; with BATCH: or not, so its acks
+                                settle nothing for certain */
 };
 
 #define HISTORY_NOBODY UINT32_MAX /* no value */

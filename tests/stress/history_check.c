@@ -52,6 +52,7 @@ static void read_put(struct check *c, const struct history_event *e)
         history_breach(c, HISTORY_WHOLE, "message %u was put twice by its test", e->value);
     m->is_put = true;
     m->is_packed = has_flag(e, HISTORY_PACKED) || has_flag(e, HISTORY_SHARED);
+    m->is_loose = c->rules->is_passed_on || (has_flag(e, HISTORY_SHARED) && has_flag(e, HISTORY_BATCH));
     m->is_delayed = has_flag(e, HISTORY_DELAYED);
     m->put_begin = e->begin;
     m->put_end = is_open(e) ? NEVER : has_flag(e, HISTORY_PACKED) ? c->flushed[e->actor] : e->end;
@@ -119,7 +120,7 @@ static void read_take(struct check *c, const struct history_event *e)
     } else if (!has_flag(e, HISTORY_LETTER)) { /* a letter may be one that was never handed out */
         m->other_end = least(m->other_end, e->end);
     }
-    if (op_of(e) == HISTORY_RECV && !(m->is_packed && c->rules->is_passed_on))
+    if (op_of(e) == HISTORY_RECV && !(m->is_packed && m->is_loose))
         settle(c, e->value, e->end);
     else if (op_of(e) == HISTORY_RECV)
         m->may_be_settled = true;
@@ -129,7 +130,7 @@ static void read_ack(struct check *c, const struct history_event *e)
 {
     struct message *m = &c->messages[e->value];
 
-    if (m->is_packed && !c->rules->is_passed_on)
+    if (m->is_packed && !m->is_loose)
         return; /* by leases, below */
     if (is_open(e) || (m->is_packed && e->answer == PTQ_OK))
         m->may_be_settled = true;
@@ -187,7 +188,8 @@ static int compare_steps(const void *a, const void *b)
 
 static bool is_step(const struct check *c, const struct history_event *e)
 {
-    return (op_of(e) == HISTORY_ACK || op_of(e) == HISTORY_NACK || (op_of(e) == HISTORY_GET && is_take(e))) && c->messages[e->value].is_packed;
+    return (op_of(e) == HISTORY_ACK || op_of(e) == HISTORY_NACK || (op_of(e) == HISTORY_GET && is_take(e))) &&
+           c->messages[e->value].is_packed && !c->messages[e->value].is_loose;
 }
 
 /* Up to the first that is not acked, all acks count; behind an open one they may. */

@@ -20,7 +20,7 @@ struct message {
     uint64_t settled;                /* when it certainly was; NEVER */
     uint32_t at;                     /* in the lease that is looked at */
     uint8_t fresh, acks;
-    bool is_put, is_refused, is_packed, is_delayed, is_taken, may_be_settled;
+    bool is_put, is_refused, is_packed, is_loose, is_delayed, is_taken, may_be_settled;
 };
 
 struct span {

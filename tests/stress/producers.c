@@ -73,7 +73,7 @@ static void put_batch(struct producer *p, uint32_t count, int timeout_ms)
     struct ptq_bytes items[BATCH_MOST];
 
     /* Drawn first: who is killed here leaves no numbers that its next life draws again. */
-    uint32_t first = draw_numbers(p, count, HISTORY_BATCH);
+    uint32_t first = draw_numbers(p, count, HISTORY_BATCH | (gathers(p) || p->chaos->units ? HISTORY_SHARED : 0u));
     p->me->batch_first = first;
     p->me->batch_count = count;
     for (uint32_t i = 0; i < count; i++)
