@@ -447,9 +447,14 @@ static size_t ack_run(struct pti_local *local, struct pti_place *me, struct pti_
     for (; n < count && at <= unit->back; n++, at++) {
         struct ptq_msg *msg = msgs[n];
 
-        if (!msg || msg->unit != unit || msg->sub != at || msg->state != PTI_MSG_LEASED)
+        if (msg != &unit->msgs[at & unit->msgs_mask] && (!msg || msg->unit != unit))
             break;
-        free_msg(me, unit, msg);
+        if (msg->sub != at || msg->state != PTI_MSG_LEASED)
+            break;
+        if (__builtin_expect(msg == &unit->msgs[at & unit->msgs_mask], 1))
+            msg->state = PTI_MSG_FREE;
+        else
+            free_msg(me, unit, msg);
     }
     if (n == 0)
         return 0;
