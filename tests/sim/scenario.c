@@ -1,0 +1,384 @@
+/* scenario.c -- the roles and the table of scenarios.  A new one: a role or two, a line in the table. */
+#include "sim/scenario.h"
+
+#include <string.h>
+
+#include "sim/ledger.h"
+
+#define HELD_MAX 8
+
+struct actor {
+    ptq_bus *bus;
+    ptq_queue *queue;
+    unsigned done; /* of its count, over all its lives */
+};
+static struct actor actors[SIM_PROCS];
+
+static struct actor *me(void) { return &actors[sim_me->number]; }
+static const struct sim_role *role(void) { return sim_me->role; }
+
+static void expect(enum ptq_err err, const char *what)
+{
+    if (err != PTQ_OK)
+        sim_fail("process %u: %s answered %s", sim_me->number, what, sim_api()->ptq_err_name(err));
+}
+
+/* Who only asks finds the dead by the clock. */
+static void rest(void)
+{
+    sim_yield();
+    sim_sleep(SIM_BLOCK_SLEEP, sim.now + 20000000);
+}
+
+static void open_queue(unsigned flags)
+{
+    struct ptq_error error = {0};
+    struct ptq_bus_options bus_options = {.dir = "/sim", .node = "sim", .error = &error};
+    struct ptq_queue_options options = sim.config.scenario->options;
+
+    sim_me->inside = "open";
+    if (sim_api()->ptq_bus_open(NULL, &bus_options, &me()->bus) != PTQ_OK)
+        sim_fail("process %u: no bus: %s", sim_me->number, error.text);
+    options.error = &error;
+    options.flags = flags;
+    if (sim_api()->ptq_queue_open(me()->bus, "q", &options, &me()->queue) != PTQ_OK)
+        sim_fail("process %u: no queue: %s", sim_me->number, error.text);
+    sim_me->inside = NULL;
+}
+
+static void close_queue(void)
+{
+    sim_me->inside = "close";
+    sim_api()->ptq_queue_close(me()->queue);
+    sim_api()->ptq_bus_close(me()->bus);
+    sim_me->inside = NULL;
+}
+
+/* ---- producers */
+
+static enum ptq_err put(unsigned wanted, int timeout_ms)
+{
+    struct ptq_bytes items[16];
+    unsigned first = ledger_put_begins(wanted, items);
+    enum ptq_err err;
+
+    sim_me->inside = wanted > 1 ? "put_many" : "put";
+    sim_me->waits_put = timeout_ms < 0;
+    sim_me->needs = wanted;
+    err = wanted > 1 ? sim_api()->ptq_put_many(me()->queue, items, wanted, timeout_ms, NULL)
+                     : sim_api()->ptq_put(me()->queue, items[0].data, items[0].size, timeout_ms);
+    sim_me->waits_put = false;
+    sim_me->inside = NULL;
+    ledger_put_ends(first, wanted, err);
+    return err;
+}
+
+static void produce(void)
+{
+    open_queue(role()->flags);
+    sim_park();
+    while (me()->done < role()->count) {
+        unsigned left = role()->count - me()->done, wanted = left < role()->batch ? left : role()->batch;
+        unsigned refused = 0;
+        enum ptq_err err;
+        me()->done += wanted; /* one in doubt is not put again */
+        while ((err = put(wanted, refused > 5 ? PTQ_FOREVER : role()->timeout_ms)) == PTQ_FULL || err == PTQ_TIMEDOUT) {
+            refused++;
+            rest();
+        }
+        expect(err, "a put");
+    }
+    close_queue();
+}
+
+static void produce_in_place(void)
+{
+    open_queue(role()->flags);
+    sim_park();
+    for (; me()->done < role()->count;) {
+        struct ptq_bytes item;
+        ptq_msg *loan = NULL;
+        unsigned first;
+
+        me()->done++;
+        sim_me->inside = "loan";
+        sim_me->waits_put = true;
+        sim_me->needs = 1;
+        expect(sim_api()->ptq_loan(me()->queue, LEDGER_BYTES, PTQ_FOREVER, &loan), "a loan");
+        first = ledger_put_begins(1, &item);
+        memcpy(sim_api()->ptq_msg_buffer(loan), item.data, item.size);
+        sim_me->inside = "publish";
+        enum ptq_err err = sim_api()->ptq_publish(loan, item.size, PTQ_FOREVER, NULL);
+        sim_me->waits_put = false;
+        sim_me->inside = NULL;
+        ledger_put_ends(first, 1, err);
+        expect(err, "a publish");
+    }
+    close_queue();
+}
+
+static void produce_packed(void)
+{
+    open_queue(role()->flags | PTQ_PIPELINE);
+    sim_park();
+    while (me()->done < role()->count) {
+        for (unsigned i = 0; i < role()->batch && me()->done < role()->count; i++) {
+            struct ptq_bytes item;
+            unsigned first = ledger_put_begins(1, &item);
+            me()->done++;
+            sim_me->inside = "put (packed)";
+            sim_me->waits_put = true;
+            sim_me->needs = 1;
+            enum ptq_err err = sim_api()->ptq_put(me()->queue, item.data, item.size, PTQ_FOREVER);
+            expect(err, "a packed put");
+            ledger_gathered(first);
+        }
+        sim_me->inside = "flush";
+        enum ptq_err err = sim_api()->ptq_flush(me()->queue, PTQ_FOREVER);
+        sim_me->waits_put = false;
+        sim_me->inside = NULL;
+        ledger_flush_ends(err);
+        expect(err, "a flush");
+    }
+    close_queue();
+}
+
+/* ---- consumers */
+
+static void settle(ptq_msg *msg, int id)
+{
+    if (role()->nacks != 0 && sim_chance(role()->nacks)) {
+        ledger_nack_begins(id);
+        sim_me->inside = "nack";
+        ledger_nack_ends(id, sim_api()->ptq_nack(msg, 0));
+    } else {
+        ledger_ack_begins(id);
+        sim_me->inside = "ack";
+        ledger_ack_ends(id, sim_api()->ptq_ack(msg));
+    }
+    sim_me->inside = NULL;
+}
+
+static enum ptq_err get(ptq_msg **msgs, unsigned max, int *ids, size_t *ret_count, int timeout_ms)
+{
+    enum ptq_err err;
+
+    *ret_count = 0;
+    ledger_get_begins();
+    sim_me->inside = max > 1 ? "get_many" : "get";
+    sim_me->waits_get = timeout_ms < 0;
+    if (max > 1) {
+        err = sim_api()->ptq_get_many(me()->queue, msgs, 1, max, timeout_ms, ret_count);
+    } else {
+        err = sim_api()->ptq_get(me()->queue, timeout_ms, &msgs[0]);
+        *ret_count = err == PTQ_OK;
+    }
+    sim_me->waits_get = false;
+    sim_me->inside = NULL;
+    for (size_t i = 0; i < *ret_count; i++)
+        ids[i] = ledger_got(msgs[i], (unsigned)i);
+    ledger_get_ends(err, timeout_ms != PTQ_NOWAIT);
+    return err;
+}
+
+static bool consume_some(int timeout_ms, enum ptq_err *ret_err)
+{
+    ptq_msg *msgs[HELD_MAX];
+    int ids[HELD_MAX];
+    size_t count;
+
+    *ret_err = get(msgs, role()->batch, ids, &count, timeout_ms);
+    if (*ret_err != PTQ_OK)
+        return false;
+    for (size_t i = 0; i < count; i++)
+        settle(msgs[i], ids[i]);
+    return true;
+}
+
+static void consume(void)
+{
+    enum ptq_err err = PTQ_OK;
+
+    open_queue(role()->flags);
+    sim_park();
+    while (consume_some(role()->timeout_ms, &err) || err == PTQ_EMPTY || err == PTQ_TIMEDOUT)
+        if (err != PTQ_OK)
+            rest();
+    if (err != PTQ_END)
+        expect(err, "a get");
+    close_queue();
+}
+
+/* Sleeps in poll() on the queue's descriptor. */
+static void consume_by_descriptor(void)
+{
+    enum ptq_err err = PTQ_OK;
+    int fd = -1;
+
+    open_queue(role()->flags);
+    expect(sim_api()->ptq_queue_fd(me()->queue, PTQ_SIDE_GET, &fd), "queue_fd");
+    sim_park();
+    for (;;) {
+        struct pollfd readable = {.fd = fd, .events = POLLIN};
+        while (consume_some(PTQ_NOWAIT, &err))
+            ;
+        if (err != PTQ_EMPTY)
+            break;
+        sim_me->inside = "poll of its descriptor";
+        sim_me->waits_get = true;
+        __wrap_poll(&readable, 1, -1);
+        sim_me->waits_get = false;
+        sim_me->inside = NULL;
+    }
+    if (err != PTQ_END)
+        expect(err, "a get");
+    close_queue();
+}
+
+/* Takes one, and closes with it in hand. */
+static void take_and_close(void)
+{
+    for (; me()->done < role()->count;) {
+        ptq_msg *msg;
+        int id;
+        size_t count;
+        enum ptq_err err;
+
+        me()->done++;
+        open_queue(0);
+        sim_park();
+        err = get(&msg, 1, &id, &count, PTQ_NOWAIT);
+        ledger_gives_back();
+        close_queue();
+        if (err == PTQ_END)
+            return;
+        if (err != PTQ_OK && err != PTQ_EMPTY)
+            expect(err, "a get");
+    }
+}
+
+/* ---- others */
+
+static void come_and_go(void)
+{
+    for (; me()->done < role()->count; me()->done++) {
+        open_queue(0);
+        sim_park();
+        close_queue();
+    }
+}
+
+static void pause_and_resume(void)
+{
+    open_queue(0);
+    sim_park();
+    for (unsigned i = 0; i < role()->count; i++) {
+        expect(sim_api()->ptq_queue_pause(me()->queue, true), "a pause");
+        expect(sim_api()->ptq_queue_pause(me()->queue, false), "a resume");
+    }
+    close_queue();
+}
+
+static void set_up(void)
+{
+    memset(actors, 0, sizeof actors);
+    open_queue(0);
+    close_queue();
+}
+
+static void end_queue(void)
+{
+    open_queue(0);
+    sim_me->inside = "end";
+    expect(sim_api()->ptq_end(me()->queue), "an end");
+    sim_me->inside = NULL;
+    close_queue();
+}
+
+/* ---- the auditor */
+
+static void note_finding(const char *finding, void *context)
+{
+    (void)context;
+    sim_fail("verify: %s", finding);
+}
+
+static void verify(void)
+{
+    struct ptq_verify_report report = {0};
+    ptq_view *view = NULL;
+
+    expect(sim_api()->ptq_view_open(me()->bus, "q", NULL, &view), "a view");
+    expect(sim_api()->ptq_view_verify(view, note_finding, NULL, &report), "verify");
+    sim_api()->ptq_view_close(view);
+    if (!report.quiet || report.imbalance != 0)
+        sim_fail("verify: %s, imbalance %lld", report.quiet ? "quiet" : "busy", (long long)report.imbalance);
+}
+
+static void audit(void)
+{
+    static const struct sim_role by_one = {.batch = 1};
+    struct ptq_queue_stats stats;
+    enum ptq_err err;
+
+    open_queue(0);
+    sim_me->role = &by_one;
+    while (consume_some(PTQ_NOWAIT, &err))
+        ;
+    if (err != (sim.ended ? PTQ_END : PTQ_EMPTY))
+        sim_fail("drained, a get answers %s", sim_api()->ptq_err_name(err));
+    expect(sim_api()->ptq_queue_stats(me()->queue, &stats), "stats");
+    ledger_check(&stats);
+    verify();
+    close_queue();
+}
+
+const struct sim_role sim_setup = {.name = "setup", .work = set_up};
+const struct sim_role sim_ender = {.name = "ender", .work = end_queue};
+const struct sim_role sim_auditor = {.name = "auditor", .work = audit};
+
+/* ---- the table */
+
+#define PRODUCER(n, b) {.name = "producer", .work = produce, .killable = true, .producer = true, .count = n, .batch = b, .timeout_ms = PTQ_FOREVER}
+#define CONSUMER(b, n) {.name = "consumer", .work = consume, .killable = true, .batch = b, .nacks = n, .timeout_ms = PTQ_FOREVER}
+
+static const struct sim_role produce_1 = PRODUCER(1, 1), produce_2 = PRODUCER(2, 1), produce_4 = PRODUCER(4, 1),
+                             produce_8 = PRODUCER(8, 1), produce_by_3 = PRODUCER(9, 3);
+static const struct sim_role consume_1 = CONSUMER(1, 0), consume_3 = CONSUMER(3, 0), consume_nacking = CONSUMER(1, 4),
+                             consume_3_nacking = CONSUMER(3, 4);
+static const struct sim_role loaner = {.name = "loaner", .work = produce_in_place, .killable = true, .producer = true, .count = 5};
+static const struct sim_role packer = {
+    .name = "packer", .work = produce_packed, .killable = true, .producer = true, .count = 12, .batch = 4};
+static const struct sim_role impatient = {
+    .name = "impatient producer", .work = produce, .killable = true, .producer = true, .count = 5, .batch = 1, .timeout_ms = 0};
+static const struct sim_role poller = {.name = "poller", .work = consume_by_descriptor, .killable = true, .batch = 1};
+static const struct sim_role asker = {.name = "asker", .work = consume, .killable = true, .batch = 1, .timeout_ms = PTQ_NOWAIT};
+static const struct sim_role visitor = {.name = "visitor", .work = come_and_go, .killable = true, .count = 3};
+static const struct sim_role grabber = {.name = "grabber", .work = take_and_close, .killable = true, .count = 3};
+static const struct sim_role pauser = {.name = "pauser", .work = pause_and_resume, .count = 3};
+
+#define QUEUE(n) .options = {.capacity = n, .item_size = 8200, .max_endpoints = 8, .header_size = PTQ_NEVER}
+
+static const struct sim_scenario
+    one_one = {"one_one", "a producer, a consumer, one place", QUEUE(1), {&produce_2, &consume_1}},
+    tiny = {"tiny", "two producers of one message, two consumers", QUEUE(1), {&produce_1, &produce_1, &consume_1, &consume_1}},
+    two_two = {"two_two", "two producers, two consumers, two places", QUEUE(2), {&produce_4, &produce_4, &consume_1, &consume_1}},
+    narrow = {"narrow", "two producers, two consumers, one place", QUEUE(1), {&produce_4, &produce_4, &consume_1, &consume_1}},
+    laps = {"laps", "many messages through few blocks", QUEUE(3), {&produce_8, &produce_8, &produce_8, &consume_1, &consume_3}},
+    nacks = {"nacks", "given back and taken again", QUEUE(4), {&produce_4, &produce_4, &consume_nacking, &consume_3_nacking}},
+    batches = {"batches", "put_many beside puts", QUEUE(4), {&produce_by_3, &produce_4, &consume_3, &consume_1}, .batched = true},
+    loans = {"loans", "written in place", QUEUE(2), {&loaner, &loaner, &consume_1, &consume_1}},
+    packs = {"packs", "gathered into packs", QUEUE(4), {&packer, &packer, &consume_3, &consume_1}, .packed = true},
+    tries = {"tries", "nobody waits", QUEUE(2), {&impatient, &impatient, &asker, &asker}},
+    descriptors = {"descriptors", "sleeping in poll", QUEUE(2), {&produce_4, &produce_4, &poller, &poller, &consume_1}},
+    visitors = {"visitors", "opened and closed all the time", QUEUE(2),
+                {&produce_4, &produce_4, &consume_1, &visitor, &grabber, &consume_1}},
+    pauses = {"pauses", "paused and resumed", QUEUE(3), {&produce_4, &consume_1, &poller, &pauser}, .pauses = true},
+    drops = {"drops", "the oldest is dropped",
+             .options = {.capacity = 2, .item_size = 8200, .max_endpoints = 8, .header_size = PTQ_NEVER,
+                         .full = PTQ_FULL_DROP_OLDEST},
+             .roles = {&produce_8, &produce_8, &consume_1, &consume_nacking}, .drops = true, .unordered = true};
+
+const struct sim_scenario *const sim_scenarios[] = {&one_one, &tiny,  &two_two, &narrow,      &laps,     &nacks,  &batches,
+                                                    &loans,   &packs, &tries,   &descriptors, &visitors, &pauses, &drops};
+const unsigned sim_scenario_count = sizeof sim_scenarios / sizeof sim_scenarios[0];

@@ -1,0 +1,43 @@
+/* scenario.h -- who takes part in a race, and what the queue is like. */
+#ifndef PTQ_TESTS_SIM_SCENARIO_H
+#define PTQ_TESTS_SIM_SCENARIO_H
+
+#include <ptq/ptq.h>
+
+#include "sim/sim.h"
+
+/* What one process does.  Born again after a death, it goes on where it was. */
+struct sim_role {
+    const char *name;
+    void (*work)(void);
+    bool killable, producer;
+    unsigned count; /* messages, or rounds */
+    unsigned batch; /* at once */
+    unsigned nacks; /* one in so many is nacked */
+    int timeout_ms;
+    unsigned flags; /* of its handle */
+};
+
+struct sim_scenario {
+    const char *name, *what;
+    struct ptq_queue_options options;
+    const struct sim_role *roles[SIM_PROCS]; /* of processes 1, 2, ... */
+    bool drops;     /* messages may be dropped, counted */
+    bool limited;   /* leases run out */
+    bool unordered;
+    bool batched;   /* puts that race may overshoot by a batch */
+    bool packed;    /* in order to each consumer */
+    bool pauses;    /* then a queue that is not empty says so */
+    bool no_deaths; /* what its roles check would not hold */
+};
+
+extern const struct sim_scenario *const sim_scenarios[];
+extern const unsigned sim_scenario_count;
+
+extern const struct sim_role sim_setup, sim_ender, sim_auditor;
+
+/* sched.c tells: a process is done, or dead and its locks are free; nobody runs. */
+void sim_ended(struct sim_proc *proc);
+void sim_check_quiet(bool is_final);
+
+#endif

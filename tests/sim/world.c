@@ -1,0 +1,254 @@
+/* world.c -- one run: a queue is made, everybody opens it, they race, and when nobody has anything left to do a stranger drains and
+ * counts.  In between: whenever nobody runs, nobody may sleep though there is something for it.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "ring/layout.h"
+#include "sim/ledger.h"
+#include "sim/scenario.h"
+#include "sim/sim.h"
+
+#define RACE_MOST 400000 /* steps: more, and they run in circles */
+
+/* ---- what the segment says, read by nobody's leave */
+
+struct contents {
+    unsigned ready, untaken, leased, delayed, free, stray, owned[2048];
+    bool paused, ended;
+};
+
+static const struct pti_block *block_at(const unsigned char *base, const struct pti_geometry *g, uint32_t i)
+{
+    return (const struct pti_block *)(const void *)(base + g->off_blocks + (uint64_t)i * g->stride);
+}
+
+static bool is_named(const unsigned char *base, const struct pti_geometry *g, uint32_t block, uint64_t position)
+{
+    const uint64_t *slots = (const uint64_t *)(const void *)(base + g->off_slots);
+    uint64_t slot = slots[position & (g->slots - 1)];
+
+    return pti_slot_block(slot) == block && pti_slot_lap(slot) == position >> g->slot_bits;
+}
+
+/* An element's header must be in its slot and unfreed; that its list names it is taken for granted. */
+static bool is_in(const unsigned char *base, const struct pti_geometry *g, uint32_t i, uint64_t word)
+{
+    const struct pti_block *block = block_at(base, g, i);
+    uint32_t header = block->link == 0 ? i : block->link - 1;
+
+    if (header >= g->blocks || !is_named(base, g, header, pti_word_position(word)))
+        return false;
+    return header == i || pti_word_state(block_at(base, g, header)->word) == PTI_COMMITH;
+}
+
+static bool look(struct contents *contents)
+{
+    const unsigned char *base = sim_segment();
+    const struct pti_geometry *g;
+    const struct pti_hints *hints;
+
+    memset(contents, 0, sizeof *contents);
+    if (base == NULL)
+        return false;
+    g = &((const struct pti_header *)(const void *)base)->geometry;
+    hints = (const struct pti_hints *)(const void *)(base + g->off_hints);
+    contents->paused = hints->flags & PTI_FLAG_PAUSED;
+    for (uint64_t i = 0; i < g->slots; i++)
+        contents->ended |= pti_slot_block(((const uint64_t *)(const void *)(base + g->off_slots))[i]) == PTI_END_BLOCK;
+    for (uint32_t i = 0; i < g->blocks; i++) {
+        uint64_t word = block_at(base, g, i)->word;
+        switch (pti_word_state(word)) {
+        case PTI_COMMIT:
+            contents->untaken += is_in(base, g, i, word);
+            contents->stray += !is_in(base, g, i, word);
+            break;
+        case PTI_REDELIV:
+            contents->ready++;
+            break;
+        case PTI_LEASED:
+            contents->leased++;
+            break;
+        case PTI_DELAYED:
+        case PTI_COPY:
+            contents->delayed++;
+            break;
+        case PTI_FREE:
+            contents->free += i < g->shared_blocks;
+            break;
+        case PTI_OWNED:
+            contents->owned[pti_word_owner(word)]++;
+            break;
+        case PTI_COMMITH: /* of a batch that is taken whole: freed when it is met */
+            break;
+        default:
+            contents->stray++;
+            break;
+        }
+    }
+    contents->ready += contents->untaken;
+    return true;
+}
+
+/* Nobody runs.  While nobody was killed or stopped the clock must not be needed; at the end, when no clock runs any more, nobody
+ * at all may have been forgotten. */
+void sim_check_quiet(bool is_final)
+{
+    static struct contents contents;
+    uint64_t capacity = sim.config.scenario->options.capacity;
+
+    if (!look(&contents))
+        return;
+    if (contents.untaken > capacity && !sim.config.scenario->batched)
+        sim_fail("%u messages are in a queue of %llu", contents.untaken, (unsigned long long)capacity);
+    if ((!is_final && sim.kills + sim.stops > 0) || contents.paused)
+        return;
+    for (unsigned i = 0; i < SIM_PROCS; i++) {
+        const struct sim_proc *proc = &sim_procs[i];
+        if (proc->state != SIM_BLOCKED || proc->stopped)
+            continue;
+        if (proc->waits_get && contents.ready > 0)
+            sim_fail("process %u sleeps in %s, and %u messages are ready", i, proc->inside, contents.ready);
+        if (proc->waits_get && contents.ended && contents.ready + contents.leased + contents.delayed == 0)
+            sim_fail("process %u sleeps in %s, and the queue has ended", i, proc->inside);
+        if (proc->waits_put && !sim.config.scenario->packed && contents.untaken + proc->needs <= capacity && contents.free >= 2 * proc->needs)
+            sim_fail("process %u sleeps in %s, and there is room: %u of %llu, %u blocks free", i, proc->inside,
+                     contents.untaken, (unsigned long long)capacity, contents.free);
+    }
+}
+
+/* ---- births */
+
+static bool producers_are_done(void)
+{
+    for (unsigned i = 1; i < SIM_PROCS; i++)
+        if (sim_procs[i].role != NULL && sim_procs[i].role->producer && sim_procs[i].state != SIM_DONE)
+            return false;
+    return true;
+}
+
+void sim_ended(struct sim_proc *proc)
+{
+    if (proc->state == SIM_DEAD) {
+        proc->life++;
+        sim_trace_note("process %u is born again", proc->number);
+        sim_start(proc, proc->role);
+        return;
+    }
+    if (proc->number != 0 && sim_procs[0].role == &sim_setup && producers_are_done()) {
+        sim_procs[0].life++;
+        sim.ended = true;
+        sim_start(&sim_procs[0], &sim_ender);
+    }
+}
+
+/* ---- the run */
+
+static void plan_events(void)
+{
+    if (sim.config.mode == SIM_PLAN) {
+        sim.event_count = sim.config.plan_count;
+        for (unsigned i = 0; i < sim.event_count; i++)
+            sim.events[i] = (struct sim_plan){sim.race_begin + sim.config.plan[i].step, sim.config.plan[i].to};
+        return;
+    }
+    sim.quantum = 1u << sim_random(7);
+    sim.pct_changes = (unsigned)sim_random(6);
+    for (unsigned i = 0; i < sim.pct_changes; i++)
+        sim.pct_change[i] = sim.race_begin + sim_random(sim.config.length);
+    if (!sim.config.deaths || sim.config.scenario->no_deaths || sim_chance(4))
+        return;
+    sim.event_count = 1 + (unsigned)sim_chance(3) + (unsigned)sim_chance(9);
+    uint64_t steps[3];
+    for (unsigned i = 0; i < 3; i++)
+        steps[i] = sim.race_begin + sim_random(sim.config.length);
+    for (unsigned i = 0; i < sim.event_count; i++) {
+        static const int kinds[] = {-1, -1, -1, -1, -3, -3, -2, -2, -2, -4};
+        for (unsigned j = i + 1; j < sim.event_count; j++) {
+            uint64_t swap = steps[i];
+            if (steps[j] < swap) {
+                steps[i] = steps[j];
+                steps[j] = swap;
+            }
+        }
+        sim.events[i] = (struct sim_plan){steps[i], kinds[sim_random(sizeof kinds / sizeof kinds[0])]};
+    }
+}
+
+static void start_all(void)
+{
+    sim_start(&sim_procs[0], &sim_setup);
+    sim_solo(&sim_procs[0]);
+    sim_kernel_close_all(&sim_procs[0], false);
+    for (unsigned i = 1; i < SIM_PROCS && !sim.failed; i++) {
+        if (sim.config.scenario->roles[i - 1] == NULL)
+            continue;
+        sim_start(&sim_procs[i], sim.config.scenario->roles[i - 1]);
+        sim_solo(&sim_procs[i]);
+    }
+    for (unsigned i = 1; i < SIM_PROCS; i++)
+        if (sim_procs[i].state == SIM_PARKED)
+            sim_procs[i].state = SIM_RUNNABLE;
+}
+
+static void check_all_done(void)
+{
+    for (unsigned i = 0; i < SIM_PROCS; i++)
+        if (sim_procs[i].role != NULL && sim_procs[i].state != SIM_DONE)
+            sim_fail("process %u (%s) sleeps for ever in %s", i, sim_procs[i].role->name,
+                     sim_procs[i].inside ? sim_procs[i].inside : "?");
+}
+
+static void check_blocks(void)
+{
+    static struct contents contents;
+
+    if (look(&contents) && contents.ready + contents.leased + contents.delayed + contents.stray != 0)
+        sim_fail("drained and closed, %u messages are ready, %u leased, %u delayed, and %u blocks are nobody's", contents.ready,
+                 contents.leased, contents.delayed, contents.stray);
+}
+
+static void forget_all(void)
+{
+    for (unsigned i = 0; i < SIM_PROCS; i++) {
+        struct sim_proc *proc = &sim_procs[i];
+        proc->state = SIM_NONE;
+        proc->role = NULL;
+        proc->life = 0;
+        proc->stopped = false;
+        proc->buffered = 0;
+        proc->release_at = -1;
+        memset(proc->files, 0, sizeof proc->files);
+    }
+}
+
+bool sim_run(const struct sim_config *config, bool trace)
+{
+    memset(&sim, 0, sizeof sim);
+    sim.config = *config;
+    sim.random = config->seed * UINT64_C(0x2545f4914f6cdd1d) + 1;
+    sim.tracing = trace;
+    sim.now = INT64_C(1000000000000);
+    sim.processors = config->mode != SIM_PLAN && sim_chance(3) ? 2 : 1;
+    sim.buffers = config->buffers;
+    sim.eager_clock = config->mode == SIM_RANDOM && sim_chance(6);
+    sim.next_decision = UINT64_MAX;
+    sim_kernel_reset();
+    ledger_reset();
+    forget_all();
+    start_all();
+    sim.race_begin = sim.step;
+    sim.last_step = sim.step + RACE_MOST;
+    plan_events();
+    if (!sim.failed)
+        sim_race();
+    if (!sim.failed)
+        check_all_done();
+    if (!sim.failed) {
+        sim_start(&sim_procs[0], &sim_auditor);
+        sim_solo(&sim_procs[0]);
+    }
+    if (!sim.failed)
+        check_blocks();
+    return !sim.failed;
+}
