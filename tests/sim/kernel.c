@@ -66,6 +66,7 @@ struct sim_file *sim_file_new(enum sim_kind kind, int *ret_fd)
     }
     memset(&sim_files[i], 0, sizeof sim_files[i]);
     sim_files[i].kind = kind;
+    sim_files[i].refs = 1;
     sim_files[i].owner = sim_me;
     sim_files[i].when = SIM_NEVER;
     sim_me->files[fd] = &sim_files[i];
@@ -380,16 +381,33 @@ static int set_lock(struct sim_file *file, const struct flock *flock)
     return 0;
 }
 
+static int duplicate(int fd, int least)
+{
+    struct sim_file *file = sim_file_of(fd);
+
+    while (least < SIM_FDS && sim_me->files[least] != NULL)
+        least++;
+    if (file == NULL || least >= SIM_FDS)
+        return fail(file == NULL ? EBADF : EINVAL);
+    sim_me->files[least] = file;
+    file->refs++;
+    return least;
+}
+
 int __wrap_fcntl(int fd, int command, ...)
 {
     struct sim_file *file;
     struct flock *flock;
+    long argument;
     va_list arguments;
     static const char *const names[] = {"fcntl(read lock)", "fcntl(write lock)", "fcntl(unlock)"};
 
     va_start(arguments, command);
-    flock = va_arg(arguments, struct flock *);
+    argument = va_arg(arguments, long);
     va_end(arguments);
+    flock = (struct flock *)(uintptr_t)argument;
+    if (command == F_DUPFD_CLOEXEC || command == F_DUPFD)
+        return duplicate(fd, (int)argument);
     if (command != F_OFD_SETLK && command != F_OFD_GETLK)
         return 0;
     sim_enter_kernel(names[flock->l_type == F_RDLCK ? 0 : flock->l_type == F_WRLCK ? 1 : 2]);
@@ -437,6 +455,11 @@ int __wrap_close(int fd)
     file = sim_file_of(fd);
     if (file == NULL)
         return -1;
+    if (file->refs > 1) {
+        file->refs--;
+        sim_me->files[fd] = NULL;
+        return 0;
+    }
     tell(file);
     if (file->kind == SIM_FILE_NODE && file->node != NULL)
         sim_enter_kernel("close: its locks go");
@@ -457,7 +480,7 @@ void sim_kernel_close_all(struct sim_proc *proc, bool locks_later)
 void sim_kernel_release(struct sim_proc *proc)
 {
     for (unsigned fd = 0; fd < SIM_FDS; fd++) {
-        if (proc->files[fd] != NULL)
+        if (proc->files[fd] != NULL && --proc->files[fd]->refs == 0)
             release(proc->files[fd]);
         proc->files[fd] = NULL;
     }

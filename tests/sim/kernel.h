@@ -35,6 +35,7 @@ struct sim_node {
 
 struct sim_file {
     enum sim_kind kind;
+    unsigned refs; /* descriptors */
     struct sim_proc *owner;
     struct sim_node *node;
     bool writable, closing; /* closing: told, and its locks not yet free */

@@ -2,7 +2,7 @@
  *
  *     # what the mutant is
  *     file src/ring/slot.c
- *     - text that is there once, a part of a line or more lines
+ *     - text that is there once, a part of a line or more lines; spaces and the source's comments do not count
  *     + what stands there instead; no such line: nothing
  *
  * Where the text is not there, or twice, the file is written unchanged and bears a symbol that says so: the test that wants the
@@ -41,6 +41,42 @@ static char *gather(const char *spec, char mark)
     return text;
 }
 
+/* Past spaces and comments. */
+static const char *skip(const char *at)
+{
+    for (;;) {
+        if (*at == ' ' || *at == '\n' || *at == '\t')
+            at++;
+        else if (at[0] == '/' && at[1] == '*' && strstr(at + 2, "*/") != NULL)
+            at = strstr(at + 2, "*/") + 2;
+        else
+            return at;
+    }
+}
+
+/* Where `text` ends, if it stands at `at`; else NULL. */
+static const char *match(const char *at, const char *text)
+{
+    for (;;) {
+        const char *end = at;
+
+        at = skip(at);
+        text = skip(text);
+        if (*text == '\0')
+            return end;
+        if (*at++ != *text++)
+            return NULL;
+    }
+}
+
+static const char *find(const char *source, const char *text, const char **ret_end)
+{
+    for (; *source != '\0'; source++)
+        if (*source == *skip(text) && (*ret_end = match(source, text)) != NULL)
+            return source;
+    return NULL;
+}
+
 int main(int argc, char **argv)
 {
     char path[4096], name[512];
@@ -53,15 +89,15 @@ int main(int argc, char **argv)
         return 1;
     snprintf(path, sizeof path, "%s/%s", argv[2], name);
     char *source = read_all(path), *before = gather(spec, '-'), *after = gather(spec, '+');
-    char *at = strstr(source, before);
+    const char *end = NULL, *again, *at = find(source, before, &end);
     FILE *to = fopen(argv[3], "w");
     if (to == NULL || before[0] == '\0')
         return 1;
-    if (at == NULL || strstr(at + 1, before) != NULL) {
+    if (at == NULL || find(at + 1, before, &again) != NULL) {
         fprintf(stderr, "mutate: %s: what it changes is %s in %s\n", argv[1], at == NULL ? "not" : "more than once", name);
         fprintf(to, "%s\nextern const char sim_mutant_is_stale[];\nconst char sim_mutant_is_stale[] = \"%s\";\n", source, name);
     } else {
-        fprintf(to, "%.*s%s%s", (int)(at - source), source, after, at + strlen(before));
+        fprintf(to, "%.*s%s%s", (int)(at - source), source, after, end);
     }
     return fclose(to) == 0 ? 0 : 1;
 }

@@ -6,6 +6,7 @@
 #include "sim/ledger.h"
 
 #define HELD_MAX 8
+#define LONG_NS INT64_C(700000000) /* others are past their first sleeps */
 
 struct actor {
     ptq_bus *bus;
@@ -157,6 +158,8 @@ static void settle(ptq_msg *msg, int id)
         ledger_ack_ends(id, sim_api()->ptq_ack(msg));
     }
     sim_me->inside = NULL;
+    if (role()->slow)
+        sim_sleep(SIM_BLOCK_SLEEP, sim.now + LONG_NS);
 }
 
 static enum ptq_err get(ptq_msg **msgs, unsigned max, int *ids, size_t *ret_count, int timeout_ms)
@@ -190,6 +193,8 @@ static bool consume_some(int timeout_ms, enum ptq_err *ret_err)
     *ret_err = get(msgs, role()->batch, ids, &count, timeout_ms);
     if (*ret_err != PTQ_OK)
         return false;
+    if (role()->slow)
+        sim_sleep(SIM_BLOCK_SLEEP, sim.now + LONG_NS);
     for (size_t i = 0; i < count; i++)
         settle(msgs[i], ids[i]);
     return true;
@@ -255,6 +260,77 @@ static void take_and_close(void)
         if (err != PTQ_OK && err != PTQ_EMPTY)
             expect(err, "a get");
     }
+}
+
+/* Takes one and dies of it, when the others have long been asleep. */
+static void take_and_die(void)
+{
+    ptq_msg *msg;
+    int id;
+    size_t count;
+
+    open_queue(0);
+    sim_park();
+    if (get(&msg, 1, &id, &count, PTQ_FOREVER) == PTQ_OK) {
+        sim_me->inside = "its own work";
+        sim_sleep(SIM_BLOCK_SLEEP, sim.now + LONG_NS);
+        sim_kill(sim_me);
+        sim_leave();
+    }
+    close_queue();
+}
+
+/* Keeps all it gets until there is nothing to get: then there are no blocks left to put with. */
+static void hoard(void)
+{
+    static ptq_msg *held[LEDGER_MESSAGES];
+    static int ids[LEDGER_MESSAGES];
+    size_t first = 0, last = 0, count;
+    enum ptq_err err = PTQ_OK;
+
+    open_queue(0);
+    sim_park();
+    while (err == PTQ_OK || err == PTQ_EMPTY || err == PTQ_TIMEDOUT) {
+        err = get(&held[last], 1, &ids[last], &count, first == last ? PTQ_FOREVER : PTQ_NOWAIT);
+        last += count;
+        if (err == PTQ_OK || first == last)
+            continue;
+        ledger_ack_begins(ids[first]);
+        sim_me->inside = "ack";
+        ledger_ack_ends(ids[first], sim_api()->ptq_ack(held[first]));
+        sim_me->inside = NULL;
+        first++;
+        sim_sleep(SIM_BLOCK_SLEEP, sim.now + 1000000);
+        err = PTQ_OK;
+    }
+    if (err != PTQ_END)
+        expect(err, "a get");
+    close_queue();
+}
+
+/* Sleeps in ptq_wait_any. */
+static void consume_by_wait(void)
+{
+    enum ptq_err err = PTQ_OK;
+
+    open_queue(role()->flags);
+    sim_park();
+    for (;;) {
+        struct ptq_wait wait = {.queue = me()->queue, .side = PTQ_SIDE_GET};
+        size_t first;
+        while (consume_some(PTQ_NOWAIT, &err))
+            ;
+        if (err != PTQ_EMPTY)
+            break;
+        sim_me->inside = "wait_any";
+        sim_me->waits_get = true;
+        expect(sim_api()->ptq_wait_any(&wait, 1, PTQ_FOREVER, &first), "wait_any");
+        sim_me->waits_get = false;
+        sim_me->inside = NULL;
+    }
+    if (err != PTQ_END)
+        expect(err, "a get");
+    close_queue();
 }
 
 /* ---- others */
@@ -357,6 +433,15 @@ static const struct sim_role visitor = {.name = "visitor", .work = come_and_go, 
 static const struct sim_role grabber = {.name = "grabber", .work = take_and_close, .killable = true, .count = 3};
 static const struct sim_role pauser = {.name = "pauser", .work = pause_and_resume, .count = 3};
 
+static const struct sim_role slow = {
+    .name = "slow consumer", .work = consume, .killable = true, .batch = 1, .timeout_ms = PTQ_FOREVER, .slow = true};
+static const struct sim_role slow_nacking = {
+    .name = "slow consumer", .work = consume, .killable = true, .batch = 1, .nacks = 2, .timeout_ms = PTQ_FOREVER, .slow = true};
+static const struct sim_role doomed = {.name = "doomed", .work = take_and_die, .killable = true, .mortal = true};
+static const struct sim_role hoarder = {.name = "hoarder", .work = hoard};
+static const struct sim_role waiter = {.name = "waiter", .work = consume_by_wait, .killable = true, .batch = 1};
+static const struct sim_role produce_72 = PRODUCER(72, 1), produce_by_2 = PRODUCER(4, 2);
+
 #define QUEUE(n) .options = {.capacity = n, .item_size = 8200, .max_endpoints = 8, .header_size = PTQ_NEVER}
 
 static const struct sim_scenario
@@ -374,11 +459,22 @@ static const struct sim_scenario
     visitors = {"visitors", "opened and closed all the time", QUEUE(2),
                 {&produce_4, &produce_4, &consume_1, &visitor, &grabber, &consume_1}},
     pauses = {"pauses", "paused and resumed", QUEUE(3), {&produce_4, &consume_1, &poller, &pauser}, .pauses = true},
+    rests = {"rests", "messages are held for long", QUEUE(4), {&produce_by_2, &produce_2, &slow, &slow, &slow_nacking}, .batched = true},
+    mourning = {"mourning", "the dead are not born again", QUEUE(4), {&produce_2, &doomed, &consume_1, &poller, &doomed}},
+    waits = {"waits", "sleeping in wait_any", QUEUE(2), {&produce_4, &produce_4, &waiter, &waiter, &consume_1}},
+    starved = {"starved", "no block is left",
+               .options = {.capacity = 1, .item_size = 66000, .max_endpoints = 4, .header_size = PTQ_NEVER},
+               .roles = {&produce_72, &hoarder}},
+    limits = {"limits", "leases run out",
+              .options = {.capacity = 4, .item_size = 8200, .max_endpoints = 8, .header_size = PTQ_NEVER, .lease_ms = 300,
+                          .max_deliveries = PTQ_NEVER},
+              .roles = {&produce_4, &slow, &consume_1, &slow_nacking}, .limited = true},
     drops = {"drops", "the oldest is dropped",
              .options = {.capacity = 2, .item_size = 8200, .max_endpoints = 8, .header_size = PTQ_NEVER,
                          .full = PTQ_FULL_DROP_OLDEST},
              .roles = {&produce_8, &produce_8, &consume_1, &consume_nacking}, .drops = true, .unordered = true};
 
 const struct sim_scenario *const sim_scenarios[] = {&one_one, &tiny,  &two_two, &narrow,      &laps,     &nacks,  &batches,
-                                                    &loans,   &packs, &tries,   &descriptors, &visitors, &pauses, &drops};
+                                                    &loans,   &packs, &tries,   &descriptors, &visitors, &pauses, &drops,
+                                                    &rests, &mourning, &waits, &starved, &limits};
 const unsigned sim_scenario_count = sizeof sim_scenarios / sizeof sim_scenarios[0];

@@ -11,6 +11,8 @@ struct sim_role {
     const char *name;
     void (*work)(void);
     bool killable, producer;
+    bool mortal;    /* who dies is not born again */
+    bool slow;      /* rests with a message in hand, and after it */
     unsigned count; /* messages, or rounds */
     unsigned batch; /* at once */
     unsigned nacks; /* one in so many is nacked */

@@ -25,7 +25,7 @@
 #define SIM_ARENA_BYTES (UINT64_C(64) << 20)
 #define SIM_HEAP_BYTES (UINT64_C(4) << 20)
 #define SIM_STACK_BYTES (UINT64_C(256) << 10)
-#define SIM_FDS 96
+#define SIM_FDS 272
 #define SIM_NEVER INT64_MAX
 #define SIM_BUFFER 24 /* stores that wait in a store buffer */
 
@@ -44,7 +44,7 @@ struct sim_store {
     X(ptq_put_many) X(ptq_loan) X(ptq_publish) X(ptq_abort) X(ptq_flush) X(ptq_end) X(ptq_get) X(ptq_get_many)         \
     X(ptq_ack) X(ptq_nack) X(ptq_recv) X(ptq_msg_data) X(ptq_msg_size) X(ptq_msg_buffer) X(ptq_msg_redelivered)        \
     X(ptq_msg_position) X(ptq_msg_sub) X(ptq_msg_deliveries) X(ptq_queue_fd) X(ptq_queue_pause) X(ptq_queue_stats)     \
-    X(ptq_queue_purge) X(ptq_view_open) X(ptq_view_close) X(ptq_view_verify) X(ptq_err_name)
+    X(ptq_queue_purge) X(ptq_wait_any) X(ptq_view_open) X(ptq_view_close) X(ptq_view_verify) X(ptq_err_name)
 
 struct sim_api {
 #define SIM_MEMBER(name) __typeof__(&name) name;
@@ -124,7 +124,7 @@ struct sim_world {
     uint64_t random;
     uint64_t step, race_begin, next_decision, last_step;
     int64_t now;
-    bool racing, failed, tracing, buffers, eager_clock;
+    bool racing, failed, tracing, buffers, eager_clock, told_end;
     unsigned quantum;
     /* what is to happen: kills, stops */
     struct sim_plan events[SIM_PLAN_MAX];

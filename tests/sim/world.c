@@ -119,17 +119,22 @@ void sim_check_quiet(bool is_final)
 
 /* ---- births */
 
+static bool is_over(const struct sim_proc *proc)
+{
+    return proc->state == SIM_DONE || (proc->state == SIM_DEAD && proc->role->mortal);
+}
+
 static bool producers_are_done(void)
 {
     for (unsigned i = 1; i < SIM_PROCS; i++)
-        if (sim_procs[i].role != NULL && sim_procs[i].role->producer && sim_procs[i].state != SIM_DONE)
+        if (sim_procs[i].role != NULL && sim_procs[i].role->producer && !is_over(&sim_procs[i]))
             return false;
     return true;
 }
 
 void sim_ended(struct sim_proc *proc)
 {
-    if (proc->state == SIM_DEAD) {
+    if (proc->state == SIM_DEAD && !proc->role->mortal) {
         proc->life++;
         sim_trace_note("process %u is born again", proc->number);
         sim_start(proc, proc->role);
@@ -194,7 +199,7 @@ static void start_all(void)
 static void check_all_done(void)
 {
     for (unsigned i = 0; i < SIM_PROCS; i++)
-        if (sim_procs[i].role != NULL && sim_procs[i].state != SIM_DONE)
+        if (sim_procs[i].role != NULL && !is_over(&sim_procs[i]))
             sim_fail("process %u (%s) sleeps for ever in %s", i, sim_procs[i].role->name,
                      sim_procs[i].inside ? sim_procs[i].inside : "?");
 }
