@@ -229,7 +229,7 @@ const char *ptq_queue_spec(const ptq_queue *queue);
  * Blocks while the queue is full, in messages or bytes, unless enum ptq_full says otherwise.  PTQ_FULL with PTQ_NOWAIT, PTQ_TIMEDOUT after a deadline, PTQ_EMSGSIZE,
  * PTQ_EENDED, PTQ_ENOSPC (nothing changed; ptq_queue_explain tells mount, need and free space).
  * With PTQ_EXCLUSIVE, on a queue with pack_size, a small message is added to the entry of the one before, if that waits in the queue
- * still and is the last: as fast as gathering, and promised at once.  Such messages share a position and a lease, and
+ * still and is the last, and is promised at once.  Such messages share a position and a lease, and
  * are told apart by ptq_msg_sub: who takes one takes all that are there.  Order with the puts of others is kept.
  */
 PTQ_MUST_CHECK enum ptq_err ptq_put(ptq_queue *queue, const void *data, size_t size, int timeout_ms);

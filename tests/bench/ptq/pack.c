@@ -4,6 +4,8 @@
  * --mode put: ptq_put, one message a call.  --mode many: ptq_put_many by --batch.
  * Both are read by ptq_get_many by --batch, in place, and acked by ptq_ack_many; with --mode each: put by ptq_put and
  * every message acked by itself.
+ * --mode exclusive: ptq_put with PTQ_EXCLUSIVE instead, each in the queue when it returns (open units).  --mode plain: without
+ * either flag, each an entry of its own.
  */
 #include "use.h"
 
@@ -55,8 +57,9 @@ static inline __attribute__((always_inline)) void produce_many(struct bench *ben
 static void produce(struct bench *bench, unsigned index)
 {
     ptq_bus *bus = bench_open_bus(bench->dir, NULL);
-    ptq_queue *queue = open_packed(bench, bus, PTQ_PIPELINE);
     bool by_many = strcmp(bench->options.mode, "many") == 0;
+    unsigned flags = strcmp(bench->options.mode, "exclusive") == 0 ? PTQ_EXCLUSIVE : strcmp(bench->options.mode, "plain") == 0 ? 0 : PTQ_PIPELINE;
+    ptq_queue *queue = open_packed(bench, bus, flags);
     (void)index;
     bench_barrier(bench);
     if (by_many)
