@@ -13,7 +13,7 @@
 struct options {
     const char *library, *scenario;
     enum sim_mode mode;
-    bool has_mode, has_seed, has_plan, is_mutant, is_fresh, quiet, list;
+    bool has_mode, has_seed, has_plan, is_mutant, is_fresh, is_shown, quiet, list;
     uint64_t seed, runs;
     double seconds;
     unsigned lines;
@@ -49,10 +49,12 @@ static void print_command(const struct sim_config *config, const struct options 
 
 static bool run(const struct sim_config *config, const struct options *options)
 {
-    bool kept = sim_run(config, false);
+    bool kept = sim_run(config, options->is_shown);
 
     runs++;
     steps += sim.step;
+    if (kept && options->is_shown)
+        sim_trace_show(options->lines);
     if (kept || options->quiet)
         return kept;
     printf("scenario %s (%s), seed %llu, %s%s%s: %s\n", config->scenario->name, config->scenario->what,
@@ -169,7 +171,8 @@ static void read_options(int argc, char **argv, struct options *options)
         {"mode", required_argument, NULL, 'm'},    {"seed", required_argument, NULL, 'e'},
         {"runs", required_argument, NULL, 'r'},    {"seconds", required_argument, NULL, 't'},
         {"lines", required_argument, NULL, 'n'},   {"plan", required_argument, NULL, 'p'},
-        {"fresh", no_argument, NULL, 'f'},     {"mutant", no_argument, NULL, 'u'},  {"deaths", required_argument, NULL, 'd'},
+        {"fresh", no_argument, NULL, 'f'},     {"trace", no_argument, NULL, 'T'},
+        {"mutant", no_argument, NULL, 'u'},  {"deaths", required_argument, NULL, 'd'},
         {"buffers", required_argument, NULL, 'b'}, {"list", no_argument, NULL, 'L'},
         {"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0}};
     int option;
@@ -191,11 +194,13 @@ static void read_options(int argc, char **argv, struct options *options)
         case 'd': options->deaths = atoi(optarg); break;
         case 'b': options->buffers = atoi(optarg); break;
         case 'f': options->is_fresh = true; break;
+        case 'T': options->is_shown = true; break;
         case 'L': options->list = true; break;
         default:
             printf("usage: sim --library=FILE [--scenario=NAME] [--seconds=N | --runs=N] [--seed=N] [--mode=random|pct|plan]\n"
-                   "           [--plan=STEP:PROCESS,...] [--deaths=0|1] [--buffers=0|1] [--lines=N] [--list] [--fresh] [--mutant]\n"
+                   "           [--plan=STEP:PROCESS,...] [--deaths=0|1] [--buffers=0|1] [--lines=N] [--list] [--fresh] [--trace] [--mutant]\n"
                    "Runs the library in simulated processes.  With --seed and without --seconds or --runs: that one run.\n"
+                   "--trace: shows also a run that went well.\n"
                    "--fresh: seeds that were not tried before.\n"
                    "--mutant: the library is wrong; to find it out is success.\n");
             exit(option == 'h' ? 0 : 2);

@@ -252,7 +252,7 @@ int __wrap_pthread_sigmask(int how, const sigset_t *set, sigset_t *ret_old)
 }
 int __wrap_sigpending(sigset_t *ret_set) { return sigemptyset(ret_set); }
 char *__wrap_secure_getenv(const char *name) { (void)name; return NULL; }
-pid_t __wrap_getpid(void) { return (pid_t)(1000 + 10 * sim_me->number + sim_me->life); }
+pid_t __wrap_getpid(void) { return sim_pid(sim_me); }
 pid_t __wrap_gettid(void) { return __wrap_getpid(); }
 uid_t __wrap_geteuid(void) { return 1000; }
 gid_t __wrap_getegid(void) { return 1000; }

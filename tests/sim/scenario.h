@@ -12,7 +12,7 @@ struct sim_role {
     void (*work)(void);
     bool killable, producer;
     bool mortal;    /* who dies is not born again */
-    bool slow;      /* rests with a message in hand, and after it */
+    bool slow;      /* rests with a message in hand, and after it; or before it puts */
     unsigned count; /* messages, or rounds */
     unsigned batch; /* at once */
     unsigned nacks; /* one in so many is nacked */

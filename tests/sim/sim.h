@@ -89,6 +89,7 @@ struct sim_proc {
     int64_t release_at; /* of a dead one: the step when its locks go */
 };
 
+static inline int sim_pid(const struct sim_proc *proc) { return (int)(1000 + 100 * proc->number + proc->life); }
 extern struct sim_proc sim_procs[SIM_PROCS];
 extern struct sim_proc *sim_me; /* NULL: the controller */
 

@@ -15,6 +15,7 @@
 
 struct contents {
     unsigned ready, untaken, leased, delayed, free, stray, owned[2048];
+    int pids[2048]; /* of the endpoints */
     bool paused, ended;
 };
 
@@ -31,15 +32,19 @@ static bool is_named(const unsigned char *base, const struct pti_geometry *g, ui
     return pti_slot_block(slot) == block && pti_slot_lap(slot) == position >> g->slot_bits;
 }
 
-/* An element's header must be in its slot and unfreed; that its list names it is taken for granted. */
+/* An element bears the position that its batch tried first; where the batch stands its header says.  That the header's list names
+ * the element is taken for granted. */
 static bool is_in(const unsigned char *base, const struct pti_geometry *g, uint32_t i, uint64_t word)
 {
     const struct pti_block *block = block_at(base, g, i);
-    uint32_t header = block->link == 0 ? i : block->link - 1;
+    uint32_t header = block->link - 1;
 
-    if (header >= g->blocks || !is_named(base, g, header, pti_word_position(word)))
+    if (block->link == 0)
+        return is_named(base, g, i, pti_word_position(word));
+    if (header >= g->blocks)
         return false;
-    return header == i || pti_word_state(block_at(base, g, header)->word) == PTI_COMMITH;
+    word = block_at(base, g, header)->word;
+    return pti_word_state(word) == PTI_COMMITH && is_named(base, g, header, pti_word_position(word));
 }
 
 static bool look(struct contents *contents)
@@ -86,8 +91,21 @@ static bool look(struct contents *contents)
             break;
         }
     }
+    for (uint32_t x = 0; x < g->endpoints; x++)
+        contents->pids[x] = ((const struct pti_entry *)(const void *)(base + g->off_entries))[x].pid;
     contents->ready += contents->untaken;
     return true;
+}
+
+/* Blocks that it could put with. */
+static unsigned count_blocks(const struct contents *contents, const struct sim_proc *proc)
+{
+    unsigned blocks = contents->free;
+
+    for (unsigned x = 0; x < 2048; x++)
+        if (contents->pids[x] == sim_pid(proc))
+            blocks += contents->owned[x];
+    return blocks;
 }
 
 /* Nobody runs.  While nobody was killed or stopped the clock must not be needed; at the end, when no clock runs any more, nobody
@@ -111,9 +129,10 @@ void sim_check_quiet(bool is_final)
             sim_fail("process %u sleeps in %s, and %u messages are ready", i, proc->inside, contents.ready);
         if (proc->waits_get && contents.ended && contents.ready + contents.leased + contents.delayed == 0)
             sim_fail("process %u sleeps in %s, and the queue has ended", i, proc->inside);
-        if (proc->waits_put && !sim.config.scenario->packed && contents.untaken + proc->needs <= capacity && contents.free >= 2 * proc->needs)
+        if (proc->waits_put && !sim.config.scenario->packed && contents.untaken + proc->needs <= capacity &&
+            count_blocks(&contents, proc) >= (proc->needs > 1 ? 2 * proc->needs : 1))
             sim_fail("process %u sleeps in %s, and there is room: %u of %llu, %u blocks free", i, proc->inside,
-                     contents.untaken, (unsigned long long)capacity, contents.free);
+                     contents.untaken, (unsigned long long)capacity, count_blocks(&contents, proc));
     }
 }
 
