@@ -43,6 +43,7 @@ struct pti_unit {
     struct pti_unit *next_free, *next_all;
     struct ptq_msg *msgs;    /* of the unit's own, for record i the (i & msgs_mask)-th, if that is free: what all records of all */
     uint32_t msgs_mask;      /* leases have in common stands in them; and of a plain unit all but data, size, type, sub, position */
+    uint32_t made;           /* so many of them were made yet */
     uint64_t acked[];
 };
 

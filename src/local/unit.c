@@ -20,6 +20,7 @@
 #define NOT_BACK UINT32_MAX
 #define AHEAD 512      /* bytes: how far before a record is looked at its line is asked for */
 #define OWN_MSGS 256u /* message objects of a unit's own, at most: for more at once than these the place's are used */
+#define MADE_STEP 16u /* of which as many are made at once: a page of them that nobody asks for is never touched */
 
 /* ---- whose turn it is */
 
@@ -55,6 +56,16 @@ void pti_bias_leave_any(struct pti_place *me, struct pti_place *place)
 
 /* ---- units */
 
+/* Its message objects for the records before `end` exist from now on. */
+static void make_msgs(struct pti_local *local, struct pti_unit *unit, uint32_t end)
+{
+    uint32_t own = unit->msgs_mask + 1, until = end < own ? (end + MADE_STEP - 1) / MADE_STEP * MADE_STEP : own;
+
+    for (; unit->made < until; unit->made++)
+        unit->msgs[unit->made] = (struct ptq_msg){.queue = local->port.queue, .port = &local->port, .kind = PTI_KIND_DATA,
+                                                  .lane = unit->place, .unit = unit, .deliveries = 1};
+}
+
 static struct pti_unit *new_unit(struct pti_local *local, struct pti_place *place)
 {
     struct pti_unit *unit = place->free_units;
@@ -68,14 +79,13 @@ static struct pti_unit *new_unit(struct pti_local *local, struct pti_place *plac
     while (own < OWN_MSGS && own < bits)
         own *= 2;
     bits = (bits / 64 * sizeof unit->acked[0] + 15) / 16 * 16;
-    unit = calloc(1, sizeof *unit + bits + own * sizeof *unit->msgs);
+    unit = malloc(sizeof *unit + bits + own * sizeof *unit->msgs);
     if (!unit)
         return NULL;
+    memset(unit, 0, sizeof *unit + bits);
     unit->msgs = (struct ptq_msg *)(void *)((char *)unit->acked + bits);
     unit->msgs_mask = own - 1;
-    for (uint32_t i = 0; i < own; i++)
-        unit->msgs[i] = (struct ptq_msg){.queue = local->port.queue, .port = &local->port, .kind = PTI_KIND_DATA,
-                                         .lane = place->number, .unit = unit, .deliveries = 1};
+    unit->place = place->number;
     unit->is_plain = true;
     pthread_mutex_lock(&local->mutex);
     unit->next = 0;
@@ -185,7 +195,7 @@ static enum ptq_err begin(struct pti_local *local, struct pti_place *place, uint
     }
     was_plain = unit->is_plain;
     unit->is_plain = ctl.given == 0 && ctl.progress == 0 && pti_load_relaxed(&b->deliveries) == 1;
-    for (uint32_t i = 0; unit->is_plain && !was_plain && i <= unit->msgs_mask; i++) {
+    for (uint32_t i = 0; unit->is_plain && !was_plain && i < unit->made; i++) {
         unit->msgs[i].deliveries = 1;
         unit->msgs[i].redelivered = false;
     }
@@ -238,6 +248,8 @@ static struct ptq_msg *msg_for(struct pti_local *local, struct pti_place *place,
 {
     struct ptq_msg *own = &unit->msgs[unit->next & unit->msgs_mask];
 
+    if (__builtin_expect(unit->made <= unit->msgs_mask, 0))
+        make_msgs(local, unit, unit->next + 1);
     return own->state == PTI_MSG_FREE ? own : pti_local_msg_new(local, place);
 }
 
@@ -296,6 +308,8 @@ static size_t show_plain(struct pti_local *local, struct pti_unit *unit, size_t 
     uint32_t item_size = local->ring.geometry.item_size, next = unit->next, mask = unit->msgs_mask;
     size_t n = 0, most = unit->count - next < max ? unit->count - next : max;
 
+    if (__builtin_expect(unit->made <= mask, 0))
+        make_msgs(local, unit, next + (uint32_t)most);
     for (; n < most && at + sizeof(struct pti_record) <= room; n++, next++) {
         struct pti_record *record = (struct pti_record *)(void *)(records + at);
         struct ptq_msg *msg = &unit->msgs[next & mask];

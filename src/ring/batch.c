@@ -519,7 +519,8 @@ static bool is_being_taken(struct pti_ring *ring, uint32_t used)
 }
 
 /* Room by the counters: 1; none, and they are sure: -1; 0 not sure.  Too high they are where somebody is between his lease and his
- * count: his line is open, for it was before the lease's CAS; or closed since, and then the second sum is another. */
+ * count: his line is open, for it was before the lease's CAS; or closed since, and then the second sum is another.
+ * Model: room.pml. */
 static int ask_counters(struct pti_ring *ring, uint64_t count)
 {
     uint64_t capacity = ring->geometry.capacity, taken, put = 0;
