@@ -84,6 +84,7 @@ struct pti_lane {
     uint32_t own_first, own_count, own_at; /* my extent */
     uint8_t *own_state;                    /* a byte a block of it: enum pti_own */
     uint32_t shared_at;                    /* where I last found a shared block: a word of `used` */
+    uint32_t large;                        /* 1 + the block that bore my last large message; 0: none yet */
     uint32_t puts_since_hint, takes_since_hint;
     uint32_t stamp;     /* puts since the last stamp */
     uint64_t want_bytes; /* with a byte budget: what the put under way brings */

@@ -18,7 +18,6 @@ _Static_assert(PTQ_LAYOUT_VERSION == 2, "PTI_SIDE_MARK names the layout");
 _Static_assert(sizeof(struct pti_side_note) == 16, "the note stands at the end of a block");
 
 #define PAGE 4096u
-#define UNIT_MIN (UINT64_C(64) << 10)
 
 /* A side file in this process.  `known`: it is at least so long; only grows. */
 struct mapping {
@@ -223,7 +222,7 @@ enum ptq_err pti_side_payload(struct pti_ring *ring, uint32_t block, uint64_t by
 /* Sizes grow in steps of an eighth: so few messages of a mixture make a file grow, and little is reserved in vain. */
 static uint64_t class_of(const struct pti_ring *ring, uint64_t bytes)
 {
-    uint64_t unit = UNIT_MIN, most = (most_bytes(ring) + PAGE - 1) / PAGE * PAGE, size;
+    uint64_t unit = PTI_SIDE_UNIT, most = (most_bytes(ring) + PAGE - 1) / PAGE * PAGE, size;
 
     while (unit * 16 <= bytes)
         unit *= 2;

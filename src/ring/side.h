@@ -24,6 +24,7 @@ void pti_sides_guard(struct pti_ring *ring, _Atomic uint32_t *state, uint32_t ma
 /* Unlinks every side file of this queue: it is being removed.  `id` NULL: of every queue that had this name. */
 void pti_sides_unlink(int dirfd, const char *path, const char *queue, const uint8_t *id);
 
+#define PTI_SIDE_UNIT (UINT64_C(64) << 10) /* the least step in which files grow */
 #define PTI_SIDE_NAME_MAX (PTQ_NAME_MAX + 40)
 #define PTI_SIDE_MARK "~L2." /* of this layout; no name of a queue has a tilde */
 

@@ -162,6 +162,31 @@ static void one_message_at_a_time_uses_one_file_over_and_over(void **state)
     ptq_queue_close(queue);
 }
 
+static void the_file_of_the_last_message_is_left_to_those_whom_it_fits(void **state)
+{
+    struct contract *c = *state;
+    ptq_queue *queue = open_large(c, "tasks", 10);
+    struct sides sides;
+
+    put_filled(queue, LARGEST, 1);
+    put_filled(queue, MIB, 2);
+    get_filled(queue, LARGEST, 1);
+    get_filled(queue, MIB, 2);
+    for (uint64_t i = 0; i < 10; i++) {
+        put_filled(queue, LARGEST, i);
+        get_filled(queue, LARGEST, i);
+        put_filled(queue, MIB, i + 1);
+        put_filled(queue, LARGEST, i + 2);
+        get_filled(queue, MIB, i + 1);
+        get_filled(queue, LARGEST, i + 2);
+    }
+    look_at_sides(c, "tasks", &sides);
+    assert_int_equal(sides.count, 2);
+    assert_in_range(sides.bytes, LARGEST + MIB, LARGEST + MIB + MIB / 2);
+    contract_verify(c, "tasks");
+    ptq_queue_close(queue);
+}
+
 static void stats_count_the_memory_of_side_files(void **state)
 {
     struct contract *c = *state;
@@ -865,6 +890,7 @@ static const struct contract_case large_cases[] = {
     CONTRACT_CASE(small_messages_of_a_large_queue_make_no_files),
     CONTRACT_CASE(a_queue_up_to_a_mebibyte_makes_no_files),
     CONTRACT_CASE(one_message_at_a_time_uses_one_file_over_and_over),
+    CONTRACT_CASE(the_file_of_the_last_message_is_left_to_those_whom_it_fits),
     CONTRACT_CASE(stats_count_the_memory_of_side_files),
     CONTRACT_CASE(a_leased_message_keeps_its_address_while_others_come),
     CONTRACT_CASE(a_loan_of_any_size_is_published_at_any_smaller_one),
