@@ -48,22 +48,13 @@ bool pti_fast_put(struct pti_port *port, const void *data, uint32_t size, uint64
         pti_local_leave(place);
         return false;
     }
-    if (lane->streams && lane->own_at + 3 < lane->own_count) {
-        const char *next = (const char *)b + (size_t)3 * ring->stride;
-
-        pti_prefetch_to_write(next);
-        pti_prefetch_to_write(next + PTI_LINE);
-    }
+    if (lane->streams && lane->own_at + 3 < lane->own_count)
+        pti_fast_ask_for((const char *)b + (size_t)3 * ring->stride, size);
     pti_fast_fill(b, size, 0, 0, lane->index + 1, pti_fast_stamp(ring, lane));
     memcpy(b->payload, data, size);
     done = pti_fast_publish(ring, lane, b, size, before, ret_position);
-    if (__builtin_expect(done && !lane->streams, 0)) {
-        /* While the message travels, the next block's lines come: a lone message does not wait for them. */
-        const char *next = (const char *)pti_block_at(ring, lane->own_first + lane->own_at);
-
-        pti_prefetch_to_write(next);
-        pti_prefetch_to_write(next + PTI_LINE);
-    }
+    if (__builtin_expect(done && !lane->streams, 0)) /* while it travels: a lone message does not wait for them */
+        pti_fast_ask_for(pti_block_at(ring, lane->own_first + lane->own_at), size);
     pti_local_leave(place);
     return done;
 }

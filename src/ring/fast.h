@@ -66,6 +66,19 @@ PTI_FAST struct pti_block *pti_fast_own(const struct pti_ring *ring, const struc
     return b;
 }
 
+/* Asks for the lines of a block that a message like this one, of `size` bytes, will soon be written to: publishing drains the stores
+ * before it, and would wait for each line that a consumer still has.  Of long messages the first: the rest follow by themselves. */
+#define PTI_AHEAD 4096u
+static inline void pti_fast_ask_for(const void *block, uint32_t size)
+{
+    const char *b = block;
+
+    pti_prefetch_to_write(b);
+    pti_prefetch_to_write(b + PTI_LINE);
+    for (uint32_t at = 2 * PTI_LINE; __builtin_expect(at < size + PTI_BLOCK_HEAD && at < PTI_AHEAD, 0); at += PTI_LINE)
+        pti_prefetch_to_write(b + at);
+}
+
 static inline uint64_t pti_fast_stamp(const struct pti_ring *ring, struct pti_lane *lane)
 {
     return __builtin_expect((lane->stamp++ & ring->stamp_mask) == 0, 0) ? pti_ring_stamp(ring, 0) : 0;
