@@ -233,6 +233,48 @@ static void act_gather_and_end(struct ledger_actor *actor)
         actor->ledger->msgs[id].put = IS_PUT;
 }
 
+/* put_many on a pipelining handle: a pack of its own, behind what was gathered. */
+static void act_put_many_packed(struct ledger_actor *actor)
+{
+    expect_ok(actor, ledger_put_many(actor, 3));
+    expect_ok(actor, ledger_put_many(actor, 2));
+}
+
+static void act_gather_then_put_many(struct ledger_actor *actor)
+{
+    uint32_t first = actor->next;
+
+    expect_ok(actor, ledger_gather(actor, 2));
+    expect_ok(actor, ledger_put_many(actor, 3));
+    for (uint32_t id = first; id < first + 2; id++)
+        actor->ledger->msgs[id].put = IS_PUT;
+}
+
+/* So much that two more do not fit. */
+static void nearly_full_of_packs(struct ledger_actor *actor)
+{
+    open_with(actor, PTQ_PIPELINE);
+    expect_ok(actor, ledger_put_many(actor, 8));
+    expect_ok(actor, ledger_put_many(actor, 8));
+    expect_ok(actor, ledger_put_many(actor, 7));
+}
+
+/* A get leases the first pack, with all that it has. */
+static void act_put_many_packed_refused(struct ledger_actor *actor)
+{
+    ledger_expect(actor, PTQ_FULL, ledger_put_many(actor, 2));
+    expect_ok(actor, ledger_get(actor));
+    expect_ok(actor, ledger_put_many(actor, 5));
+    ledger_expect(actor, PTQ_FULL, ledger_put_many(actor, 5));
+}
+
+/* Written into the block of a pack, which it does not fit: then it is a batch. */
+static void act_put_many_beyond_a_pack(struct ledger_actor *actor)
+{
+    expect_ok(actor, ledger_put_many(actor, 11));
+    expect_ok(actor, ledger_put_many(actor, 2));
+}
+
 static enum ptq_err wait_for_it(struct ledger_actor *actor, enum ptq_side side, int timeout_ms)
 {
     struct ptq_wait waits[2] = {{.queue = actor->queue, .side = side}, {.queue = NULL}};
@@ -335,6 +377,12 @@ const struct script scripts_more[] = {
     {"get_many, too few", SMALL, three, NULL, act_get_many_short, false},
     {"flush with nothing to flush", PACKED, packed, pipe_opened, act_flush_nothing, false},
     {"gather, then put with options", PACKED, NULL, pipe_opened, act_gather_then_put, false},
+    {"put_many, packed", PACKED, packed, pipe_opened, act_put_many_packed, false},
+    {"gather, then put_many", PACKED, NULL, pipe_opened, act_gather_then_put_many, false},
+    {"put_many, packed, refused", PACKED, NULL, nearly_full_of_packs, act_put_many_packed_refused, false},
+    {"put_many beyond a pack",
+     .options = {.capacity = 24, .item_size = 100, .max_endpoints = 6, .pack_size = 256, .flags = PTQ_PIPELINE},
+     NULL, pipe_opened, act_put_many_beyond_a_pack, false},
     {"gather and close", PACKED, NULL, pipe_opened, act_gather_and_close, false},
     {"gather and end", PACKED, NULL, pipe_opened, act_gather_and_end, false},
     /* W14 */
