@@ -78,6 +78,9 @@ struct pti_place {
     uint32_t skip;      /* sleeps to go without polling before them */
     uint32_t skip_next;
     bool resting;
+    bool shares;          /* what it waited for last came from this processor, once it had let others run */
+    int64_t no_yield_ns;  /* so long it does not: in vain, and dear */
+    int64_t no_yield_until;
     /* looking for the dead while all goes well */
     uint32_t probe_in;    /* takes until the next look at the clock */
     uint32_t probe_every; /* how many that was */

@@ -4,6 +4,7 @@
  * its descriptor, where the kernel wakes it also when somebody who had the queue open dies.  Idle, it never wakes.
  */
 #include <errno.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -24,6 +25,12 @@
 #define SPIN_NS 60000    /* how long before a sleep: about what a sleeper's wake-up costs */
 #define SPIN_LOOKS 16    /* between two looks at the clock */
 #define SKIP_MAX 1023    /* sleeps without polling before them, where polling was in vain */
+#define YIELD_AFTER_NS 3000               /* of polling: a peer on another processor has answered by then */
+#define YIELD_EVERY 8                     /* sleeps without polling: peers move, too */
+#define YIELD_LONG_NS (1 * PTI_NS_PER_MS) /* others than the peers needed the processor, */
+#define YIELD_PER_MESSAGE_NS 1000         /* unless so much went through meanwhile: then, for a while, */
+#define NO_YIELD_MIN_NS (50 * PTI_NS_PER_MS)
+#define NO_YIELD_MAX_NS (10000 * PTI_NS_PER_MS) /* it sleeps, which the kernel rewards with the processor when it is woken */
 #define PROBE_EVERY 256  /* times idle, before the clock is read */
 
 static _Atomic uint32_t *wait_word(struct pti_local *local, enum ptq_side side)
@@ -113,32 +120,73 @@ bool pti_local_may_go_on(struct pti_local *local, struct pti_place *place, enum 
     return local->letters ? pti_local_may_take_letter(place) : pti_ring_may_take(&place->lane);
 }
 
-/* True: worth another try.  While messages flow, polling for as long as a wake-up costs is cheaper for both than a sleep.
- * Where it was in vain (nothing comes for long, or the other side needs this processor) more and more sleeps go without. */
-static bool poll_some(struct pti_local *local, struct pti_place *place, enum ptq_side side, uint64_t need)
+/* Lets the others of this processor run: those that are waited for may be among them, and then get far, while each sleep and its
+ * wake would hand over a few messages only.  True: worth another try. */
+static bool yield_well(struct pti_local *local, struct pti_place *place, enum ptq_side side, uint64_t need)
 {
-    int64_t end;
+    const struct pti_hints *hints = local->ring.hints;
+    const _Atomic uint64_t *moves = side == PTQ_SIDE_PUT ? &hints->head : &hints->tail;
+    uint64_t before = pti_load_relaxed(moves);
+    int64_t begin = pti_now_ns(), took;
 
-    if (!local->may_spin)
+    if (begin < place->no_yield_until)
         return false;
-    if (place->skip > 0) {
-        place->skip--;
-        return false;
+    sched_yield();
+    took = pti_now_ns() - begin;
+    place->shares = pti_local_may_go_on(local, place, side, need);
+    if (took > YIELD_LONG_NS) {
+        int64_t moved = pti_diff(&local->ring, pti_load_relaxed(moves), before);
+
+        if (moved >= took / YIELD_PER_MESSAGE_NS) {
+            place->no_yield_ns = 0;
+        } else {
+            place->no_yield_ns = place->no_yield_ns == 0                   ? NO_YIELD_MIN_NS
+                                 : place->no_yield_ns < NO_YIELD_MAX_NS / 2 ? 2 * place->no_yield_ns
+                                                                           : NO_YIELD_MAX_NS;
+            place->no_yield_until = begin + took + place->no_yield_ns;
+        }
     }
+    return place->shares;
+}
+
+/* On another processor something comes at once, or not soon. */
+static bool spin_well(struct pti_local *local, struct pti_place *place, enum ptq_side side, uint64_t need)
+{
+    int64_t begin = pti_now_ns(), now = begin;
+
     if (side == PTQ_SIDE_GET)
         rest_well(place);
     else
         pti_rest();
-    end = pti_now_ns() + SPIN_NS;
     do {
         for (unsigned i = 0; i < SPIN_LOOKS; i++) {
-            if (pti_local_may_go_on(local, place, side, need)) {
-                place->skip_next = 0;
+            if (pti_local_may_go_on(local, place, side, need))
                 return true;
-            }
             pti_pause();
         }
-    } while (pti_now_ns() < end);
+        if (now - begin > YIELD_AFTER_NS && yield_well(local, place, side, need))
+            return true;
+        now = pti_now_ns();
+    } while (now - begin < SPIN_NS);
+    return false;
+}
+
+/* True: worth another try.  While messages flow, polling for as long as a wake-up costs is cheaper for both than a sleep.
+ * Where it was in vain (nothing comes for long, or the other side needs this processor) more and more sleeps go without. */
+static bool poll_some(struct pti_local *local, struct pti_place *place, enum ptq_side side, uint64_t need)
+{
+    if ((place->shares || !local->may_spin || place->skip % YIELD_EVERY == 1) && yield_well(local, place, side, need))
+        return true;
+    if (place->skip > 0) {
+        place->skip--;
+        return false;
+    }
+    if (!local->may_spin)
+        return false;
+    if (spin_well(local, place, side, need)) {
+        place->skip_next = 0;
+        return true;
+    }
     place->skip_next = place->skip_next < SKIP_MAX ? 2 * place->skip_next + 1 : SKIP_MAX;
     place->skip = place->skip_next;
     return false;
