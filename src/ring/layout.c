@@ -36,6 +36,12 @@ static uint64_t checksum(const void *bytes, size_t size)
     return hash;
 }
 
+/* No more than may wait. */
+static uint32_t few_own(uint64_t capacity, uint32_t most, uint32_t least)
+{
+    return capacity >= most ? most : capacity > least ? (uint32_t)capacity : least;
+}
+
 /* Blocks that a producer has of its own: many small ones, few large ones.  Of small ones as many as may wait, within reason: a
  * producer that is ahead of its consumers and finds none of its own takes shared ones, which cost both sides twice as much. */
 static uint32_t extent_blocks(uint32_t stride, uint64_t capacity)
@@ -48,9 +54,9 @@ static uint32_t extent_blocks(uint32_t stride, uint64_t capacity)
         return 128;
     if (stride <= 8192)
         return 16;
-    if (stride <= 65536)
-        return 4;
-    return 1;
+    if (stride <= 65536) /* messages of 16 KiB */
+        return few_own(capacity, stride <= 32768 ? 16 : 8, 4);
+    return few_own(capacity, stride <= 131072 ? 32 : 1, 1); /* of 64 KiB; docs/decisions/large-copies.md */
 }
 
 /* Room for headers where nothing was said: large messages get as much as may ever be, small ones what is left in their last
