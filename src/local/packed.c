@@ -34,11 +34,12 @@ bool pti_pipe_fast_put(struct pti_port *port, const void *data, uint32_t size, u
     struct pti_local *local = pti_local_of(port);
     const struct pti_lane_cache *known = &pti_lane_cache[local->serial % PTI_LANE_CACHE];
     struct pti_place *place = known->place;
-    struct pti_pipe *pipe = &place->pipe;
+    struct pti_pipe *pipe;
     uint32_t count, takes = pti_record_size(size);
 
     if (__builtin_expect(known->serial != local->serial, 0))
         return false;
+    pipe = &place->pipe;
     /* As pti_bias_enter, and instead of pti_local_enter: closing waits for `busy` too. */
     pti_store_relaxed(&place->bias.busy, 1);
     atomic_signal_fence(memory_order_seq_cst);

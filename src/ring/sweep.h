@@ -50,7 +50,8 @@ PTI_FAST void pti_sweep_element(struct pti_ring *ring, struct pti_lane *lane, st
                                 uint32_t sub, uint32_t header)
 {
     pti_fast_fill(b, (uint32_t)item->size, sub, header + 1, lane->index + 1, pti_fast_stamp(ring, lane));
-    memcpy(b->payload, item->data, item->size);
+    if (__builtin_expect(item->size > 0, 1)) /* nothing may come as NULL */
+        memcpy(b->payload, item->data, item->size);
     pti_store_release(&b->word, lane->mark | PTI_COMMIT | lane->tail << 16); /* [E] */
 }
 

@@ -77,7 +77,12 @@ void ptt_continue(pid_t pid);
 
 /* ---- waiting ---- */
 
-#define PTT_LONG 20000 /* ms: a deadline that only a defect misses */
+/* ms: a deadline that only a defect misses */
+#ifdef __SANITIZE_THREAD__
+#define PTT_LONG 60000
+#else
+#define PTT_LONG 20000
+#endif
 
 /* Looks again and again until is_true(context), at most timeout_ms. */
 bool ptt_wait_until(bool (*is_true)(void *context), void *context, int timeout_ms);
