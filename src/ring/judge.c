@@ -17,6 +17,8 @@ static bool is_dead_letter(struct pti_lane *lane, uint32_t block, uint64_t lease
         return false;
     if (pti_load_relaxed(&pti_block_at(lane->ring, block)->kind) & PTI_KIND_PACK)
         return !pti_pack_judge(lane, block, lease);
+    /* This delivery does not come about.  Killed from here on, whoever leases it next counts it once more, and is here again. */
+    pti_store_relaxed(&pti_block_at(lane->ring, block)->deliveries, (uint16_t)lane->ring->geometry.max_deliveries);
     pti_dead_bury(lane, block, lease);
     return true;
 }

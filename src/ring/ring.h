@@ -159,6 +159,15 @@ static inline bool pti_block_is_backed(const struct pti_ring *ring, uint32_t blo
     return pti_load_acquire(&ring->stretches[stretch / 64]) >> (stretch % 64) & 1; /* [B] */
 }
 
+/* Behind a block that is not backed: the first that begins in another stretch.  Who looks at all blocks skips what has no memory. */
+static inline uint32_t pti_block_beyond(const struct pti_ring *ring, uint32_t block)
+{
+    uint64_t at = ring->geometry.off_blocks + (uint64_t)block * ring->stride;
+    uint64_t next = ((at >> ring->geometry.stretch_shift) + 1) << ring->geometry.stretch_shift;
+
+    return block + (uint32_t)((next - at + ring->stride - 1) / ring->stride);
+}
+
 /* Gives the block memory: PTQ_ENOSPC.  A system call only for the first in a stretch. */
 enum ptq_err pti_block_back(struct pti_ring *ring, uint32_t block);
 

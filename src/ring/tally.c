@@ -121,11 +121,14 @@ void pti_tally_make(struct pti_ring *ring, struct pti_tally *ret_tally)
         used = ring->geometry.endpoints;
     for (uint32_t i = 0; i < used; i++)
         count_entry(&ring->entries[i], &t);
-    for (uint32_t block = 0; block < ring->geometry.blocks; block++)
-        if (pti_block_is_backed(ring, block)) {
-            count_block(ring, block, now, &t);
-            t.side_bytes += pti_side_memory(ring, block);
+    for (uint32_t block = 0; block < ring->geometry.blocks;) {
+        if (!pti_block_is_backed(ring, block)) {
+            block = pti_block_beyond(ring, block);
+            continue;
         }
+        count_block(ring, block, now, &t);
+        t.side_bytes += pti_side_memory(ring, block++);
+    }
     for (unsigned i = 0; i < 4096 / 64; i++)
         t.backed_bytes += (uint64_t)__builtin_popcountll(pti_load_relaxed(&ring->stretches[i]))
                           << ring->geometry.stretch_shift;
@@ -246,9 +249,12 @@ uint32_t pti_tally_check(struct pti_ring *ring, pti_finding *tell, void *context
     check_slots(ring, &teller);
     pti_check_hints(ring, &teller);
     pti_check_entries(ring, &teller);
-    for (uint32_t block = 0; block < ring->geometry.blocks; block++)
-        if (pti_block_is_backed(ring, block))
-            check_word(ring, &teller, block);
+    for (uint32_t block = 0; block < ring->geometry.blocks;) {
+        if (!pti_block_is_backed(ring, block))
+            block = pti_block_beyond(ring, block);
+        else
+            check_word(ring, &teller, block++);
+    }
     pti_check_ways(ring, &teller);
     return teller.findings;
 }

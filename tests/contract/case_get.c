@@ -1,6 +1,8 @@
 /* case_get.c -- getting: leases, ack, nack, delays, recv, dead letters, get_many. */
 #include "contract/contract.h"
 
+#include <stdio.h>
+
 static void a_lease_is_one_consumers_alone(void **state)
 {
     struct contract *c = *state;
@@ -233,6 +235,35 @@ static void a_message_delivered_too_often_becomes_a_dead_letter(void **state)
     contract_verify(c, "tasks");
 }
 
+static void a_letter_tells_how_often_it_was_handed_out(void **state)
+{
+    static const unsigned ways[] = {0, PTQ_PIPELINE}; /* a message of its own, and a record of a pack */
+    struct contract *c = *state;
+
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        const char *name = i == 0 ? "single" : "packed";
+        char dead[32];
+        snprintf(dead, sizeof dead, "%s" PTQ_DEAD_SUFFIX, name);
+        ptq_queue *queue = contract_open(c, name, &(struct ptq_queue_options){.max_deliveries = 3, .flags = ways[i]});
+        put_number(queue, 1);
+        assert_ok(ptq_flush(queue, PTT_LONG));
+        for (uint32_t times = 1; times <= 3; times++) {
+            ptq_msg *msg = get_number(queue, 1);
+            assert_int_equal(ptq_msg_deliveries(msg), times);
+            assert_ok(ptq_nack(msg, 0));
+        }
+        assert_get(PTQ_EMPTY, queue);
+
+        ptq_queue *letters = contract_open(c, dead, &(struct ptq_queue_options){.mode = PTQ_ATTACH});
+        ptq_msg *letter = get_number(letters, 1);
+        assert_int_equal(ptq_msg_deliveries(letter), 3);
+        assert_ok(ptq_ack(letter));
+        ptq_queue_close(letters);
+        ptq_queue_close(queue);
+        contract_verify(c, name);
+    }
+}
+
 static void a_queue_without_limit_never_buries(void **state)
 {
     struct contract *c = *state;
@@ -349,6 +380,7 @@ static const struct contract_case get_cases[] = {
     CONTRACT_CASE(recv_copies_and_acks),
     CONTRACT_CASE(recv_into_too_small_a_buffer_keeps_the_message_uncounted),
     CONTRACT_CASE(a_message_delivered_too_often_becomes_a_dead_letter),
+    CONTRACT_CASE(a_letter_tells_how_often_it_was_handed_out),
     CONTRACT_CASE(a_queue_without_limit_never_buries),
     CONTRACT_CASE(get_many_takes_what_is_there_each_by_its_own_lease),
     CONTRACT_CASE(get_many_waits_for_its_minimum_or_puts_all_back_uncounted),

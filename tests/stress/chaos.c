@@ -342,6 +342,8 @@ static void check_history(struct round_ *round)
                                                   ? 0
                                                   : options->capacity,
                                   .dropped = round->chaos->dropped,
+                                  .lease_ns = options->lease_ms * UINT64_C(1000000),
+                                  .makes_room = round->chaos->may_drop,
                                   .has_ended = true,
                                   .is_passed_on = round->chaos->packs && round->deadly};
     struct history_report report;
@@ -351,9 +353,9 @@ static void check_history(struct round_ *round)
         history_tell(round->history, report.value);
     }
     totals_add_history(&report);
-    printf("    history: %llu events, %llu takes (%llu flagged), %llu found nothing, %llu no room, %llu left open\n",
+    printf("    history: %llu events, %llu takes (%llu flagged), %llu found nothing, %llu no room, %llu stood in front, %llu left open\n",
            (unsigned long long)report.events, (unsigned long long)report.takes, (unsigned long long)report.again,
-           (unsigned long long)report.empties, (unsigned long long)report.fulls, (unsigned long long)report.open);
+           (unsigned long long)report.empties, (unsigned long long)report.fulls, (unsigned long long)report.stands, (unsigned long long)report.open);
 }
 
 static void reset(struct round_ *round)

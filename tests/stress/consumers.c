@@ -83,7 +83,7 @@ static void ack_one(struct consumer *c, const struct held *held)
 
 static void give_back(struct consumer *c, const struct held *held, int delay_ms)
 {
-    struct history_event *event = held->known ? history_begin(&c->writer, HISTORY_NACK, 0, held->value) : NULL;
+    struct history_event *event = held->known ? history_begin(&c->writer, HISTORY_NACK, delay_ms ? HISTORY_DELAYED : 0, held->value) : NULL;
     enum ptq_err err = ptq_nack(held->msg, delay_ms);
 
     if (event)

@@ -26,10 +26,14 @@
  *             or packs take blocks besides: if anything was.
  *   END       PTQ_END, and PTQ_EENDED, come after the call of ptq_end began; no put that begins after it returned is taken in; and
  *             nothing is taken after PTQ_END was answered (unless letters are kicked then).
+ *   HELD      what is handed out with its flag, somebody can have had before: another took it, or was killed, or, where leases run
+ *             out, was in a call for longer than that, since it was put.
+ *   AGAIN     between the return of a nack without a delay and the begin of the message's next take it stands in front: no get that
+ *             ran between them took one that was new, or of a higher place (or found nothing: EMPTY).  Not if who was
+ *             killed may have had it meanwhile; not packs; not where letters are, or puts and purges lease to make room.
  *   WHOLE     the history itself is whole: no event is missing because the room was spent.
  *
- * Not judged: whether a flagged message had really been held before (its holder may have died before it could write it down),
- * and the order of redeliveries.
+ * Not judged: the order of what came back by itself (by a death, a lease that ran out, a delay that is over), for it is not known when.
  */
 #ifndef PTQ_TESTS_STRESS_HISTORY_H
 #define PTQ_TESTS_STRESS_HISTORY_H
@@ -51,7 +55,7 @@ enum history_op { /* 0: nothing was begun */
     HISTORY_PAUSE,
     HISTORY_RESUME,
     HISTORY_CLOSE, /* ptq_end */
-    HISTORY_NACK,  /* wanted of packs only, where it ends a lease */
+    HISTORY_NACK,  /* also ends the lease of a pack */
     HISTORY_DEATH  /* told by who buried it; value: the dead actor */
 };
 
@@ -59,7 +63,7 @@ enum history_flag {
     HISTORY_REDELIVERED = 1, /* of a take */
     HISTORY_LETTER = 2,      /* of a take: from the dead letters */
     HISTORY_BATCH = 1,       /* of a put: one of several by one call */
-    HISTORY_DELAYED = 2,     /* of a put: not to be handed out at once */
+    HISTORY_DELAYED = 2,     /* of a put or a nack: not to be handed out at once */
     HISTORY_PACKED = 4,      /* of a put: gathered, promised when flushed */
     HISTORY_SHARED = 8       /* of a put: promised at once, but may share its lease with others, as in a pack; with BATCH: or not, so its acks
                                 settle nothing for certain */
@@ -121,6 +125,8 @@ enum history_law {
     HISTORY_EMPTY,
     HISTORY_FULL,
     HISTORY_END,
+    HISTORY_HELD,
+    HISTORY_AGAIN,
     HISTORY_WHOLE,
     HISTORY_LAWS
 };
@@ -129,9 +135,11 @@ enum history_law {
 struct history_rules {
     uint64_t capacity;   /* 0: FULL is not judged, as where bytes bound it too, or leases that ran out hold blocks */
     uint64_t dropped;    /* as the queue counts them */
+    uint64_t lease_ns;   /* leases run out; 0: they do not */
+    bool makes_room;     /* puts drop the oldest, or somebody purges: AGAIN is not judged */
     bool has_ended;      /* all is over and was drained: LOST is judged */
     bool is_given_back;  /* get_many with min above 1, or letters that were never handed out are kicked: takes may be undone, and
-                            GET_ORDER and EMPTY are not judged */
+                            GET_ORDER, EMPTY, HELD and AGAIN are not judged */
     bool is_passed_on;   /* leases of packs are settled by other actors, or their records die and are kicked, one by one: acks of
                             packed ones settle nothing for certain */
 };
@@ -142,6 +150,7 @@ struct history_report {
     uint32_t value; /* which message it was, where it was one; HISTORY_NOBODY */
     uint64_t events, open, puts, takes, again, acks; /* what there was; again: flagged */
     uint64_t empties, fulls, ends;                   /* judged */
+    uint64_t stands;                                 /* how many that were given back AGAIN knows of */
     uint64_t doubled, lost;                          /* messages */
 };
 

@@ -10,7 +10,7 @@
 const char *history_law_name(enum history_law law)
 {
     static const char *const names[] = {"NOWHERE",   "TWICE",     "SETTLED", "LOST", "PLACE", "PUT_ORDER",
-                                        "GET_ORDER", "EMPTY",     "FULL",    "END",  "WHOLE"};
+                                        "GET_ORDER", "EMPTY",     "FULL",    "END",  "HELD",  "AGAIN", "WHOLE"};
 
     return (unsigned)law < HISTORY_LAWS ? names[law] : "?";
 }
@@ -66,6 +66,7 @@ static void read_other(struct check *c, const struct history_event *e)
         c->flushed[e->actor] = e->end;
     if (op_of(e) == HISTORY_DEATH && e->value <= UINT16_MAX)
         c->died[e->value] = e->begin;
+    c->has_letters |= op_of(e) == HISTORY_KICK;
     if (op_of(e) == HISTORY_KICK)
         c->last_kick = most(c->last_kick, end_of(e));
     if (op_of(e) == HISTORY_RECV)
@@ -107,6 +108,9 @@ static void read_take(struct check *c, const struct history_event *e)
     check_origin(c, e, m);
     m->is_taken = true;
     m->last_take = most(m->last_take, e->begin);
+    m->next_take = least(m->next_take, most(m->first_take, e->begin));
+    m->first_take = least(m->first_take, e->begin);
+    c->has_letters |= has_flag(e, HISTORY_LETTER);
     if (e->place && m->place && m->place != e->place)
         history_breach(c, HISTORY_PLACE, "message %u stood at %llu.%u and came from %llu.%u", e->value, ull(m->place >> 16),
                (unsigned)(m->place & 0xffff), ull(e->place >> 16), (unsigned)(e->place & 0xffff));
@@ -363,7 +367,8 @@ bool history_check(const struct history *history, const struct history_rules *ru
     if (c.messages && c.flushed && c.last) {
         c.died = c.flushed + UINT16_MAX + 1;
         for (uint64_t v = 0; v < c.count; v++)
-            c.messages[v].put_end = c.messages[v].settled = c.messages[v].other_end = NEVER;
+            c.messages[v].put_end = c.messages[v].settled = c.messages[v].other_end = c.messages[v].first_take =
+                c.messages[v].next_take = NEVER;
         memset(c.flushed, 0xff, 2 * (UINT16_MAX + 1) * sizeof *c.flushed);
         could = run_checks(&c);
     }

@@ -16,11 +16,12 @@ struct message {
     uint64_t place;                  /* 0: not known */
     uint64_t fresh_begin, fresh_end; /* handed out without its flag */
     uint64_t other_end;              /* the first return of a take that was not that */
+    uint64_t first_take, next_take;  /* the least begins of any two */
     uint64_t last_take;              /* the last begin of any */
     uint64_t settled;                /* when it certainly was; NEVER */
     uint32_t at;                     /* in the lease that is looked at */
     uint8_t fresh, acks;
-    bool is_put, is_refused, is_packed, is_loose, is_delayed, is_taken, may_be_settled;
+    bool is_put, is_refused, is_packed, is_loose, is_delayed, is_taken, is_nacked, may_be_settled;
 };
 
 struct span {
@@ -43,7 +44,7 @@ struct check {
     uint64_t *last;    /* by actor: the begin of its last event */
     struct spans doomed; /* from what a killed one did last to its death */
     struct spans pauses; /* while the queue was paused, or may have been */
-    bool has_batches;
+    bool has_batches, has_letters;
     uint64_t open_receives;
 };
 
@@ -53,6 +54,18 @@ void history_breach(struct check *c, enum history_law law, const char *format, .
 
 /* history_laws.c: the laws of time and place.  False: no memory. */
 bool history_judge(struct check *c);
+/* history_again.c: of what is handed out again. */
+bool history_judge_again(struct check *c);
+
+/* The greatest `most` among those with a key below a bound, once they are closed. */
+bool history_make_spans(struct spans *spans, uint64_t count);
+void history_add_span(struct spans *spans, uint64_t key, uint64_t value);
+void history_close_spans(struct spans *spans);
+int history_compare_spans(const void *a, const void *b);
+size_t history_below(const struct spans *spans, uint64_t key);
+uint64_t history_most_below(const struct spans *spans, uint64_t key);
+
+uint64_t history_count_events(const struct check *c, bool (*is_wanted)(const struct history_event *e));
 
 static inline enum history_op op_of(const struct history_event *e) { return (enum history_op)(e->what & 15); }
 static inline bool has_flag(const struct history_event *e, unsigned flag) { return (e->what >> 4 & flag) != 0; }
@@ -65,6 +78,12 @@ static inline bool is_take(const struct history_event *e)
 }
 static inline bool is_put(const struct history_event *e) { return op_of(e) == HISTORY_PUT; }
 static inline bool may_be_in(const struct history_event *e) { return is_open(e) || e->answer == PTQ_OK; }
+
+static inline bool found_nothing(const struct history_event *e)
+{
+    return (op_of(e) == HISTORY_GET || op_of(e) == HISTORY_RECV) && !has_flag(e, HISTORY_LETTER) &&
+           (is_answered(e, PTQ_EMPTY) || is_answered(e, PTQ_TIMEDOUT));
+}
 
 static inline uint64_t least(uint64_t a, uint64_t b) { return a < b ? a : b; }
 static inline uint64_t most(uint64_t a, uint64_t b) { return a > b ? a : b; }

@@ -3,64 +3,7 @@
 
 #include "stress/history_inside.h"
 
-/* ---- spans: the greatest `most` among those with a key below a bound */
-
-static int compare_spans(const void *a, const void *b)
-{
-    uint64_t x = ((const struct span *)a)->key, y = ((const struct span *)b)->key;
-
-    return (x > y) - (x < y);
-}
-
-static void close_spans(struct spans *spans)
-{
-    qsort(spans->at, spans->count, sizeof *spans->at, compare_spans);
-    for (size_t i = 1; i < spans->count; i++)
-        spans->at[i].most = most(spans->at[i].most, spans->at[i - 1].most);
-}
-
-static size_t below(const struct spans *spans, uint64_t key)
-{
-    size_t low = 0, high = spans->count;
-
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (spans->at[middle].key < key)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
-static uint64_t most_below(const struct spans *spans, uint64_t key)
-{
-    size_t n = below(spans, key);
-
-    return n == 0 ? 0 : spans->at[n - 1].most;
-}
-
-static bool make_spans(struct spans *spans, uint64_t count)
-{
-    *spans = (struct spans){.at = malloc((size_t)(count + 1) * sizeof(struct span))};
-    return spans->at != NULL;
-}
-
-static void add_span(struct spans *spans, uint64_t key, uint64_t value)
-{
-    spans->at[spans->count++] = (struct span){key, value};
-}
-
 /* ---- who stood for sure */
-
-static uint64_t count_events(const struct check *c, bool (*is_wanted)(const struct history_event *e))
-{
-    uint64_t found = 0;
-
-    for (uint64_t i = 0; i < history_count(c->history); i++)
-        found += is_wanted(history_at(c->history, i));
-    return found;
-}
 
 /* By place, ascending. */
 static const struct message *all_messages;
@@ -79,14 +22,14 @@ static bool is_resume(const struct history_event *e) { return op_of(e) == HISTOR
 static bool find_pauses(struct check *c)
 {
     struct spans resumes;
-    bool made = make_spans(&c->pauses, count_events(c, is_pause)) && make_spans(&resumes, count_events(c, is_resume));
+    bool made = history_make_spans(&c->pauses, history_count_events(c, is_pause)) && history_make_spans(&resumes, history_count_events(c, is_resume));
 
     if (!made)
         return false;
     for (uint64_t i = 0; i < history_count(c->history); i++)
         if (is_resume(history_at(c->history, i)))
-            add_span(&resumes, history_at(c->history, i)->begin, ~history_at(c->history, i)->end);
-    qsort(resumes.at, resumes.count, sizeof *resumes.at, compare_spans);
+            history_add_span(&resumes, history_at(c->history, i)->begin, ~history_at(c->history, i)->end);
+    qsort(resumes.at, resumes.count, sizeof *resumes.at, history_compare_spans);
     for (size_t i = resumes.count; i-- > 1;) /* the earliest end of all that begin from here on */
         resumes.at[i - 1].most = most(resumes.at[i - 1].most, resumes.at[i].most);
     for (uint64_t i = 0; i < history_count(c->history); i++) {
@@ -94,11 +37,11 @@ static bool find_pauses(struct check *c)
         size_t next;
         if (!is_pause(e))
             continue;
-        next = below(&resumes, end_of(e) == NEVER ? e->begin : e->end);
-        add_span(&c->pauses, e->begin, next < resumes.count ? ~resumes.at[next].most : NEVER);
+        next = history_below(&resumes, end_of(e) == NEVER ? e->begin : e->end);
+        history_add_span(&c->pauses, e->begin, next < resumes.count ? ~resumes.at[next].most : NEVER);
     }
     free(resumes.at);
-    close_spans(&c->pauses);
+    history_close_spans(&c->pauses);
     return true;
 }
 
@@ -110,8 +53,8 @@ static bool stands_for_itself(const struct check *c, const struct message *m)
     if (!m->is_packed)
         return true;
     /* A pack may be leased and its first record not yet handed out: who has it is killed, or finds the queue paused. */
-    return (m->place & 0xffff) == 0 && most_below(&c->doomed, m->fresh_begin) < m->put_begin &&
-           most_below(&c->pauses, m->fresh_begin) < m->put_begin;
+    return (m->place & 0xffff) == 0 && history_most_below(&c->doomed, m->fresh_begin) < m->put_begin &&
+           history_most_below(&c->pauses, m->fresh_begin) < m->put_begin;
 }
 
 static bool is_doomed(const struct history_event *e)
@@ -119,22 +62,34 @@ static bool is_doomed(const struct history_event *e)
     return (op_of(e) == HISTORY_GET || op_of(e) == HISTORY_RECV) && is_open(e);
 }
 
+/* Where leases run out, another gets what a call has leased that lasts longer than that. */
+static bool is_overdue(const struct check *c, const struct history_event *e)
+{
+    return c->rules->lease_ns != 0 && !is_open(e) && e->end - e->begin >= c->rules->lease_ns;
+}
+
 /* Who was killed may have leased from the begin of what he wrote down last on: also a put that makes room, or a purge, leases. */
 static bool find_doomed(struct check *c)
 {
-    if (!make_spans(&c->doomed, count_events(c, is_doomed) + UINT16_MAX + 1))
+    uint64_t overdue = 0;
+
+    for (uint64_t i = 0; i < history_count(c->history); i++)
+        overdue += is_overdue(c, history_at(c->history, i));
+    if (!history_make_spans(&c->doomed, overdue + history_count_events(c, is_doomed) + UINT16_MAX + 1))
         return false;
     for (uint64_t i = 0; i < history_count(c->history); i++) {
         const struct history_event *e = history_at(c->history, i);
         if (op_of(e) != 0)
             c->last[e->actor] = most(c->last[e->actor], e->begin);
         if (is_doomed(e))
-            add_span(&c->doomed, e->begin, c->died[e->actor]);
+            history_add_span(&c->doomed, e->begin, c->died[e->actor]);
+        else if (op_of(e) != 0 && is_overdue(c, e))
+            history_add_span(&c->doomed, e->begin, e->end);
     }
     for (unsigned actor = 1; actor <= UINT16_MAX; actor++)
-        if (c->died[actor] != NEVER)
-            add_span(&c->doomed, c->last[actor], c->died[actor]);
-    close_spans(&c->doomed);
+        if (c->died[actor] != NEVER && c->last[actor] != 0) /* who called nothing has leased nothing */
+            history_add_span(&c->doomed, c->last[actor], c->died[actor]);
+    history_close_spans(&c->doomed);
     return true;
 }
 
@@ -183,12 +138,6 @@ static bool check_order(struct check *c)
     return true;
 }
 
-static bool found_nothing(const struct history_event *e)
-{
-    return (op_of(e) == HISTORY_GET || op_of(e) == HISTORY_RECV) && !has_flag(e, HISTORY_LETTER) &&
-           (is_answered(e, PTQ_EMPTY) || is_answered(e, PTQ_TIMEDOUT));
-}
-
 static bool found_no_room(const struct history_event *e)
 {
     return is_put(e) && (is_answered(e, PTQ_FULL) || is_answered(e, PTQ_TIMEDOUT));
@@ -197,20 +146,20 @@ static bool found_no_room(const struct history_event *e)
 static bool check_empty(struct check *c)
 {
     struct spans ready;
-    bool made = make_spans(&ready, c->count);
+    bool made = history_make_spans(&ready, c->count);
 
     for (uint64_t v = 0; made && v < c->count; v++)
         if (c->messages[v].put_end != NEVER && c->messages[v].other_end > c->messages[v].fresh_begin &&
             stands_for_itself(c, &c->messages[v]))
-            add_span(&ready, c->messages[v].put_end, c->messages[v].fresh_begin);
+            history_add_span(&ready, c->messages[v].put_end, c->messages[v].fresh_begin);
     if (made)
-        close_spans(&ready);
+        history_close_spans(&ready);
     for (uint64_t i = 0; made && i < history_count(c->history); i++) {
         const struct history_event *e = history_at(c->history, i);
-        if (!found_nothing(e) || most_below(&c->pauses, e->end + 1) >= e->begin)
+        if (!found_nothing(e) || history_most_below(&c->pauses, e->end + 1) >= e->begin)
             continue;
         c->report->empties++;
-        if (most_below(&ready, e->begin) > e->end)
+        if (history_most_below(&ready, e->begin) > e->end)
             history_breach(c, HISTORY_EMPTY, "a get of actor %u answered %s after %llu us, while a message stood there", e->actor,
                    ptq_err_name((enum ptq_err)e->answer), ull((e->end - e->begin) / 1000));
     }
@@ -229,10 +178,10 @@ static uint64_t gone_at(const struct check *c, const struct history_event *e)
 /* An upper bound: everything whose time overlaps the call's, itself among it. */
 static void judge_full(struct check *c, const struct history_event *e, const struct spans *begun, const struct spans *gone)
 {
-    uint64_t inside = below(begun, e->end + 1) - below(gone, e->begin), own = 1;
+    uint64_t inside = history_below(begun, e->end + 1) - history_below(gone, e->begin), own = 1;
 
     if (has_flag(e, HISTORY_BATCH)) /* its own are those that began with it */
-        own = below(begun, e->begin + 1) - below(begun, e->begin);
+        own = history_below(begun, e->begin + 1) - history_below(begun, e->begin);
     c->report->fulls++;
     if (c->has_batches ? inside <= own && own <= c->rules->capacity : inside <= c->rules->capacity)
         history_breach(c, HISTORY_FULL, "a put of actor %u answered %s, with at most %llu inside", e->actor,
@@ -241,20 +190,20 @@ static void judge_full(struct check *c, const struct history_event *e, const str
 
 static bool check_full(struct check *c)
 {
-    uint64_t puts = count_events(c, is_put);
+    uint64_t puts = history_count_events(c, is_put);
     struct spans begun, gone = {0};
-    bool made = make_spans(&begun, puts) && make_spans(&gone, puts);
+    bool made = history_make_spans(&begun, puts) && history_make_spans(&gone, puts);
 
     for (uint64_t i = 0; made && i < history_count(c->history); i++) {
         const struct history_event *e = history_at(c->history, i);
         if (!is_put(e))
             continue;
-        add_span(&begun, e->begin, 0);
-        add_span(&gone, gone_at(c, e), 0);
+        history_add_span(&begun, e->begin, 0);
+        history_add_span(&gone, gone_at(c, e), 0);
     }
     if (made) {
-        close_spans(&begun);
-        close_spans(&gone);
+        history_close_spans(&begun);
+        history_close_spans(&gone);
     }
     for (uint64_t i = 0; made && i < history_count(c->history); i++)
         if (found_no_room(history_at(c->history, i)))
@@ -283,6 +232,6 @@ static void check_end(struct check *c)
 bool history_judge(struct check *c)
 {
     check_end(c);
-    return find_doomed(c) && find_pauses(c) && check_order(c) && (c->rules->is_given_back || check_empty(c)) &&
+    return find_doomed(c) && find_pauses(c) && history_judge_again(c) && check_order(c) && (c->rules->is_given_back || check_empty(c)) &&
            (c->rules->capacity == 0 || check_full(c));
 }

@@ -116,7 +116,9 @@ static _Atomic uint8_t *read_letter(struct chaos *chaos, const ptq_msg *msg, uin
     if (chaos_read(ptq_msg_data(msg), ptq_msg_size(msg), &note)) {
         *ret_value = chaos_value(note.producer, note.number);
         _Atomic uint8_t *known = &chaos->known[note.producer][note.number];
-        if (ptq_msg_deliveries(msg) + chaos->packs <= chaos->options.max_deliveries) /* a record counts to its last delivery */
+        /* A record of a pack comes once more for want of a block. */
+        if (ptq_msg_deliveries(msg) < chaos->options.max_deliveries ||
+            (ptq_msg_deliveries(msg) > chaos->options.max_deliveries && !chaos->packs))
             chaos_violation(chaos, "letter %u.%u died of %u deliveries", note.producer, note.number,
                             ptq_msg_deliveries(msg));
         if (*known & IS_ACKED && !chaos->packs && !chaos->options.lease_ms)

@@ -354,7 +354,7 @@ PTQ_MUST_CHECK enum ptq_err ptq_recv(ptq_queue *queue, void *buffer, size_t size
 #define PTQ_DEAD_SUFFIX "!dead"
 
 /**
- * Dead letters are messages that were handed out more than max_deliveries times, and, where the queue says so, those
+ * Dead letters are messages that came back when they had been handed out max_deliveries times, and, where the queue says so, those
  * that outlived their time.  They stay in the queue's memory, at most max_dead of them, and count against nothing else.
  *
  * ptq_queue_open(bus, "tasks!dead", ...) opens a view of them; the queue must exist.  On it ptq_get, ptq_get_many and
