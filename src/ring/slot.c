@@ -271,6 +271,15 @@ bool pti_lease_more(struct pti_lane *lane, uint32_t block, uint64_t word, uint64
     return true;
 }
 
+/* A looker who saw it due, and stood still, may have released it after it was taken and given back for later: its word was the
+ * same again. */
+static bool is_early(const struct pti_ring *ring, uint32_t block)
+{
+    uint64_t due = pti_load_relaxed(&pti_block_at(ring, block)->due_us);
+
+    return due != 0 && due > pti_now_us();
+}
+
 /* The redelivery word says there may be some: the lowest (position, sub).  PTQ_EMPTY: none, and the bit is off. */
 static enum ptq_err take_redelivered(struct pti_lane *lane, uint64_t seen, uint32_t *ret_block, uint64_t *ret_word)
 {
@@ -321,6 +330,10 @@ static enum ptq_err take_redelivered(struct pti_lane *lane, uint64_t seen, uint3
         if (pti_lease_is_limited(ring))
             pti_lease_began(lane, best);
         pti_special_clear(ring, best);
+        if (__builtin_expect(is_early(ring, best), 0)) {
+            pti_ring_carry_out(lane, best, lease, PTI_PARK);
+            continue;
+        }
         pti_store_relaxed(&pti_block_at(ring, best)->due_us, 0);
         pti_unit_admit(lane, best, lease);
         if (pti_word_redelivered(lease)) /* else it was parked, or taken and put back */

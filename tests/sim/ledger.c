@@ -18,6 +18,7 @@ struct lease {
     enum lease_state state;
     uint64_t begin, end; /* of the get */
     unsigned index;      /* in what that get gave */
+    uint64_t due_us;     /* of its nack */
 };
 
 struct message {
@@ -27,6 +28,7 @@ struct message {
     unsigned batch; /* 1 + the first of those put together; 0: alone */
     unsigned batch_index;
     uint64_t begin, end;
+    uint64_t due_us, ttl_us, end_us; /* not before; not after so long; when its put was over */
     unsigned lease_count;
     struct lease leases[LEASES];
     unsigned char bytes[LEDGER_BYTES];
@@ -39,8 +41,9 @@ struct emptiness {
 
 static struct message messages[LEDGER_MESSAGES];
 static unsigned count;
-static uint64_t get_began[SIM_PROCS];
+static uint64_t get_began[SIM_PROCS], get_began_us[SIM_PROCS];
 static bool getting[SIM_PROCS];
+static bool given_back; /* by a nack */
 static unsigned lost_gets; /* who died in a get may have leased what nobody saw */
 static struct emptiness empty[64];
 static unsigned empty_count;
@@ -49,6 +52,7 @@ static uint64_t end_told; /* when a get had first answered END; 0: never */
 void ledger_reset(void)
 {
     count = lost_gets = empty_count = 0;
+    given_back = false;
     end_told = 0;
     memset(getting, 0, sizeof getting);
 }
@@ -86,6 +90,11 @@ unsigned ledger_put_begins(unsigned wanted, struct ptq_bytes *items)
     return first;
 }
 
+static uint64_t now_us(void) { return (uint64_t)sim.now / 1000; }
+
+void ledger_put_is_delayed(unsigned first, unsigned delay_ms) { messages[first].due_us = now_us() + 1000 * delay_ms; }
+void ledger_put_expires(unsigned first, unsigned ttl_ms) { messages[first].ttl_us = 1000 * ttl_ms; }
+
 void ledger_put_ends(unsigned first, unsigned wanted, enum ptq_err err)
 {
     uint64_t now = tick();
@@ -93,6 +102,7 @@ void ledger_put_ends(unsigned first, unsigned wanted, enum ptq_err err)
     for (unsigned i = first; i < first + wanted; i++) {
         messages[i].put = err == PTQ_OK ? IS_PUT : REFUSED;
         messages[i].end = now;
+        messages[i].end_us = now_us();
         if (err != PTQ_OK && messages[i].lease_count > 0)
             sim_fail("message %u came, and its put answered %s", i, sim_api()->ptq_err_name(err));
     }
@@ -114,6 +124,7 @@ void ledger_flush_ends(enum ptq_err err)
 void ledger_get_begins(void)
 {
     get_began[sim_me->number] = tick();
+    get_began_us[sim_me->number] = now_us();
     getting[sim_me->number] = true;
 }
 
@@ -122,6 +133,8 @@ void ledger_get_ends(enum ptq_err err, bool waited)
     getting[sim_me->number] = false;
     if (err == PTQ_END && end_told == 0)
         end_told = tick();
+    if (err == PTQ_EMPTY && sim.racing && !sim_me->role->letters && sim_ready_since(get_began[sim_me->number]))
+        sim_fail("a get answered EMPTY, and all the while there was something to get");
     if ((err == PTQ_EMPTY || (err == PTQ_TIMEDOUT && !waited)) && empty_count < sizeof empty / sizeof empty[0])
         empty[empty_count++] = (struct emptiness){get_began[sim_me->number], tick()};
 }
@@ -156,6 +169,34 @@ static void check_earlier(unsigned id, const struct message *message, bool flagg
         sim_fail("message %u came again without a flag", id);
 }
 
+/* Neither before its time nor after it. */
+static void check_times(unsigned id, const struct message *message)
+{
+    const struct lease *last = &message->leases[message->lease_count - 1];
+    uint64_t now = now_us(), began = get_began_us[sim_me->number];
+
+    if (sim_me->role->letters)
+        return;
+    if (message->lease_count == 0 && message->due_us > now)
+        sim_fail("message %u came %llu us before its time", id, (unsigned long long)(message->due_us - now));
+    if (message->lease_count > 0 && last->state == NACKED && last->due_us > now)
+        sim_fail("message %u came again %llu us before its time", id, (unsigned long long)(last->due_us - now));
+    if (message->ttl_us != 0 && message->put == IS_PUT && began > message->end_us + message->ttl_us + message->ttl_us / 64 + 1000)
+        sim_fail("message %u came after its time", id);
+}
+
+static void check_deliveries(unsigned id, ptq_msg *msg)
+{
+    unsigned most = sim.config.scenario->options.max_deliveries, times = sim_api()->ptq_msg_deliveries(msg);
+
+    if (!sim.config.scenario->letters || sim_me->number == 0)
+        return;
+    if (sim_me->role->letters && times < most)
+        sim_fail("message %u is a dead letter, and was handed out %u times", id, times);
+    if (!sim_me->role->letters && times > most)
+        sim_fail("message %u is handed out for the %u. time", id, times);
+}
+
 int ledger_got(ptq_msg *msg, unsigned index)
 {
     const struct sim_api *api = sim_api();
@@ -170,9 +211,11 @@ int ledger_got(ptq_msg *msg, unsigned index)
     sim_trace_note("  %u has message %u%s", sim_me->number, id, flagged ? ", flagged" : "");
     if (message->put == REFUSED)
         sim_fail("message %u came, and its put was refused", id);
-    if (end_told != 0 && end_told < get_began[sim_me->number])
+    if (!sim.config.scenario->letters && end_told != 0 && end_told < get_began[sim_me->number])
         sim_fail("message %u came after a get had answered END", id);
     check_earlier(id, message, flagged);
+    check_times(id, message);
+    check_deliveries(id, msg);
     if (message->lease_count == LEASES) {
         sim_fail("message %u comes and comes", id);
         return -1;
@@ -199,7 +242,13 @@ static struct lease *own_lease(int id)
 }
 
 void ledger_ack_begins(int id) { own_lease(id)->state = ACKING; tick(); }
-void ledger_nack_begins(int id) { own_lease(id)->state = NACKING; tick(); }
+void ledger_nack_begins(int id, unsigned delay_ms)
+{
+    own_lease(id)->state = NACKING;
+    given_back = true;
+    own_lease(id)->due_us = now_us() + 1000 * delay_ms;
+    tick();
+}
 
 void ledger_ack_ends(int id, enum ptq_err err)
 {
@@ -255,12 +304,40 @@ void ledger_died(const struct sim_proc *proc)
 
 /* ---- when all is over */
 
+/* Acked, or perhaps so by one who died of it. */
 static bool is_settled(const struct message *message)
 {
     for (unsigned i = 0; i < message->lease_count; i++)
         if (message->leases[i].state == ACKED || message->leases[i].state == IN_DOUBT)
             return true;
     return false;
+}
+
+/* Nobody knows that it is acked: it may as well have been dropped. */
+static bool is_in_doubt(const struct message *message)
+{
+    bool in_doubt = false;
+
+    for (unsigned i = 0; i < message->lease_count; i++) {
+        if (message->leases[i].state == ACKED)
+            return false;
+        in_doubt |= message->leases[i].state == IN_DOUBT;
+    }
+    return in_doubt;
+}
+
+/* What is missing was dropped; of what is in doubt some may be.  Returns how many puts are in that nobody saw. */
+static uint64_t check_drops(const struct ptq_queue_stats *stats, uint64_t in, uint64_t missing, uint64_t unseen, uint64_t in_doubt)
+{
+    uint64_t more = stats->put - in;
+
+    if (more > unseen)
+        sim_fail("put counts %llu, %llu were, and %llu perhaps", (unsigned long long)stats->put, (unsigned long long)in,
+                 (unsigned long long)unseen);
+    if (missing + more > stats->dropped || stats->dropped > missing + more + in_doubt)
+        sim_fail("%llu are missing, %llu are counted as dropped", (unsigned long long)missing + more,
+                 (unsigned long long)stats->dropped);
+    return more;
 }
 
 static void check_order_of(unsigned a, unsigned b)
@@ -296,7 +373,7 @@ static void check_empties(void)
     for (unsigned e = 0; e < empty_count; e++) {
         for (unsigned i = 0; i < count; i++) {
             const struct message *message = &messages[i];
-            if (message->put == IS_PUT && message->end < empty[e].begin && message->lease_count > 0 &&
+            if (message->put == IS_PUT && message->due_us == 0 && message->end < empty[e].begin && message->lease_count > 0 &&
                 !message->leases[0].flagged && message->leases[0].begin > empty[e].end)
                 sim_fail("a get answered EMPTY, and message %u was inside", i);
         }
@@ -316,7 +393,7 @@ static void check_batches(void)
 
 void ledger_check(const struct ptq_queue_stats *stats)
 {
-    uint64_t in = 0, missing = 0, doubtful = 0;
+    uint64_t in = 0, missing = 0, unseen = 0, in_doubt = 0;
 
     for (unsigned i = 0; i < count && !sim.failed; i++) {
         const struct message *message = &messages[i];
@@ -326,22 +403,22 @@ void ledger_check(const struct ptq_queue_stats *stats)
         if (message->put == IS_PUT && !is_settled(message) && !sim.config.scenario->drops)
             sim_fail("message %u was put and is lost: it came %u times", i, message->lease_count);
         in += message->put == IS_PUT || came;
-        doubtful += !came && (message->put == PUTTING || message->put == GATHERED) && message->abandoned;
+        in_doubt += is_in_doubt(message);
+        unseen += !came && (message->put == PUTTING || message->put == GATHERED) && message->abandoned;
         if (!came && message->put == PUTTING && !message->abandoned)
             sim_fail("message %u is being put, and its producer is done", i);
     }
     if (sim.failed)
         return;
-    if (sim.config.scenario->drops) {
-        if (missing > stats->dropped || stats->dropped > missing + doubtful)
-            sim_fail("%llu are missing, %llu are counted as dropped", (unsigned long long)missing,
-                     (unsigned long long)stats->dropped);
-        in += stats->dropped - missing;
-    }
-    /* What a dead one had not shown yet of a pack comes late, and without a flag: nobody has seen it. */
-    if (!sim.config.scenario->unordered && !(sim.config.scenario->packed && sim.kills > 0))
+    if (sim.config.scenario->drops)
+        in += check_drops(stats, in, missing, unseen, in_doubt);
+    if (sim.failed)
+        return;
+    /* What a dead one had not shown yet of a pack, or stood behind what was given back, comes late and without a flag: nobody has
+     * seen it. */
+    if (!sim.config.scenario->unordered && !(sim.config.scenario->packed && (sim.kills > 0 || given_back)))
         check_orders();
-    if (!sim.config.scenario->pauses)
+    if (!sim.config.scenario->pauses && !sim.config.scenario->packed)
         check_empties();
     check_batches();
     if (stats->put != in)

@@ -15,6 +15,9 @@ void ledger_reset(void);
 unsigned ledger_put_begins(unsigned count, struct ptq_bytes *items);
 void ledger_put_ends(unsigned first, unsigned count, enum ptq_err err);
 
+void ledger_put_is_delayed(unsigned first, unsigned delay_ms);
+void ledger_put_expires(unsigned first, unsigned ttl_ms);
+
 /* Gathered in a pack: in doubt until the flush that ends. */
 void ledger_gathered(unsigned first);
 void ledger_flush_ends(enum ptq_err err);
@@ -25,7 +28,7 @@ void ledger_get_ends(enum ptq_err err, bool waited);
 
 void ledger_ack_begins(int id);
 void ledger_ack_ends(int id, enum ptq_err err);
-void ledger_nack_begins(int id);
+void ledger_nack_begins(int id, unsigned delay_ms);
 void ledger_nack_ends(int id, enum ptq_err err);
 void ledger_gives_back(void); /* this process closes with leases */
 

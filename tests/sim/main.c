@@ -210,16 +210,21 @@ static void read_options(int argc, char **argv, struct options *options)
 
 #define ROUND 24 /* runs of a scenario, then the next one's turn */
 
+static bool is_wanted(const struct options *options, unsigned i)
+{
+    return options->scenario == NULL || strcmp(options->scenario, sim_scenarios[i]->name) == 0;
+}
+
 static bool run_all(const struct options *options)
 {
     double until = now() + options->seconds;
     uint64_t lengths[64];
 
     for (unsigned i = 0; i < sim_scenario_count; i++)
-        lengths[i] = measure(sim_scenarios[i]);
+        lengths[i] = is_wanted(options, i) ? measure(sim_scenarios[i]) : 1;
     for (uint64_t done = 0; (options->runs == 0 || done < options->runs) && now() < until; done += ROUND)
         for (unsigned i = 0; i < sim_scenario_count; i++)
-            if (!run_scenario(sim_scenarios[i], options, lengths[i], done, done + ROUND, until))
+            if (is_wanted(options, i) && !run_scenario(sim_scenarios[i], options, lengths[i], done, done + ROUND, until))
                 return false;
     return true;
 }

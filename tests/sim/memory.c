@@ -75,6 +75,8 @@ void sim_memory_clear(void)
 
 static void apply(const struct sim_store *store)
 {
+    if (store->size == 8 && store->address >= sim_ready_from)
+        sim_ready_note(store->address, *(const uint64_t *)(uintptr_t)store->address, store->value);
     memcpy((void *)(uintptr_t)store->address, &store->value, store->size);
 }
 
@@ -189,8 +191,11 @@ static void begin(const char *what, const volatile void *p, unsigned size, uint6
             sim_memory_mark(p, bits / 8);                                                                              \
         }                                                                                                              \
         was = *p;                                                                                                      \
-        if (was == *expected)                                                                                          \
+        if (was == *expected) {                                                                                        \
             *p = value;                                                                                                \
+            if (bits == 64 && (uintptr_t)p >= sim_ready_from)                                                          \
+                sim_ready_note((uintptr_t)p, was, value);                                                              \
+        }                                                                                                              \
         if (__builtin_expect(sim.tracing, 0) && OURS(p))                                                               \
             sim_trace_access(was == *expected ? "cas to" : "cas fails, not to", p, bits / 8, value);                   \
         if (was == *expected)                                                                                          \

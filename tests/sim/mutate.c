@@ -2,6 +2,7 @@
  *
  *     # what the mutant is
  *     file src/ring/slot.c
+ *     scenario asks (no such line: all of them are tried)
  *     - text that is there once, a part of a line or more lines; spaces and the source's comments do not count
  *     + what stands there instead; no such line: nothing
  *

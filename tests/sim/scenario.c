@@ -4,110 +4,127 @@
 #include <string.h>
 
 #include "sim/ledger.h"
+#include "sim/roles.h"
 
-#define HELD_MAX 8
-#define LONG_NS INT64_C(700000000) /* others are past their first sleeps */
+static struct sim_actor actors[SIM_PROCS];
 
-struct actor {
-    ptq_bus *bus;
-    ptq_queue *queue;
-    unsigned done; /* of its count, over all its lives */
-};
-static struct actor actors[SIM_PROCS];
+struct sim_actor *sim_actor(void) { return &actors[sim_me->number]; }
 
-static struct actor *me(void) { return &actors[sim_me->number]; }
-static const struct sim_role *role(void) { return sim_me->role; }
-
-static void expect(enum ptq_err err, const char *what)
+void sim_expect(enum ptq_err err, const char *what)
 {
     if (err != PTQ_OK)
         sim_fail("process %u: %s answered %s", sim_me->number, what, sim_api()->ptq_err_name(err));
 }
 
 /* Who only asks finds the dead by the clock. */
-static void rest(void)
+void sim_rest(void)
 {
     sim_yield();
     sim_sleep(SIM_BLOCK_SLEEP, sim.now + 20000000);
 }
 
-static void open_queue(unsigned flags)
+void sim_open_queue(unsigned flags)
 {
     struct ptq_error error = {0};
     struct ptq_bus_options bus_options = {.dir = "/sim", .node = "sim", .error = &error};
     struct ptq_queue_options options = sim.config.scenario->options;
 
     sim_me->inside = "open";
-    if (sim_api()->ptq_bus_open(NULL, &bus_options, &me()->bus) != PTQ_OK)
+    if (sim_api()->ptq_bus_open(NULL, &bus_options, &sim_actor()->bus) != PTQ_OK)
         sim_fail("process %u: no bus: %s", sim_me->number, error.text);
     options.error = &error;
     options.flags = flags;
-    if (sim_api()->ptq_queue_open(me()->bus, "q", &options, &me()->queue) != PTQ_OK)
+    const char *name = "q";
+    if (sim_role()->letters) {
+        memset(&options, 0, sizeof options);
+        options.error = &error;
+        name = "q" PTQ_DEAD_SUFFIX;
+    }
+    if (sim_api()->ptq_queue_open(sim_actor()->bus, name, &options, &sim_actor()->queue) != PTQ_OK)
         sim_fail("process %u: no queue: %s", sim_me->number, error.text);
     sim_me->inside = NULL;
 }
 
-static void close_queue(void)
+void sim_close_queue(void)
 {
     sim_me->inside = "close";
-    sim_api()->ptq_queue_close(me()->queue);
-    sim_api()->ptq_bus_close(me()->bus);
+    sim_api()->ptq_queue_close(sim_actor()->queue);
+    sim_api()->ptq_bus_close(sim_actor()->bus);
     sim_me->inside = NULL;
 }
 
 /* ---- producers */
 
+/* Short, and beyond the first sleeps. */
+static unsigned some_ms(void)
+{
+    static const unsigned some[] = {1, 3, 40, 300, 800};
+
+    return some[sim_random(sizeof some / sizeof some[0])];
+}
+
 static enum ptq_err put(unsigned wanted, int timeout_ms)
 {
     struct ptq_bytes items[16];
     unsigned first = ledger_put_begins(wanted, items);
+    struct ptq_put_options options = {0};
     enum ptq_err err;
 
+    if (sim_role()->delays != 0 && sim_chance(sim_role()->delays)) {
+        options.delay_ms = some_ms();
+        ledger_put_is_delayed(first, (unsigned)options.delay_ms);
+    }
+    if (sim_role()->ttls != 0 && sim_chance(sim_role()->ttls)) {
+        options.ttl_ms = some_ms();
+        ledger_put_expires(first, (unsigned)options.ttl_ms);
+    }
     sim_me->inside = wanted > 1 ? "put_many" : "put";
     sim_me->waits_put = timeout_ms < 0;
     sim_me->needs = wanted;
-    err = wanted > 1 ? sim_api()->ptq_put_many(me()->queue, items, wanted, timeout_ms, NULL)
-                     : sim_api()->ptq_put(me()->queue, items[0].data, items[0].size, timeout_ms);
+    err = wanted > 1 ? sim_api()->ptq_put_many(sim_actor()->queue, items, wanted, timeout_ms, NULL)
+          : options.delay_ms + options.ttl_ms > 0
+              ? sim_api()->ptq_put_with(sim_actor()->queue, items[0].data, items[0].size, &options, timeout_ms)
+              : sim_api()->ptq_put(sim_actor()->queue, items[0].data, items[0].size, timeout_ms);
     sim_me->waits_put = false;
     sim_me->inside = NULL;
     ledger_put_ends(first, wanted, err);
     return err;
 }
 
-static void produce(void)
+void sim_produce(void)
 {
-    open_queue(role()->flags);
+    sim_open_queue(sim_role()->flags);
     sim_park();
-    while (me()->done < role()->count) {
-        unsigned left = role()->count - me()->done, wanted = left < role()->batch ? left : role()->batch;
+    while (sim_actor()->done < sim_role()->count) {
+        unsigned left = sim_role()->count - sim_actor()->done, wanted = left < sim_role()->batch ? left : sim_role()->batch;
         unsigned refused = 0;
         enum ptq_err err;
-        if (role()->slow)
-            sim_sleep(SIM_BLOCK_SLEEP, sim.now + LONG_NS / 7);
-        me()->done += wanted; /* one in doubt is not put again */
-        while ((err = put(wanted, refused > 5 ? PTQ_FOREVER : role()->timeout_ms)) == PTQ_FULL || err == PTQ_TIMEDOUT) {
+        if (sim_role()->slow)
+            sim_sleep(SIM_BLOCK_SLEEP, sim.now + SIM_LONG_NS / 7);
+        sim_actor()->done += wanted; /* one in doubt is not put again */
+        while ((err = put(wanted, refused > 5 ? PTQ_FOREVER : sim_role()->timeout_ms)) == PTQ_FULL || err == PTQ_TIMEDOUT) {
             refused++;
-            rest();
+            sim_rest();
         }
-        expect(err, "a put");
+        sim_expect(err, "a put");
     }
-    close_queue();
+    sim_close_queue();
 }
 
 static void produce_in_place(void)
 {
-    open_queue(role()->flags);
+    sim_open_queue(sim_role()->flags);
     sim_park();
-    for (; me()->done < role()->count;) {
+    for (; sim_actor()->done < sim_role()->count;) {
         struct ptq_bytes item;
         ptq_msg *loan = NULL;
         unsigned first;
 
-        me()->done++;
+        sim_actor()->done++;
         sim_me->inside = "loan";
         sim_me->waits_put = true;
         sim_me->needs = 1;
-        expect(sim_api()->ptq_loan(me()->queue, LEDGER_BYTES, PTQ_FOREVER, &loan), "a loan");
+        sim_expect(sim_api()->ptq_loan(sim_actor()->queue, LEDGER_BYTES, PTQ_FOREVER, &loan), "a loan");
         first = ledger_put_begins(1, &item);
         memcpy(sim_api()->ptq_msg_buffer(loan), item.data, item.size);
         sim_me->inside = "publish";
@@ -115,56 +132,57 @@ static void produce_in_place(void)
         sim_me->waits_put = false;
         sim_me->inside = NULL;
         ledger_put_ends(first, 1, err);
-        expect(err, "a publish");
+        sim_expect(err, "a publish");
     }
-    close_queue();
+    sim_close_queue();
 }
 
 static void produce_packed(void)
 {
-    open_queue(role()->flags | PTQ_PIPELINE);
+    sim_open_queue(sim_role()->flags | PTQ_PIPELINE);
     sim_park();
-    while (me()->done < role()->count) {
-        for (unsigned i = 0; i < role()->batch && me()->done < role()->count; i++) {
+    while (sim_actor()->done < sim_role()->count) {
+        for (unsigned i = 0; i < sim_role()->batch && sim_actor()->done < sim_role()->count; i++) {
             struct ptq_bytes item;
             unsigned first = ledger_put_begins(1, &item);
-            me()->done++;
+            sim_actor()->done++;
             sim_me->inside = "put (packed)";
             sim_me->waits_put = true;
             sim_me->needs = 1;
-            enum ptq_err err = sim_api()->ptq_put(me()->queue, item.data, item.size, PTQ_FOREVER);
-            expect(err, "a packed put");
+            enum ptq_err err = sim_api()->ptq_put(sim_actor()->queue, item.data, item.size, PTQ_FOREVER);
+            sim_expect(err, "a packed put");
             ledger_gathered(first);
         }
         sim_me->inside = "flush";
-        enum ptq_err err = sim_api()->ptq_flush(me()->queue, PTQ_FOREVER);
+        enum ptq_err err = sim_api()->ptq_flush(sim_actor()->queue, PTQ_FOREVER);
         sim_me->waits_put = false;
         sim_me->inside = NULL;
         ledger_flush_ends(err);
-        expect(err, "a flush");
+        sim_expect(err, "a flush");
     }
-    close_queue();
+    sim_close_queue();
 }
 
 /* ---- consumers */
 
 static void settle(ptq_msg *msg, int id)
 {
-    if (role()->nacks != 0 && sim_chance(role()->nacks)) {
-        ledger_nack_begins(id);
+    if (sim_role()->nacks != 0 && sim_chance(sim_role()->nacks)) {
+        unsigned delay_ms = sim_role()->delays != 0 && !sim_chance(3) ? some_ms() : 0;
+        ledger_nack_begins(id, delay_ms);
         sim_me->inside = "nack";
-        ledger_nack_ends(id, sim_api()->ptq_nack(msg, 0));
+        ledger_nack_ends(id, sim_api()->ptq_nack(msg, (int)delay_ms));
     } else {
         ledger_ack_begins(id);
         sim_me->inside = "ack";
         ledger_ack_ends(id, sim_api()->ptq_ack(msg));
     }
     sim_me->inside = NULL;
-    if (role()->slow)
-        sim_sleep(SIM_BLOCK_SLEEP, sim.now + LONG_NS);
+    if (sim_role()->slow)
+        sim_sleep(SIM_BLOCK_SLEEP, sim.now + SIM_LONG_NS);
 }
 
-static enum ptq_err get(ptq_msg **msgs, unsigned max, int *ids, size_t *ret_count, int timeout_ms)
+enum ptq_err sim_get(ptq_msg **msgs, unsigned max, int *ids, size_t *ret_count, int timeout_ms)
 {
     enum ptq_err err;
 
@@ -173,9 +191,9 @@ static enum ptq_err get(ptq_msg **msgs, unsigned max, int *ids, size_t *ret_coun
     sim_me->inside = max > 1 ? "get_many" : "get";
     sim_me->waits_get = timeout_ms < 0;
     if (max > 1) {
-        err = sim_api()->ptq_get_many(me()->queue, msgs, 1, max, timeout_ms, ret_count);
+        err = sim_api()->ptq_get_many(sim_actor()->queue, msgs, 1, max, timeout_ms, ret_count);
     } else {
-        err = sim_api()->ptq_get(me()->queue, timeout_ms, &msgs[0]);
+        err = sim_api()->ptq_get(sim_actor()->queue, timeout_ms, &msgs[0]);
         *ret_count = err == PTQ_OK;
     }
     sim_me->waits_get = false;
@@ -188,32 +206,37 @@ static enum ptq_err get(ptq_msg **msgs, unsigned max, int *ids, size_t *ret_coun
 
 static bool consume_some(int timeout_ms, enum ptq_err *ret_err)
 {
-    ptq_msg *msgs[HELD_MAX];
-    int ids[HELD_MAX];
+    ptq_msg *msgs[SIM_HELD_MAX];
+    int ids[SIM_HELD_MAX];
     size_t count;
 
-    *ret_err = get(msgs, role()->batch, ids, &count, timeout_ms);
+    *ret_err = sim_get(msgs, sim_role()->batch, ids, &count, timeout_ms);
     if (*ret_err != PTQ_OK)
         return false;
-    if (role()->slow)
-        sim_sleep(SIM_BLOCK_SLEEP, sim.now + LONG_NS);
+    if (sim_role()->slow)
+        sim_sleep(SIM_BLOCK_SLEEP, sim.now + SIM_LONG_NS);
     for (size_t i = 0; i < count; i++)
         settle(msgs[i], ids[i]);
     return true;
 }
 
-static void consume(void)
+void sim_consume_all(void)
 {
     enum ptq_err err = PTQ_OK;
 
-    open_queue(role()->flags);
-    sim_park();
-    while (consume_some(role()->timeout_ms, &err) || err == PTQ_EMPTY || err == PTQ_TIMEDOUT)
+    while (consume_some(sim_role()->timeout_ms, &err) || err == PTQ_EMPTY || err == PTQ_TIMEDOUT)
         if (err != PTQ_OK)
-            rest();
+            sim_rest();
     if (err != PTQ_END)
-        expect(err, "a get");
-    close_queue();
+        sim_expect(err, "a get");
+}
+
+void sim_consume(void)
+{
+    sim_open_queue(sim_role()->flags);
+    sim_park();
+    sim_consume_all();
+    sim_close_queue();
 }
 
 /* Sleeps in poll() on the queue's descriptor. */
@@ -222,8 +245,8 @@ static void consume_by_descriptor(void)
     enum ptq_err err = PTQ_OK;
     int fd = -1;
 
-    open_queue(role()->flags);
-    expect(sim_api()->ptq_queue_fd(me()->queue, PTQ_SIDE_GET, &fd), "queue_fd");
+    sim_open_queue(sim_role()->flags);
+    sim_expect(sim_api()->ptq_queue_fd(sim_actor()->queue, PTQ_SIDE_GET, &fd), "queue_fd");
     sim_park();
     for (;;) {
         struct pollfd readable = {.fd = fd, .events = POLLIN};
@@ -238,29 +261,29 @@ static void consume_by_descriptor(void)
         sim_me->inside = NULL;
     }
     if (err != PTQ_END)
-        expect(err, "a get");
-    close_queue();
+        sim_expect(err, "a get");
+    sim_close_queue();
 }
 
 /* Takes one, and closes with it in hand. */
 static void take_and_close(void)
 {
-    for (; me()->done < role()->count;) {
+    for (; sim_actor()->done < sim_role()->count;) {
         ptq_msg *msg;
         int id;
         size_t count;
         enum ptq_err err;
 
-        me()->done++;
-        open_queue(0);
+        sim_actor()->done++;
+        sim_open_queue(0);
         sim_park();
-        err = get(&msg, 1, &id, &count, PTQ_NOWAIT);
+        err = sim_get(&msg, 1, &id, &count, PTQ_NOWAIT);
         ledger_gives_back();
-        close_queue();
+        sim_close_queue();
         if (err == PTQ_END)
             return;
         if (err != PTQ_OK && err != PTQ_EMPTY)
-            expect(err, "a get");
+            sim_expect(err, "a get");
     }
 }
 
@@ -271,18 +294,18 @@ static void take_and_die(void)
     int id;
     size_t count;
 
-    open_queue(0);
+    sim_open_queue(0);
     sim_park();
-    if (get(&msg, 1, &id, &count, PTQ_FOREVER) == PTQ_OK) {
+    if (sim_get(&msg, 1, &id, &count, PTQ_FOREVER) == PTQ_OK) {
         sim_me->inside = "its own work";
-        sim_sleep(SIM_BLOCK_SLEEP, sim.now + LONG_NS);
+        sim_sleep(SIM_BLOCK_SLEEP, sim.now + SIM_LONG_NS);
         sim_kill(sim_me);
         sim_leave();
     }
-    close_queue();
+    sim_close_queue();
 }
 
-static void ack_one(ptq_msg *msg, int id)
+void sim_ack(ptq_msg *msg, int id)
 {
     ledger_ack_begins(id);
     sim_me->inside = "ack";
@@ -302,10 +325,10 @@ static void hoard(void)
     bool is_sparing = true;
     enum ptq_err err = PTQ_OK;
 
-    open_queue(0);
+    sim_open_queue(0);
     sim_park();
     while (err == PTQ_OK || err == PTQ_EMPTY) {
-        err = get(&held[last], 1, &ids[last], &count, last == 0 ? PTQ_FOREVER : PTQ_NOWAIT);
+        err = sim_get(&held[last], 1, &ids[last], &count, last == 0 ? PTQ_FOREVER : PTQ_NOWAIT);
         last += count;
         if (err == PTQ_OK && is_sparing)
             in_vain = 0;
@@ -324,16 +347,16 @@ static void hoard(void)
             }
             is_sparing = false;
             last--;
-            ack_one(held[last], ids[last]);
+            sim_ack(held[last], ids[last]);
         }
     }
     while (err == PTQ_END && last > 0) {
         last--;
-        ack_one(held[last], ids[last]);
+        sim_ack(held[last], ids[last]);
     }
     if (err != PTQ_END)
-        expect(err, "a get");
-    close_queue();
+        sim_expect(err, "a get");
+    sim_close_queue();
 }
 
 /* Sleeps in ptq_wait_any. */
@@ -341,10 +364,10 @@ static void consume_by_wait(void)
 {
     enum ptq_err err = PTQ_OK;
 
-    open_queue(role()->flags);
+    sim_open_queue(sim_role()->flags);
     sim_park();
     for (;;) {
-        struct ptq_wait wait = {.queue = me()->queue, .side = PTQ_SIDE_GET};
+        struct ptq_wait wait = {.queue = sim_actor()->queue, .side = PTQ_SIDE_GET};
         size_t first;
         while (consume_some(PTQ_NOWAIT, &err))
             ;
@@ -352,51 +375,51 @@ static void consume_by_wait(void)
             break;
         sim_me->inside = "wait_any";
         sim_me->waits_get = true;
-        expect(sim_api()->ptq_wait_any(&wait, 1, PTQ_FOREVER, &first), "wait_any");
+        sim_expect(sim_api()->ptq_wait_any(&wait, 1, PTQ_FOREVER, &first), "wait_any");
         sim_me->waits_get = false;
         sim_me->inside = NULL;
     }
     if (err != PTQ_END)
-        expect(err, "a get");
-    close_queue();
+        sim_expect(err, "a get");
+    sim_close_queue();
 }
 
 /* ---- others */
 
 static void come_and_go(void)
 {
-    for (; me()->done < role()->count; me()->done++) {
-        open_queue(0);
+    for (; sim_actor()->done < sim_role()->count; sim_actor()->done++) {
+        sim_open_queue(0);
         sim_park();
-        close_queue();
+        sim_close_queue();
     }
 }
 
 static void pause_and_resume(void)
 {
-    open_queue(0);
+    sim_open_queue(0);
     sim_park();
-    for (unsigned i = 0; i < role()->count; i++) {
-        expect(sim_api()->ptq_queue_pause(me()->queue, true), "a pause");
-        expect(sim_api()->ptq_queue_pause(me()->queue, false), "a resume");
+    for (unsigned i = 0; i < sim_role()->count; i++) {
+        sim_expect(sim_api()->ptq_queue_pause(sim_actor()->queue, true), "a pause");
+        sim_expect(sim_api()->ptq_queue_pause(sim_actor()->queue, false), "a resume");
     }
-    close_queue();
+    sim_close_queue();
 }
 
 static void set_up(void)
 {
     memset(actors, 0, sizeof actors);
-    open_queue(0);
-    close_queue();
+    sim_open_queue(0);
+    sim_close_queue();
 }
 
 static void end_queue(void)
 {
-    open_queue(0);
+    sim_open_queue(0);
     sim_me->inside = "end";
-    expect(sim_api()->ptq_end(me()->queue), "an end");
+    sim_expect(sim_api()->ptq_end(sim_actor()->queue), "an end");
     sim_me->inside = NULL;
-    close_queue();
+    sim_close_queue();
 }
 
 /* ---- the auditor */
@@ -412,29 +435,41 @@ static void verify(void)
     struct ptq_verify_report report = {0};
     ptq_view *view = NULL;
 
-    expect(sim_api()->ptq_view_open(me()->bus, "q", NULL, &view), "a view");
-    expect(sim_api()->ptq_view_verify(view, note_finding, NULL, &report), "verify");
+    sim_expect(sim_api()->ptq_view_open(sim_actor()->bus, "q", NULL, &view), "a view");
+    sim_expect(sim_api()->ptq_view_verify(view, note_finding, NULL, &report), "verify");
     sim_api()->ptq_view_close(view);
     if (!report.quiet || report.imbalance != 0)
         sim_fail("verify: %s, imbalance %lld", report.quiet ? "quiet" : "busy", (long long)report.imbalance);
 }
 
-static void audit(void)
+static void drain(void)
 {
-    static const struct sim_role by_one = {.batch = 1};
-    struct ptq_queue_stats stats;
     enum ptq_err err;
 
-    open_queue(0);
-    sim_me->role = &by_one;
     while (consume_some(PTQ_NOWAIT, &err))
         ;
     if (err != (sim.ended ? PTQ_END : PTQ_EMPTY))
         sim_fail("drained, a get answers %s", sim_api()->ptq_err_name(err));
-    expect(sim_api()->ptq_queue_stats(me()->queue, &stats), "stats");
+}
+
+static void audit(void)
+{
+    static const struct sim_role by_one = {.batch = 1}, of_letters = {.batch = 1, .letters = true};
+    struct ptq_queue_stats stats;
+
+    sim_me->role = &by_one;
+    sim_open_queue(0);
+    drain();
+    if (sim.config.scenario->letters) {
+        sim_close_queue();
+        sim_me->role = &of_letters;
+        sim_open_queue(0);
+        drain();
+    }
+    sim_expect(sim_api()->ptq_queue_stats(sim_actor()->queue, &stats), "stats");
     ledger_check(&stats);
     verify();
-    close_queue();
+    sim_close_queue();
 }
 
 const struct sim_role sim_setup = {.name = "setup", .work = set_up};
@@ -443,33 +478,30 @@ const struct sim_role sim_auditor = {.name = "auditor", .work = audit};
 
 /* ---- the table */
 
-#define PRODUCER(n, b) {.name = "producer", .work = produce, .killable = true, .producer = true, .count = n, .batch = b, .timeout_ms = PTQ_FOREVER}
-#define CONSUMER(b, n) {.name = "consumer", .work = consume, .killable = true, .batch = b, .nacks = n, .timeout_ms = PTQ_FOREVER}
-
-static const struct sim_role produce_1 = PRODUCER(1, 1), produce_2 = PRODUCER(2, 1), produce_4 = PRODUCER(4, 1),
-                             produce_8 = PRODUCER(8, 1), produce_by_3 = PRODUCER(9, 3);
-static const struct sim_role consume_1 = CONSUMER(1, 0), consume_3 = CONSUMER(3, 0), consume_nacking = CONSUMER(1, 4),
-                             consume_3_nacking = CONSUMER(3, 4);
+static const struct sim_role produce_1 = SIM_PRODUCER(1, 1), produce_2 = SIM_PRODUCER(2, 1), produce_4 = SIM_PRODUCER(4, 1),
+                             produce_8 = SIM_PRODUCER(8, 1), produce_by_3 = SIM_PRODUCER(9, 3);
+static const struct sim_role consume_1 = SIM_CONSUMER(1, 0), consume_3 = SIM_CONSUMER(3, 0), consume_nacking = SIM_CONSUMER(1, 4),
+                             consume_3_nacking = SIM_CONSUMER(3, 4);
 static const struct sim_role loaner = {.name = "loaner", .work = produce_in_place, .killable = true, .producer = true, .count = 5};
 static const struct sim_role packer = {
     .name = "packer", .work = produce_packed, .killable = true, .producer = true, .count = 12, .batch = 4};
 static const struct sim_role impatient = {
-    .name = "impatient producer", .work = produce, .killable = true, .producer = true, .count = 5, .batch = 1, .timeout_ms = 0};
+    .name = "impatient producer", .work = sim_produce, .killable = true, .producer = true, .count = 5, .batch = 1, .timeout_ms = 0};
 static const struct sim_role poller = {.name = "poller", .work = consume_by_descriptor, .killable = true, .batch = 1};
-static const struct sim_role asker = {.name = "asker", .work = consume, .killable = true, .batch = 1, .timeout_ms = PTQ_NOWAIT};
+static const struct sim_role asker = {.name = "asker", .work = sim_consume, .killable = true, .batch = 1, .timeout_ms = PTQ_NOWAIT};
 static const struct sim_role visitor = {.name = "visitor", .work = come_and_go, .killable = true, .count = 3};
 static const struct sim_role grabber = {.name = "grabber", .work = take_and_close, .killable = true, .count = 3};
 static const struct sim_role pauser = {.name = "pauser", .work = pause_and_resume, .count = 3};
 
 static const struct sim_role slow = {
-    .name = "slow consumer", .work = consume, .killable = true, .batch = 1, .timeout_ms = PTQ_FOREVER, .slow = true};
+    .name = "slow consumer", .work = sim_consume, .killable = true, .batch = 1, .timeout_ms = PTQ_FOREVER, .slow = true};
 static const struct sim_role slow_nacking = {
-    .name = "slow consumer", .work = consume, .killable = true, .batch = 1, .nacks = 2, .timeout_ms = PTQ_FOREVER, .slow = true};
+    .name = "slow consumer", .work = sim_consume, .killable = true, .batch = 1, .nacks = 2, .timeout_ms = PTQ_FOREVER, .slow = true};
 static const struct sim_role doomed = {.name = "doomed", .work = take_and_die, .killable = true, .mortal = true};
 static const struct sim_role hoarder = {.name = "hoarder", .work = hoard};
 static const struct sim_role waiter = {.name = "waiter", .work = consume_by_wait, .killable = true, .batch = 1};
-static const struct sim_role produce_90 = PRODUCER(90, 1), produce_by_2 = PRODUCER(4, 2);
-static const struct sim_role slow_producer = {.name = "slow producer", .work = produce, .killable = true, .producer = true,
+static const struct sim_role produce_90 = SIM_PRODUCER(90, 1), produce_by_2 = SIM_PRODUCER(4, 2);
+static const struct sim_role slow_producer = {.name = "slow producer", .work = sim_produce, .killable = true, .producer = true,
                                               .count = 9, .batch = 3, .timeout_ms = PTQ_FOREVER, .slow = true};
 
 #define QUEUE(n) .options = {.capacity = n, .item_size = 8200, .max_endpoints = 8, .header_size = PTQ_NEVER}
@@ -506,5 +538,5 @@ static const struct sim_scenario
 
 const struct sim_scenario *const sim_scenarios[] = {&one_one, &tiny,  &two_two, &narrow,      &laps,     &nacks,  &batches,
                                                     &loans,   &packs, &tries,   &descriptors, &visitors, &pauses, &drops,
-                                                    &rests, &mourning, &waits, &starved, &limits};
+                                                    &rests, &mourning, &waits, &starved, &limits, SIM_MORE};
 const unsigned sim_scenario_count = sizeof sim_scenarios / sizeof sim_scenarios[0];

@@ -16,6 +16,9 @@ struct sim_role {
     unsigned count; /* messages, or rounds */
     unsigned batch; /* at once */
     unsigned nacks; /* one in so many is nacked */
+    unsigned delays; /* one put in so many, and two nacks of three, are for later */
+    unsigned ttls;   /* one put in so many expires */
+    bool letters;    /* its queue is the view of dead letters */
     int timeout_ms;
     unsigned flags; /* of its handle */
 };
@@ -30,6 +33,8 @@ struct sim_scenario {
     bool batched;   /* puts that race may overshoot by a batch */
     bool packed;    /* in order to each consumer */
     bool pauses;    /* then a queue that is not empty says so */
+    bool letters;   /* what is given back too often is a dead letter, and may be kicked, also after END */
+    bool deadly;    /* three deaths in each run */
     bool no_deaths; /* what its roles check would not hold */
 };
 

@@ -5,6 +5,7 @@
  *     sched.c      fibers, schedules, deaths         trace.c      a step in words
  *     memory.c     every atomic and plain access     kernel.c     files, locks, mappings
  *     process.c    a copy of the library each        events.c     futex, eventfd, timerfd, inotify, epoll, clock
+ *     more.c       roles of the other features       ready.c      how many messages could be got, at each step
  *
  * A simulated process is a fiber with a copy of the library of its own (dlopen of a copy of the file), so static and
  * thread-local variables are private without a change to the product.  The library is compiled with -fsanitize=thread,
@@ -44,7 +45,7 @@ struct sim_store {
     X(ptq_put_many) X(ptq_loan) X(ptq_publish) X(ptq_abort) X(ptq_flush) X(ptq_end) X(ptq_get) X(ptq_get_many)         \
     X(ptq_ack) X(ptq_nack) X(ptq_recv) X(ptq_msg_data) X(ptq_msg_size) X(ptq_msg_buffer) X(ptq_msg_redelivered)        \
     X(ptq_msg_position) X(ptq_msg_sub) X(ptq_msg_deliveries) X(ptq_queue_fd) X(ptq_queue_pause) X(ptq_queue_stats)     \
-    X(ptq_queue_purge) X(ptq_wait_any) X(ptq_view_open) X(ptq_view_close) X(ptq_view_verify) X(ptq_err_name)
+    X(ptq_queue_purge) X(ptq_queue_kick) X(ptq_wait_any) X(ptq_view_open) X(ptq_view_close) X(ptq_view_verify) X(ptq_err_name)
 
 struct sim_api {
 #define SIM_MEMBER(name) __typeof__(&name) name;
@@ -176,6 +177,14 @@ void sim_memory_init(void);
 void sim_memory_clear(void); /* what was used */
 void sim_memory_mark(const volatile void *p, uint64_t size);
 extern uint64_t sim_arena_used;
+
+/* ---- what is ready, word by word (ready.c) */
+
+extern uint64_t sim_ready_from; /* below it nothing is to be noted */
+void sim_ready_begin(void);
+void sim_ready_end(void);
+void sim_ready_note(uint64_t address, uint64_t before, uint64_t after);
+bool sim_ready_since(uint64_t step); /* at each moment since then there was something to get */
 
 /* ---- the kernel */
 

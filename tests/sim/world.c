@@ -9,12 +9,13 @@
 #include "sim/scenario.h"
 #include "sim/sim.h"
 
+#define DUE_SLACK_US 2000 /* between a due time and its sleeper's waking */
 #define RACE_MOST 400000 /* steps: more, and they run in circles */
 
 /* ---- what the segment says, read by nobody's leave */
 
 struct contents {
-    unsigned ready, untaken, leased, delayed, free, stray, owned[2048];
+    unsigned ready, untaken, leased, delayed, due, dead, free, stray, owned[2048];
     int pids[2048]; /* of the endpoints */
     bool paused, ended;
 };
@@ -74,7 +75,13 @@ static bool look(struct contents *contents)
         case PTI_LEASED:
             contents->leased++;
             break;
+        case PTI_DEAD:
+            contents->dead++;
+            break;
         case PTI_DELAYED:
+            contents->due += block_at(base, g, i)->due_us + DUE_SLACK_US < (uint64_t)sim.now / 1000;
+            contents->delayed++;
+            break;
         case PTI_COPY:
             contents->delayed++;
             break;
@@ -121,6 +128,14 @@ static bool is_half_done(void)
     return false;
 }
 
+static void check_reader(const struct sim_proc *proc, const struct contents *contents)
+{
+    if (proc->waits_get && contents->dead > 0)
+        sim_fail("process %u sleeps in %s, and there are %u dead letters", proc->number, proc->inside, contents->dead);
+    if (proc->waits_get && contents->ended && contents->ready + contents->leased + contents->delayed + contents->dead == 0)
+        sim_fail("process %u sleeps in %s, and the queue has ended", proc->number, proc->inside);
+}
+
 /* Nobody runs.  While nobody was killed or stopped the clock must not be needed; at the end, when no clock runs any more, nobody
  * at all may have been forgotten. */
 void sim_check_quiet(bool is_final)
@@ -140,8 +155,15 @@ void sim_check_quiet(bool is_final)
         const struct sim_proc *proc = &sim_procs[i];
         if (proc->state != SIM_BLOCKED || proc->stopped)
             continue;
+        if (proc->role->letters) {
+            check_reader(proc, &contents);
+            continue;
+        }
         if (proc->waits_get && contents.ready > 0)
             sim_fail("process %u sleeps in %s, and %u messages are ready", i, proc->inside, contents.ready);
+        if (proc->waits_get && (is_final ? contents.delayed : contents.due) > 0)
+            sim_fail("process %u sleeps in %s, and of %u delayed messages %u are due", i, proc->inside, contents.delayed,
+                     contents.due);
         if (proc->waits_get && contents.ended && contents.ready + contents.leased + contents.delayed == 0)
             sim_fail("process %u sleeps in %s, and the queue has ended", i, proc->inside);
         if (proc->waits_put && !sim.config.scenario->packed && contents.untaken + proc->needs <= capacity &&
@@ -195,9 +217,9 @@ static void plan_events(void)
     sim.pct_changes = (unsigned)sim_random(6);
     for (unsigned i = 0; i < sim.pct_changes; i++)
         sim.pct_change[i] = sim.race_begin + sim_random(sim.config.length);
-    if (!sim.config.deaths || sim.config.scenario->no_deaths || sim_chance(4))
+    if (!sim.config.scenario->deadly && (!sim.config.deaths || sim.config.scenario->no_deaths || sim_chance(4)))
         return;
-    sim.event_count = 1 + (unsigned)sim_chance(3) + (unsigned)sim_chance(9);
+    sim.event_count = sim.config.scenario->deadly ? 3 : 1 + (unsigned)sim_chance(3) + (unsigned)sim_chance(9);
     uint64_t steps[3];
     for (unsigned i = 0; i < 3; i++)
         steps[i] = sim.race_begin + sim_random(sim.config.length);
@@ -242,9 +264,9 @@ static void check_blocks(void)
 {
     static struct contents contents;
 
-    if (look(&contents) && contents.ready + contents.leased + contents.delayed + contents.stray != 0)
-        sim_fail("drained and closed, %u messages are ready, %u leased, %u delayed, and %u blocks are nobody's", contents.ready,
-                 contents.leased, contents.delayed, contents.stray);
+    if (look(&contents) && contents.ready + contents.leased + contents.delayed + contents.dead + contents.stray != 0)
+        sim_fail("drained and closed, %u messages are ready, %u leased, %u delayed, %u dead, and %u blocks are nobody's", contents.ready,
+                 contents.leased, contents.delayed, contents.dead, contents.stray);
 }
 
 static void forget_all(void)
@@ -279,8 +301,10 @@ bool sim_run(const struct sim_config *config, bool trace)
     sim.race_begin = sim.step;
     sim.last_step = sim.step + RACE_MOST;
     plan_events();
+    sim_ready_begin();
     if (!sim.failed)
         sim_race();
+    sim_ready_end();
     if (!sim.failed)
         check_all_done();
     if (!sim.failed) {
