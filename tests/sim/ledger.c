@@ -398,9 +398,9 @@ void ledger_check(const struct ptq_queue_stats *stats)
     for (unsigned i = 0; i < count && !sim.failed; i++) {
         const struct message *message = &messages[i];
         bool came = message->lease_count > 0;
-        if (message->put == IS_PUT && !is_settled(message))
+        if ((message->put == IS_PUT || came) && !is_settled(message))
             missing++;
-        if (message->put == IS_PUT && !is_settled(message) && !sim.config.scenario->drops)
+        if ((message->put == IS_PUT || came) && !is_settled(message) && !sim.config.scenario->drops)
             sim_fail("message %u was put and is lost: it came %u times", i, message->lease_count);
         in += message->put == IS_PUT || came;
         in_doubt += is_in_doubt(message);

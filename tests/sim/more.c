@@ -101,7 +101,7 @@ const struct sim_scenario
                   .roles = {&delayer, &produce_2, &put_off, &put_off, &asker_puts_off}, .unordered = true},
     sim_delays_polled = {.name = "few_delays", .what = "two sleepers, and what is for later", QUEUE(2),
                          .roles = {&delayer, &put_off, &consume_1}, .unordered = true},
-    sim_letters = {.name = "letters", .what = "dead letters, read and kicked", QUEUE(4, .max_deliveries = 2),
+    sim_letters = {.name = "letters", .what = "dead letters, read and kicked", QUEUE(4, .max_deliveries = 2, .max_dead = 100),
                    .roles = {&produce_4, &produce_2, &consume_sour, &consume_sour, &reader, &kicker}, .letters = true},
     sim_few_letters = {.name = "few_letters", .what = "more dead letters than are kept",
                        QUEUE(4, .max_deliveries = 1, .max_dead = 1),
