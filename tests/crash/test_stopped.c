@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "crash/meeting.h"
@@ -19,6 +20,7 @@
 #define OPERATIONS 10000u
 #define BETWEEN 12u   /* normal run: stops between the notable ones, of each call */
 #define SLEEPING 3u   /* and stops beside which the others are processes that sleep */
+#define AWAY_EVERY 50u /* puts */
 #define FEWEST 2u     /* messages that go in between empty and full, whatever the stopped one holds */
 
 static bool all;
@@ -47,7 +49,7 @@ struct number {
 
 /* Whoever is stopped in a nack or a close has given a message back by its word, and perhaps not told anybody: it comes when
  * somebody looks.  Such are noted, for the auditor. */
-enum { PUT_COUNT, GOT_COUNT, PUT_SWITCHES, GOT_SWITCHES, OTHERS, OTHER };
+enum { PUT_COUNT, GOT_COUNT, GOT_SWITCHES, OTHERS, OTHER };
 #define OTHERS_MOST 32u
 
 static bool note_other(const ptq_msg *msg)
@@ -165,6 +167,14 @@ static uint64_t times_asleep(void)
     return getrusage(RUSAGE_SELF, &usage) == 0 ? (uint64_t)usage.ru_nvcsw : 0;
 }
 
+/* Elsewhere for longer than the other polls: alone on the processor, it cannot but sleep. */
+static void be_away(void)
+{
+    struct timespec a_while = {0, 100000};
+
+    nanosleep(&a_while, NULL);
+}
+
 static int produce(void *context)
 {
     ptq_queue *queue = open_own();
@@ -172,11 +182,12 @@ static int produce(void *context)
     (void)context;
     for (uint64_t i = 0; i < OPERATIONS; i++) {
         struct number number = {MARK, i};
+        if (i % AWAY_EVERY == 0)
+            be_away();
         if (ptq_put(queue, &number, sizeof number, PTT_LONG) != PTQ_OK)
             return 1;
         table.page->words[PUT_COUNT]++;
     }
-    table.page->words[PUT_SWITCHES] = times_asleep();
     ptq_queue_close(queue);
     return 0;
 }
@@ -200,7 +211,7 @@ static int consume(void *context)
     return 0;
 }
 
-/* On one processor: nobody can wait for the other but by sleeping. */
+/* The consumer's sleeps are counted: the producer's may be its own. */
 static bool work_asleep(void)
 {
     pid_t consumer = ptt_fork(consume, NULL), producer = ptt_fork(produce, NULL);
@@ -214,7 +225,7 @@ static bool work_asleep(void)
         return false;
     }
     table.sleeps++;
-    table.switches += table.page->words[PUT_SWITCHES] + table.page->words[GOT_SWITCHES];
+    table.switches += table.page->words[GOT_SWITCHES];
     table.scene.ledger->turned += OPERATIONS;
     return true;
 }
