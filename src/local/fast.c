@@ -51,8 +51,7 @@ bool pti_fast_put(struct pti_port *port, const void *data, uint32_t size, uint64
     if (lane->streams && lane->own_at + 3 < lane->own_count)
         pti_fast_ask_for((const char *)b + (size_t)3 * ring->stride, size);
     pti_fast_fill(b, size, 0, 0, lane->index + 1, pti_fast_stamp(ring, lane));
-    if (__builtin_expect(size > 0, 1)) /* nothing may come as NULL */
-        memcpy(b->payload, data, size);
+    memcpy(b->payload, data, size);
     done = pti_fast_publish(ring, lane, b, size, before, ret_position);
     if (__builtin_expect(done && !lane->streams, 0)) /* while it travels: a lone message does not wait for them */
         pti_fast_ask_for(pti_block_at(ring, lane->own_first + lane->own_at), size);

@@ -80,7 +80,7 @@ struct pti_watcher {
 
 struct pti_port_ops {
     /* ---- the plain case, in a few instructions.  True: done; false: nothing was, ask put, take, recv, ack.  They never wait.  NULL:
-     * never.  put: nothing beside its bytes.  take: one message. */
+     * never.  put: nothing beside its bytes, which are not NULL.  take: one message. */
     bool (*fast_put)(struct pti_port *port, const void *data, uint32_t size, uint64_t *ret_position);
     bool (*fast_take)(struct pti_port *port, struct ptq_msg **ret_msg);
     bool (*fast_put_many)(struct pti_port *port, const struct ptq_bytes *items, size_t count, uint64_t *ret_position);

@@ -130,7 +130,7 @@ enum ptq_err ptq_put_position(ptq_queue *queue, const void *data, size_t size, i
 
     if (__builtin_expect(err != PTQ_OK, 0))
         return err;
-    if (!queue->port->ops->fast_put || !queue->port->ops->fast_put(queue->port, data, (uint32_t)size, &position))
+    if (!data || !queue->port->ops->fast_put || !queue->port->ops->fast_put(queue->port, data, (uint32_t)size, &position))
         return put_bytes(queue, data, size, timeout_ms, ret_position);
     if (ret_position)
         *ret_position = position;
@@ -144,7 +144,7 @@ enum ptq_err ptq_put(ptq_queue *queue, const void *data, size_t size, int timeou
 
     if (__builtin_expect(err != PTQ_OK, 0))
         return err;
-    if (queue->port->ops->fast_put && queue->port->ops->fast_put(queue->port, data, (uint32_t)size, &position))
+    if (data && queue->port->ops->fast_put && queue->port->ops->fast_put(queue->port, data, (uint32_t)size, &position))
         return PTQ_OK;
     return put_bytes(queue, data, size, timeout_ms, NULL);
 }
