@@ -44,6 +44,7 @@ static unsigned count;
 static uint64_t get_began[SIM_PROCS], get_began_us[SIM_PROCS];
 static bool getting[SIM_PROCS];
 static bool given_back; /* by a nack */
+static bool put_off;    /* something was, by a put or a nack */
 static unsigned lost_gets; /* who died in a get may have leased what nobody saw */
 static struct emptiness empty[64];
 static unsigned empty_count;
@@ -52,7 +53,7 @@ static uint64_t end_told; /* when a get had first answered END; 0: never */
 void ledger_reset(void)
 {
     count = lost_gets = empty_count = 0;
-    given_back = false;
+    given_back = put_off = false;
     end_told = 0;
     memset(getting, 0, sizeof getting);
 }
@@ -92,7 +93,11 @@ unsigned ledger_put_begins(unsigned wanted, struct ptq_bytes *items)
 
 static uint64_t now_us(void) { return (uint64_t)sim.now / 1000; }
 
-void ledger_put_is_delayed(unsigned first, unsigned delay_ms) { messages[first].due_us = now_us() + 1000 * delay_ms; }
+void ledger_put_is_delayed(unsigned first, unsigned delay_ms)
+{
+    put_off = true;
+    messages[first].due_us = now_us() + 1000 * delay_ms;
+}
 void ledger_put_expires(unsigned first, unsigned ttl_ms) { messages[first].ttl_us = 1000 * ttl_ms; }
 
 void ledger_put_ends(unsigned first, unsigned wanted, enum ptq_err err)
@@ -246,6 +251,7 @@ void ledger_nack_begins(int id, unsigned delay_ms)
 {
     own_lease(id)->state = NACKING;
     given_back = true;
+    put_off |= delay_ms != 0;
     own_lease(id)->due_us = now_us() + 1000 * delay_ms;
     tick();
 }
@@ -296,8 +302,8 @@ void ledger_gives_back(void) { end_leases(sim_me->number, false); }
 
 void ledger_died(const struct sim_proc *proc)
 {
-    /* a put that drops leases what it drops */
-    lost_gets += getting[proc->number] || (sim.config.scenario->drops && proc->inside != NULL);
+    /* a put that drops leases what it drops, and one that parks what is not due to make room leases that */
+    lost_gets += getting[proc->number] || ((sim.config.scenario->drops || put_off) && proc->inside != NULL);
     getting[proc->number] = false;
     end_leases(proc->number, true);
 }
