@@ -79,21 +79,34 @@ static bool is_any_unsettled(struct pti_ring *ring, uint32_t but, bool letters, 
     return false;
 }
 
+/* Copies ever made of messages whose lease ran out. */
+static uint64_t count_copies(const struct pti_ring *ring)
+{
+    uint64_t copies = 0;
+
+    for (uint32_t x = 0; x < ring->geometry.endpoints; x++)
+        copies += pti_load_seq(&ring->entries[x].copies); /* [Q] */
+    return copies;
+}
+
 /* COMMIT is not asked: everything before END is taken, and a COMMIT behind it will fail.  `but`: the asker, whose own
  * leases do not keep it from the end.  A block in quarantine holds nothing back, for its message is another's; but one that is
- * new since the last pass may have sent it behind our back. */
+ * new since the last pass may have sent it behind our back.  So may one that came and went within a pass: two passes can miss a
+ * message only if it moved in each, and the second move's copy was made after the first pass had begun. */
 static bool take_census(struct pti_ring *ring, uint32_t but, bool letters)
 {
-    uint64_t before = 0;
+    bool limited = pti_lease_is_limited(ring);
+    uint64_t before = 0, copies = 0;
 
     for (unsigned pass = 0; pass < PASSES; pass++) {
-        uint64_t sum = 0;
+        uint64_t sum = 0, now = limited ? count_copies(ring) : 0;
 
         if (is_any_unsettled(ring, but, letters, &sum))
             return false;
-        if (sum == before)
+        if (sum == before && (!limited || (pass > 0 && count_copies(ring) == copies)))
             return true;
         before = sum;
+        copies = now;
     }
     return false; /* messages move: they are not settled */
 }
