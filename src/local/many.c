@@ -8,7 +8,7 @@ static bool is_next(const struct pti_port *port, const struct ptq_msg *msg)
     return msg && msg->state == PTI_MSG_LEASED && msg->port == port;
 }
 
-static enum ptq_err ack_one(struct pti_local *local, struct pti_place *place, struct ptq_msg *msg)
+static enum ptq_err ack_one(struct pti_place *place, struct ptq_msg *msg)
 {
     enum ptq_err err = PTQ_OK;
 
@@ -17,7 +17,6 @@ static enum ptq_err ack_one(struct pti_local *local, struct pti_place *place, st
     if (err == PTQ_OK)
         err = pti_ring_ack(&place->lane, msg->block, msg->word);
     pti_local_msg_free(place, msg);
-    (void)local;
     return err;
 }
 
@@ -36,7 +35,7 @@ enum ptq_err pti_local_ack_many(struct pti_port *port, struct ptq_msg *const *ms
         if (msgs[done]->unit)
             answer = pti_unit_ack_many(local, place, msgs + done, count - done, &some);
         else
-            answer = ack_one(local, place, msgs[done]);
+            answer = ack_one(place, msgs[done]);
         err = err == PTQ_OK ? answer : err;
         done += some;
     }

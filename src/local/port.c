@@ -190,6 +190,14 @@ static struct pti_port_ops piping_ops, fast_ops, fast_piping_ops;
 static struct pti_port_ops appending_ops, fast_appending_ops; /* small puts are added to open units */
 static pthread_once_t tables_once = PTHREAD_ONCE_INIT;
 
+static void take_fast(struct pti_port_ops *ops)
+{
+    ops->fast_take = pti_fast_take;
+    ops->fast_take_many = pti_fast_take_many;
+    ops->fast_recv = pti_fast_recv;
+    ops->fast_ack = pti_fast_settle;
+}
+
 static void make_tables(void)
 {
     piping_ops = pti_local_ops;
@@ -203,15 +211,9 @@ static void make_tables(void)
     fast_ops = pti_local_ops;
     fast_ops.fast_put = pti_fast_put;
     fast_ops.fast_put_many = pti_fast_put_many;
-    fast_ops.fast_take = pti_fast_take;
-    fast_ops.fast_take_many = pti_fast_take_many;
-    fast_ops.fast_recv = pti_fast_recv;
-    fast_ops.fast_ack = pti_fast_settle;
+    take_fast(&fast_ops);
     fast_piping_ops = piping_ops;
-    fast_piping_ops.fast_take = pti_fast_take;
-    fast_piping_ops.fast_take_many = pti_fast_take_many;
-    fast_piping_ops.fast_recv = pti_fast_recv;
-    fast_piping_ops.fast_ack = pti_fast_settle;
+    take_fast(&fast_piping_ops);
     appending_ops = pti_local_ops;
     appending_ops.put = pti_append_put;
     fast_appending_ops = fast_ops;
