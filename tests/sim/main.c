@@ -11,7 +11,7 @@
 #include "sim/sim.h"
 
 struct options {
-    const char *library, *scenario;
+    const char *object, *scenario; /* object: the library, as a file */
     enum sim_mode mode;
     bool has_mode, has_seed, has_plan, is_mutant, is_fresh, is_shown, quiet, list;
     uint64_t seed, runs;
@@ -37,7 +37,7 @@ static double now(void)
 
 static void print_command(const struct sim_config *config, const struct options *options)
 {
-    printf("again: sim --library=%s --scenario=%s --mode=%s --seed=%llu", options->library, config->scenario->name,
+    printf("again: sim --library=%s --scenario=%s --mode=%s --seed=%llu", options->object, config->scenario->name,
            mode_names[config->mode], (unsigned long long)config->seed);
     if (config->mode == SIM_PLAN) {
         printf(" --plan=");
@@ -179,7 +179,7 @@ static void read_options(int argc, char **argv, struct options *options)
 
     while ((option = getopt_long(argc, argv, "", names, NULL)) != -1) {
         switch (option) {
-        case 'l': options->library = optarg; break;
+        case 'l': options->object = optarg; break;
         case 's': options->scenario = optarg; break;
         case 'u': options->is_mutant = true; break;
         case 'm':
@@ -271,7 +271,7 @@ int main(int argc, char **argv)
             printf("%-12s %s\n", sim_scenarios[i]->name, sim_scenarios[i]->what);
         return 0;
     }
-    if (options.library == NULL) {
+    if (options.object == NULL) {
         fprintf(stderr, "sim: --library is missing; see --help\n");
         return 2;
     }
@@ -284,7 +284,7 @@ int main(int argc, char **argv)
         printf("seeds from %llu on\n", (unsigned long long)options.seed);
     }
     sim_memory_init();
-    sim_library_load(options.library);
+    sim_library_load(options.object);
     if (options.is_mutant)
         return hunt(&options);
     begin = now();
