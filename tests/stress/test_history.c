@@ -1,6 +1,40 @@
 /* test_history.c -- the checker of histories: a good history passes, and each law finds the breach that is planted for it. */
 #include "stress/book.h"
 
+/* So many in one pack, flushed at 6. */
+static void put_packed(struct book *book, uint32_t count)
+{
+    for (uint32_t v = 0; v < count; v++)
+        note(book, 1, HISTORY_PUT | FLAG(HISTORY_PACKED), v, 1 + v, 2 + v, PTQ_OK);
+    note(book, 1, HISTORY_FLUSH, HISTORY_NOBODY, 5, 6, PTQ_OK);
+}
+
+static void get_packed(struct book *book, int who, uint32_t value, unsigned flags, uint64_t begin)
+{
+    note(book, who, HISTORY_GET | FLAG(flags), value, begin, begin + 1, PTQ_OK)->place = PLACE(64, value);
+}
+
+/* So many are put, one more is refused, and all are taken and acked. */
+static void fill_and_drain(struct book *book, uint32_t count)
+{
+    for (uint32_t v = 0; v < count; v++)
+        put(book, 1, v, 1 + v * 2, 2 + v * 2);
+    note(book, 2, HISTORY_PUT, 4, 10, 11, PTQ_FULL);
+    for (uint32_t v = 0; v < count; v++) {
+        get(book, 3, v, 64 + v, 0, 20 + v * 4, 21 + v * 4);
+        ack(book, 3, v, 22 + v * 4, 23 + v * 4);
+    }
+}
+
+/* Message 1, of the higher place, was handed out before the get of message 0 began. */
+static void take_the_second_first(struct book *book)
+{
+    get(book, 3, 1, 65, 0, 5, 10);
+    get(book, 4, 0, 64, 0, 11, 12);
+    ack(book, 3, 1, 12, 13);
+    ack(book, 4, 0, 13, 14);
+}
+
 /* ---- good ones, with all that looks odd and is allowed */
 
 static void an_ordinary_history_is_good(void **state)
@@ -52,13 +86,7 @@ static void a_refused_put_may_be_tried_again(void **state)
 {
     struct book *book = *state;
 
-    for (uint32_t v = 0; v < 4; v++)
-        put(book, 1, v, 1 + v * 2, 2 + v * 2);
-    note(book, 2, HISTORY_PUT, 4, 10, 11, PTQ_FULL);
-    for (uint32_t v = 0; v < 4; v++) {
-        get(book, 3, v, 64 + v, 0, 20 + v * 4, 21 + v * 4);
-        ack(book, 3, v, 22 + v * 4, 23 + v * 4);
-    }
+    fill_and_drain(book, 4);
     pass(book, 4, 68, 50);
     assert_good(book);
     assert_int_equal(book->report.fulls, 1);
@@ -69,15 +97,13 @@ static void acks_ahead_in_a_pack_count_when_all_before_them_do(void **state)
 {
     struct book *book = *state;
 
+    put_packed(book, 3);
     for (uint32_t v = 0; v < 3; v++)
-        note(book, 1, HISTORY_PUT | FLAG(HISTORY_PACKED), v, 1 + v, 2 + v, PTQ_OK);
-    note(book, 1, HISTORY_FLUSH, HISTORY_NOBODY, 5, 6, PTQ_OK);
-    for (uint32_t v = 0; v < 3; v++)
-        note(book, 2, HISTORY_GET, v, 10 + v, 11 + v, PTQ_OK)->place = PLACE(64, v);
+        get_packed(book, 2, v, 0, 10 + v);
     ack(book, 2, 0, 20, 21);
     ack(book, 2, 2, 22, 23);
     for (uint32_t v = 1; v < 3; v++)
-        note(book, 3, HISTORY_GET | FLAG(HISTORY_REDELIVERED), v, 30 + v, 31 + v, PTQ_OK)->place = PLACE(64, v);
+        get_packed(book, 3, v, HISTORY_REDELIVERED, 30 + v);
     ack(book, 3, 2, 40, 41);
     ack(book, 3, 1, 42, 43);
     assert_good(book);
@@ -89,14 +115,12 @@ static void a_lease_ends_with_what_is_given_back(void **state)
 {
     struct book *book = *state;
 
-    for (uint32_t v = 0; v < 3; v++)
-        note(book, 1, HISTORY_PUT | FLAG(HISTORY_PACKED), v, 1 + v, 2 + v, PTQ_OK);
-    note(book, 1, HISTORY_FLUSH, HISTORY_NOBODY, 5, 6, PTQ_OK);
-    note(book, 2, HISTORY_GET, 0, 10, 11, PTQ_OK)->place = PLACE(64, 0);
+    put_packed(book, 3);
+    get_packed(book, 2, 0, 0, 10);
     note(book, 2, HISTORY_NACK, 0, 12, 13, PTQ_OK);
     note(book, 2, HISTORY_RECV, 0, 14, 15, PTQ_OK);
     for (uint32_t v = 1; v < 3; v++) {
-        note(book, 2, HISTORY_GET, v, 20 + v, 21 + v, PTQ_OK)->place = PLACE(64, v);
+        get_packed(book, 2, v, 0, 20 + v);
         ack(book, 2, v, 30 + v, 31 + v);
     }
     assert_good(book);
@@ -199,14 +223,12 @@ static void a_packed_one_that_comes_after_its_ack_is_found(void **state)
 {
     struct book *book = *state;
 
-    for (uint32_t v = 0; v < 2; v++)
-        note(book, 1, HISTORY_PUT | FLAG(HISTORY_PACKED), v, 1 + v, 2 + v, PTQ_OK);
-    note(book, 1, HISTORY_FLUSH, HISTORY_NOBODY, 5, 6, PTQ_OK);
+    put_packed(book, 2);
     for (uint32_t v = 0; v < 2; v++) {
-        note(book, 2, HISTORY_GET, v, 10 + v, 11 + v, PTQ_OK)->place = PLACE(64, v);
+        get_packed(book, 2, v, 0, 10 + v);
         ack(book, 2, v, 20 + v, 21 + v);
     }
-    note(book, 3, HISTORY_GET | FLAG(HISTORY_REDELIVERED), 1, 30, 31, PTQ_OK)->place = PLACE(64, 1);
+    get_packed(book, 3, 1, HISTORY_REDELIVERED, 30);
     assert_breach(book, HISTORY_SETTLED);
 }
 
@@ -248,14 +270,12 @@ static void an_ack_ahead_that_counted_too_soon_is_found(void **state)
 {
     struct book *book = *state;
 
+    put_packed(book, 3);
     for (uint32_t v = 0; v < 3; v++)
-        note(book, 1, HISTORY_PUT | FLAG(HISTORY_PACKED), v, 1 + v, 2 + v, PTQ_OK);
-    note(book, 1, HISTORY_FLUSH, HISTORY_NOBODY, 5, 6, PTQ_OK);
-    for (uint32_t v = 0; v < 3; v++)
-        note(book, 2, HISTORY_GET, v, 10 + v, 11 + v, PTQ_OK)->place = PLACE(64, v);
+        get_packed(book, 2, v, 0, 10 + v);
     ack(book, 2, 0, 20, 21);
     ack(book, 2, 2, 22, 23);
-    note(book, 3, HISTORY_GET | FLAG(HISTORY_REDELIVERED), 1, 30, 31, PTQ_OK)->place = PLACE(64, 1);
+    get_packed(book, 3, 1, HISTORY_REDELIVERED, 30);
     ack(book, 3, 1, 40, 41);
     assert_breach(book, HISTORY_LOST);
 }
@@ -299,10 +319,7 @@ static void a_get_that_overtook_is_found(void **state)
 
     put(book, 1, 0, 1, 9);
     put(book, 2, 1, 2, 8);
-    get(book, 3, 1, 65, 0, 5, 10);
-    get(book, 4, 0, 64, 0, 11, 12);
-    ack(book, 3, 1, 12, 13);
-    ack(book, 4, 0, 13, 14);
+    take_the_second_first(book);
     assert_breach(book, HISTORY_GET_ORDER);
 }
 
@@ -312,10 +329,7 @@ static void a_delayed_one_may_be_overtaken(void **state)
 
     note(book, 1, HISTORY_PUT | FLAG(HISTORY_DELAYED), 0, 1, 9, PTQ_OK);
     put(book, 2, 1, 2, 8);
-    get(book, 3, 1, 65, 0, 5, 10);
-    get(book, 4, 0, 64, 0, 11, 12);
-    ack(book, 3, 1, 12, 13);
-    ack(book, 4, 0, 13, 14);
+    take_the_second_first(book);
     assert_good(book);
 }
 
@@ -359,13 +373,7 @@ static void full_with_room_left_is_found(void **state)
 {
     struct book *book = *state;
 
-    for (uint32_t v = 0; v < 3; v++)
-        put(book, 1, v, 1 + v * 2, 2 + v * 2);
-    note(book, 2, HISTORY_PUT, 4, 10, 11, PTQ_FULL);
-    for (uint32_t v = 0; v < 3; v++) {
-        get(book, 3, v, 64 + v, 0, 20 + v * 4, 21 + v * 4);
-        ack(book, 3, v, 22 + v * 4, 23 + v * 4);
-    }
+    fill_and_drain(book, 3);
     assert_breach(book, HISTORY_FULL);
 }
 
