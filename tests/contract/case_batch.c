@@ -55,8 +55,7 @@ static void batches_of_every_size_to_capacity_go_in_whole(void **state)
     for (size_t count = 1; count <= 100; count++) {
         assert_ok(put_numbers(queue, count, count, NULL));
         assert_int_equal(contract_stats(queue).ready, count);
-        for (uint64_t i = 0; i < count; i++)
-            assert_int_equal(recv_number(queue), count + i);
+        recv_range(queue, count, 2 * count);
         assert_get(PTQ_EMPTY, queue);
     }
     ptq_queue_close(queue);
@@ -90,8 +89,7 @@ static void a_batch_that_does_not_fit_now_changes_nothing(void **state)
     struct contract *c = *state;
     ptq_queue *queue = contract_open_sized(c, "tasks", 8, 32);
 
-    for (uint64_t i = 0; i < 5; i++)
-        put_number(queue, i);
+    put_range(queue, 0, 5);
     for (int i = 0; i < 50; i++)
         assert_answer(PTQ_FULL, put_numbers(queue, 100, 4, NULL));
     assert_int_equal(contract_stats(queue).ready, 5);
@@ -99,8 +97,7 @@ static void a_batch_that_does_not_fit_now_changes_nothing(void **state)
     assert_answer(PTQ_FULL, put_numbers(queue, 100, 1, NULL));
     assert_answer(PTQ_FULL, ptq_put(queue, "x", 1, PTQ_NOWAIT));
 
-    for (uint64_t i = 0; i < 8; i++)
-        assert_int_equal(recv_number(queue), i);
+    recv_range(queue, 0, 8);
     assert_get(PTQ_EMPTY, queue);
     ptq_queue_close(queue);
     contract_verify(c, "tasks");
@@ -222,16 +219,14 @@ static void a_batch_waits_for_room_and_goes_in_whole(void **state)
     ptq_queue *other = contract_open(c, "tasks", NULL);
     struct caller caller = {.call = call_put_many, .queue = other, .timeout_ms = PTQ_FOREVER, .number = 4, .count = 3};
 
-    for (uint64_t i = 0; i < 4; i++)
-        put_number(queue, i);
+    put_range(queue, 0, 4);
     caller_start_sleeping(&caller);
     assert_int_equal(recv_number(queue), 0);
     assert_int_equal(recv_number(queue), 1);
     assert_int_equal(recv_number(queue), 2);
     assert_ok(caller_join(&caller));
 
-    for (uint64_t i = 3; i < 7; i++)
-        assert_int_equal(recv_number(queue), i);
+    recv_range(queue, 3, 7);
     ptq_queue_close(queue);
     ptq_queue_close(other);
     contract_verify(c, "tasks");
@@ -277,8 +272,7 @@ static void a_partial_batch_puts_as_many_as_fit_and_waits_for_one(void **state)
     assert_ok(ptq_put_many_with(queue, items + 9, 4, &options, PTT_LONG));
     assert_int_equal(count, 1);
 
-    for (uint64_t i = 0; i < 10; i++)
-        assert_int_equal(recv_number(queue), i);
+    recv_range(queue, 0, 10);
     assert_get(PTQ_EMPTY, queue);
     ptq_queue_close(queue);
     contract_verify(c, "tasks");

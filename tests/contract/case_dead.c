@@ -416,8 +416,7 @@ static void letters_take_no_room_from_puts(void **state)
     for (uint64_t i = 0; i < 3000; i += 5)
         bury(queue, i, 5);
     assert_int_equal(contract_stats(queue).dead, 3000);
-    for (uint64_t i = 0; i < 8; i++)
-        put_number(queue, i);
+    put_range(queue, 0, 8);
     assert_answer(PTQ_FULL, ptq_put(queue, "x", 1, PTQ_NOWAIT));
 
     assert_ok(ptq_queue_kick(queue, 0, &count));

@@ -21,8 +21,7 @@ static void the_get_side_is_readable_while_there_is_something(void **state)
 
     assert_true(contract_becomes_quiet(here, fd));
     for (uint64_t round = 0; round < 10; round++) {
-        for (uint64_t i = 0; i < 3; i++)
-            put_number(there, i);
+        put_range(there, 0, 3);
         for (uint64_t i = 0; i < 3; i++) {
             assert_true(ptt_wait_readable(fd, PTT_LONG));
             assert_true(ptt_wait_readable(fd, PTT_LONG)); /* level-triggered */

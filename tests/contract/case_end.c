@@ -9,11 +9,9 @@ static void consumers_drain_and_then_see_the_end(void **state)
     ptq_msg *msg = NULL;
     size_t size = 0;
 
-    for (uint64_t i = 0; i < 5; i++)
-        put_number(a, i);
+    put_range(a, 0, 5);
     assert_ok(ptq_end(a));
-    for (uint64_t i = 0; i < 5; i++)
-        assert_int_equal(recv_number(b), i);
+    recv_range(b, 0, 5);
 
     for (int i = 0; i < 3; i++) {
         assert_answer(PTQ_END, ptq_get(b, PTQ_FOREVER, &msg));
@@ -219,8 +217,7 @@ static void a_batch_before_the_end_comes_whole(void **state)
     assert_ok(call_put_many(&batch));
     assert_ok(ptq_end(queue));
 
-    for (uint64_t i = 0; i < 9; i++)
-        assert_int_equal(recv_number(queue), i);
+    recv_range(queue, 0, 9);
     assert_get(PTQ_END, queue);
     ptq_queue_close(queue);
     contract_verify(c, "tasks");

@@ -57,8 +57,7 @@ static void redeliveries_come_by_position_whatever_the_order_of_nacks(void **sta
     ptq_queue *queue = contract_open(c, "tasks", NULL);
     ptq_msg *msgs[8];
 
-    for (uint64_t i = 0; i < 10; i++)
-        put_number(queue, i);
+    put_range(queue, 0, 10);
     for (uint64_t i = 0; i < 8; i++)
         msgs[i] = get_number(queue, i);
     for (int i = 0; i < 8; i++)
@@ -122,8 +121,7 @@ static void delayed_messages_come_when_they_are_due(void **state)
     static const uint64_t order[] = {1, 2, 0};
     ptq_msg *msgs[3];
 
-    for (uint64_t i = 0; i < 3; i++)
-        put_number(queue, i);
+    put_range(queue, 0, 3);
     for (uint64_t i = 0; i < 3; i++)
         msgs[i] = get_number(queue, i);
     int64_t start = contract_now_ms();
@@ -290,8 +288,7 @@ static void get_many_takes_what_is_there_each_by_its_own_lease(void **state)
 
     assert_answer(PTQ_EMPTY, ptq_get_many(queue, msgs, 1, 8, PTQ_NOWAIT, &count));
     assert_int_equal(count, 77);
-    for (uint64_t i = 0; i < 5; i++)
-        put_number(queue, i);
+    put_range(queue, 0, 5);
     assert_ok(ptq_get_many(queue, msgs, 1, 3, PTT_LONG, &count));
     assert_int_equal(count, 3);
     for (uint64_t i = 0; i < 3; i++)
@@ -320,8 +317,7 @@ static void get_many_waits_for_its_minimum_or_puts_all_back_uncounted(void **sta
     size_t count = 77;
 
     assert_answer(PTQ_EINVAL, ptq_get_many(queue, msgs, 5, 4, PTQ_NOWAIT, &count));
-    for (uint64_t i = 0; i < 3; i++)
-        put_number(queue, i);
+    put_range(queue, 0, 3);
 
     assert_answer(PTQ_EMPTY, ptq_get_many(queue, msgs, 4, 8, PTQ_NOWAIT, &count));
     assert_answer(PTQ_TIMEDOUT, ptq_get_many(queue, msgs, 4, 8, 20, &count));
@@ -354,8 +350,7 @@ static void acks_may_come_in_any_order(void **state)
     ptq_msg *msgs[32];
 
     for (uint64_t round = 0; round < 5; round++) {
-        for (uint64_t i = 0; i < 32; i++)
-            put_number(queue, i);
+        put_range(queue, 0, 32);
         for (uint64_t i = 0; i < 32; i++)
             msgs[i] = get_number(queue, i);
         for (int i = 0; i < 32; i++)

@@ -16,8 +16,7 @@ static void leases_of_a_closed_handle_are_redelivered_in_order_and_flagged(void 
     struct contract *c = *state;
     ptq_queue *stays = contract_open(c, "tasks", NULL), *goes = contract_open(c, "tasks", NULL);
 
-    for (uint64_t i = 0; i < 6; i++)
-        put_number(stays, i);
+    put_range(stays, 0, 6);
     for (uint64_t i = 0; i < 4; i++)
         get_number(goes, i);
     ptq_queue_close(goes);
@@ -189,8 +188,7 @@ static void leases_of_a_killed_process_come_again_first_and_flagged(void **state
     ptq_queue *queue = contract_open(c, "tasks", NULL);
     struct ptt_page *page = contract_page_new();
 
-    for (uint64_t i = 0; i < 5; i++)
-        put_number(queue, i);
+    put_range(queue, 0, 5);
     pid_t child = contract_child(c, "hold-leases", "tasks", page, 3);
     assert_true(ptt_wait_word(&page->words[0], 1, PTT_LONG));
     assert_int_equal(contract_stats(queue).leased, 3);
@@ -219,8 +217,7 @@ static void leases_of_a_killed_process_come_again_beside_a_backlog(void **state)
     struct ptt_page *page = contract_page_new();
     uint64_t next = 50, got = 3, seen = 0;
 
-    for (uint64_t i = 0; i < 50; i++)
-        put_number(queue, i);
+    put_range(queue, 0, 50);
     pid_t child = contract_child(c, "hold-leases", "tasks", page, 3);
     assert_true(ptt_wait_word(&page->words[0], 1, PTT_LONG));
     ptt_kill(child);
@@ -278,11 +275,9 @@ static void what_a_killed_producer_put_is_there_and_nothing_else(void **state)
     ptt_kill(child);
 
     for (int lap = 0; lap < 2; lap++) {
-        for (uint64_t i = 0; i < 20; i++)
-            assert_int_equal(recv_number(queue), i);
+        recv_range(queue, 0, 20);
         assert_get(PTQ_EMPTY, queue);
-        for (uint64_t i = 0; i < 20; i++)
-            put_number(queue, i);
+        put_range(queue, 0, 20);
     }
     contract_page_free(page);
     ptq_queue_close(queue);
@@ -297,8 +292,7 @@ static void a_stopped_process_holds_back_only_what_it_leased(void **state)
     uint64_t next = 2, again = 0;
     bool killed = false;
 
-    for (uint64_t i = 0; i < 4; i++)
-        put_number(queue, i);
+    put_range(queue, 0, 4);
     pid_t child = contract_child(c, "hold-leases", "tasks", page, 2);
     assert_true(ptt_wait_word(&page->words[0], 1, PTT_LONG));
     ptt_stop(child);

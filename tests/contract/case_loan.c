@@ -60,8 +60,7 @@ static void a_loan_may_be_given_back(void **state)
     ptq_abort(NULL);
 
     assert_get(PTQ_EMPTY, queue);
-    for (uint64_t i = 0; i < 3; i++)
-        put_number(queue, i);
+    put_range(queue, 0, 3);
     assert_answer(PTQ_FULL, ptq_put(queue, "x", 1, PTQ_NOWAIT));
     ptq_queue_close(queue);
     contract_verify(c, "tasks");

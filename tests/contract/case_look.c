@@ -52,8 +52,7 @@ static ptq_msg *arrange_one_of_each(struct contract *c, ptq_queue *queue)
     for (int i = 0; i < 2; i++)
         assert_ok(ptq_nack(get_number(queue, 0), 0));
     assert_get(PTQ_EMPTY, queue); /* buried */
-    for (uint64_t i = 1; i < 6; i++)
-        put_number(queue, i);
+    put_range(queue, 1, 6);
     assert_ok(call_put_many(&batch));
     for (uint64_t i = 1; i < 4; i++)
         msgs[i] = get_number(queue, i);
@@ -150,8 +149,7 @@ static void info_and_endpoints_tell_what_and_who(void **state)
     struct ptq_view_endpoint endpoints[32];
     size_t count = 0, leased = 0, puts = 0;
 
-    for (uint64_t i = 0; i < 4; i++)
-        put_number(queue, i);
+    put_range(queue, 0, 4);
     ptq_msg *msg = get_number(queue, 0);
     assert_ok(ptq_view_info(view, &info));
     assert_ok(ptq_view_endpoints(view, endpoints, 32, &count));

@@ -16,15 +16,13 @@ static void a_flush_puts_what_was_gathered(void **state)
     ptq_queue *pipe = open_pipe(c, "tasks", 1000), *queue = contract_open(c, "tasks", NULL);
 
     assert_ok(ptq_flush(pipe, PTQ_NOWAIT));
-    for (uint64_t i = 0; i < 700; i++)
-        put_number(pipe, i);
+    put_range(pipe, 0, 700);
     assert_ok(ptq_flush(pipe, PTT_LONG));
     assert_ok(ptq_flush(queue, PTQ_NOWAIT)); /* gathers nothing */
     assert_int_equal(contract_stats(queue).ready, 700);
     assert_int_equal(contract_stats(queue).put, 700);
 
-    for (uint64_t i = 0; i < 700; i++)
-        assert_int_equal(recv_number(queue), i);
+    recv_range(queue, 0, 700);
     assert_get(PTQ_EMPTY, queue);
     assert_int_equal(contract_stats(queue).acked, 700);
     contract_verify(c, "tasks");
@@ -41,8 +39,7 @@ static void what_is_gathered_stays_in_order_with_all_else(void **state)
     struct ptq_put_options options = {.ttl_ms = 100000};
     ptq_msg *loan;
 
-    for (uint64_t i = 0; i < 3; i++)
-        put_number(pipe, i);
+    put_range(pipe, 0, 3);
     assert_ok(ptq_put_many(pipe, items, 2, PTT_LONG, NULL));
     put_number(pipe, 5);
     assert_ok(ptq_loan(pipe, 8, PTT_LONG, &loan));
@@ -52,8 +49,7 @@ static void what_is_gathered_stays_in_order_with_all_else(void **state)
     put_number(pipe, 8);
     assert_ok(ptq_end(pipe));
 
-    for (uint64_t i = 0; i < 9; i++)
-        assert_int_equal(recv_number(pipe), i);
+    recv_range(pipe, 0, 9);
     assert_get(PTQ_END, pipe);
     contract_verify(c, "tasks");
     ptq_queue_close(pipe);
@@ -110,8 +106,7 @@ static void records_have_one_position_and_a_sub_each(void **state)
     size_t count;
 
     contract_skip_if(c, DIFFERENCE_pipeline_does_not_gather);
-    for (uint64_t i = 0; i < 5; i++)
-        put_number(pipe, i);
+    put_range(pipe, 0, 5);
     assert_ok(ptq_flush(pipe, PTT_LONG));
     assert_ok(ptq_get_many(pipe, msgs, 5, 5, PTT_LONG, &count));
 
@@ -140,8 +135,7 @@ static void nack_gives_back_a_record_and_all_after_it(void **state)
     size_t count;
 
     contract_skip_if(c, DIFFERENCE_pipeline_does_not_gather);
-    for (uint64_t i = 0; i < 8; i++)
-        put_number(pipe, i);
+    put_range(pipe, 0, 8);
     assert_ok(ptq_flush(pipe, PTT_LONG));
     assert_ok(ptq_get_many(pipe, msgs, 6, 6, PTT_LONG, &count));
     assert_ok(ptq_ack(msgs[0]));
@@ -171,8 +165,7 @@ static void what_is_short_of_a_minimum_goes_back_into_its_pack_uncounted(void **
     ptq_msg *msgs[8];
     size_t count;
 
-    for (uint64_t i = 0; i < 4; i++)
-        put_number(pipe, i);
+    put_range(pipe, 0, 4);
     assert_ok(ptq_flush(pipe, PTT_LONG));
     for (int round = 0; round < 5; round++)
         assert_answer(PTQ_EMPTY, ptq_get_many(pipe, msgs, 5, 8, PTQ_NOWAIT, &count));
@@ -193,8 +186,7 @@ static void only_the_record_at_the_watermark_becomes_a_dead_letter(void **state)
     ptq_queue *pipe = open_pipe(c, "tasks", 1000);
     ptq_msg *msg;
 
-    for (uint64_t i = 0; i < 4; i++)
-        put_number(pipe, i);
+    put_range(pipe, 0, 4);
     assert_ok(ptq_flush(pipe, PTT_LONG));
     assert_int_equal(recv_number(pipe), 0);
     for (int round = 0; round < 3; round++) {
@@ -219,8 +211,7 @@ static void a_close_returns_what_was_not_handed_out_unflagged(void **state)
     ptq_queue *pipe = open_pipe(c, "tasks", 1000), *queue;
     ptq_msg *msg;
 
-    for (uint64_t i = 0; i < 6; i++)
-        put_number(pipe, i);
+    put_range(pipe, 0, 6);
     assert_ok(ptq_flush(pipe, PTT_LONG));
     queue = contract_open(c, "tasks", NULL);
     assert_int_equal(recv_number(queue), 0);
@@ -246,8 +237,7 @@ static void purge_drops_what_is_not_done_of_a_pack(void **state)
     ptq_queue *pipe = open_pipe(c, "tasks", 1000), *queue = contract_open(c, "tasks", NULL);
     uint64_t count;
 
-    for (uint64_t i = 0; i < 6; i++)
-        put_number(pipe, i);
+    put_range(pipe, 0, 6);
     assert_ok(ptq_flush(pipe, PTT_LONG));
     assert_int_equal(recv_number(queue), 0);
     assert_int_equal(recv_number(queue), 1);
@@ -338,8 +328,7 @@ static void records_are_acked_and_flushed_by_other_threads_too(void **state)
     assert_ok(ptq_flush(pipe, PTT_LONG));
     assert_int_equal(recv_number(pipe), 1);
 
-    for (uint64_t i = 0; i < 10; i++)
-        put_number(pipe, i);
+    put_range(pipe, 0, 10);
     assert_ok(ptq_flush(pipe, PTT_LONG));
     assert_ok(ptq_get_many(pipe, other.msgs, 8, 8, PTT_LONG, &count));
     assert_int_equal(pthread_create(&thread, NULL, ack_all, &other), 0);
@@ -360,8 +349,7 @@ static void an_ack_of_many_settles_records_in_any_order(void **state)
     ptq_msg *msgs[10], *order[10];
     size_t count;
 
-    for (uint64_t i = 0; i < 10; i++)
-        put_number(pipe, i);
+    put_range(pipe, 0, 10);
     assert_ok(ptq_flush(pipe, PTT_LONG));
     assert_ok(ptq_get_many(pipe, msgs, 10, 10, PTT_LONG, &count));
     assert_ok(ptq_ack_many(msgs, 3));
@@ -387,8 +375,7 @@ static void an_ack_of_many_tells_of_records_that_were_given_back(void **state)
     size_t count;
 
     contract_skip_if(c, DIFFERENCE_pipeline_does_not_gather);
-    for (uint64_t i = 0; i < 6; i++)
-        put_number(pipe, i);
+    put_range(pipe, 0, 6);
     assert_ok(ptq_flush(pipe, PTT_LONG));
     assert_ok(ptq_get_many(pipe, msgs, 6, 6, PTT_LONG, &count));
     assert_ok(ptq_nack(msgs[2], 0));
@@ -396,8 +383,7 @@ static void an_ack_of_many_tells_of_records_that_were_given_back(void **state)
         held[i] = msgs[i < 2 ? i : i + 1];
     assert_answer(PTQ_ELEASELOST, ptq_ack_many(held, 5));
 
-    for (uint64_t i = 2; i < 6; i++)
-        assert_int_equal(recv_number(pipe), i);
+    recv_range(pipe, 2, 6);
     assert_get(PTQ_EMPTY, pipe);
     assert_int_equal(contract_stats(pipe).acked, 6);
     contract_verify(c, "tasks");
@@ -437,8 +423,7 @@ static void a_batch_of_small_ones_is_in_at_once_with_its_position(void **state)
     assert_ok(ptq_ack_many(msgs, 5));
     for (size_t n = 1; n <= 600; n += 37) { /* and those that are too many for a pack */
         assert_ok(put_numbers(pipe, n, n, PTT_LONG, &position));
-        for (uint64_t i = 0; i < n; i++)
-            assert_int_equal(recv_number(pipe), n + i);
+        recv_range(pipe, n, 2 * n);
     }
     assert_get(PTQ_EMPTY, pipe);
     contract_verify(c, "tasks");
@@ -463,8 +448,7 @@ static void a_batch_of_small_ones_that_cannot_go_in_changes_nothing(void **state
     assert_int_equal(contract_stats(queue).ready, 16);
     assert_ok(put_numbers(pipe, 16, 4, PTQ_NOWAIT, NULL));
 
-    for (uint64_t i = 0; i < 20; i++)
-        assert_int_equal(recv_number(queue), i);
+    recv_range(queue, 0, 20);
     assert_get(PTQ_EMPTY, queue);
     assert_ok(ptq_end(queue));
     assert_answer(PTQ_EENDED, put_numbers(pipe, 0, 8, PTQ_NOWAIT, NULL));
@@ -513,8 +497,7 @@ static void what_was_received_behind_one_that_is_given_back_comes_again_flagged(
         skip();
     }
     ptq_queue *pipe = open_pipe(c, "tasks", 1000);
-    for (uint64_t i = 0; i < 3; i++)
-        put_number(pipe, i);
+    put_range(pipe, 0, 3);
     assert_ok(ptq_flush(pipe, PTT_LONG));
     msg = get_number(pipe, 0);
     assert_int_equal(recv_number(pipe), 1);

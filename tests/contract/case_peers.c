@@ -289,8 +289,7 @@ static void all_threads_of_a_handle_are_one_producer(void **state)
     }
     put_number(producer, 3);
     ptq_queue_close(producer);
-    for (uint64_t i = 0; i < 4; i++)
-        assert_int_equal(recv_number(consumer), i);
+    recv_range(consumer, 0, 4);
     assert_get(PTQ_END, consumer);
     ptq_queue_close(consumer);
 }

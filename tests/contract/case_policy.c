@@ -6,12 +6,6 @@ static ptq_queue *open_full(struct contract *c, enum ptq_full full, uint64_t cap
     return contract_open(c, "tasks", &(struct ptq_queue_options){.capacity = capacity, .item_size = 64, .full = full});
 }
 
-static void put_numbers(ptq_queue *queue, uint64_t first, uint64_t count)
-{
-    for (uint64_t i = 0; i < count; i++)
-        put_number(queue, first + i);
-}
-
 static enum ptq_err put_batch(ptq_queue *queue, uint64_t first, size_t count, uint64_t *ret_position)
 {
     uint64_t numbers[64];
@@ -45,7 +39,7 @@ static void a_queue_that_fails_when_full_answers_at_once_whatever_the_timeout(vo
     struct contract *c = *state;
     ptq_queue *queue = open_full(c, PTQ_FULL_FAIL, 2);
 
-    put_numbers(queue, 1, 2);
+    put_range(queue, 1, 3);
 
     int64_t start = contract_now_ms();
     assert_answer(PTQ_FULL, ptq_put(queue, "x", 1, PTT_LONG));
@@ -66,7 +60,7 @@ static void drop_oldest_keeps_the_newest_and_counts_what_went(void **state)
         uint64_t capacity = capacities[i], put = 3 * capacity + 7;
         ptq_queue *queue = open_full(c, PTQ_FULL_DROP_OLDEST, capacity);
 
-        put_numbers(queue, 0, put);
+        put_range(queue, 0, put);
 
         assert_dropped(queue, PTQ_DROP_OLDEST, put - capacity);
         assert_int_equal(contract_stats(queue).ready, capacity);
@@ -83,11 +77,11 @@ static void drop_oldest_never_drops_what_is_leased_or_comes_again(void **state)
     struct contract *c = *state;
     ptq_queue *queue = open_full(c, PTQ_FULL_DROP_OLDEST, 2);
 
-    put_numbers(queue, 1, 2);
+    put_range(queue, 1, 3);
     ptq_msg *leased = get_number(queue, 1);
     ptq_msg *given_back = get_number(queue, 2);
     assert_ok(ptq_nack(given_back, 0));
-    put_numbers(queue, 3, 4);
+    put_range(queue, 3, 7);
 
     assert_dropped(queue, PTQ_DROP_OLDEST, 2);
     assert_ok(ptq_ack(leased));
@@ -103,10 +97,10 @@ static void drop_oldest_drops_as_many_as_a_batch_needs_and_from_batches(void **s
     ptq_queue *queue = open_full(c, PTQ_FULL_DROP_OLDEST, 8);
 
     assert_ok(put_batch(queue, 0, 5, NULL));
-    put_numbers(queue, 5, 3);
+    put_range(queue, 5, 8);
     assert_ok(put_batch(queue, 8, 3, NULL)); /* 0, 1, 2 of the first batch go */
     assert_dropped(queue, PTQ_DROP_OLDEST, 3);
-    put_numbers(queue, 11, 3); /* the rest of it, and 5 */
+    put_range(queue, 11, 14); /* the rest of it, and 5 */
     assert_int_equal(contract_stats(queue).ready, 8);
     for (uint64_t n = 6; n < 14; n++)
         assert_int_equal(recv_number(queue), n);
@@ -125,7 +119,7 @@ static void drop_newest_answers_ok_and_counts_it_as_put_and_dropped(void **state
     ptq_queue *queue = open_full(c, PTQ_FULL_DROP_NEWEST, 3);
     uint64_t number = 9, position = 77;
 
-    put_numbers(queue, 1, 3);
+    put_range(queue, 1, 4);
     assert_ok(ptq_put_position(queue, &number, sizeof number, PTT_LONG, &position));
     assert_int_equal(position, 0);
     assert_ok(put_batch(queue, 10, 2, &position));
@@ -258,7 +252,7 @@ static void drop_oldest_makes_room_for_bytes(void **state)
     char bytes[80] = "";
     size_t size = 0;
 
-    put_numbers(queue, 0, 10);
+    put_range(queue, 0, 10);
     assert_ok(ptq_put(queue, bytes, 60, PTQ_NOWAIT));
 
     assert_dropped(queue, PTQ_DROP_OLDEST, 8);
@@ -277,7 +271,7 @@ static void purge_drops_what_is_ready_and_nothing_else(void **state)
     ptq_queue *queue = contract_open_sized(c, "tasks", 20, 64);
     uint64_t purged = 77;
 
-    put_numbers(queue, 1, 6);
+    put_range(queue, 1, 7);
     ptq_msg *leased = get_number(queue, 1);
     ptq_msg *again = get_number(queue, 2);
     assert_ok(ptq_nack(again, 0));
@@ -320,7 +314,7 @@ static void a_paused_queue_gives_nothing_takes_everything_and_resumes(void **sta
     struct contract *c = *state;
     ptq_queue *queue = contract_open_sized(c, "tasks", 20, 64);
 
-    put_numbers(queue, 1, 2);
+    put_range(queue, 1, 3);
     ptq_msg *leased = get_number(queue, 1);
     assert_ok(ptq_queue_pause(queue, true));
     assert_true(contract_stats(queue).paused);
@@ -345,7 +339,7 @@ static void resuming_wakes_everybody_who_sleeps(void **state)
     struct caller callers[3];
 
     assert_ok(ptq_queue_pause(queue, true));
-    put_numbers(queue, 1, 3);
+    put_range(queue, 1, 4);
     for (int i = 0; i < 3; i++) {
         callers[i] = (struct caller){.call = call_get, .queue = queue, .timeout_ms = PTT_LONG};
         caller_start_sleeping(&callers[i]);

@@ -94,11 +94,9 @@ static void delayed_messages_do_not_fill_the_queue(void **state)
     for (uint64_t i = 0; i < 20; i++)
         put_with(queue, i, HOUR_MS, 0);
     assert_int_equal(contract_stats(queue).delayed, 20);
-    for (uint64_t i = 0; i < 4; i++)
-        put_number(queue, i);
+    put_range(queue, 0, 4);
     assert_answer(PTQ_FULL, ptq_put(queue, "x", 1, PTQ_NOWAIT));
-    for (uint64_t i = 0; i < 4; i++)
-        assert_int_equal(recv_number(queue), i);
+    recv_range(queue, 0, 4);
     assert_get(PTQ_EMPTY, queue);
     close_and_verify(c, queue);
 }

@@ -176,8 +176,7 @@ static void as_many_sleepers_wake_as_there_are_messages(void **state)
     struct caller callers[SLEEPERS];
 
     start_sleepers(there, callers);
-    for (uint64_t i = 0; i < SLEEPERS; i++)
-        put_number(here, i);
+    put_range(here, 0, SLEEPERS);
 
     join_sleepers(callers);
     ptq_queue_close(here);

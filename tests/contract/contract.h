@@ -89,6 +89,8 @@ void put_number(ptq_queue *queue, uint64_t number);
 uint64_t recv_number(ptq_queue *queue);
 ptq_msg *get_number(ptq_queue *queue, uint64_t expected); /* leased */
 uint64_t number_of(const ptq_msg *msg);
+void put_range(ptq_queue *queue, uint64_t from, uint64_t below);  /* from, from + 1, ... below - 1 */
+void recv_range(ptq_queue *queue, uint64_t from, uint64_t below); /* these must come, in that order */
 
 /* A get that must answer `expected` with PTQ_NOWAIT. */
 #define assert_get(expected, queue)                                                                                    \

@@ -40,8 +40,7 @@ static ptq_queue *make_rich_queue(struct contract *c)
         put_number(queue, i);
         assert_int_equal(recv_number(queue), i);
     }
-    for (uint64_t i = 0; i < 6; i++)
-        put_number(queue, i);
+    put_range(queue, 0, 6);
     assert_ok(call_put_many(&batch));
     for (int i = 0; i < 2; i++)
         assert_ok(ptq_nack(get_number(queue, 0), 0));

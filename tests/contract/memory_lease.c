@@ -38,12 +38,6 @@ static bool take_in_time(ptq_queue *queue, ptq_msg **late, size_t count)
     return false;
 }
 
-static void put_numbers(ptq_queue *queue, uint64_t first, uint64_t count)
-{
-    for (uint64_t i = 0; i < count; i++)
-        put_number(queue, first + i);
-}
-
 /* Nobody gets it, unless a lease that began at `start` has run out meanwhile: then true, and *ret_msg is a new lease. */
 static bool is_got_overdue(ptq_queue *queue, int64_t start, ptq_msg **ret_msg)
 {
@@ -104,7 +98,7 @@ static void a_lost_lease_is_not_given_back_and_an_open_one_closes_with_its_handl
     ptq_msg *late[3], *msg = NULL;
 
     do
-        put_numbers(slow, 0, 3);
+        put_range(slow, 0, 3);
     while (!take_in_time(slow, late, 3));
     for (uint64_t i = 0; i < 3; i++) {
         assert_ok(ptq_get(other, PTT_LONG, &msg));
@@ -186,7 +180,7 @@ static void one_that_sleeps_already_is_woken_for_an_overdue_lease(void **state)
 
     while (!slept) { /* on a busy machine the lease may have run out before it sleeps */
         do
-            put_numbers(slow, 1, 2);
+            put_range(slow, 1, 3);
         while (!take_in_time(slow, held, 2));
         assert_ok(ptq_ack(held[1]));
         caller_start(&caller);

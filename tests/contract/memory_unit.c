@@ -46,8 +46,7 @@ static void each_put_is_in_the_queue_when_it_returns(void **state)
     assert_true(entries(queue) < 10); /* 64 of 16 bytes each fit a unit */
     contract_verify(c, "tasks");
 
-    for (uint64_t i = 0; i < 200; i++)
-        assert_int_equal(recv_number(queue), i);
+    recv_range(queue, 0, 200);
     assert_get(PTQ_EMPTY, queue);
     assert_int_equal(contract_stats(queue).acked, 200);
     assert_int_equal(contract_stats(queue).put, 200);
@@ -73,8 +72,7 @@ static void a_lease_closes_the_unit_and_the_next_put_begins_another(void **state
     contract_verify(c, "tasks");
 
     assert_ok(ptq_ack(msg));
-    for (uint64_t i = 1; i < 4; i++)
-        assert_int_equal(recv_number(queue), i);
+    recv_range(queue, 1, 4);
     assert_int_equal(put_at(producer, 4), second + 1); /* the block of the last is home by now */
     assert_int_equal(recv_number(queue), 4);
     contract_verify(c, "tasks");
@@ -103,8 +101,7 @@ static void puts_keep_their_order_with_those_of_others(void **state)
     assert_ok(ptq_publish(loan, 8, PTT_LONG, NULL));
     put_number(producer, 25);
 
-    for (uint64_t i = 0; i < 26; i++)
-        assert_int_equal(recv_number(other), i);
+    recv_range(other, 0, 26);
     assert_get(PTQ_EMPTY, other);
     contract_verify(c, "tasks");
     ptq_queue_close(other);
@@ -139,8 +136,7 @@ static void threads_of_the_handle_keep_the_order_of_their_puts(void **state)
         pthread_join(id, NULL);
         assert_ok(thread.answer);
     }
-    for (uint64_t i = 0; i < 20; i++)
-        assert_int_equal(recv_number(producer), i);
+    recv_range(producer, 0, 20);
     contract_verify(c, "tasks");
     ptq_queue_close(producer);
 }
@@ -151,13 +147,11 @@ static void a_put_after_an_end_by_another_is_refused_and_nothing_before_it_lost(
     ptq_queue *producer = open_exclusive(c, 1000), *queue = contract_open(c, "tasks", NULL);
     uint64_t number = 9;
 
-    for (uint64_t i = 0; i < 5; i++)
-        put_number(producer, i);
+    put_range(producer, 0, 5);
     assert_ok(ptq_end(queue));
     assert_answer(PTQ_EENDED, ptq_put(producer, &number, 8, PTQ_NOWAIT));
 
-    for (uint64_t i = 0; i < 5; i++)
-        assert_int_equal(recv_number(queue), i);
+    recv_range(queue, 0, 5);
     assert_get(PTQ_END, queue);
     assert_answer(PTQ_EENDED, ptq_put(producer, &number, 8, PTQ_NOWAIT));
     contract_verify(c, "tasks");
@@ -221,11 +215,9 @@ static void a_blocked_put_goes_on_when_there_is_room(void **state)
     ptq_queue *producer = open_exclusive(c, 4), *queue = contract_open(c, "tasks", NULL);
     struct caller caller = {.call = call_put, .queue = producer, .timeout_ms = PTT_LONG, .number = 4};
 
-    for (uint64_t i = 0; i < 4; i++)
-        put_number(producer, i);
+    put_range(producer, 0, 4);
     caller_start_sleeping(&caller);
-    for (uint64_t i = 0; i < 4; i++)
-        assert_int_equal(recv_number(queue), i);
+    recv_range(queue, 0, 4);
     assert_ok(caller_join(&caller));
     assert_int_equal(recv_number(queue), 4);
     contract_verify(c, "tasks");
@@ -261,8 +253,7 @@ static void while_somebody_sleeps_each_put_is_an_entry_of_its_own(void **state)
         callers[i] = (struct caller){.call = call_get, .queue = queue, .timeout_ms = PTT_LONG};
         caller_start_sleeping(&callers[i]);
     }
-    for (uint64_t i = 0; i < 3; i++)
-        put_number(producer, i);
+    put_range(producer, 0, 3);
     for (unsigned i = 0; i < 3; i++)
         assert_ok(caller_join(&callers[i])); /* one does not take it all, and works on the first of it */
     contract_verify(c, "tasks");
@@ -280,11 +271,9 @@ static void a_descriptor_tells_of_units(void **state)
     assert_get(PTQ_EMPTY, queue);
     assert_true(contract_becomes_quiet(queue, fd));
     for (uint64_t i = 0; i < 30; i += 3) {
-        for (uint64_t k = 0; k < 3; k++)
-            put_number(producer, i + k);
+        put_range(producer, i, i + 3);
         assert_true(ptt_wait_readable(fd, PTT_LONG));
-        for (uint64_t k = 0; k < 3; k++)
-            assert_int_equal(recv_number(queue), i + k);
+        recv_range(queue, i, i + 3);
         assert_get(PTQ_EMPTY, queue);
     }
     ptq_queue_close(queue);
@@ -298,8 +287,7 @@ static void nacks_and_closes_redeliver_as_of_a_pack(void **state)
     ptq_msg *msgs[6], *msg;
     size_t count;
 
-    for (uint64_t i = 0; i < 6; i++)
-        put_number(producer, i);
+    put_range(producer, 0, 6);
     assert_ok(ptq_get_many(queue, msgs, 4, 4, PTQ_NOWAIT, &count));
     assert_ok(ptq_ack(msgs[0]));
     assert_ok(ptq_nack(msgs[2], 0));
@@ -311,8 +299,7 @@ static void nacks_and_closes_redeliver_as_of_a_pack(void **state)
     ptq_queue_close(queue);
 
     queue = contract_open(c, "tasks", NULL);
-    for (uint64_t i = 2; i < 7; i++)
-        assert_int_equal(recv_number(queue), i);
+    recv_range(queue, 2, 7);
     assert_get(PTQ_EMPTY, queue);
     contract_verify(c, "tasks");
     ptq_queue_close(queue);
@@ -343,8 +330,7 @@ static void purge_drops_an_open_unit(void **state)
     ptq_queue *producer = open_exclusive(c, 100), *queue = contract_open(c, "tasks", NULL);
     uint64_t count;
 
-    for (uint64_t i = 0; i < 5; i++)
-        put_number(producer, i);
+    put_range(producer, 0, 5);
     assert_ok(ptq_queue_purge(queue, &count));
     assert_int_equal(count, 5);
     put_number(producer, 5);
@@ -375,8 +361,7 @@ static void a_view_shows_each_record_and_its_producer(void **state)
     size_t count;
     ptq_view *view;
 
-    for (uint64_t i = 0; i < 5; i++)
-        put_number(producer, i);
+    put_range(producer, 0, 5);
     assert_ok(ptq_view_open(c->home.bus, "tasks", NULL, &view));
     assert_ok(ptq_view_peek(view, look_at, &next));
     assert_int_equal(next, 5);
@@ -394,12 +379,10 @@ static void a_unit_outlives_its_producer_and_the_next_begins_its_own(void **stat
     for (uint64_t i = 0; i < 30; i += 3) {
         ptq_queue *producer = open_exclusive(c, 0);
 
-        for (uint64_t k = 0; k < 3; k++)
-            put_number(producer, i + k);
+        put_range(producer, i, i + 3);
         ptq_queue_close(producer);
     }
-    for (uint64_t i = 0; i < 30; i++)
-        assert_int_equal(recv_number(queue), i);
+    recv_range(queue, 0, 30);
     assert_get(PTQ_EMPTY, queue);
     contract_verify(c, "tasks");
     ptq_queue_close(queue);
@@ -414,8 +397,7 @@ static void queues_that_time_each_message_take_them_one_by_one(void **state)
     for (unsigned i = 0; i < sizeof plain / sizeof *plain; i++) {
         ptq_queue *producer = open_with(c, plain[i]);
 
-        for (uint64_t k = 0; k < 3; k++)
-            put_number(producer, k);
+        put_range(producer, 0, 3);
         assert_int_equal(entries(producer), 3);
         ptq_queue_close(producer);
         assert_ok(ptq_queue_unlink(c->home.bus, "tasks", true));
@@ -428,8 +410,7 @@ static void more_than_its_own_blocks_hold_is_put_all_the_same(void **state)
     ptq_queue *producer = open_exclusive(c, 100000), *queue = contract_open(c, "tasks", NULL);
     uint64_t most = 20000, got = 0;
 
-    for (uint64_t i = 0; i < most; i++)
-        put_number(producer, i);
+    put_range(producer, 0, most);
     assert_int_equal(contract_stats(queue).ready, most);
     contract_verify(c, "tasks");
     while (got < most)

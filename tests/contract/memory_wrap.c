@@ -62,8 +62,7 @@ static void redeliveries_are_ordered_across_the_wrap(void **state)
         (void)recv_number(queue);
     while (contract_stats(queue).ready > 0)
         (void)recv_number(queue);
-    for (uint64_t i = 0; i < 90; i++)
-        put_number(queue, i);
+    put_range(queue, 0, 90);
     for (uint64_t i = 0; i < 90; i++)
         msgs[i] = get_number(queue, i);
     assert_true(ptq_msg_position(msgs[0]) > ptq_msg_position(msgs[89])); /* the wrap is between them */

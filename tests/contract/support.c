@@ -117,6 +117,18 @@ uint64_t number_of(const ptq_msg *msg)
     return number;
 }
 
+void put_range(ptq_queue *queue, uint64_t from, uint64_t below)
+{
+    for (uint64_t i = from; i < below; i++)
+        put_number(queue, i);
+}
+
+void recv_range(ptq_queue *queue, uint64_t from, uint64_t below)
+{
+    for (uint64_t i = from; i < below; i++)
+        assert_int_equal(recv_number(queue), i);
+}
+
 ptq_msg *get_number(ptq_queue *queue, uint64_t expected)
 {
     ptq_msg *msg = NULL;
