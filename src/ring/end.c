@@ -46,8 +46,48 @@ bool pti_ring_end_position(struct pti_ring *ring, uint64_t *ret_position)
 
 #define PASSES 8 /* of a census that overdue messages move under */
 
-/* Is there a message that somebody may yet give back?  `letters`: those leased in the view too.  *sum: see pti_lease_sum. */
-static bool is_any_unsettled(struct pti_ring *ring, uint32_t but, bool letters, uint64_t *sum)
+struct question {
+    /* One pass over the blocks: is there such a message?  *sum: see pti_lease_sum. */
+    bool (*is_there)(struct pti_ring *ring, const struct question *question, uint64_t *sum);
+    uint32_t but;      /* the asker, whose own leases do not keep it from the end */
+    bool letters;      /* those leased in the view too */
+    uint64_t position; /* which one */
+};
+
+/* Copies ever made of messages whose lease ran out. */
+static uint64_t count_copies(const struct pti_ring *ring)
+{
+    uint64_t copies = 0;
+
+    for (uint32_t x = 0; x < ring->geometry.endpoints; x++)
+        copies += pti_load_seq(&ring->entries[x].copies); /* [Q] */
+    return copies;
+}
+
+/* No pass finds one.  A block in quarantine is no message, for its message is another's; but one that is new since the last pass
+ * may have sent it behind our back.  So may one that came and went within a pass: two passes can miss a message only if it moved
+ * in each, and the second move's copy was made after the first pass had begun.  Model: census.pml. */
+static bool is_gone(struct pti_ring *ring, const struct question *question)
+{
+    bool limited = pti_lease_is_limited(ring);
+    uint64_t before = 0, copies = 0;
+
+    for (unsigned pass = 0; pass < PASSES; pass++) {
+        uint64_t sum = 0, now = limited ? count_copies(ring) : 0;
+
+        if (question->is_there(ring, question, &sum))
+            return false;
+        if (sum == before && (!limited || (pass > 0 && count_copies(ring) == copies)))
+            return true;
+        before = sum;
+        copies = now;
+    }
+    return false; /* messages move: they are not settled */
+}
+
+/* Is there a message that somebody may yet give back?  COMMIT is not asked: everything before END is taken, and a COMMIT behind
+ * it will fail. */
+static bool is_any_unsettled(struct pti_ring *ring, const struct question *question, uint64_t *sum)
 {
     uint64_t position;
 
@@ -69,7 +109,7 @@ static bool is_any_unsettled(struct pti_ring *ring, uint32_t but, bool letters, 
             *sum = pti_lease_sum(*sum, block, word);
             break;
         case PTI_LEASED:
-            if (pti_word_owner(word) != but && (letters || !pti_block_is_letter(ring, block)))
+            if (pti_word_owner(word) != question->but && (question->letters || !pti_block_is_letter(ring, block)))
                 return true;
             break;
         default:
@@ -79,42 +119,16 @@ static bool is_any_unsettled(struct pti_ring *ring, uint32_t but, bool letters, 
     return false;
 }
 
-/* Copies ever made of messages whose lease ran out. */
-static uint64_t count_copies(const struct pti_ring *ring)
-{
-    uint64_t copies = 0;
-
-    for (uint32_t x = 0; x < ring->geometry.endpoints; x++)
-        copies += pti_load_seq(&ring->entries[x].copies); /* [Q] */
-    return copies;
-}
-
-/* COMMIT is not asked: everything before END is taken, and a COMMIT behind it will fail.  `but`: the asker, whose own
- * leases do not keep it from the end.  A block in quarantine holds nothing back, for its message is another's; but one that is
- * new since the last pass may have sent it behind our back.  So may one that came and went within a pass: two passes can miss a
- * message only if it moved in each, and the second move's copy was made after the first pass had begun. */
-static bool take_census(struct pti_ring *ring, uint32_t but, bool letters)
-{
-    bool limited = pti_lease_is_limited(ring);
-    uint64_t before = 0, copies = 0;
-
-    for (unsigned pass = 0; pass < PASSES; pass++) {
-        uint64_t sum = 0, now = limited ? count_copies(ring) : 0;
-
-        if (is_any_unsettled(ring, but, letters, &sum))
-            return false;
-        if (sum == before && (!limited || (pass > 0 && count_copies(ring) == copies)))
-            return true;
-        before = sum;
-        copies = now;
-    }
-    return false; /* messages move: they are not settled */
-}
-
 /* Dead letters do not hold END back, also while somebody looks at them. */
-bool pti_ring_is_settled(struct pti_ring *ring, uint32_t but) { return take_census(ring, but, false); }
+bool pti_ring_is_settled(struct pti_ring *ring, uint32_t but)
+{
+    return is_gone(ring, &(struct question){.is_there = is_any_unsettled, .but = but});
+}
 
-bool pti_ring_may_die(struct pti_ring *ring, uint32_t but) { return !take_census(ring, but, true); }
+bool pti_ring_may_die(struct pti_ring *ring, uint32_t but)
+{
+    return !is_gone(ring, &(struct question){.is_there = is_any_unsettled, .but = but, .letters = true});
+}
 
 static bool is_message_at(struct pti_ring *ring, uint32_t block, uint64_t word, uint64_t position)
 {
@@ -137,32 +151,30 @@ static bool is_message_at(struct pti_ring *ring, uint32_t block, uint64_t word, 
     }
 }
 
+static bool is_any_at(struct pti_ring *ring, const struct question *question, uint64_t *sum)
+{
+    for (uint32_t block = 0; block < ring->geometry.blocks; block++) {
+        uint64_t word;
+
+        if (!pti_block_is_backed(ring, block))
+            continue;
+        word = pti_load_seq(&pti_block_at(ring, block)->word); /* [L, Q] */
+        if (is_message_at(ring, block, word, question->position))
+            return true;
+        if (pti_word_state(word) == PTI_QUAR)
+            *sum = pti_lease_sum(*sum, block, word);
+    }
+    return false;
+}
+
 bool pti_ring_is_lost(struct pti_ring *ring, uint64_t position)
 {
-    uint64_t slot = pti_load_seq(pti_slot_at(ring, position)), before = 0; /* [P, W] */
+    uint64_t slot = pti_load_seq(pti_slot_at(ring, position)); /* [P, W] */
     int64_t ahead = pti_lap_diff(ring, pti_slot_lap(slot), pti_lap(ring, position));
 
     if (ahead < 0 || (ahead == 0 && pti_slot_block(slot) == PTI_END_BLOCK))
         return false;
-    for (unsigned pass = 0; pass < PASSES; pass++) {
-        uint64_t sum = 0;
-
-        for (uint32_t block = 0; block < ring->geometry.blocks; block++) {
-            uint64_t word;
-
-            if (!pti_block_is_backed(ring, block))
-                continue;
-            word = pti_load_seq(&pti_block_at(ring, block)->word); /* [L, Q] */
-            if (is_message_at(ring, block, word, position))
-                return false;
-            if (pti_word_state(word) == PTI_QUAR)
-                sum = pti_lease_sum(sum, block, word);
-        }
-        if (sum == before)
-            return true;
-        before = sum;
-    }
-    return false;
+    return is_gone(ring, &(struct question){.is_there = is_any_at, .position = position});
 }
 
 void pti_ring_raise_limit(struct pti_ring *ring, uint64_t limit)

@@ -1,14 +1,16 @@
 /* delay.pml -- messages that wait for a time, and dead letters.
  *
- * NB messages: the first is leased by C, the last, if there are two, by D.  A holder acks, gives back at once, or with a delay: due and mark are
- * set, next_due is lowered and counted, then LEASED -> DELAYED.  Whoever gets looks first whether something is due: it goes
- * over the marked blocks, makes due ones REDELIV, raises the redelivery word, and only then moves next_due, by CAS of the value
- * that it read before, to the least due time seen, also of blocks that are LEASED with a due time (their holder is on the way).
- * A taker clears mark and due; beyond MAXD deliveries the message becomes DEAD.
+ * NB messages: the first is leased by C, the last, if there are two, by D (-DALONE: there is no C).  A holder acks, gives back at
+ * once, or with a delay: due and mark are set, next_due is lowered and counted, then LEASED -> DELAYED.  Whoever gets looks first
+ * whether something is due: it goes over the marked blocks, makes due ones REDELIV, raises the redelivery word, and only then
+ * moves next_due, by CAS of the value that it read before, to the least due time seen, also of blocks that are LEASED with a due
+ * time (their holder is on the way).  A taker clears mark and due; or parks the message again, if it is not due: a looker may have
+ * seen it due, stood still, and released it when it had been taken and given back for later.  Beyond MAXD deliveries it becomes
+ * DEAD.
  *
  * C may be killed anywhere: D recovers it.  L is a third who looks, and may be stopped for ever anywhere.
  * Checked when nothing moves any more and all time has passed: every message is acked or DEAD, exactly once; DEAD only
- * beyond MAXD deliveries; deliveries are never more than MAXD + 1 and what kills added.  A sleeper is awake when the
+ * beyond MAXD deliveries; deliveries are never more than MAXD + 1 and what kills added; none comes before it is due.  A sleeper is awake when the
  * redelivery bit is set, when next_due has come, or when somebody died.
  *
  * other*[p]: the word was changed since p read it; stands for comparing the counter in it.
@@ -38,6 +40,7 @@
 #define DELAYED 5
 #define DEAD 6
 byte bst[NB], bown[NB], bdue[NB], deliv[NB]; bit mark[NB];
+byte when[NB];                                   /* ghost: not handed out before */
 byte nd; bit otherd[4];                          /* next_due; 0: none */
 bit rbit, otherr[4];                             /* the redelivery word */
 byte now=1, gives;
@@ -99,7 +102,15 @@ inline take() {
      if
      :: b!=NIL ->
         atomic { ALIVE -> mark[b]=0 };
-        atomic { ALIVE -> bdue[b]=0 };
+#ifndef BUG_BELIEVED     /* what is REDELIV is due: but it may have been given back for later since its releaser looked */
+        atomic { ALIVE -> du=bdue[b]; ok=(du>now) };
+        if
+        :: ok -> atomic { ALIVE -> mark[b]=1 }; lower(du);
+                 atomic { ALIVE -> assert(bst[b]==LEASED && bown[b]==me); bst[b]=DELAYED; bown[b]=0; b=NIL; ok=0; du=0 }; goto taken
+        :: else -> du=0
+        fi;
+#endif
+        atomic { ALIVE -> assert(now>=when[b]); bdue[b]=0 };
         atomic { ALIVE -> deliv[b]++ };
 #ifdef BUG_ONEMORE        /* handed out once too often */
         if :: deliv[b]>MAXD+1 ->
@@ -113,25 +124,26 @@ inline take() {
      :: else
      fi
   :: else
-  fi; atomic { ok=0; otherr[me]=1 } }
+  fi;
+taken: atomic { ok=0; otherr[me]=1 } }
 inline settle() {
   if
   :: atomic { ALIVE -> assert(bst[b]==LEASED && bown[b]==me); bst[b]=FREE; bown[b]=0; acked[b]++; b=NIL }
   :: atomic { ALIVE && gives<GIVES -> gives++ }; atomic { ALIVE -> mark[b]=1 };
-     atomic { ALIVE -> bst[b]=REDELIV; bown[b]=0; b=NIL }; REDELIVER
+     atomic { ALIVE -> when[b]=0; bst[b]=REDELIV; bown[b]=0; b=NIL }; REDELIVER
   :: atomic { ALIVE && gives<GIVES -> gives++; du=now+1 };
      if
      :: du>TMAX -> du=TMAX
      :: else
      fi;
 #ifdef BUG_WORDFIRST
-     atomic { ALIVE -> bst[b]=DELAYED; bown[b]=0 };
+     atomic { ALIVE -> when[b]=du; bst[b]=DELAYED; bown[b]=0 };
      atomic { ALIVE -> bdue[b]=du }; atomic { ALIVE -> mark[b]=1 }; lower(du); b=NIL;
 #else
      atomic { ALIVE -> bdue[b]=du };
      atomic { ALIVE -> mark[b]=1 };
      lower(du);
-     atomic { ALIVE -> bst[b]=DELAYED; bown[b]=0; b=NIL };
+     atomic { ALIVE -> when[b]=du; bst[b]=DELAYED; bown[b]=0; b=NIL };
 #endif
      du=0
   fi }
@@ -177,8 +189,13 @@ proctype Crash() { do KILL(C)
   :: break od }
 init { byte i;
   atomic {
+#ifdef ALONE
+    bst[0]=LEASED; bown[0]=D; deliv[0]=1; run User(D,0);
+#else
     for (i : 0 .. NB-1) { bst[i]=LEASED; bown[i]=(i==0 -> C : D); deliv[i]=1 } i=0;
-    run User(C,0); run User(D,(NB>1 -> NB-1 : NIL)); run Looker(L); run Clock(); run Crash() };
+    run User(C,0); run User(D,(NB>1 -> NB-1 : NIL));
+#endif
+    run Looker(L); run Clock(); run Crash() };
   timeout;
   for (i : 0 .. NB-1) {
     assert((bst[i]==FREE && acked[i]==1) || (bst[i]==DEAD && acked[i]==0 && deliv[i]>MAXD && deliv[i]<=MAXD+1+crashes)) } }
