@@ -750,14 +750,16 @@ static void a_forked_child_is_told_so(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(puts_over_links_that_are_cut_arrive_once),
+        /* the longest begin first */
+        cmocka_unit_test(a_put_that_was_given_up_does_not_happen_later),
+        cmocka_unit_test(a_silent_link_is_found_down_and_comes_back),
         cmocka_unit_test(puts_over_links_that_change_bytes_arrive_once),
+        cmocka_unit_test(what_a_stopped_client_held_comes_back_and_its_late_ack_is_told),
         cmocka_unit_test(gets_over_links_that_are_cut_lose_nothing),
+        cmocka_unit_test(puts_over_links_that_are_cut_arrive_once),
         cmocka_unit_test(slow_and_crumbled_links_carry_the_same),
         cmocka_unit_test(a_lease_outlives_its_link),
         cmocka_unit_test(a_descriptor_works_again_after_a_cut),
-        cmocka_unit_test(a_silent_link_is_found_down_and_comes_back),
-        cmocka_unit_test(a_put_that_was_given_up_does_not_happen_later),
         cmocka_unit_test(closing_does_not_wait_for_a_silent_home),
         cmocka_unit_test(a_killed_bridge_returns_its_leases_at_once),
         cmocka_unit_test(a_bridge_killed_in_mid_flow_loses_nothing),
@@ -766,11 +768,9 @@ int main(void)
         cmocka_unit_test(a_bridge_that_is_ended_drains),
         cmocka_unit_test(a_second_signal_does_not_wait),
         cmocka_unit_test(what_a_killed_client_held_comes_back_after_the_grace),
-        cmocka_unit_test(what_a_stopped_client_held_comes_back_and_its_late_ack_is_told),
         cmocka_unit_test(a_put_that_a_killed_client_saw_return_is_there),
         cmocka_unit_test(a_forked_child_is_told_so),
     };
 
-    cmocka_set_test_filter(getenv("PTT_FILTER"));
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return ptt_run_beside(tests, sizeof tests / sizeof *tests, 4);
 }

@@ -542,6 +542,9 @@ static void a_pool_without_workers_starts_no_thread(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
+        /* the longest begin first */
+        cmocka_unit_test(the_descriptor_rests_while_nothing_happens),
+        cmocka_unit_test(a_getter_that_sleeps_for_long_learns_of_the_end),
         cmocka_unit_test(what_a_pool_was_made_with_wins),
         cmocka_unit_test(what_is_not_a_pool_is_refused),
         cmocka_unit_test(many_may_open_it_first),
@@ -549,7 +552,6 @@ int main(int argc, char **argv)
         cmocka_unit_test(stop_lets_everything_submitted_come_out),
         cmocka_unit_test(a_pool_that_nothing_was_submitted_to_ends_too),
         cmocka_unit_test(a_getter_that_sleeps_learns_of_the_end),
-        cmocka_unit_test(a_getter_that_sleeps_for_long_learns_of_the_end),
         cmocka_unit_test(workers_leave_where_nobody_learns_their_status),
         cmocka_unit_test(the_end_is_there_for_the_next_getter_too),
         cmocka_unit_test(join_has_one_deadline_for_everything),
@@ -559,10 +561,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(close_leaves_what_was_not_done_to_others),
         cmocka_unit_test(a_forked_child_may_only_close),
         cmocka_unit_test(a_poller_gets_everything),
-        cmocka_unit_test(the_descriptor_rests_while_nothing_happens),
         cmocka_unit_test(a_pool_without_workers_starts_no_thread),
     };
     pools_register();
     ptq_worker_main(argc, argv);
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return ptt_run_beside(tests, sizeof tests / sizeof *tests, 3);
 }

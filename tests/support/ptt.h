@@ -75,6 +75,12 @@ void ptt_kill(pid_t pid);
 void ptt_stop(pid_t pid);
 void ptt_continue(pid_t pid);
 
+/* ---- cases that wait most of the time ---- */
+
+/* As cmocka_run_group_tests without fixtures, in so many processes (at most 8) beside each other, forked from here: each takes
+ * the next case that nobody has begun.  PTT_FILTER: those cases alone.  How many of the processes failed. */
+int ptt_run_beside(const struct CMUnitTest *tests, size_t count, unsigned runners);
+
 /* ---- waiting ---- */
 
 /* ms: a deadline that only a defect misses */
