@@ -8,6 +8,9 @@
 #
 # Labels.  The folder under tests/ (unit, contract, crash, ...) is one by itself.  quick: under five seconds, runs at each
 # landing.  soak, long: not in the normal run.  A test that answers 77 was skipped and says why.
+#
+# ctest begins with what took longest the last time.  Those that take ten seconds or more tell it for the first time:
+#   ptq_begin_early(crash_recover 50)
 function(ptq_test_properties name timeout serial)
     file(RELATIVE_PATH place ${PROJECT_SOURCE_DIR}/tests ${CMAKE_CURRENT_SOURCE_DIR})
     string(REGEX REPLACE "/.*" "" area "${place}")
@@ -26,6 +29,10 @@ function(ptq_test_properties name timeout serial)
     set_tests_properties(${name} PROPERTIES TIMEOUT ${timeout} LABELS "${area};${ARGN}" SKIP_RETURN_CODE 77
         RUN_SERIAL ${serial}
         ENVIRONMENT "ASAN_OPTIONS=detect_leaks=1:abort_on_error=0;UBSAN_OPTIONS=print_stacktrace=1;TSAN_OPTIONS=halt_on_error=1:suppressions='${PROJECT_SOURCE_DIR}/tests/support/tsan.supp'")
+endfunction()
+
+function(ptq_begin_early name seconds)
+    set_tests_properties(${name} PROPERTIES COST ${seconds})
 endfunction()
 
 function(ptq_add_test_program)
