@@ -19,6 +19,7 @@
 
 #define WARM_MS 40 /* or as long as is measured */
 #define GATHER_MS 30000 /* roles have this long to be ready: some make ten thousand queues first */
+#define MEET_MS 10000   /* for two roles to find each other, and to part */
 #define GRACE_MS 8000   /* and this long to end after the stop */
 
 /* What must be ended and removed; file-wide, because a signal handler needs it. */
@@ -36,10 +37,31 @@ int64_t bench_now_ns(void)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-static void sleep_us(long us)
+void bench_rest(long us)
 {
     struct timespec time = {us / 1000000, us % 1000000 * 1000};
     nanosleep(&time, NULL);
+}
+
+uint32_t bench_wait_word(const _Atomic uint32_t *word, bool is_set, const char *what)
+{
+    int64_t deadline = bench_now_ns() + (int64_t)MEET_MS * 1000000;
+    uint32_t value;
+    while (((value = atomic_load(word)) != 0) != is_set) {
+        if (bench_now_ns() > deadline)
+            bench_fail("%s: not after %d ms", what, MEET_MS);
+        bench_rest(100);
+    }
+    return value;
+}
+
+uint64_t *bench_buffer(size_t size)
+{
+    uint64_t *words = aligned_alloc(64, (size + 63) & ~(size_t)63);
+    if (words == NULL)
+        bench_fail("no memory");
+    memset(words, 1, size);
+    return words;
 }
 
 /* -- cleaning up ------------------------------------------------------------------------------------------------ */
@@ -71,7 +93,7 @@ static void end_beside(void)
             beside = 0;
             return;
         }
-        sleep_us(1000);
+        bench_rest(1000);
     }
     kill(beside, SIGKILL);
     waitpid(beside, NULL, 0);
@@ -362,22 +384,22 @@ static void conduct(struct bench *bench, unsigned count)
         look_after();
         if (bench_now_ns() > deadline)
             bench_fail("not all processes were ready after %d ms", GATHER_MS);
-        sleep_us(500);
+        bench_rest(500);
     }
     say(bench, BENCH_WARM);
-    sleep_us((bench->options.ms < WARM_MS ? bench->options.ms : WARM_MS) * 1000);
+    bench_rest((bench->options.ms < WARM_MS ? bench->options.ms : WARM_MS) * 1000);
     say(bench, BENCH_MEASURE);
     for (int64_t end = bench_now_ns() + (int64_t)bench->options.ms * 1000000, now; (now = bench_now_ns()) < end;) {
         look_after();
         long left = (long)((end - now) / 1000);
-        sleep_us(left < 100000 ? left : 100000);
+        bench_rest(left < 100000 ? left : 100000);
     }
     say(bench, BENCH_STOP);
     deadline = bench_now_ns() + (int64_t)GRACE_MS * 1000000;
     while (look_after() > 0) {
         if (bench_now_ns() > deadline)
             bench_fail("processes hang: not ended %d ms after the stop", GRACE_MS);
-        sleep_us(500);
+        bench_rest(500);
     }
     child_count = 0;
     end_beside();

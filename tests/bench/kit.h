@@ -112,6 +112,15 @@ void bench_finish(struct bench *bench);
 
 int64_t bench_now_ns(void);
 
+/* The pause between two looks at what shall become true.  Loops around it end by a deadline or with bench_stopped. */
+void bench_rest(long us);
+
+/* Waits until *word is set (not 0), or is not any more; fails after ten seconds, saying `what` did not happen.  What it is then. */
+uint32_t bench_wait_word(const _Atomic uint32_t *word, bool is_set, const char *what);
+
+/* Memory for one message of any size, written, not for the roles to share; freed with free. */
+uint64_t *bench_buffer(size_t size);
+
 static inline uint32_t bench_phase_now(const struct bench *bench)
 {
     return atomic_load_explicit(&bench->page->phase, memory_order_relaxed);

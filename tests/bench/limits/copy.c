@@ -13,21 +13,12 @@ struct ring {
     _Alignas(BENCH_LINE) unsigned char bytes[];
 };
 
-static uint64_t *buffer(size_t size)
-{
-    uint64_t *words = aligned_alloc(64, (size + 63) & ~(size_t)63);
-    if (words == NULL)
-        bench_fail("no memory");
-    memset(words, 1, size);
-    return words;
-}
-
 static void produce(struct bench *bench, unsigned index)
 {
     struct ring *ring = bench->shared;
     size_t size = bench->options.size;
     unsigned cells = bench->options.capacity;
-    uint64_t *words = buffer(size), head = 0;
+    uint64_t *words = bench_buffer(size), head = 0;
     bench_barrier(bench);
     for (uint64_t number = 0, cell = 0;; number++) {
         bool last = number % 4 == 0 && bench_stopped(bench);
@@ -49,7 +40,7 @@ static void consume(struct bench *bench, unsigned index)
     struct bench_seen seen = {0};
     size_t size = bench->options.size;
     unsigned cells = bench->options.capacity;
-    uint64_t *words = buffer(size), tail = 0;
+    uint64_t *words = bench_buffer(size), tail = 0;
     bench_barrier(bench);
     for (uint64_t count = 0, cell = 0;; count++) {
         bench_tick(bench, index, count);

@@ -41,9 +41,7 @@ static int accept_peer(struct address *address)
 
 static int connect_peer(struct address *address)
 {
-    uint32_t port;
-    while ((port = atomic_load(&address->port)) == 0)
-        usleep(100);
+    uint32_t port = bench_wait_word(&address->port, true, "the other side listens");
     struct sockaddr_in name = {
         .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons((uint16_t)port)};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);

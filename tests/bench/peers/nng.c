@@ -5,7 +5,6 @@
 #include <nng/protocol/pipeline0/pull.h>
 #include <nng/protocol/pipeline0/push.h>
 #include <stdio.h>
-#include <unistd.h>
 
 #define BUFFERED 1024
 
@@ -44,15 +43,13 @@ static void listen_line(unsigned line)
 static void peer_open(struct bench *bench, unsigned line, bool producer)
 {
     (void)bench;
-    uint32_t port;
     if (!producer) {
         listen_line(line);
         return;
     }
     must(nng_push0_open(&sockets[line]), "nng_push0_open");
     nng_socket_set_int(sockets[line], NNG_OPT_SENDBUF, BUFFERED);
-    while ((port = atomic_load(ports[line])) == 0)
-        usleep(100);
+    uint32_t port = bench_wait_word(ports[line], true, "the consumer listens");
     if (strncmp(urls[line], "tcp", 3) == 0)
         snprintf(urls[line], sizeof urls[line], "tcp://127.0.0.1:%u", port);
     must(nng_dial(sockets[line], urls[line], NULL, 0), "nng_dial");
@@ -78,8 +75,7 @@ static void peer_close(unsigned line, bool producer)
         atomic_store(ports[line], 0);
         return;
     }
-    for (int i = 0; i < 20000 && atomic_load(ports[line]) != 0; i++)
-        usleep(100);
+    bench_wait_word(ports[line], false, "the consumer closes");
     nng_close(sockets[line]);
 }
 

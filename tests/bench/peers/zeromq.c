@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <unistd.h>
 #include <zmq.h>
 
 struct address {
@@ -46,8 +45,7 @@ static void peer_open(struct bench *bench, unsigned line, bool producer)
         bind_line(address, sockets[line]);
         return;
     }
-    while (atomic_load(&address->ready) == 0)
-        usleep(100);
+    bench_wait_word(&address->ready, true, "the consumer listens");
     if (zmq_connect(sockets[line], address->endpoint) != 0)
         bench_fail("zmq_connect %s: %s", address->endpoint, zmq_strerror(errno));
 }
@@ -70,8 +68,8 @@ static inline bool peer_get(unsigned line, void *bytes, size_t size)
  * other has closed. */
 static void peer_close(unsigned line, bool producer)
 {
-    for (int i = 0; producer && i < 20000 && atomic_load(&addresses[line]->ready) != 0; i++)
-        usleep(100);
+    if (producer)
+        bench_wait_word(&addresses[line]->ready, false, "the consumer closes");
     zmq_close(sockets[line]);
     zmq_ctx_term(contexts[line]);
     if (!producer)

@@ -7,20 +7,13 @@
 
 #include <stdlib.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 static ptq_queue *open_hot(struct bench *bench, ptq_bus *bus, unsigned flags)
 {
-    struct ptq_error error = {0};
-    struct ptq_queue_options options = {.capacity = bench->options.capacity,
-                                        .item_size = bench->options.item_size,
-                                        .max_endpoints = bench->options.endpoints + 16,
-                                        .flags = flags,
-                                        .error = &error};
-    ptq_queue *queue;
-    if (ptq_queue_open(bus, "hot", &options, &queue) != PTQ_OK)
-        bench_fail("ptq_queue_open: %s", error.text);
-    return queue;
+    return bench_open_with(bus, "hot", (struct ptq_queue_options){.capacity = bench->options.capacity,
+                                                                  .item_size = bench->options.item_size,
+                                                                  .max_endpoints = bench->options.endpoints + 16,
+                                                                  .flags = flags});
 }
 
 static void produce(struct bench *bench, ptq_queue *queue, unsigned index)
@@ -78,7 +71,7 @@ static void crowd(struct bench *bench, ptq_bus *bus)
         bench_fail("%u endpoints are there, %u were made", stats.endpoints, endpoints);
     bench_barrier(bench);
     while (!bench_stopped(bench))
-        usleep(20000);
+        bench_rest(20000);
     for (unsigned i = 0; i <= endpoints; i++)
         ptq_queue_close(handles[i]);
     free(handles);

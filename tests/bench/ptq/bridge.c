@@ -54,7 +54,7 @@ static ptq_queue *open_far(ptq_bus *bus)
     while ((err = ptq_queue_open(bus, "stream@home", &options, &queue)) != PTQ_OK) {
         if ((err != PTQ_EUNREACHABLE && err != PTQ_ENOENT) || bench_now_ns() > deadline)
             bench_fail("open stream@home at %s: %s: %s", url, ptq_err_name(err), error.text);
-        usleep(10000);
+        bench_rest(10000);
     }
     return queue;
 }

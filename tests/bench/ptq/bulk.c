@@ -6,19 +6,10 @@
 
 #include <stdlib.h>
 
-static uint64_t *buffer(size_t size)
-{
-    uint64_t *words = aligned_alloc(64, (size + 63) & ~(size_t)63);
-    if (words == NULL)
-        bench_fail("no memory");
-    memset(words, 1, size);
-    return words;
-}
-
 static void produce(struct bench *bench, unsigned index)
 {
     size_t size = bench->options.size;
-    uint64_t *words = buffer(size);
+    uint64_t *words = bench_buffer(size);
     ptq_bus *bus = bench_open_bus(bench->dir, NULL);
     ptq_queue *queue = bench_open_queue(bench, bus, "bulk");
     bench_barrier(bench);
@@ -36,7 +27,7 @@ static void consume(struct bench *bench, unsigned index)
 {
     struct bench_seen seen = {0};
     size_t size = bench->options.size, got;
-    uint64_t *words = buffer(size), count = 0;
+    uint64_t *words = bench_buffer(size), count = 0;
     ptq_bus *bus = bench_open_bus(bench->dir, NULL);
     ptq_queue *queue = bench_open_queue(bench, bus, "bulk");
     enum ptq_err err;

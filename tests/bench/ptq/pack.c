@@ -16,16 +16,11 @@
 static ptq_queue *open_packed(const struct bench *bench, ptq_bus *bus, unsigned flags)
 {
     const struct bench_options *asked = &bench->options;
-    struct ptq_error error = {0};
-    struct ptq_queue_options options = {.capacity = asked->capacity,
-                                        .item_size = (uint32_t)asked->size,
-                                        .pack_size = asked->batch * (uint32_t)(8 + (asked->size + 7) / 8 * 8),
-                                        .flags = flags,
-                                        .error = &error};
-    ptq_queue *queue;
-    if (ptq_queue_open(bus, "packs", &options, &queue) != PTQ_OK)
-        bench_fail("ptq_queue_open packs: %s", error.text);
-    return queue;
+    uint32_t pack_size = asked->batch * (uint32_t)(8 + (asked->size + 7) / 8 * 8);
+    return bench_open_with(bus, "packs", (struct ptq_queue_options){.capacity = asked->capacity,
+                                                                    .item_size = (uint32_t)asked->size,
+                                                                    .pack_size = pack_size,
+                                                                    .flags = flags});
 }
 
 /* -- in: inlined for each size, as a program's own loop would be -------------------------------------------------- */

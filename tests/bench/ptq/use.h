@@ -25,16 +25,21 @@ static inline ptq_bus *bench_open_bus(const char *dir, const char *peers)
     return bus;
 }
 
-/* Leases and crash safety are always on; only capacity and item_size can be chosen, as by a user. */
-static inline ptq_queue *bench_open_queue(const struct bench *bench, ptq_bus *bus, const char *name)
+static inline ptq_queue *bench_open_with(ptq_bus *bus, const char *name, struct ptq_queue_options options)
 {
     struct ptq_error error = {0};
-    struct ptq_queue_options options = {
-        .capacity = bench->options.capacity, .item_size = bench->options.item_size, .error = &error};
     ptq_queue *queue;
+    options.error = &error;
     if (ptq_queue_open(bus, name, &options, &queue) != PTQ_OK)
         bench_fail("ptq_queue_open %s: %s", name, error.text);
     return queue;
+}
+
+/* Leases and crash safety are always on; only capacity and item_size can be chosen, as by a user. */
+static inline ptq_queue *bench_open_queue(const struct bench *bench, ptq_bus *bus, const char *name)
+{
+    return bench_open_with(bus, name, (struct ptq_queue_options){.capacity = bench->options.capacity,
+                                                                 .item_size = bench->options.item_size});
 }
 
 /* Where more roles than cores poll without sleeping, whoever cannot go on must let the others run. */
