@@ -53,6 +53,11 @@ static enum ptq_err recv(struct pti_port *port, void *buffer, size_t size, int64
     return judge(port, pti_local_of(port)->ops->recv(port, buffer, size, deadline, ret_size));
 }
 
+static enum ptq_err take_more(struct pti_port *port, size_t max, int64_t deadline, struct ptq_msg **msgs, size_t *ret_count)
+{
+    return judge(port, pti_local_of(port)->ops->take_more(port, max, deadline, msgs, ret_count));
+}
+
 static enum ptq_err ack(struct pti_port *port, struct ptq_msg *msg) { return judge(port, pti_local_of(port)->ops->ack(port, msg)); }
 
 static enum ptq_err ack_many(struct pti_port *port, struct ptq_msg *const *msgs, size_t count, size_t *ret_count)
@@ -99,6 +104,7 @@ static void make_table(void)
     guarded.place = place;
     guarded.end = end;
     guarded.take = take;
+    guarded.take_more = take_more;
     guarded.recv = recv;
     guarded.ack = ack;
     guarded.ack_many = ack_many;

@@ -157,6 +157,7 @@ const struct pti_port_ops pti_local_ops = {
     .place = pti_local_place,
     .end = pti_local_end,
     .take = pti_local_take,
+    .take_more = pti_local_take_more,
     .recv = pti_local_recv,
     .ack = pti_local_ack,
     .ack_many = pti_local_ack_many,

@@ -173,8 +173,8 @@ static __attribute__((noinline)) enum ptq_err nothing(struct pti_local *local, s
     return PTQ_EMPTY;
 }
 
-enum ptq_err pti_local_take(struct pti_port *port, size_t max, int64_t deadline, struct ptq_msg **msgs,
-                               size_t *ret_count)
+static inline __attribute__((always_inline)) enum ptq_err take(struct pti_port *port, bool has_some, size_t max, int64_t deadline,
+                                                               struct ptq_msg **msgs, size_t *ret_count)
 {
     struct pti_local *local = pti_local_of(port);
     struct pti_sleep sleep = {0};
@@ -185,12 +185,22 @@ enum ptq_err pti_local_take(struct pti_port *port, size_t max, int64_t deadline,
         return err;
     do {
         err = pti_local_take_now(local, place, max, msgs, ret_count);
-        if (__builtin_expect(err == PTQ_OK, 1))
+        if (__builtin_expect(err == PTQ_OK, 1) || (has_some && err == PTQ_END))
             break;
         err = nothing(local, place, err, deadline, &sleep);
     } while (err == PTQ_OK);
     pti_local_leave(place);
     return err;
+}
+
+enum ptq_err pti_local_take(struct pti_port *port, size_t max, int64_t deadline, struct ptq_msg **msgs, size_t *ret_count)
+{
+    return take(port, false, max, deadline, msgs, ret_count);
+}
+
+enum ptq_err pti_local_take_more(struct pti_port *port, size_t max, int64_t deadline, struct ptq_msg **msgs, size_t *ret_count)
+{
+    return take(port, true, max, deadline, msgs, ret_count);
 }
 
 static inline enum ptq_err copy_out(struct pti_local *local, struct pti_place *place, uint32_t block, uint64_t word,

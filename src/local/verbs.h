@@ -58,6 +58,7 @@ const struct pti_port_ops *pti_local_guarded(void);
 
 /* local/take.c */
 enum ptq_err pti_local_take(struct pti_port *port, size_t max, int64_t deadline, struct ptq_msg **msgs, size_t *ret_count);
+enum ptq_err pti_local_take_more(struct pti_port *port, size_t max, int64_t deadline, struct ptq_msg **msgs, size_t *ret_count);
 enum ptq_err pti_local_recv(struct pti_port *port, void *buffer, size_t size, int64_t deadline, size_t *ret_size);
 enum ptq_err pti_local_ack(struct pti_port *port, struct ptq_msg *msg);
 enum ptq_err pti_local_nack(struct pti_port *port, struct ptq_msg *msg, int delay_ms);

@@ -124,6 +124,10 @@ struct pti_port_ops {
     /* Leases 1 to max messages: blocks for the first only.  PTQ_END. */
     enum ptq_err (*take)(struct pti_port *port, size_t max, int64_t deadline, struct ptq_msg **msgs, size_t *ret_count);
 
+    /* As take, for one who has some and wants more: PTQ_END as soon as nothing but END is to be got, whoever may yet give back what
+     * he has.  Two who wait like this for each other's would wait for ever.  NULL: take. */
+    enum ptq_err (*take_more)(struct pti_port *port, size_t max, int64_t deadline, struct ptq_msg **msgs, size_t *ret_count);
+
     /* Takes, copies and acks in one; PTQ_EMSGSIZE leaves it in the queue, uncounted.  NULL: queue.c does it in steps. */
     enum ptq_err (*recv)(struct pti_port *port, void *buffer, size_t size, int64_t deadline, size_t *ret_size);
 

@@ -381,6 +381,19 @@ static enum ptq_err take_some(ptq_queue *queue, size_t max, int64_t deadline, pt
     return PTQ_OK;
 }
 
+static __attribute__((noinline)) enum ptq_err take_more(ptq_queue *queue, size_t max, int64_t deadline, ptq_msg **msgs,
+                                                        size_t *ret_count)
+{
+    enum ptq_err err = check_handle(queue);
+
+    if (err != PTQ_OK || !queue->port->ops->take_more)
+        return err != PTQ_OK ? err : pti_queue_take(queue, max, deadline, msgs, ret_count);
+    err = queue->port->ops->take_more(queue->port, max, deadline, msgs, ret_count);
+    for (size_t i = 0; err == PTQ_OK && i < *ret_count; i++)
+        msgs[i]->queue = queue;
+    return err;
+}
+
 enum ptq_err ptq_get_many(ptq_queue *queue, ptq_msg **msgs, size_t min, size_t max, int timeout_ms, size_t *ret_count)
 {
     int64_t deadline = pti_deadline(timeout_ms);
@@ -392,7 +405,8 @@ enum ptq_err ptq_get_many(ptq_queue *queue, ptq_msg **msgs, size_t min, size_t m
     do {
         size_t count = 0;
 
-        err = take_some(queue, max - have, deadline, msgs + have, &count);
+        err = have == 0 ? take_some(queue, max, deadline, msgs, &count)
+                        : take_more(queue, max - have, deadline, msgs + have, &count);
         have += count;
     } while (err == PTQ_OK && have < min);
     if (err != PTQ_OK && (err != PTQ_END || have == 0)) {

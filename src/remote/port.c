@@ -201,7 +201,7 @@ static bool has_lost_claim(struct pti_remote *remote)
     return lost;
 }
 
-static enum ptq_err take_once(struct pti_remote *remote, uint32_t max, int64_t deadline, struct ptq_msg **msgs,
+static enum ptq_err take_once(struct pti_remote *remote, bool more, uint32_t max, int64_t deadline, struct ptq_msg **msgs,
                               size_t *ret_count)
 {
     struct pti_call *call = pti_call_new(remote, PTI_FRAME_TAKE);
@@ -210,7 +210,7 @@ static enum ptq_err take_once(struct pti_remote *remote, uint32_t max, int64_t d
         return PTQ_ENOMEM;
     call->max = max;
     call->msgs = msgs;
-    pti_write_take(call->head, &(struct pti_take){.max = max});
+    pti_write_take(call->head, &(struct pti_take){.max = max, .more = more});
     pti_call_set_head(call, PTI_TAKE_BYTES, 4);
     enum ptq_err answer = pti_call_run(&call, deadline, may_wait(deadline));
     if (answer == PTQ_OK)
@@ -220,19 +220,29 @@ static enum ptq_err take_once(struct pti_remote *remote, uint32_t max, int64_t d
 }
 
 /* The exclusive right to get ends with the session at the home: it is claimed again before anything is taken. */
-static enum ptq_err remote_take(struct pti_port *port, size_t max, int64_t deadline, struct ptq_msg **msgs,
-                                size_t *ret_count)
+static enum ptq_err take(struct pti_port *port, bool more, size_t max, int64_t deadline, struct ptq_msg **msgs,
+                         size_t *ret_count)
 {
     struct pti_remote *remote = remote_of(port);
-    uint32_t most = max < UINT32_MAX ? (uint32_t)max : UINT32_MAX;
+    uint32_t most = max < INT32_MAX ? (uint32_t)max : INT32_MAX;
     enum ptq_err answer;
 
     do {
         if (has_lost_claim(remote) && (answer = remote_claim(port, PTI_DEADLINE_NOW)) != PTQ_OK)
             return answer;
-        answer = take_once(remote, most, deadline, msgs, ret_count);
+        answer = take_once(remote, more, most, deadline, msgs, ret_count);
     } while (answer == PTQ_EAGAIN && has_lost_claim(remote));
     return answer;
+}
+
+static enum ptq_err remote_take(struct pti_port *port, size_t max, int64_t deadline, struct ptq_msg **msgs, size_t *ret_count)
+{
+    return take(port, false, max, deadline, msgs, ret_count);
+}
+
+static enum ptq_err remote_take_more(struct pti_port *port, size_t max, int64_t deadline, struct ptq_msg **msgs, size_t *ret_count)
+{
+    return take(port, true, max, deadline, msgs, ret_count);
 }
 
 /* An ack of a message that came with others is handed over, and only the last of them waits for the home: their frames
@@ -482,6 +492,7 @@ const struct pti_port_ops pti_remote_ops = {
     .place = remote_place,
     .end = remote_end,
     .take = remote_take,
+    .take_more = remote_take_more,
     .ack = remote_ack,
     .nack = remote_nack,
     .untake = remote_untake,

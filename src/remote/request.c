@@ -384,7 +384,9 @@ static enum ptq_err try_take(struct pti_request *request)
 
     if (!make_room((void **)&server->msgs, &server->msg_room, max, sizeof *server->msgs))
         return PTQ_ENOMEM;
-    enum ptq_err answer = channel->port->ops->take(channel->port, max, PTI_DEADLINE_NOW, server->msgs, &count);
+    const struct pti_port_ops *ops = channel->port->ops;
+    enum ptq_err answer = (request->more && ops->take_more ? ops->take_more : ops->take)(channel->port, max, PTI_DEADLINE_NOW,
+                                                                                         server->msgs, &count);
     return answer == PTQ_OK ? keep_leases(request, server->msgs, count) : answer;
 }
 
@@ -396,6 +398,7 @@ static enum ptq_err serve_take(struct pti_request *request, const uint8_t *paylo
     if (pti_read_take(payload, size, &take) != PTQ_OK)
         return refuse(ret_reason, "a TAKE makes no sense");
     request->max = take.max;
+    request->more = take.more;
     request->deadline = deadline_of(take.timeout);
     enum ptq_err answer = try_take(request);
     if (answer == PTQ_EMPTY && request->deadline != PTI_DEADLINE_NOW)

@@ -97,6 +97,7 @@ struct pti_request {
     uint8_t *payload; /* of a put that waits: a copy */
     size_t payload_size;
     uint32_t max;     /* of a take */
+    bool more;        /* take_more */
     struct pti_lease **leases; /* what it got; NULL where it was settled */
     uint32_t lease_count, settled;
     uint8_t head[8], record[PTI_MESSAGE_RECORD + PTI_RECORD_MORE];

@@ -166,17 +166,21 @@ size_t pti_write_message_record(uint8_t *at, const struct pti_record *record)
 
 /* ---- fixed ones ---- */
 
+#define TAKE_MORE (UINT32_C(1) << 31)
+
 void pti_write_take(uint8_t *at, const struct pti_take *take)
 {
-    pti_store32(at, take->max);
+    pti_store32(at, (take->max < TAKE_MORE ? take->max : TAKE_MORE - 1) | (take->more ? TAKE_MORE : 0));
     pti_store32(at + 4, take->timeout);
 }
 
 enum ptq_err pti_read_take(const uint8_t *payload, size_t size, struct pti_take *ret_take)
 {
-    if (size != PTI_TAKE_BYTES || pti_fetch32(payload) == 0)
+    if (size != PTI_TAKE_BYTES || (pti_fetch32(payload) & ~TAKE_MORE) == 0)
         return PTQ_EPROTO;
-    *ret_take = (struct pti_take){pti_fetch32(payload), pti_fetch32(payload + 4)};
+    *ret_take = (struct pti_take){.max = pti_fetch32(payload) & ~TAKE_MORE,
+                                  .more = (pti_fetch32(payload) & TAKE_MORE) != 0,
+                                  .timeout = pti_fetch32(payload + 4)};
     return PTQ_OK;
 }
 

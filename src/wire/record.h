@@ -84,7 +84,8 @@ size_t pti_put_record_size(const struct pti_record *record);
 size_t pti_message_record_size(const struct pti_record *record);
 
 struct pti_take {
-    uint32_t max;
+    uint32_t max; /* below 1 << 31 */
+    bool more;    /* for one who has some: END is the answer as soon as nothing else is to be got */
     uint32_t timeout;
 };
 void pti_write_take(uint8_t *at, const struct pti_take *take);

@@ -343,6 +343,30 @@ static void get_many_waits_for_its_minimum_or_puts_all_back_uncounted(void **sta
     contract_verify(c, "tasks");
 }
 
+/* Who has the other one may be waiting for several himself: then neither would ever have enough. */
+static void at_the_end_get_many_waits_for_nobody_elses_lease(void **state)
+{
+    struct contract *c = *state;
+    ptq_queue *a = contract_open(c, "tasks", NULL), *b = contract_open(c, "tasks", NULL);
+    ptq_msg *msgs[4], *other;
+    size_t count = 0;
+
+    put_range(a, 0, 2);
+    other = get_number(a, 0);
+    assert_ok(ptq_end(a));
+
+    assert_ok(ptq_get_many(b, msgs, 2, 4, PTT_LONG, &count));
+
+    assert_int_equal(count, 1);
+    assert_int_equal(number_of(msgs[0]), 1);
+    assert_ok(ptq_ack(msgs[0]));
+    assert_ok(ptq_ack(other));
+    assert_answer(PTQ_END, ptq_get_many(b, msgs, 2, 4, PTT_LONG, &count));
+    ptq_queue_close(a);
+    ptq_queue_close(b);
+    contract_verify(c, "tasks");
+}
+
 static void acks_may_come_in_any_order(void **state)
 {
     struct contract *c = *state;
@@ -379,6 +403,7 @@ static const struct contract_case get_cases[] = {
     CONTRACT_CASE(a_queue_without_limit_never_buries),
     CONTRACT_CASE(get_many_takes_what_is_there_each_by_its_own_lease),
     CONTRACT_CASE(get_many_waits_for_its_minimum_or_puts_all_back_uncounted),
+    CONTRACT_CASE(at_the_end_get_many_waits_for_nobody_elses_lease),
     CONTRACT_CASE(acks_may_come_in_any_order),
 };
 CONTRACT_GROUP(get);

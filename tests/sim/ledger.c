@@ -305,6 +305,7 @@ void ledger_died(const struct sim_proc *proc)
     /* a put that drops leases what it drops, and one that parks what is not due to make room leases that */
     lost_gets += getting[proc->number] || ((sim.config.scenario->drops || put_off) && proc->inside != NULL);
     getting[proc->number] = false;
+    sim_procs[proc->number].puts_since = sim_procs[proc->number].gets_since = 0;
     end_leases(proc->number, true);
 }
 
@@ -424,7 +425,7 @@ void ledger_check(const struct ptq_queue_stats *stats)
      * seen it. */
     if (!sim.config.scenario->unordered && !(sim.config.scenario->packed && (sim.kills > 0 || given_back)))
         check_orders();
-    if (!sim.config.scenario->pauses && !sim.config.scenario->packed)
+    if (!sim.config.scenario->pauses && !sim.config.scenario->packed && !sim.config.scenario->puts_back)
         check_empties();
     check_batches();
     if (stats->put != in)

@@ -43,10 +43,13 @@ void sim_open_queue(unsigned flags)
     if (sim_api()->ptq_queue_open(sim_actor()->bus, name, &options, &sim_actor()->queue) != PTQ_OK)
         sim_fail("process %u: no queue: %s", sim_me->number, error.text);
     sim_me->inside = NULL;
+    sim_me->puts_since = flags & PTQ_PRODUCER ? sim.step : 0;
+    sim_me->gets_since = flags & PTQ_CONSUMER ? sim.step : 0;
 }
 
 void sim_close_queue(void)
 {
+    sim_me->puts_since = sim_me->gets_since = 0;
     sim_me->inside = "close";
     sim_api()->ptq_queue_close(sim_actor()->queue);
     sim_api()->ptq_bus_close(sim_actor()->bus);
@@ -81,6 +84,9 @@ static enum ptq_err put(unsigned wanted, int timeout_ms)
     sim_me->inside = wanted > 1 ? "put_many" : "put";
     sim_me->waits_put = timeout_ms < 0;
     sim_me->needs = wanted;
+    sim_me->needs_bytes = 0;
+    for (unsigned i = 0; i < wanted; i++)
+        sim_me->needs_bytes += items[i].size;
     err = wanted > 1 ? sim_api()->ptq_put_many(sim_actor()->queue, items, wanted, timeout_ms, NULL)
           : options.delay_ms + options.ttl_ms > 0
               ? sim_api()->ptq_put_with(sim_actor()->queue, items[0].data, items[0].size, &options, timeout_ms)
@@ -102,10 +108,13 @@ void sim_produce(void)
         if (sim_role()->slow)
             sim_sleep(SIM_BLOCK_SLEEP, sim.now + SIM_LONG_NS / 7);
         sim_actor()->done += wanted; /* one in doubt is not put again */
-        while ((err = put(wanted, refused > 5 ? PTQ_FOREVER : sim_role()->timeout_ms)) == PTQ_FULL || err == PTQ_TIMEDOUT) {
-            refused++;
+        while ((err = put(wanted, refused > 5 ? PTQ_FOREVER : sim_role()->timeout_ms)) == PTQ_FULL || err == PTQ_TIMEDOUT ||
+               err == PTQ_ENOPEERS) {
+            refused += err != PTQ_ENOPEERS;
             sim_rest();
         }
+        if (err == PTQ_EENDED && sim.config.scenario->last_ends && sim.kills > 0)
+            break; /* another closed when this one was dead */
         sim_expect(err, "a put");
     }
     sim_close_queue();
@@ -191,7 +200,9 @@ enum ptq_err sim_get(ptq_msg **msgs, unsigned max, int *ids, size_t *ret_count, 
     sim_me->inside = max > 1 ? "get_many" : "get";
     sim_me->waits_get = timeout_ms < 0;
     if (max > 1) {
-        err = sim_api()->ptq_get_many(sim_actor()->queue, msgs, 1, max, timeout_ms, ret_count);
+        err = sim_api()->ptq_get_many(sim_actor()->queue, msgs, sim_role()->least, max, timeout_ms, ret_count);
+        if (err == PTQ_OK && *ret_count < sim_role()->least && !sim_queue_has_ended())
+            sim_fail("a get_many of %u and more answered with %zu", sim_role()->least, *ret_count);
     } else {
         err = sim_api()->ptq_get(sim_actor()->queue, timeout_ms, &msgs[0]);
         *ret_count = err == PTQ_OK;
@@ -415,9 +426,17 @@ static void set_up(void)
 
 static void end_queue(void)
 {
+    enum ptq_err err;
+
     sim_open_queue(0);
+    if (sim.config.scenario->peers)
+        sim_sleep(SIM_BLOCK_SLEEP, sim.now + 4 * SIM_LONG_NS);
     sim_me->inside = "end";
-    sim_expect(sim_api()->ptq_end(sim_actor()->queue), "an end");
+    err = sim_api()->ptq_end(sim_actor()->queue);
+    if (!sim.config.scenario->last_ends)
+        sim_expect(err, "an end");
+    else if (err != PTQ_EALREADY)
+        sim_fail("every producer has closed, and an end answers %s", sim_api()->ptq_err_name(err));
     sim_me->inside = NULL;
     sim_close_queue();
 }

@@ -15,6 +15,7 @@ struct sim_role {
     bool slow;      /* rests with a message in hand, and after it; or before it puts */
     unsigned count; /* messages, or rounds */
     unsigned batch; /* at once */
+    unsigned least; /* of a get_many; 0: 1 */
     unsigned nacks; /* one in so many is nacked */
     unsigned delays; /* one put in so many, and two nacks of three, are for later */
     unsigned ttls;   /* one put in so many expires */
@@ -34,7 +35,11 @@ struct sim_scenario {
     bool packed;    /* in order to each consumer */
     bool pauses;    /* then a queue that is not empty says so */
     bool letters;   /* what is given back too often is a dead letter, and may be kicked, also after END */
+    bool last_ends; /* the last producer that closes ends it */
+    bool peers;     /* everybody watches; END comes when they have noticed */
+    bool puts_back; /* who gets too few puts them back, uncounted */
     bool deadly;    /* three deaths in each run */
+    bool halting;   /* three stops in each run */
     bool no_deaths; /* what its roles check would not hold */
 };
 
@@ -46,5 +51,7 @@ extern const struct sim_role sim_setup, sim_ender, sim_auditor;
 /* sched.c tells: a process is done, or dead and its locks are free; nobody runs. */
 void sim_ended(struct sim_proc *proc);
 void sim_check_quiet(bool is_final);
+int64_t sim_next_due(void);     /* when who sleeps in it looks for what is due */
+bool sim_queue_has_ended(void); /* END stands in it */
 
 #endif

@@ -5,7 +5,8 @@
  *     sched.c      fibers, schedules, deaths         trace.c      a step in words
  *     memory.c     every atomic and plain access     kernel.c     files, locks, mappings
  *     process.c    a copy of the library each        events.c     futex, eventfd, timerfd, inotify, epoll, clock
- *     more.c       roles of the other features       ready.c      how many messages could be got, at each step
+ *     more.c       roles of the other features       others.c     and of what looks at several, or at others
+ *                                                    ready.c      how many messages could be got, at each step
  *
  * A simulated process is a fiber with a copy of the library of its own (dlopen of a copy of the file), so static and
  * thread-local variables are private without a change to the product.  The library is compiled with -fsanitize=thread,
@@ -79,7 +80,8 @@ struct sim_proc {
     bool timed_out;
     const char *inside; /* the call it is in, and since when */
     bool waits_get, waits_put;
-    uint64_t needs;
+    uint64_t needs, needs_bytes;
+    uint64_t puts_since, gets_since; /* it is a producer, a consumer, since that step; 0: not now */
     /* private state */
     struct sim_file *files[SIM_FDS];
     uint64_t heap_used;
@@ -137,6 +139,7 @@ struct sim_world {
     unsigned processors;
     uint64_t ino_next;
     bool ended;
+    int64_t no_producer_since; /* by the clock; 0: there are some */
     char text[600];
 };
 extern struct sim_world sim;

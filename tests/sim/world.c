@@ -15,6 +15,7 @@
 /* ---- what the segment says, read by nobody's leave */
 
 struct contents {
+    uint64_t bytes; /* untaken */
     unsigned ready, untaken, leased, delayed, due, dead, free, stray, owned[2048];
     int pids[2048]; /* of the endpoints */
     bool paused, ended;
@@ -67,6 +68,7 @@ static bool look(struct contents *contents)
         switch (pti_word_state(word)) {
         case PTI_COMMIT:
             contents->untaken += is_in(base, g, i, word);
+            contents->bytes += is_in(base, g, i, word) ? block_at(base, g, i)->length : 0;
             contents->stray += !is_in(base, g, i, word);
             break;
         case PTI_REDELIV:
@@ -128,12 +130,47 @@ static bool is_half_done(void)
     return false;
 }
 
+/* Puts that race may overshoot by one each. */
+static void check_bytes(const struct contents *contents)
+{
+    uint64_t budget = sim.config.scenario->options.bytes;
+
+    if (budget != 0 && contents->bytes > budget + (SIM_PROCS - 2) * LEDGER_BYTES)
+        sim_fail("%llu bytes are in a queue of %llu", (unsigned long long)contents->bytes, (unsigned long long)budget);
+}
+
+static bool has_room(const struct contents *contents, const struct sim_proc *proc)
+{
+    const struct ptq_queue_options *options = &sim.config.scenario->options;
+
+    return contents->untaken + proc->needs <= options->capacity &&
+           (options->bytes == 0 || contents->bytes + proc->needs_bytes <= options->bytes) &&
+           count_blocks(contents, proc) >= (proc->needs > 1 ? 2 * proc->needs : 1);
+}
+
 static void check_reader(const struct sim_proc *proc, const struct contents *contents)
 {
     if (proc->waits_get && contents->dead > 0)
         sim_fail("process %u sleeps in %s, and there are %u dead letters", proc->number, proc->inside, contents->dead);
     if (proc->waits_get && contents->ended && contents->ready + contents->leased + contents->delayed + contents->dead == 0)
         sim_fail("process %u sleeps in %s, and the queue has ended", proc->number, proc->inside);
+}
+
+bool sim_queue_has_ended(void)
+{
+    static struct contents contents;
+
+    return look(&contents) && contents.ended;
+}
+
+int64_t sim_next_due(void)
+{
+    const unsigned char *base = sim_segment();
+    const struct pti_geometry *g = &((const struct pti_header *)(const void *)base)->geometry;
+    const struct pti_hints *hints = (const struct pti_hints *)(const void *)(base + g->off_hints);
+    int64_t due = (int64_t)(hints->next_due & ((UINT64_C(1) << 48) - 1)) * 1000;
+
+    return due > sim.now ? due : sim.now + 1000000;
 }
 
 /* Nobody runs.  While nobody was killed or stopped the clock must not be needed; at the end, when no clock runs any more, nobody
@@ -147,6 +184,7 @@ void sim_check_quiet(bool is_final)
         return;
     if (contents.untaken > capacity && !sim.config.scenario->batched)
         sim_fail("%u messages are in a queue of %llu", contents.untaken, (unsigned long long)capacity);
+    check_bytes(&contents);
     if (is_final && is_half_done())
         return;
     if ((!is_final && sim.kills + sim.stops > 0) || contents.paused)
@@ -168,8 +206,7 @@ void sim_check_quiet(bool is_final)
                      contents.due);
         if (proc->waits_get && contents.ended && contents.ready + contents.leased + contents.delayed == 0)
             sim_fail("process %u sleeps in %s, and the queue has ended", i, proc->inside);
-        if (proc->waits_put && !sim.config.scenario->packed && contents.untaken + proc->needs <= capacity &&
-            count_blocks(&contents, proc) >= (proc->needs > 1 ? 2 * proc->needs : 1))
+        if (proc->waits_put && !sim.config.scenario->packed && has_room(&contents, proc))
             sim_fail("process %u sleeps in %s, and there is room: %u of %llu, %u blocks free", i, proc->inside,
                      contents.untaken, (unsigned long long)capacity, count_blocks(&contents, proc));
     }
@@ -201,6 +238,7 @@ void sim_ended(struct sim_proc *proc)
     if (proc->number != 0 && sim_procs[0].role == &sim_setup && producers_are_done()) {
         sim_procs[0].life++;
         sim.ended = true;
+        sim.no_producer_since = sim.now;
         sim_start(&sim_procs[0], &sim_ender);
     }
 }
@@ -219,9 +257,9 @@ static void plan_events(void)
     sim.pct_changes = (unsigned)sim_random(6);
     for (unsigned i = 0; i < sim.pct_changes; i++)
         sim.pct_change[i] = sim.race_begin + sim_random(sim.config.length);
-    if (!sim.config.scenario->deadly && (!sim.config.deaths || sim.config.scenario->no_deaths || sim_chance(4)))
+    if (!sim.config.scenario->deadly && !sim.config.scenario->halting && (!sim.config.deaths || sim.config.scenario->no_deaths || sim_chance(4)))
         return;
-    sim.event_count = sim.config.scenario->deadly ? 3 : 1 + (unsigned)sim_chance(3) + (unsigned)sim_chance(9);
+    sim.event_count = sim.config.scenario->deadly || sim.config.scenario->halting ? 3 : 1 + (unsigned)sim_chance(3) + (unsigned)sim_chance(9);
     uint64_t steps[3];
     for (unsigned i = 0; i < 3; i++)
         steps[i] = sim.race_begin + sim_random(sim.config.length);
@@ -234,7 +272,7 @@ static void plan_events(void)
                 steps[j] = swap;
             }
         }
-        sim.events[i] = (struct sim_plan){steps[i], kinds[sim_random(sizeof kinds / sizeof kinds[0])]};
+        sim.events[i] = (struct sim_plan){steps[i], sim.config.scenario->halting ? -2 : kinds[sim_random(sizeof kinds / sizeof kinds[0])]};
     }
 }
 
@@ -279,6 +317,7 @@ static void forget_all(void)
         proc->role = NULL;
         proc->life = 0;
         proc->stopped = false;
+        proc->puts_since = proc->gets_since = 0;
         proc->buffered = 0;
         proc->release_at = -1;
         memset(proc->files, 0, sizeof proc->files);

@@ -318,7 +318,8 @@ PTQ_MUST_CHECK enum ptq_err ptq_get(ptq_queue *queue, int timeout_ms, ptq_msg **
 /**
  * As ptq_get for `min` to `max` messages: waits until `min` are there (0 counts as 1), then takes what else is there.  Each has
  * its own lease.  Short of `min` at the deadline (PTQ_EMPTY, PTQ_TIMEDOUT) or at an error, all go back to their places as if
- * they had not been taken.  At the end of the queue fewer than `min` are an answer too: what was left.  PTQ_EINVAL: min > max.
+ * they had not been taken.  At the end of the queue fewer than `min` are an answer too: what was left.  Meanwhile it holds what it
+ * took: two that wait at once may each hold what the other lacks, until more is put or a deadline comes.  PTQ_EINVAL: min > max.
  */
 PTQ_MUST_CHECK enum ptq_err ptq_get_many(ptq_queue *queue, ptq_msg **msgs, size_t min, size_t max, int timeout_ms,
                                          size_t *ret_count);

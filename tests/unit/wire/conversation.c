@@ -159,7 +159,7 @@ static void say_take(struct conversation *all, const char *name, uint64_t number
 {
     uint8_t bytes[PTI_TAKE_BYTES];
 
-    pti_write_take(bytes, &(struct pti_take){max, timeout});
+    pti_write_take(bytes, &(struct pti_take){.max = max, .timeout = timeout});
     say(all, '>', name, FRAME(.type = PTI_FRAME_TAKE, .channel = 1, .number = number), bytes, sizeof bytes);
 }
 
