@@ -1,5 +1,5 @@
 /* scripts.c -- the table: what the victim does when it dies. */
-#include "crash/scene.h"
+#include "crash/words.h"
 
 #include <unistd.h>
 
@@ -10,14 +10,6 @@
 #define LIMITED .options = {.capacity = 6, .item_size = 1024, .max_endpoints = 6, .lease_ms = HOUR_MS}
 
 /* ---- what was before */
-
-static void expect_ok(struct ledger_actor *actor, enum ptq_err err) { ledger_expect(actor, PTQ_OK, err); }
-
-static void put_some(struct ledger_actor *actor, unsigned count)
-{
-    while (count-- > 0)
-        expect_ok(actor, ledger_put(actor));
-}
 
 /* `count` messages through the queue, not in the ledger: the ring stands elsewhere, and its slots bear old words. */
 static void turn(struct ledger_actor *actor, unsigned count)

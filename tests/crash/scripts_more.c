@@ -1,5 +1,5 @@
 /* scripts_more.c -- the table, continued: calls with options, several at once, and what stands around put and get. */
-#include "crash/scene.h"
+#include "crash/words.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -9,20 +9,6 @@
 #define HOUR_MS 3600000
 
 /* ---- small words */
-
-static void expect_ok(struct ledger_actor *actor, enum ptq_err err) { ledger_expect(actor, PTQ_OK, err); }
-
-static void put_some(struct ledger_actor *actor, unsigned count)
-{
-    while (count-- > 0)
-        expect_ok(actor, ledger_put(actor));
-}
-
-static void get_some(struct ledger_actor *actor, unsigned count)
-{
-    while (count-- > 0)
-        expect_ok(actor, ledger_get(actor));
-}
 
 static void one(struct ledger_actor *actor) { put_some(actor, 1); }
 static void two(struct ledger_actor *actor) { put_some(actor, 2); }
@@ -35,15 +21,6 @@ static void packed(struct ledger_actor *actor)
 {
     put_some(actor, 5);
     expect_ok(actor, ptq_flush(actor->queue, PTQ_NOWAIT));
-}
-
-/* Another handle of the victim's, with flags. */
-static void open_with(struct ledger_actor *actor, unsigned flags)
-{
-    struct ptq_queue_options options = {.flags = flags};
-
-    ptq_queue_close(actor->queue);
-    expect_ok(actor, ptq_queue_open(script_bus, SCENE_QUEUE, &options, &actor->queue));
 }
 
 static void pipe_opened(struct ledger_actor *actor) { open_with(actor, PTQ_PIPELINE); }
@@ -202,6 +179,13 @@ static void act_flush_nothing(struct ledger_actor *actor)
     expect_ok(actor, ptq_flush(actor->queue, PTQ_NOWAIT));
 }
 
+/* What was gathered was put by another call. */
+static void were_put(struct ledger_actor *actor, uint32_t first, uint32_t count)
+{
+    for (uint32_t id = first; id < first + count; id++)
+        actor->ledger->msgs[id].put = IS_PUT;
+}
+
 /* What else is put goes behind what was gathered, which is put first. */
 static void act_gather_then_put(struct ledger_actor *actor)
 {
@@ -209,8 +193,7 @@ static void act_gather_then_put(struct ledger_actor *actor)
 
     expect_ok(actor, ledger_gather(actor, 2));
     expect_ok(actor, put_described(actor, 0));
-    for (uint32_t id = first; id < first + 2; id++)
-        actor->ledger->msgs[id].put = IS_PUT;
+    were_put(actor, first, 2);
 }
 
 static void act_gather_and_close(struct ledger_actor *actor)
@@ -219,8 +202,7 @@ static void act_gather_and_close(struct ledger_actor *actor)
 
     expect_ok(actor, ledger_gather(actor, 3));
     ledger_close(actor);
-    for (uint32_t id = first; id < first + 3; id++)
-        actor->ledger->msgs[id].put = IS_PUT;
+    were_put(actor, first, 3);
 }
 
 static void act_gather_and_end(struct ledger_actor *actor)
@@ -229,8 +211,7 @@ static void act_gather_and_end(struct ledger_actor *actor)
 
     expect_ok(actor, ledger_gather(actor, 2));
     expect_ok(actor, ledger_end(actor));
-    for (uint32_t id = first; id < first + 2; id++)
-        actor->ledger->msgs[id].put = IS_PUT;
+    were_put(actor, first, 2);
 }
 
 /* put_many on a pipelining handle: a pack of its own, behind what was gathered. */
@@ -246,8 +227,7 @@ static void act_gather_then_put_many(struct ledger_actor *actor)
 
     expect_ok(actor, ledger_gather(actor, 2));
     expect_ok(actor, ledger_put_many(actor, 3));
-    for (uint32_t id = first; id < first + 2; id++)
-        actor->ledger->msgs[id].put = IS_PUT;
+    were_put(actor, first, 2);
 }
 
 /* So much that two more do not fit. */

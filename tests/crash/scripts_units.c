@@ -1,29 +1,9 @@
 /* scripts_units.c -- the table, continued: open units of an exclusive producer: begun, added to, leased, settled, taken over. */
-#include "crash/scene.h"
+#include "crash/words.h"
 
 #define UNITS .options = {.capacity = 24, .item_size = 100, .max_endpoints = 6, .pack_size = 1024, .flags = PTQ_EXCLUSIVE}
 
-static void expect_ok(struct ledger_actor *actor, enum ptq_err err) { ledger_expect(actor, PTQ_OK, err); }
-
-static void put_some(struct ledger_actor *actor, unsigned count)
-{
-    while (count-- > 0)
-        expect_ok(actor, ledger_put(actor));
-}
-
-static void get_some(struct ledger_actor *actor, unsigned count)
-{
-    while (count-- > 0)
-        expect_ok(actor, ledger_get(actor));
-}
-
-static void open_exclusive(struct ledger_actor *actor)
-{
-    struct ptq_queue_options options = {.flags = PTQ_EXCLUSIVE};
-
-    ptq_queue_close(actor->queue);
-    expect_ok(actor, ptq_queue_open(script_bus, SCENE_QUEUE, &options, &actor->queue));
-}
+static void open_exclusive(struct ledger_actor *actor) { open_with(actor, PTQ_EXCLUSIVE); }
 
 /* ---- before */
 
