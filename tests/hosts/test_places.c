@@ -4,14 +4,11 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/inotify.h>
 #include <sys/mount.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -120,27 +117,11 @@ static int without_proc(void *context)
 
 static void a_bus_works_without_proc(void **state) { hosts_run(*state, without_proc); }
 
-/* The system call `number` answers `error`; openat only with these flags. */
-static bool deny(unsigned number, unsigned flags, int error)
-{
-    struct sock_filter program[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 3),
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[2])),
-        BPF_JUMP(BPF_JMP | (flags != 0 ? BPF_JSET : BPF_JGE) | BPF_K, flags, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)error),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-    };
-    struct sock_fprog filter = {.len = sizeof program / sizeof program[0], .filter = program};
-
-    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
-}
-
 static int without_unnamed_files(void *context)
 {
     struct hosts *h = context;
 
-    if (!deny(SYS_openat, O_TMPFILE & ~O_DIRECTORY, EOPNOTSUPP))
+    if (!ptt_deny(SYS_openat, O_TMPFILE & ~O_DIRECTORY, EOPNOTSUPP))
         return hosts_cannot(h, "no seccomp: %s", strerror(errno));
     HOSTS_TRUE(h, open(h->dir, O_TMPFILE | O_RDWR, 0600) < 0 && errno == EOPNOTSUPP);
     return use_bus(h, h->bus);

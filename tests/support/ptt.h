@@ -102,6 +102,12 @@ bool ptt_wait_readable(int fd, int timeout_ms);
 /* Until thread `tid` of process `pid` sleeps in the kernel (state S).  For tests of what wakes it. */
 bool ptt_wait_sleeping(pid_t pid, pid_t tid, int timeout_ms);
 
+/* ---- what the kernel refuses ---- */
+
+/* From now on, in this process: the system call `number` answers `error`; with flags, only where its third argument has one
+ * of them.  False, errno: there is no seccomp. */
+bool ptt_deny(unsigned number, unsigned flags, int error);
+
 /* ---- what a process holds ---- */
 
 struct ptt_traces {

@@ -1,10 +1,6 @@
 /* test_no_barrier.c -- where a sandbox refuses membarrier, an ack may be overlooked: so nobody sleeps long for one. */
 #include <errno.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <poll.h>
-#include <stddef.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -46,16 +42,7 @@ static void let_go(struct holder *h)
 
 static bool refuse_membarrier(void)
 {
-    struct sock_filter code[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_membarrier, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-    };
-    struct sock_fprog program = {sizeof code / sizeof *code, code};
-
-    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0 &&
-           syscall(SYS_membarrier, 0, 0, 0) == -1 && errno == ENOSYS;
+    return ptt_deny(SYS_membarrier, 0, ENOSYS) && syscall(SYS_membarrier, 0, 0, 0) == -1 && errno == ENOSYS;
 }
 
 static ptq_queue *open_sandboxed(struct ptt_scratch *scratch)
