@@ -5,7 +5,6 @@
  */
 #include "queue/resolve.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,165 +13,10 @@
 #include <unistd.h>
 
 #include "base/time.h"
+#include "queue/address.h"
 #include "queue/null.h"
 
-#define PEERS_FILE "~peers"
-#define PEERS_MOST (1u << 20) /* bytes of it that are read */
 #define LOOK_NS (20 * PTI_NS_PER_MS)
-
-/* A name, taken apart. */
-struct address {
-    char name[PTQ_NAME_MAX + sizeof PTQ_DEAD_SUFFIX];
-    char node[64];              /* after '@'; "" */
-    char url[256];              /* "tcp://host:port", "ipc:///path"; "" */
-    char run[PTQ_NAME_MAX + 1]; /* with url */
-    bool letters;               /* the name had "!dead" behind it */
-};
-
-/* ---- reading names ---- */
-
-void pti_resolve_bare(const char *name, char *buffer, size_t size)
-{
-    const char *slash = strrchr(name, '/');
-    const char *bare = slash != NULL ? slash + 1 : name;
-
-    snprintf(buffer, size, "%.*s", (int)strcspn(bare, "@"), bare);
-}
-
-/* Copies `length` bytes if they fit. */
-static bool copy_part(char *to, size_t room, const char *from, size_t length)
-{
-    if (length >= room)
-        return false;
-    memcpy(to, from, length);
-    to[length] = '\0';
-    return true;
-}
-
-/* "<where>/<run>/<name>" behind the scheme */
-static bool read_url(const char *rest, const char *scheme, struct address *address)
-{
-    const char *slash = strrchr(rest, '/'), *before = slash;
-    size_t length = strlen(scheme);
-
-    while (before != NULL && before > rest && before[-1] != '/')
-        before--;
-    if (slash == NULL || before == rest || before - 1 == rest)
-        return false;
-    memcpy(address->url, scheme, length);
-    return copy_part(address->url + length, sizeof address->url - length, rest, (size_t)(before - 1 - rest)) &&
-           copy_part(address->run, sizeof address->run, before, (size_t)(slash - before)) &&
-           copy_part(address->name, sizeof address->name, slash + 1, strlen(slash + 1)) &&
-           pti_name_is_valid(address->run);
-}
-
-static bool read_name(const char *text, struct address *address)
-{
-    if (strncmp(text, "ptq://", 6) == 0)
-        return read_url(text + 6, "tcp://", address);
-    if (strncmp(text, "ptq+ipc://", 10) == 0)
-        return read_url(text + 10, "ipc://", address);
-    const char *at = strchr(text, '@');
-    if (at == NULL)
-        return copy_part(address->name, sizeof address->name, text, strlen(text));
-    return copy_part(address->name, sizeof address->name, text, (size_t)(at - text)) &&
-           copy_part(address->node, sizeof address->node, at + 1, strlen(at + 1)) && pti_name_is_valid(address->node);
-}
-
-/* Takes the "!dead" off a name: is it there? */
-static bool strip_letters(char *name)
-{
-    char *mark = strchr(name, '!');
-
-    if (mark == NULL || strcmp(mark, PTQ_DEAD_SUFFIX) != 0)
-        return false;
-    *mark = '\0';
-    return true;
-}
-
-static enum ptq_err parse(const char *text, struct ptq_error *error, struct address *address)
-{
-    memset(address, 0, sizeof *address);
-    bool is_read = read_name(text, address);
-    address->letters = is_read && strip_letters(address->name);
-    if (is_read && pti_name_is_valid(address->name))
-        return PTQ_OK;
-    if (strstr(text, "://") != NULL)
-        return pti_error(error, PTQ_EINVAL, "'%.300s' is no address of a queue: write ptq://host:port/run/name", text);
-    return pti_error(
-        error, PTQ_EINVAL,
-        "'%.300s' is no name of a queue: use A-Z a-z 0-9 . _ -, at most %d bytes, not beginning with a dot; after "
-        "an @ the name of a host",
-        text, PTQ_NAME_MAX);
-}
-
-/* ---- peers ---- */
-
-static char *read_published(ptq_bus *bus)
-{
-    int fd = openat(bus->dirfd, PEERS_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    char *text = fd >= 0 ? calloc(1, PEERS_MOST + 1) : NULL;
-    size_t size = 0;
-    ssize_t part = 1;
-
-    while (text != NULL && part > 0 && size < PEERS_MOST) {
-        part = read(fd, text + size, PEERS_MOST - size);
-        size += part > 0 ? (size_t)part : 0;
-    }
-    if (fd >= 0)
-        close(fd);
-    return text;
-}
-
-/* Lines "peer <node> <url> ..."; what does not read so is passed over. */
-static size_t count_published(const char *text, struct pti_peer *peers, size_t room)
-{
-    size_t count = 0;
-
-    for (const char *line = text; line != NULL && *line != '\0'; line = strchr(line, '\n')) {
-        struct pti_peer peer = {0};
-        line += *line == '\n';
-        if (sscanf(line, "peer %63s %255s", peer.node, peer.url) != 2 || !pti_name_is_valid(peer.node))
-            continue;
-        if (count < room)
-            peers[count] = peer;
-        count++;
-    }
-    return count;
-}
-
-static enum ptq_err published_peers(ptq_bus *bus, struct pti_peer **ret_peers, size_t *ret_count)
-{
-    char *text = read_published(bus);
-    size_t count = text != NULL && strncmp(text, "ptq-peers 1\n", 12) == 0 ? count_published(text, NULL, 0) : 0;
-    struct pti_peer *peers = calloc(count + 1, sizeof *peers);
-
-    if (peers == NULL) {
-        free(text);
-        return PTQ_ENOMEM;
-    }
-    if (count > 0)
-        count_published(text, peers, count);
-    free(text);
-    *ret_peers = peers;
-    *ret_count = count;
-    return PTQ_OK;
-}
-
-enum ptq_err pti_resolve_peers(ptq_bus *bus, struct pti_peer **ret_peers, size_t *ret_count)
-{
-    if (bus->peer_count == 0)
-        return published_peers(bus, ret_peers, ret_count);
-    struct pti_peer *peers = calloc(bus->peer_count, sizeof *peers);
-    if (peers == NULL)
-        return PTQ_ENOMEM;
-    memcpy(peers, bus->peers, bus->peer_count * sizeof *peers);
-    *ret_peers = peers;
-    *ret_count = bus->peer_count;
-    return PTQ_OK;
-}
-
-/* ---- opening ---- */
 
 static bool is_here(ptq_bus *bus, const char *name)
 {
@@ -191,7 +35,7 @@ static enum ptq_err open_there(ptq_bus *bus, const char *url, const char *run, c
     return pti_carriers.open_remote(bus, url, run, name, open, error, ret_port);
 }
 
-static enum ptq_err open_at_node(ptq_bus *bus, const struct address *address, const struct pti_open *open,
+static enum ptq_err open_at_node(ptq_bus *bus, const struct pti_address *address, const struct pti_open *open,
                                  struct ptq_error *error, struct pti_port **ret_port)
 {
     struct pti_peer *peers;
@@ -330,13 +174,13 @@ static enum ptq_err open_bare(ptq_bus *bus, const char *name, const struct pti_p
 enum ptq_err pti_resolve_open(ptq_bus *bus, const char *name, const struct pti_open *open, struct ptq_error *error,
                               struct pti_port **ret_port)
 {
-    struct address address;
+    struct pti_address address;
     struct pti_peer *peers = NULL;
     struct pti_open view;
     size_t count = 0;
     if (strcmp(name, PTI_NULL_NAME) == 0)
         return pti_null_open(ret_port) == PTQ_OK ? PTQ_OK : pti_error(error, PTQ_ENOMEM, "queue '%s': out of memory", name);
-    enum ptq_err answer = parse(name, error, &address);
+    enum ptq_err answer = pti_address_read(name, error, &address);
 
     if (answer != PTQ_OK)
         return answer;

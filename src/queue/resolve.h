@@ -1,8 +1,9 @@
 /* resolve.h -- from a name to its home: this host, or another.
  *
- *      tasks                       here, if it is here; else the one peer that has it; else (where it may be made)
- * here, once every peer has said that it has none tasks@node                  there, and nowhere else; tasks@self is
- * here ptq://host:port/run/tasks   there, by address; ptq+ipc:///path/run/tasks likewise
+ *      tasks                       here, if it is here; else the one peer that has it; else (where it may be made) here,
+ *                                  once every peer has said that it has none
+ *      tasks@node                  there, and nowhere else; tasks@self is here
+ *      ptq://host:port/run/tasks   there, by address; ptq+ipc:///path/run/tasks likewise
  */
 #ifndef PTQ_QUEUE_RESOLVE_H
 #define PTQ_QUEUE_RESOLVE_H

@@ -2,17 +2,11 @@
 #define HASH_NONFATAL_OOM 1
 #include "remote/call.h"
 
-#include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/time.h"
 #include "os/clock.h"
 #include "os/futex.h"
-
-#define LINK_DEADLINE (PTI_LINK_DEADLINE_MS * PTI_NS_PER_MS)
-#define ANSWER_DEADLINE (30 * PTI_NS_PER_S) /* a home that lives and does not answer is broken */
-#define FAR (365 * INT64_C(86400) * PTI_NS_PER_S) /* not for ever: a wait without an end is restarted after a signal */
 
 uint32_t pti_wire_timeout(int64_t deadline)
 {
@@ -160,7 +154,7 @@ static void set_ack(struct pti_remote *remote)
     pti_outbox_set_ack(&remote->conn->outbox, &remote->lane, first != NULL ? first->number - 1 : remote->last_number);
 }
 
-static void enlist(struct pti_call *call)
+void pti_call_enlist(struct pti_call *call)
 {
     struct pti_remote *remote = call->remote;
 
@@ -172,7 +166,7 @@ static void enlist(struct pti_call *call)
 }
 
 /* Nothing of it will be written any more. */
-static void delist(struct pti_call *call)
+void pti_call_delist(struct pti_call *call)
 {
     struct pti_remote *remote = call->remote;
 
@@ -197,7 +191,7 @@ struct pti_call *pti_call_find(struct pti_remote *remote, uint64_t number)
 
 void pti_call_finish(struct pti_call *call, enum ptq_err code, uint64_t value)
 {
-    delist(call);
+    pti_call_delist(call);
     if (call->verb == PTI_CALL_CLAIM && code == PTQ_OK) {
         call->remote->claimed = true;
         call->remote->claim_lost = false;
@@ -224,12 +218,12 @@ void pti_call_retry(struct pti_call *call)
 void pti_call_leave(struct pti_call *call)
 {
     call->abandoned = true;
-    enlist(call);
+    pti_call_enlist(call);
 }
 
 /* ---- the session's ups and downs ---- */
 
-static bool was_asked(const struct pti_call *call)
+bool pti_call_was_asked(const struct pti_call *call)
 {
     return call->sent || (call->pushed && pti_outbox_has_begun(&call->remote->conn->outbox, &call->out));
 }
@@ -240,7 +234,7 @@ void pti_remote_suspend(struct pti_remote *remote)
     struct pti_call *call;
 
     TAILQ_FOREACH(call, &remote->calls, listed) {
-        call->sent = was_asked(call);
+        call->sent = pti_call_was_asked(call);
         call->pushed = false;
     }
     pti_outbox_clear(&remote->conn->outbox, &remote->lane);
@@ -269,7 +263,7 @@ void pti_remote_call_off(struct pti_remote *remote)
 }
 
 /* Law: a put that its caller gave up, in doubt, must not wait at the home and take effect an hour later. */
-static void note_given_up(struct pti_call *call)
+void pti_call_note_given_up(struct pti_call *call)
 {
     struct pti_remote *remote = call->remote;
     uint64_t *grown = realloc(remote->given_up, (remote->given_up_count + 1) * sizeof *grown);
@@ -294,7 +288,7 @@ static enum ptq_err fate_of(const struct pti_call *call)
 {
     if (call->type == PTI_FRAME_SETTLE)
         return PTQ_ELEASELOST; /* asked or not: the lease ended with its session */
-    if (call->type == PTI_FRAME_PUT && was_asked(call))
+    if (call->type == PTI_FRAME_PUT && pti_call_was_asked(call))
         return PTQ_EINDOUBT;
     if (call->cancelled || call->type == PTI_FRAME_CLOSE)
         return PTQ_EINTR;
@@ -318,195 +312,4 @@ void pti_remote_restart(struct pti_remote *remote)
     remote->given_up_count = 0;
     remote->claim_lost |= remote->claimed;
     remote->claimed = false;
-}
-
-/* ---- waiting ---- */
-
-enum wait_end { ANSWERED, INTERRUPTED, TOO_LATE };
-
-static bool is_interrupted(const struct pti_call *call)
-{
-    return pti_load_seq(&call->remote->interrupts) != call->interrupts_seen || pti_load_seq(&call->remote->closing);
-}
-
-/* Until when the answer is worth waiting for: the home judges the deadline, and the link's own deadline is added for a
- * link that is down. */
-static int64_t patience_of(const struct pti_call *call, int64_t began)
-{
-    const struct pti_conn *conn = call->remote->conn;
-    int64_t deadline = call->cancelled ? PTI_DEADLINE_NOW : call->deadline;
-
-    if (deadline == PTI_DEADLINE_NEVER)
-        return pti_now_ns() + FAR;
-    if (conn->state == PTI_CONN_UP && call->pushed)
-        return (deadline == PTI_DEADLINE_NOW ? began : deadline) + ANSWER_DEADLINE;
-    int64_t link = conn->down_since + LINK_DEADLINE;
-    if (conn->state == PTI_CONN_UP)
-        link = began + LINK_DEADLINE;
-    return deadline > link ? deadline : link;
-}
-
-static int64_t ask_patience(struct pti_call *call, int64_t began)
-{
-    struct pti_conn *conn = call->remote->conn;
-
-    pthread_mutex_lock(&conn->mutex);
-    int64_t until = patience_of(call, began);
-    if (call->remote->close_by != 0 && call->remote->close_by < until)
-        until = call->remote->close_by;
-    pthread_mutex_unlock(&conn->mutex);
-    return until;
-}
-
-static enum wait_end wait_for_answer(struct pti_call *call, bool may_interrupt)
-{
-    struct pti_slot *slot = call->slot;
-    int64_t began = pti_now_ns();
-    enum wait_end end = ANSWERED;
-
-    pti_fetch_add_seq(&slot->sleepers, 1);
-    for (;;) {
-        uint32_t seen = pti_load_seq(&slot->word);
-        if (pti_load_acquire(&call->done))
-            break;
-        if (may_interrupt && is_interrupted(call)) {
-            end = INTERRUPTED;
-            break;
-        }
-        int64_t until = ask_patience(call, began);
-        if (pti_now_ns() >= until) {
-            end = TOO_LATE;
-            break;
-        }
-        if (pti_futex_wait(&slot->word, seen, until) == EINTR && may_interrupt) {
-            end = pti_load_acquire(&call->done) ? ANSWERED : INTERRUPTED;
-            break;
-        }
-    }
-    pti_fetch_add_seq(&slot->sleepers, -1u);
-    return end;
-}
-
-/* Asks the home to give it up.  True: there is an answer to wait for; false: there will be none (finished here). */
-static bool cancel_call(struct pti_call *call)
-{
-    struct pti_conn *conn = call->remote->conn;
-
-    if (pti_load_acquire(&call->done))
-        return true;
-    if (!call->sent && (!call->pushed || pti_outbox_cancel(&conn->outbox, &call->remote->lane, &call->out)) &&
-        !was_asked(call)) {
-        pti_call_finish(call, PTQ_EINTR, 0); /* the home has not heard of it */
-        return true;
-    }
-    call->cancelled = true;
-    if (conn->state != PTI_CONN_UP)
-        return false;
-    (void)!pti_outbox_push_copy(&conn->outbox, &call->remote->lane, PTI_FRAME_CANCEL, 0, call->number, NULL, 0);
-    return true;
-}
-
-/* Nobody waits any longer.  A put that was asked is in doubt; a take gives back what comes; a settlement goes on. */
-static enum ptq_err give_up(struct pti_call *call, enum ptq_err code, bool *ret_break)
-{
-    if (pti_load_acquire(&call->done))
-        return call->code;
-    bool asked = was_asked(call);
-    bool goes_on = call->type == PTI_FRAME_SETTLE || (call->type == PTI_FRAME_TAKE && asked);
-    if (call->pushed && asked && pti_outbox_holds(&call->remote->conn->outbox, &call->out))
-        *ret_break = true; /* half a frame is on the wire, and its bytes are the caller's */
-    if (!goes_on || *ret_break) {
-        delist(call);
-        call->out.begun = false;
-        if (asked)
-            note_given_up(call);
-    } else {
-        call->abandoned = true; /* from here on it is the list's */
-        call->puts = NULL;
-    }
-    if (call->type == PTI_FRAME_SETTLE)
-        return PTQ_EINDOUBT;
-    if (call->type == PTI_FRAME_TAKE || !asked)
-        return code;
-    return call->type == PTI_FRAME_STATS || call->type == PTI_FRAME_DIRECTORY ? PTQ_EUNREACHABLE : PTQ_EINDOUBT;
-}
-
-/* The home may have said why. */
-static enum ptq_err why_unreachable(const struct pti_conn *conn)
-{
-    return conn->refusal != PTQ_OK ? conn->refusal : PTQ_EUNREACHABLE;
-}
-
-static enum ptq_err begin_call(struct pti_call *call)
-{
-    struct pti_remote *remote = call->remote;
-    struct pti_conn *conn = remote->conn;
-
-    if (pti_load_seq(&remote->closing))
-        return PTQ_EINTR;
-    if (remote->state == PTI_REMOTE_FAILED)
-        return remote->failure == PTQ_ENOENT ? PTQ_EGONE : remote->failure;
-    if (remote->count >= PTI_WIRE_REQUESTS - 8)
-        return PTQ_EAGAIN;
-    bool given_up = conn->state != PTI_CONN_UP && pti_now_ns() > conn->down_since + LINK_DEADLINE;
-    if (given_up && call->deadline == PTI_DEADLINE_NOW && call->type != PTI_FRAME_SETTLE)
-        return why_unreachable(conn);
-    enlist(call);
-    return PTQ_OK;
-}
-
-/* The caller was interrupted: asks the home to give it up, and waits for its last word. */
-static enum wait_end end_early(struct pti_call *call)
-{
-    struct pti_remote *remote = call->remote;
-    uint32_t interrupts = pti_load_seq(&remote->interrupts);
-
-    pthread_mutex_lock(&remote->conn->mutex);
-    bool answer_comes = cancel_call(call);
-    pthread_mutex_unlock(&remote->conn->mutex);
-    pti_conn_kick(remote->conn);
-    enum wait_end end = answer_comes ? wait_for_answer(call, false) : TOO_LATE;
-    if (end != ANSWERED || call->code == PTQ_EINTR)
-        pti_store_seq(&remote->interrupts_seen, interrupts);
-    return end;
-}
-
-static enum ptq_err wait_call(struct pti_call **call_ptr, bool may_interrupt, bool *ret_break)
-{
-    struct pti_call *call = *call_ptr;
-    struct pti_conn *conn = call->remote->conn;
-    enum wait_end first = wait_for_answer(call, may_interrupt);
-
-    if (first == ANSWERED || (first == INTERRUPTED && end_early(call) == ANSWERED))
-        return call->code;
-    pthread_mutex_lock(&conn->mutex);
-    enum ptq_err code = give_up(call, first == INTERRUPTED ? PTQ_EINTR : why_unreachable(conn), ret_break);
-    if (call->abandoned)
-        *call_ptr = NULL;
-    pthread_mutex_unlock(&conn->mutex);
-    return code;
-}
-
-enum ptq_err pti_call_run(struct pti_call **call_ptr, int64_t deadline, bool may_interrupt)
-{
-    struct pti_call *call = *call_ptr;
-    struct pti_remote *remote = call->remote;
-    struct pti_conn *conn = remote->conn;
-    bool must_break = false;
-
-    call->deadline = deadline;
-    call->interrupts_seen = pti_load_seq(&remote->interrupts_seen);
-    pthread_mutex_lock(&conn->mutex);
-    pti_fetch_add_seq(&remote->inside, 1);
-    enum ptq_err code = begin_call(call);
-    pthread_mutex_unlock(&conn->mutex);
-    if (code == PTQ_OK) {
-        pti_conn_kick(conn);
-        code = wait_call(call_ptr, may_interrupt, &must_break);
-        if (must_break)
-            pti_conn_break(conn, "a caller gave up in the middle of a message");
-    }
-    pti_fetch_add_seq(&remote->inside, -1u);
-    pti_futex_wake(&remote->inside, INT32_MAX);
-    return code;
 }

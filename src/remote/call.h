@@ -102,6 +102,16 @@ struct pti_call {
     struct ptq_error *error;
 };
 
+static inline struct pti_remote *pti_remote_of(struct pti_port *port)
+{
+    return (struct pti_remote *)(void *)port;
+}
+
+static inline struct pti_message *pti_message_of(struct ptq_msg *msg)
+{
+    return (struct pti_message *)(void *)msg;
+}
+
 void pti_remote_init(struct pti_remote *remote, struct pti_conn *conn);
 void pti_remote_fini(struct pti_remote *remote); /* forgets calls, messages, descriptors */
 
@@ -125,6 +135,13 @@ struct pti_call *pti_call_find(struct pti_remote *remote, uint64_t number);
 void pti_call_finish(struct pti_call *call, enum ptq_err code, uint64_t value);
 /* The home has not done it and will not: it is asked again of the next link. */
 void pti_call_retry(struct pti_call *call);
+
+/* Between call.c and patience.c, with conn->mutex held: into the list, with a number; out of it, and nothing of it will
+ * be written any more; has the home heard of it, perhaps; it is to be called off. */
+void pti_call_enlist(struct pti_call *call);
+void pti_call_delist(struct pti_call *call);
+bool pti_call_was_asked(const struct pti_call *call);
+void pti_call_note_given_up(struct pti_call *call);
 
 /* With conn->mutex held: asks the home to give up what nobody waits for any more. */
 void pti_remote_call_off(struct pti_remote *remote);

@@ -41,17 +41,6 @@ void pti_conn_break(struct pti_conn *conn, const char *reason)
     pthread_mutex_unlock(&conn->link_mutex);
 }
 
-static void say_hello(struct pti_conn *conn)
-{
-    struct pti_hello hello = {.version_min = 1, .version_max = PTQ_WIRE_VERSION, .limits = pti_limits_own(),
-                              .software = "ptq " PTQ_VERSION, .resume = conn->home.incarnation != 0};
-    uint8_t bytes[PTI_CONTROL_BYTES];
-
-    memcpy(hello.session, conn->session, sizeof hello.session);
-    size_t size = pti_hello_pack(&hello, bytes, sizeof bytes);
-    (void)!pti_outbox_push_copy(&conn->outbox, &conn->outbox.control, PTI_FRAME_HELLO, 0, 0, bytes, size);
-}
-
 static void on_up(void *context, struct pti_link *link)
 {
     struct pti_conn *conn = context;
@@ -63,7 +52,7 @@ static void on_up(void *context, struct pti_link *link)
     pthread_mutex_lock(&conn->mutex);
     conn->state = PTI_CONN_GREETING;
     conn->heard = pti_now_ns();
-    say_hello(conn); /* the link sends what waits as soon as it stands */
+    pti_conn_greet(conn); /* the link sends what waits as soon as it stands */
     pthread_mutex_unlock(&conn->mutex);
 }
 

@@ -86,6 +86,11 @@ void pti_conn_break(struct pti_conn *conn, const char *reason);
 enum ptq_err pti_conn_read(struct pti_conn *conn, struct pti_link *link, const struct pti_frame *frame,
                            const char **ret_reason);
 
+/* greeting.c: says HELLO; takes in a frame of channel 0.  With conn->mutex held. */
+void pti_conn_greet(struct pti_conn *conn);
+enum ptq_err pti_conn_read_control(struct pti_conn *conn, struct pti_link *link, const struct pti_frame *frame,
+                                   const char **ret_reason);
+
 /* What happens to a remote when its session is up, is down, or has begun again (call.c). */
 void pti_remote_resume(struct pti_remote *remote);
 void pti_remote_suspend(struct pti_remote *remote);

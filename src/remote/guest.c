@@ -1,13 +1,9 @@
-/* guest.c -- a link of somebody else's: its events, its greeting, its control frames, its end. */
+/* guest.c -- a link of somebody else's: its events, its control frames, its end. */
 #define HASH_NONFATAL_OOM 1
-#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-#include <ptq/version.h>
 
 #include "base/time.h"
 #include "os/event.h"
@@ -151,79 +147,6 @@ void pti_guest_ping(struct pti_guest *guest, int64_t now)
     pti_guest_push(guest, NULL, PTI_FRAME_PING, 0, 0, bytes, pti_ping_pack((uint64_t)now, bytes, sizeof bytes));
 }
 
-/* ---- HELLO ---- */
-
-static void answer_hello(struct pti_guest *guest, const struct pti_hello *asked, uint32_t version, bool known)
-{
-    struct pti_server *server = guest->server;
-    struct pti_hello hello = {.version_min = 1, .version_max = PTQ_WIRE_VERSION, .version = version, .known = known,
-                              .limits = pti_limits_own(), .software = "ptq " PTQ_VERSION,
-                              .grace_ms = (uint32_t)server->options.grace_ms, .incarnation = server->incarnation};
-    uint8_t bytes[PTI_CONTROL_BYTES];
-
-    memcpy(hello.session, asked->session, sizeof hello.session);
-    snprintf(hello.node, sizeof hello.node, "%s", server->bus->node);
-    snprintf(hello.run, sizeof hello.run, "%s", server->bus->run);
-    guest->outbox.version = (uint8_t)version;
-    if (asked->limits.frame_bytes < PTI_WIRE_PIECE_BYTES)
-        guest->outbox.piece_bytes = asked->limits.frame_bytes;
-    pti_link_set_cap(guest->link, PTI_WIRE_FRAME_BYTES);
-    pti_guest_push(guest, NULL, PTI_FRAME_HELLO, PTI_FRAME_REPLY, 0, bytes,
-                   pti_hello_pack(&hello, bytes, sizeof bytes));
-}
-
-/* A session has one link: the newest, for the older one may be dead without having said so. */
-static void take_over(struct pti_session *session)
-{
-    struct pti_guest *old = session->guest;
-
-    if (old == NULL)
-        return;
-    pti_session_detach(session);
-    pti_guest_doom(old, "the session came over a newer link");
-}
-
-static void read_hello(struct pti_guest *guest, const struct pti_frame *frame)
-{
-    struct pti_server *server = guest->server;
-    struct pti_hello hello;
-
-    if (frame->type != PTI_FRAME_HELLO || frame->channel != 0 || frame->flags != 0 ||
-        pti_hello_unpack(frame->payload, frame->length, &hello) != PTQ_OK) {
-        pti_guest_refuse(guest, PTQ_EPROTO, "the first frame is no HELLO that makes sense");
-        return;
-    }
-    if (hello.version_min > PTQ_WIRE_VERSION || hello.version_max < 1) {
-        pti_guest_refuse(guest, PTQ_EVERSION,
-                         "wire versions %u to %u are spoken there, 1 to %u here; update the older side",
-                         hello.version_min, hello.version_max, PTQ_WIRE_VERSION);
-        return;
-    }
-    if (server->draining) {
-        pti_guest_refuse(guest, PTQ_EUNREACHABLE, "the bridge is going down");
-        return;
-    }
-    struct pti_session *session = pti_session_find(server, hello.session);
-    bool known = session != NULL && hello.resume;
-    if (session != NULL && !known) {
-        take_over(session);
-        pti_session_free(session, "it began again");
-    }
-    if (!known)
-        session = pti_session_new(server, &hello);
-    if (session == NULL) {
-        pti_guest_refuse(guest, PTQ_EAGAIN, "%d sessions are open here, which is the most", PTI_SESSIONS_MOST);
-        return;
-    }
-    take_over(session);
-    pti_session_attach(session, guest);
-    session->request_bytes = hello.limits.request_bytes < PTI_WIRE_REQUEST_BYTES ? hello.limits.request_bytes
-                                                                                 : PTI_WIRE_REQUEST_BYTES;
-    answer_hello(guest, &hello, hello.version_max < PTQ_WIRE_VERSION ? hello.version_max : PTQ_WIRE_VERSION, known);
-    pti_server_log(server, PTQ_BRIDGE_INFO, "component=session event=up session=%llu peer=%s known=%s software=\"%s\"",
-                   (unsigned long long)session->number, guest->name, known ? "yes" : "no", hello.software);
-}
-
 /* ---- frames ---- */
 
 static void read_ping(struct pti_guest *guest, const struct pti_frame *frame)
@@ -252,89 +175,19 @@ static void read_control(struct pti_guest *guest, const struct pti_frame *frame)
     }
 }
 
-/* DIRECTORY is asked on a channel number, so that the answer finds its way, but needs no channel. */
-static bool is_served(struct pti_guest *guest, const char *run, const char *name)
-{
-    ptq_bus *bus = pti_server_bus(guest->server, run, false);
-    char file[PTI_FILE_NAME_MAX];
-
-    if (bus == NULL)
-        return false;
-    pti_segment_file(name, file, sizeof file);
-    return faccessat(bus->dirfd, file, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
-}
-
-struct listing {
-    const char *after;
-    struct pti_directory directory;
-    char names[PTI_WIRE_NAMES][PTQ_NAME_MAX + 1];
-};
-
-static bool list_one(const char *name, void *context)
-{
-    struct listing *listing = context;
-
-    if (strcmp(name, listing->after) <= 0)
-        return true;
-    listing->directory.more = listing->directory.count == PTI_WIRE_NAMES;
-    if (!listing->directory.more)
-        snprintf(listing->names[listing->directory.count++], PTQ_NAME_MAX + 1, "%s", name);
-    return !listing->directory.more;
-}
-
-static void fill_directory(struct pti_guest *guest, const struct pti_directory_ask *ask, struct listing *listing)
-{
-    ptq_bus *bus = pti_server_bus(guest->server, ask->run, false);
-
-    listing->after = ask->after;
-    listing->directory.names = listing->names;
-    listing->directory.served = bus != NULL;
-    snprintf(listing->directory.node, sizeof listing->directory.node, "%s", guest->server->bus->node);
-    snprintf(listing->directory.run, sizeof listing->directory.run, "%s", bus != NULL ? bus->run : "");
-    if (ask->name[0] == '\0') {
-        if (bus != NULL)
-            (void)!ptq_bus_list(bus, list_one, listing);
-    } else if (is_served(guest, ask->run, ask->name)) {
-        list_one(ask->name, listing);
-    }
-}
-
-static void answer_directory(struct pti_guest *guest, const struct pti_frame *frame)
-{
-    struct pti_directory_ask ask;
-
-    if (pti_directory_ask_unpack(frame->payload, frame->length, &ask) != PTQ_OK) {
-        pti_guest_refuse(guest, PTQ_EPROTO, "a DIRECTORY makes no sense");
-        return;
-    }
-    struct listing *listing = calloc(1, sizeof *listing);
-    uint8_t *bytes = malloc(PTI_WIRE_FRAME_BYTES);
-    if (listing == NULL || bytes == NULL) {
-        pti_guest_doom(guest, "no memory for a directory");
-    } else {
-        fill_directory(guest, &ask, listing);
-        size_t size = pti_directory_pack(&listing->directory, bytes, PTI_WIRE_FRAME_BYTES);
-        if (!pti_outbox_push_answer(&guest->outbox, frame->channel, PTI_FRAME_DIRECTORY, frame->number, bytes, size))
-            pti_guest_doom(guest, "no memory for a directory");
-        guest->dirty = true;
-    }
-    free(listing);
-    free(bytes);
-}
-
 static void read_frame(struct pti_guest *guest, const struct pti_frame *frame)
 {
     const char *reason = "";
 
     if (guest->session == NULL) {
-        read_hello(guest, frame);
+        pti_guest_greet(guest, frame);
     } else if (frame->version != guest->outbox.version) {
         pti_guest_refuse(guest, PTQ_EPROTO, "a frame is of version %u, %u was agreed", frame->version,
                          guest->outbox.version);
     } else if (frame->channel == 0) {
         read_control(guest, frame);
     } else if (frame->type == PTI_FRAME_DIRECTORY) {
-        answer_directory(guest, frame);
+        pti_guest_list(guest, frame);
     } else if (frame->type == PTI_FRAME_OPEN) {
         pti_channel_open(guest->session, frame);
     } else {

@@ -1,25 +1,13 @@
 /* port.c -- the operations of queue/port.h over a link: each is one call of the channel. */
 #define HASH_NONFATAL_OOM 1
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/time.h"
-#include "os/event.h"
 #include "os/futex.h"
 #include "remote/call.h"
 #include "remote/port.h"
-
-static struct pti_remote *remote_of(struct pti_port *port)
-{
-    return (struct pti_remote *)(void *)port;
-}
-
-static struct pti_message *message_of(struct ptq_msg *msg)
-{
-    return (struct pti_message *)(void *)msg;
-}
 
 static bool may_wait(int64_t deadline)
 {
@@ -44,7 +32,7 @@ static enum ptq_err run_put(struct pti_call *call, int64_t deadline, uint64_t *r
 static enum ptq_err remote_put_many(struct pti_port *port, const struct pti_put *puts, size_t count, int64_t deadline,
                                     uint64_t *ret_position)
 {
-    struct pti_call *call = pti_call_new(remote_of(port), PTI_FRAME_PUT);
+    struct pti_call *call = pti_call_new(pti_remote_of(port), PTI_FRAME_PUT);
 
     if (call == NULL)
         return PTQ_ENOMEM;
@@ -62,7 +50,7 @@ static enum ptq_err remote_put(struct pti_port *port, const struct pti_put *put,
 
 static enum ptq_err remote_place(struct pti_port *port, uint64_t position, const struct pti_put *put, int64_t deadline)
 {
-    struct pti_call *call = pti_call_new(remote_of(port), PTI_FRAME_PLACE);
+    struct pti_call *call = pti_call_new(pti_remote_of(port), PTI_FRAME_PLACE);
 
     if (call == NULL)
         return PTQ_ENOMEM;
@@ -75,7 +63,7 @@ static enum ptq_err remote_place(struct pti_port *port, uint64_t position, const
 /* A loan is memory of this process; it meets the queue when it is published. */
 static enum ptq_err remote_loan(struct pti_port *port, uint32_t size, int64_t deadline, struct ptq_msg **ret_loan)
 {
-    struct pti_remote *remote = remote_of(port);
+    struct pti_remote *remote = pti_remote_of(port);
     (void)deadline;
 
     pthread_mutex_lock(&remote->conn->mutex);
@@ -91,7 +79,7 @@ static enum ptq_err remote_loan(struct pti_port *port, uint32_t size, int64_t de
 static void free_message(struct pti_remote *remote, struct ptq_msg *msg)
 {
     pthread_mutex_lock(&remote->conn->mutex);
-    pti_message_free(remote, message_of(msg));
+    pti_message_free(remote, pti_message_of(msg));
     pthread_mutex_unlock(&remote->conn->mutex);
 }
 
@@ -101,13 +89,13 @@ static enum ptq_err remote_publish(struct pti_port *port, struct ptq_msg *loan, 
     enum ptq_err answer = remote_put(port, put, deadline, ret_position);
 
     if (answer == PTQ_OK)
-        free_message(remote_of(port), loan);
+        free_message(pti_remote_of(port), loan);
     return answer;
 }
 
 static void remote_abort(struct pti_port *port, struct ptq_msg *loan)
 {
-    free_message(remote_of(port), loan);
+    free_message(pti_remote_of(port), loan);
 }
 
 /* ---- small questions ---- */
@@ -115,7 +103,7 @@ static void remote_abort(struct pti_port *port, struct ptq_msg *loan)
 static enum ptq_err ask_home(struct pti_port *port, enum pti_call_verb verb, uint64_t value, int64_t deadline,
                              uint64_t *ret_value)
 {
-    struct pti_call *call = pti_call_new(remote_of(port), PTI_FRAME_CALL);
+    struct pti_call *call = pti_call_new(pti_remote_of(port), PTI_FRAME_CALL);
 
     if (call == NULL)
         return PTQ_ENOMEM;
@@ -179,7 +167,7 @@ static enum ptq_err remote_claim(struct pti_port *port, int64_t deadline)
 static enum ptq_err remote_stats(struct pti_port *port, struct ptq_queue_stats *ret_stats)
 {
     struct ptq_queue_stats stats;
-    struct pti_call *call = pti_call_new(remote_of(port), PTI_FRAME_STATS);
+    struct pti_call *call = pti_call_new(pti_remote_of(port), PTI_FRAME_STATS);
 
     if (call == NULL)
         return PTQ_ENOMEM;
@@ -223,7 +211,7 @@ static enum ptq_err take_once(struct pti_remote *remote, bool more, uint32_t max
 static enum ptq_err take(struct pti_port *port, bool more, size_t max, int64_t deadline, struct ptq_msg **msgs,
                          size_t *ret_count)
 {
-    struct pti_remote *remote = remote_of(port);
+    struct pti_remote *remote = pti_remote_of(port);
     uint32_t most = max < INT32_MAX ? (uint32_t)max : INT32_MAX;
     enum ptq_err answer;
 
@@ -245,179 +233,11 @@ static enum ptq_err remote_take_more(struct pti_port *port, size_t max, int64_t 
     return take(port, true, max, deadline, msgs, ret_count);
 }
 
-/* An ack of a message that came with others is handed over, and only the last of them waits for the home: their frames
- * go in order over one link, so that its answer speaks for all.  A batch of a hundred costs one round trip and not a
- * hundred. */
-static bool hand_over(struct pti_remote *remote, struct pti_call *call)
-{
-    struct pti_conn *conn = remote->conn;
-
-    pthread_mutex_lock(&conn->mutex);
-    bool may = conn->state == PTI_CONN_UP && remote->state == PTI_REMOTE_OPEN && remote->count < PTI_WIRE_REQUESTS / 2;
-    if (may)
-        pti_call_leave(call);
-    pthread_mutex_unlock(&conn->mutex);
-    if (may)
-        pti_conn_kick(conn);
-    return may;
-}
-
-static enum ptq_err settle(struct pti_port *port, struct ptq_msg *msg, enum pti_settle_verb verb, int delay_ms)
-{
-    struct pti_remote *remote = remote_of(port);
-    struct pti_settle settlement = {verb, delay_ms, msg->position, msg->sub, msg->deliveries};
-
-    pthread_mutex_lock(&remote->conn->mutex);
-    bool lost = message_of(msg)->epoch != remote->conn->epoch;
-    bool others = pti_message_free(remote, message_of(msg));
-    pthread_mutex_unlock(&remote->conn->mutex);
-    if (lost)
-        return PTQ_ELEASELOST;
-    struct pti_call *call = pti_call_new(remote, PTI_FRAME_SETTLE);
-    if (call == NULL)
-        return PTQ_ENOMEM;
-    pti_write_settle(call->head, &settlement);
-    pti_call_set_head(call, PTI_SETTLE_BYTES, 0);
-    if (others && verb == PTI_SETTLE_ACK && hand_over(remote, call))
-        return PTQ_OK;
-    enum ptq_err answer = pti_call_run(&call, PTI_DEADLINE_NOW, false);
-    pti_call_free(call);
-    return answer; /* PTQ_EINDOUBT: it is kept, and goes over the next link */
-}
-
-static enum ptq_err remote_ack(struct pti_port *port, struct ptq_msg *msg)
-{
-    return settle(port, msg, PTI_SETTLE_ACK, 0);
-}
-
-static enum ptq_err remote_nack(struct pti_port *port, struct ptq_msg *msg, int delay_ms)
-{
-    return settle(port, msg, PTI_SETTLE_NACK, delay_ms);
-}
-
-static enum ptq_err remote_untake(struct pti_port *port, struct ptq_msg *msg)
-{
-    return settle(port, msg, PTI_SETTLE_UNTAKE, 0);
-}
-
 /* ---- around ---- */
-
-/* With conn->mutex held. */
-static enum ptq_err find_event(struct pti_remote *remote, enum ptq_side side, int *ret_fd)
-{
-    int fd = pti_load_relaxed(&remote->fds[side]);
-
-    if (fd < 0 && pti_event_new(true, &fd) != 0) /* readable until a call has found nothing */
-        return PTQ_ENOMEM;
-    pti_store_release(&remote->fds[side], fd);
-    *ret_fd = fd;
-    return PTQ_OK;
-}
-
-static enum ptq_err remote_fd(struct pti_port *port, enum ptq_side side, int *ret_fd)
-{
-    struct pti_remote *remote = remote_of(port);
-
-    pthread_mutex_lock(&remote->conn->mutex);
-    enum ptq_err answer = find_event(remote, side, ret_fd);
-    pthread_mutex_unlock(&remote->conn->mutex);
-    return answer;
-}
-
-/* ---- one of many (queue/select.c): what the event of that side says ---- */
-
-static enum ptq_err remote_watch_begin(struct pti_port *port, struct pti_watcher *watcher)
-{
-    struct pti_remote *remote = remote_of(port);
-
-    pthread_mutex_lock(&remote->conn->mutex);
-    enum ptq_err answer = pti_load_seq(&remote->closing) ? PTQ_EINTR
-                          : remote->state == PTI_REMOTE_FAILED
-                              ? remote->failure == PTQ_ENOENT ? PTQ_EGONE : remote->failure
-                              : find_event(remote, watcher->side, &watcher->fd);
-    if (answer == PTQ_OK)
-        pti_fetch_add_seq(&remote->inside, 1);
-    pthread_mutex_unlock(&remote->conn->mutex);
-    watcher->interrupts_seen = pti_load_seq(&remote->interrupts_seen);
-    return answer;
-}
-
-static void remote_watch_arm_fd(struct pti_port *port, struct pti_watcher *watcher)
-{
-    (void)port;
-    watcher->armed = true; /* the home was asked to tell when a call found nothing */
-}
-
-static void remote_watch_arm_word(struct pti_port *port, struct pti_watcher *watcher)
-{
-    (void)port; /* there is none */
-    (void)watcher;
-}
-
-static bool is_interrupted(struct pti_remote *remote, const struct pti_watcher *watcher)
-{
-    return pti_load_seq(&remote->interrupts) != watcher->interrupts_seen || pti_load_seq(&remote->closing);
-}
-
-/* An interrupt sets the events, too: where the home is still to tell, that is all that they say. */
-static enum ptq_err remote_watch_look(struct pti_port *port, struct pti_watcher *watcher)
-{
-    struct pti_remote *remote = remote_of(port);
-
-    pthread_mutex_lock(&remote->conn->mutex);
-    bool is_ready = pti_event_is_set(watcher->fd) &&
-                    !(remote->watching[watcher->side] && is_interrupted(remote, watcher));
-    pthread_mutex_unlock(&remote->conn->mutex);
-    return is_ready ? PTQ_OK : PTQ_EMPTY;
-}
-
-static void set_events(struct pti_remote *remote)
-{
-    for (int side = 0; side < 2; side++) {
-        int fd = pti_load_acquire(&remote->fds[side]);
-        if (fd >= 0)
-            pti_event_set(fd);
-    }
-}
-
-static enum ptq_err remote_watch_interrupted(struct pti_port *port, struct pti_watcher *watcher)
-{
-    struct pti_remote *remote = remote_of(port);
-    uint32_t interrupts = pti_load_seq(&remote->interrupts);
-
-    if (!is_interrupted(remote, watcher))
-        return PTQ_OK;
-    pti_store_seq(&remote->interrupts_seen, interrupts);
-    return PTQ_EINTR;
-}
-
-static void remote_watch_pass(struct pti_port *port, struct pti_watcher *watcher)
-{
-    (void)port; /* the home told every handle */
-    (void)watcher;
-}
-
-static void remote_watch_end(struct pti_port *port, struct pti_watcher *watcher)
-{
-    struct pti_remote *remote = remote_of(port);
-    (void)watcher;
-
-    pti_fetch_add_seq(&remote->inside, -1u);
-    pti_futex_wake(&remote->inside, INT32_MAX);
-}
-
-static void remote_interrupt(struct pti_port *port)
-{
-    struct pti_remote *remote = remote_of(port);
-
-    pti_fetch_add_seq(&remote->interrupts, 1);
-    pti_remote_wake(remote); /* atomics, futexes and write: fit for a signal handler */
-    set_events(remote);
-}
 
 static void remote_explain(struct pti_port *port, enum ptq_err err, char *buffer, size_t size)
 {
-    struct pti_conn *conn = remote_of(port)->conn;
+    struct pti_conn *conn = pti_remote_of(port)->conn;
 
     if (err != PTQ_EUNREACHABLE && err != PTQ_EINDOUBT)
         return;
@@ -466,7 +286,7 @@ void pti_remote_close(struct pti_remote *remote, int64_t deadline)
     remote->close_by = deadline < most ? deadline : most;
     pti_store_seq(&remote->closing, true);
     pti_remote_wake(remote);
-    set_events(remote);
+    pti_remote_set_events(remote);
     pthread_mutex_unlock(&conn->mutex);
     wait_for_callers(remote);
     bool told = remote->bare || close_channel(remote);
@@ -480,7 +300,7 @@ void pti_remote_close(struct pti_remote *remote, int64_t deadline)
 
 static void remote_close(struct pti_port *port, int64_t deadline)
 {
-    pti_remote_close(remote_of(port), deadline);
+    pti_remote_close(pti_remote_of(port), deadline);
 }
 
 const struct pti_port_ops pti_remote_ops = {
@@ -493,9 +313,9 @@ const struct pti_port_ops pti_remote_ops = {
     .end = remote_end,
     .take = remote_take,
     .take_more = remote_take_more,
-    .ack = remote_ack,
-    .nack = remote_nack,
-    .untake = remote_untake,
+    .ack = pti_remote_ack,
+    .nack = pti_remote_nack,
+    .untake = pti_remote_untake,
     .limit = remote_limit,
     .head = remote_head,
     .census = remote_census,
@@ -504,15 +324,15 @@ const struct pti_port_ops pti_remote_ops = {
     .purge = remote_purge,
     .kick = remote_kick,
     .pause = remote_pause,
-    .fd = remote_fd,
-    .watch_begin = remote_watch_begin,
-    .watch_arm_word = remote_watch_arm_word,
-    .watch_arm_fd = remote_watch_arm_fd,
-    .watch_look = remote_watch_look,
-    .watch_interrupted = remote_watch_interrupted,
-    .watch_pass = remote_watch_pass,
-    .watch_end = remote_watch_end,
-    .interrupt = remote_interrupt,
+    .fd = pti_remote_fd,
+    .watch_begin = pti_remote_watch_begin,
+    .watch_arm_word = pti_remote_watch_arm_word,
+    .watch_arm_fd = pti_remote_watch_arm_fd,
+    .watch_look = pti_remote_watch_look,
+    .watch_interrupted = pti_remote_watch_interrupted,
+    .watch_pass = pti_remote_watch_pass,
+    .watch_end = pti_remote_watch_end,
+    .interrupt = pti_remote_interrupt,
     .explain = remote_explain,
     .close = remote_close,
 };

@@ -16,131 +16,6 @@ struct answer {
     size_t size;
 };
 
-static enum ptq_err refuse(const char **ret_reason, const char *reason)
-{
-    *ret_reason = reason;
-    return PTQ_EPROTO;
-}
-
-/* ---- the link itself: channel 0 ---- */
-
-static void note_reason(struct pti_conn *conn, enum ptq_err code, const char *text)
-{
-    snprintf(conn->reason, sizeof conn->reason, "%s", text);
-    conn->refusal = code;
-}
-
-static void start_over(struct pti_conn *conn)
-{
-    struct pti_remote *remote, *next;
-
-    conn->epoch++;
-    for (remote = conn->remotes; remote != NULL; remote = next) {
-        next = remote->hh.next;
-        pti_remote_restart(remote);
-    }
-}
-
-static void close_orphans(struct pti_conn *conn)
-{
-    for (size_t i = 0; i < conn->orphan_count; i++)
-        (void)!pti_outbox_push_empty(&conn->outbox, conn->orphans[i], PTI_FRAME_CLOSE);
-    conn->orphan_count = 0;
-}
-
-static void go_up(struct pti_conn *conn)
-{
-    struct pti_remote *remote, *next;
-
-    conn->state = PTI_CONN_UP;
-    conn->refusal = PTQ_OK;
-    conn->up_since = pti_now_ns();
-    close_orphans(conn);
-    for (remote = conn->remotes; remote != NULL; remote = next) {
-        next = remote->hh.next;
-        if (remote->bare || (remote->opened_epoch == conn->epoch && remote->state == PTI_REMOTE_OPEN)) {
-            remote->state = PTI_REMOTE_OPEN;
-            pti_remote_resume(remote);
-        } else if (remote->state != PTI_REMOTE_FAILED) {
-            pti_conn_open_channel(conn, remote);
-        }
-    }
-}
-
-static enum ptq_err read_hello(struct pti_conn *conn, struct pti_link *link, const struct pti_frame *frame,
-                               const char **ret_reason)
-{
-    struct pti_hello hello;
-
-    if (conn->state != PTI_CONN_GREETING || pti_hello_unpack(frame->payload, frame->length, &hello) != PTQ_OK)
-        return refuse(ret_reason, "the home's greeting makes no sense");
-    if (hello.version < 1 || hello.version > PTQ_WIRE_VERSION || hello.version != frame->version ||
-        memcmp(hello.session, conn->session, sizeof conn->session) != 0)
-        return refuse(ret_reason, "the home's greeting is not for us");
-    bool again = conn->home.incarnation != 0;
-    conn->home = hello;
-    conn->outbox.version = (uint8_t)hello.version;
-    if (hello.limits.frame_bytes < PTI_WIRE_PIECE_BYTES)
-        conn->outbox.piece_bytes = hello.limits.frame_bytes;
-    pti_link_set_cap(link, PTI_WIRE_FRAME_BYTES);
-    if (!again || !hello.known)
-        start_over(conn);
-    go_up(conn);
-    return PTQ_OK;
-}
-
-static enum ptq_err read_ping(struct pti_conn *conn, const struct pti_frame *frame, const char **ret_reason)
-{
-    uint64_t stamp;
-
-    if (pti_ping_unpack(frame->payload, frame->length, &stamp) != PTQ_OK)
-        return refuse(ret_reason, "a PING makes no sense");
-    if ((frame->flags & PTI_FRAME_REPLY) != 0)
-        conn->rtt_ns = (uint64_t)pti_now_ns() - stamp;
-    else
-        (void)!pti_outbox_push_copy(&conn->outbox, &conn->outbox.control, PTI_FRAME_PING, PTI_FRAME_REPLY, 0,
-                                    frame->payload, frame->length);
-    return PTQ_OK;
-}
-
-static enum ptq_err read_farewell(struct pti_conn *conn, const struct pti_frame *frame, const char **ret_reason)
-{
-    struct pti_error_message error;
-    struct pti_goaway goaway;
-
-    if (frame->type == PTI_FRAME_GOAWAY) {
-        if (pti_goaway_unpack(frame->payload, frame->length, &goaway) != PTQ_OK)
-            return refuse(ret_reason, "a GOAWAY makes no sense");
-        conn->leaving = true;
-        note_reason(conn, PTQ_OK, goaway.reason);
-        return PTQ_OK;
-    }
-    if (pti_error_unpack(frame->payload, frame->length, &error) != PTQ_OK)
-        return refuse(ret_reason, "an ERROR makes no sense");
-    note_reason(conn, error.code, error.text);
-    return PTQ_OK;
-}
-
-static enum ptq_err read_control(struct pti_conn *conn, struct pti_link *link, const struct pti_frame *frame,
-                                 const char **ret_reason)
-{
-    if ((frame->flags & PTI_FRAME_MORE) != 0)
-        return refuse(ret_reason, "a control frame came in pieces");
-    switch (frame->type) {
-    case PTI_FRAME_HELLO:
-        return read_hello(conn, link, frame, ret_reason);
-    case PTI_FRAME_PING:
-        return read_ping(conn, frame, ret_reason);
-    case PTI_FRAME_GOAWAY:
-    case PTI_FRAME_ERROR:
-        return read_farewell(conn, frame, ret_reason);
-    default:
-        return refuse(ret_reason, "a control frame is of a type that this version does not know");
-    }
-}
-
-/* ---- channels ---- */
-
 static enum ptq_err read_opened(struct pti_remote *remote, const struct answer *answer, const char **ret_reason)
 {
     struct pti_opened opened;
@@ -148,7 +23,7 @@ static enum ptq_err read_opened(struct pti_remote *remote, const struct answer *
 
     if (remote->state != PTI_REMOTE_OPENING || (answer->frame->flags & PTI_FRAME_REPLY) == 0 ||
         pti_opened_unpack(answer->payload, answer->size, &opened) != PTQ_OK)
-        return refuse(ret_reason, "an answer to OPEN makes no sense");
+        return pti_refuse(ret_reason, "an answer to OPEN makes no sense");
     if (port->capacity != 0 && (port->item_size != opened.item_size || port->placed != opened.placed ||
                                 memcmp(port->id, opened.id, sizeof port->id) != 0)) {
         remote->state = PTI_REMOTE_FAILED; /* removed, and made anew while we were away */
@@ -191,7 +66,7 @@ static enum ptq_err read_channel_error(struct pti_remote *remote, const struct a
     struct pti_error_message error;
 
     if (pti_error_unpack(answer->payload, answer->size, &error) != PTQ_OK)
-        return refuse(ret_reason, "an ERROR makes no sense");
+        return pti_refuse(ret_reason, "an ERROR makes no sense");
     if (remote->state == PTI_REMOTE_OPENING) {
         bool may_pass = error.code == PTQ_EBUSY || error.code == PTQ_EAGAIN || error.code == PTQ_ENOMEM;
         if (remote->port.capacity != 0 && may_pass) {
@@ -228,7 +103,7 @@ static enum ptq_err read_results(struct pti_remote *remote, const struct answer 
     size_t count;
 
     if (pti_read_results(answer->size, &count) != PTQ_OK)
-        return refuse(ret_reason, "a RESULT makes no sense");
+        return pti_refuse(ret_reason, "a RESULT makes no sense");
     for (size_t i = 0; i < count; i++) {
         struct pti_result result;
         pti_read_result(answer->payload, i, &result);
@@ -240,7 +115,7 @@ static enum ptq_err read_results(struct pti_remote *remote, const struct answer 
             continue;
         }
         if (!pti_is_answer(result.code) || (call->type == PTI_FRAME_TAKE && result.code == PTQ_OK))
-            return refuse(ret_reason, "a RESULT is not one");
+            return pti_refuse(ret_reason, "a RESULT is not one");
         note_answer(remote, call, (enum ptq_err)result.code);
         pti_call_finish(call, (enum ptq_err)result.code, result.value);
     }
@@ -299,7 +174,7 @@ static enum ptq_err read_messages(struct pti_remote *remote, const struct answer
         return PTQ_OK;
     if (call->type != PTI_FRAME_TAKE || pti_read_messages(answer->payload, answer->size, &cursor) != PTQ_OK ||
         check_messages(remote, call, cursor) != PTQ_OK)
-        return refuse(ret_reason, "MESSAGES make no sense");
+        return pti_refuse(ret_reason, "MESSAGES make no sense");
     struct pti_batch *batch = cursor.count > 1 && !call->abandoned ? calloc(1, sizeof *batch) : NULL;
     while (pti_read_record(&cursor, &record) == PTQ_OK) {
         struct ptq_msg *msg = call->abandoned ? NULL : keep_message(remote, &record, batch);
@@ -326,7 +201,7 @@ static enum ptq_err read_reply(struct pti_remote *remote, const struct answer *a
     else if (call->type == PTI_FRAME_DIRECTORY && call->type == answer->frame->type)
         read = pti_directory_unpack(answer->payload, answer->size, call->directory);
     if (read != PTQ_OK)
-        return refuse(ret_reason, "a reply makes no sense");
+        return pti_refuse(ret_reason, "a reply makes no sense");
     pti_call_finish(call, PTQ_OK, 0);
     return PTQ_OK;
 }
@@ -338,12 +213,12 @@ static enum ptq_err read_notice(struct pti_remote *remote, const struct answer *
 
     if (answer->frame->type == PTI_FRAME_CREDIT) {
         if (pti_credit_unpack(answer->payload, answer->size, &credit) != PTQ_OK)
-            return refuse(ret_reason, "a CREDIT makes no sense");
+            return pti_refuse(ret_reason, "a CREDIT makes no sense");
         pti_outbox_set_credit(&remote->conn->outbox, &remote->lane, credit);
         return PTQ_OK;
     }
     if (pti_read_side(answer->payload, answer->size, &side) != PTQ_OK)
-        return refuse(ret_reason, "a NOTIFY makes no sense");
+        return pti_refuse(ret_reason, "a NOTIFY makes no sense");
     if (remote->watching[side])
         pti_remote_ready(remote, (enum ptq_side)side);
     return PTQ_OK;
@@ -367,7 +242,7 @@ static enum ptq_err read_answer(struct pti_remote *remote, const struct answer *
     case PTI_FRAME_CREDIT:
         return read_notice(remote, answer, ret_reason);
     default:
-        return refuse(ret_reason, "a frame is of a type that this version does not know");
+        return pti_refuse(ret_reason, "a frame is of a type that this version does not know");
     }
 }
 
@@ -380,7 +255,7 @@ static enum ptq_err read_piece(struct pti_remote *remote, const struct pti_frame
     if (whole == PTQ_EMPTY)
         return PTQ_OK;
     if (whole != PTQ_OK)
-        return refuse(ret_reason, whole == PTQ_ENOMEM ? "no memory" : "pieces do not fit together");
+        return pti_refuse(ret_reason, whole == PTQ_ENOMEM ? "no memory" : "pieces do not fit together");
     return read_answer(remote, &answer, ret_reason);
 }
 
@@ -390,9 +265,9 @@ enum ptq_err pti_conn_read(struct pti_conn *conn, struct pti_link *link, const s
     struct pti_remote *remote;
 
     if (frame->channel == 0)
-        return read_control(conn, link, frame, ret_reason);
+        return pti_conn_read_control(conn, link, frame, ret_reason);
     if (conn->state != PTI_CONN_UP || frame->version != conn->outbox.version)
-        return refuse(ret_reason, "a frame came before the greeting, or is of another version");
+        return pti_refuse(ret_reason, "a frame came before the greeting, or is of another version");
     HASH_FIND(hh, conn->remotes, &frame->channel, sizeof frame->channel, remote);
     return remote != NULL ? read_piece(remote, frame, ret_reason) : PTQ_OK; /* closed a moment ago */
 }

@@ -5,12 +5,6 @@
 
 #include "remote/server.h"
 
-static enum ptq_err refuse(const char **ret_reason, const char *reason)
-{
-    *ret_reason = reason;
-    return PTQ_EPROTO;
-}
-
 /* ---- what needs no number ---- */
 
 static void serve_stats(struct pti_channel *channel, const struct pti_frame *frame)
@@ -36,7 +30,7 @@ static enum ptq_err serve_watch(struct pti_channel *channel, const uint8_t *payl
     uint32_t side;
 
     if (pti_read_side(payload, size, &side) != PTQ_OK)
-        return refuse(ret_reason, "a WATCH makes no sense");
+        return pti_refuse(ret_reason, "a WATCH makes no sense");
     channel->watched[side] = true;
     pti_channel_arm(channel, (enum ptq_side)side);
     return PTQ_OK;
@@ -92,7 +86,7 @@ static enum ptq_err answer_again(struct pti_request *request, const char **ret_r
     if (request->state == PTI_REQUEST_WAITING)
         return PTQ_OK;
     if (request->settled > 0)
-        return refuse(ret_reason, "messages are asked for again that were settled");
+        return pti_refuse(ret_reason, "messages are asked for again that were settled");
     if (!pti_outbox_holds(&request->channel->session->guest->outbox, &request->out))
         pti_request_answer(request);
     return PTQ_OK;
@@ -102,13 +96,13 @@ static enum ptq_err serve_request(struct pti_channel *channel, const struct pti_
                                   size_t size, const char **ret_reason)
 {
     if (frame->number <= channel->received)
-        return refuse(ret_reason, "something is asked again whose answer was received");
+        return pti_refuse(ret_reason, "something is asked again whose answer was received");
     struct pti_request *request = frame->number <= channel->highest ? find_request(channel, frame->number) : NULL;
     if (request != NULL)
         return answer_again(request, ret_reason);
     request = new_request(channel, frame);
     if (request == NULL)
-        return refuse(ret_reason, "too much is asked at once");
+        return pti_refuse(ret_reason, "too much is asked at once");
     enum ptq_err answer = pti_request_serve(request, payload, size, ret_reason);
     if (answer != PTQ_OK)
         pti_request_free(request);
@@ -160,7 +154,7 @@ static enum ptq_err serve_whole(struct pti_channel *channel, const struct pti_fr
         serve_close(channel, frame->number);
         return PTQ_OK;
     default:
-        return refuse(ret_reason, "a frame is of a type that this version does not know");
+        return pti_refuse(ret_reason, "a frame is of a type that this version does not know");
     }
 }
 
@@ -188,7 +182,7 @@ enum ptq_err pti_serve(struct pti_channel *channel, const struct pti_frame *fram
     if (whole == PTQ_EMPTY)
         return PTQ_OK;
     if (whole != PTQ_OK)
-        return refuse(ret_reason,
+        return pti_refuse(ret_reason,
                       whole == PTQ_ENOMEM ? "no memory for a message in pieces" : "pieces do not fit together");
     return serve_whole(channel, frame, payload, size, ret_reason);
 }

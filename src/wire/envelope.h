@@ -1,4 +1,4 @@
-/* envelope.h -- control messages as plain structs; protobuf-c stays behind this file.
+/* envelope.h -- control messages as plain structs; protobuf-c stays behind envelope*.c and arena.c.
  *
  * pack writes at most `room` bytes and returns how many, 0 if they do not fit.  unpack checks everything: sizes of
  * lists and texts, ranges of numbers, names; PTQ_EPROTO for what no correct peer sends, and then nothing was written.

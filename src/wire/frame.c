@@ -111,12 +111,6 @@ void pti_frame_reader_filled(struct pti_frame_reader *reader, size_t size)
     reader->end += size;
 }
 
-static enum ptq_err refuse(const char **ret_reason, const char *reason)
-{
-    *ret_reason = reason;
-    return PTQ_EPROTO;
-}
-
 /* Law: the length is compared with the cap before a byte is allocated or waited for because of it. */
 enum ptq_err pti_frame_reader_next(struct pti_frame_reader *reader, struct pti_frame *ret_frame,
                                    const char **ret_reason)
@@ -127,18 +121,18 @@ enum ptq_err pti_frame_reader_next(struct pti_frame_reader *reader, struct pti_f
 
     pti_store32(first, PTI_FRAME_MAGIC);
     if (have > 0 && memcmp(at, first, have < 4 ? have : 4) != 0)
-        return refuse(ret_reason, "the bytes are not frames of ptq");
+        return pti_refuse(ret_reason, "the bytes are not frames of ptq");
     if (have < PTI_FRAME_HEADER)
         return PTQ_EMPTY;
     uint32_t length = pti_fetch32(at + LENGTH);
     if (length > reader->cap)
-        return refuse(ret_reason, "a frame is longer than was agreed");
+        return pti_refuse(ret_reason, "a frame is longer than was agreed");
     if (have < PTI_FRAME_HEADER + (size_t)length)
         return PTQ_EMPTY;
     uint32_t sum = pti_fetch32(at + SUM);
     pti_store32(at + SUM, 0);
     if (pti_crc32c(0, at, PTI_FRAME_HEADER + (size_t)length) != sum)
-        return refuse(ret_reason, "the checksum of a frame is wrong");
+        return pti_refuse(ret_reason, "the checksum of a frame is wrong");
     *ret_frame = (struct pti_frame){
         .version = at[VERSION],
         .type = at[TYPE],

@@ -60,6 +60,13 @@ struct pti_frame {
 /* Writes the header at `at`, in front of frame->length bytes of payload that stand there already. */
 void pti_frame_seal(uint8_t *at, const struct pti_frame *frame);
 
+/* PTQ_EPROTO, and why. */
+static inline enum ptq_err pti_refuse(const char **ret_reason, const char *reason)
+{
+    *ret_reason = reason;
+    return PTQ_EPROTO;
+}
+
 /* Cuts frames out of what arrives.  Not for several threads at once. */
 struct pti_frame_reader {
     uint8_t *bytes;

@@ -1,0 +1,127 @@
+/* channel.h -- one open queue of a session, at the home; what is asked of it, and what is held. */
+#ifndef PTQ_REMOTE_CHANNEL_H
+#define PTQ_REMOTE_CHANNEL_H
+
+#include <sys/queue.h>
+#include <uthash.h>
+
+#include "queue/port.h"
+#include "remote/outbox.h"
+#include "wire/assembly.h"
+#include "wire/envelope.h"
+#include "wire/record.h"
+
+struct pti_session;
+struct pti_channel;
+
+/* A message that a session holds. */
+struct pti_lease {
+    struct {
+        uint64_t position;
+        uint64_t sub; /* deliveries:32 | sub:32 */
+    } key;
+    UT_hash_handle hh;
+    struct ptq_msg *msg;
+    struct pti_request *request; /* the take that got it; NULL once that is forgotten */
+    size_t index;                /* in it */
+};
+
+enum pti_request_state { PTI_REQUEST_NEW = 0, PTI_REQUEST_WAITING = 1, PTI_REQUEST_DONE = 2 };
+
+/* What was asked under one number, and its answer until the other side has it. */
+struct pti_request {
+    struct pti_out out; /* first: MESSAGES */
+    struct pti_channel *channel;
+    uint64_t number;
+    uint8_t type;
+    enum pti_request_state state;
+    int64_t deadline, arrived;
+    uint32_t code;
+    uint64_t value;
+    uint8_t *payload; /* of a put that waits: a copy */
+    size_t payload_size;
+    uint32_t max;     /* of a take */
+    bool more;        /* take_more */
+    struct pti_lease **leases; /* what it got; NULL where it was settled */
+    uint32_t lease_count, settled;
+    uint8_t head[8], record[PTI_MESSAGE_RECORD + PTI_RECORD_MORE];
+    TAILQ_ENTRY(pti_request) listed;  /* all, in the order in which they came */
+    TAILQ_ENTRY(pti_request) waiting; /* in one of the lists of those that wait */
+};
+TAILQ_HEAD(pti_requests, pti_request);
+
+/* One open queue of a session: an endpoint of this process. */
+struct pti_channel {
+    struct pti_session *session;
+    uint32_t id;
+    UT_hash_handle hh;
+    struct pti_port *port;
+    char name[PTQ_NAME_MAX + 1], run[PTQ_NAME_MAX + 1];
+    struct pti_lane lane;
+    struct pti_assembly assembly;
+    struct pti_requests requests;
+    struct pti_requests takes, puts, claims; /* those that wait */
+    unsigned request_count;
+    uint64_t highest, received; /* numbers: seen; answered and known to be received */
+    struct pti_lease *leases;
+    uint64_t buffered; /* bytes of puts that wait */
+    uint64_t gathered; /* bytes of what comes in pieces */
+    uint64_t credit;   /* as it was told last */
+    bool watched[2];   /* NOTIFY is owed */
+    int fds[2];        /* of the port; -1: not asked for yet */
+    bool armed[2];     /* in the epoll set for reading */
+    bool due;          /* in the server's list of those to be looked at */
+    bool ready[2];
+    TAILQ_ENTRY(pti_channel) due_listed;
+};
+
+/* ---- channel.c */
+void pti_channel_open(struct pti_session *session, const struct pti_frame *frame);
+void pti_channel_free(struct pti_channel *channel);
+struct pti_channel *pti_channel_find(struct pti_session *session, uint32_t id);
+/* A descriptor of it is readable: it is looked at in this round. */
+void pti_channel_mark(struct pti_channel *channel, enum ptq_side side);
+void pti_channel_look(struct pti_channel *channel);
+/* The descriptor of this side is watched while somebody waits for it. */
+void pti_channel_arm(struct pti_channel *channel, enum ptq_side side);
+void pti_channel_expire(struct pti_channel *channel, int64_t now);
+void pti_channel_release(struct pti_channel *channel); /* draining: who waits is told to ask again */
+/* After a change of what waits: grants less where much waits in all, and more again. */
+void pti_channel_grant(struct pti_channel *channel);
+/* After a change of its assembly. */
+void pti_channel_count_gathered(struct pti_channel *channel);
+struct pti_lease *pti_channel_lease(struct pti_channel *channel, uint64_t position, uint32_t sub, uint32_t deliveries);
+
+/* ---- serve.c: one frame of a channel.  PTQ_EPROTO with a sentence. */
+enum ptq_err pti_serve(struct pti_channel *channel, const struct pti_frame *frame, const char **ret_reason);
+
+/* ---- request.c */
+/* What was asked for the first time: does it, or lets it wait.  PTQ_EPROTO with a sentence; then it is the caller's to
+ * free. */
+enum ptq_err pti_request_serve(struct pti_request *request, const uint8_t *payload, size_t size,
+                               const char **ret_reason);
+/* Says what is known, if there is somebody to say it to. */
+void pti_request_answer(struct pti_request *request);
+void pti_request_finish(struct pti_request *request, uint32_t code, uint64_t value);
+void pti_request_free(struct pti_request *request);
+/* Tries again what waits.  PTQ_EMPTY: there is nothing for others that wait likewise; PTQ_FULL: it goes on waiting. */
+enum ptq_err pti_request_try(struct pti_request *request);
+/* Until when it may wait. */
+int64_t pti_request_deadline(uint32_t timeout);
+/* It waits until this side of the queue is worth a try. */
+void pti_request_wait(struct pti_request *request, enum ptq_side side);
+/* An array that has room for `count` things of this size; false: no memory, and it is as before. */
+bool pti_make_room(void **array, size_t *room, size_t count, size_t size);
+
+/* ---- enter.c: PUT and PLACE.  serve: done, or it waits; PTQ_EPROTO with a sentence.  try: the queue's answer. */
+enum ptq_err pti_enter_serve(struct pti_request *request, const uint8_t *payload, size_t size, const char **ret_reason);
+enum ptq_err pti_enter_try(struct pti_request *request, const uint8_t *payload, size_t size, uint64_t *ret_position);
+
+/* ---- leave.c: TAKE and SETTLE, likewise; say: sends what a take got. */
+enum ptq_err pti_leave_serve(struct pti_request *request, const uint8_t *payload, size_t size, const char **ret_reason);
+enum ptq_err pti_leave_try(struct pti_request *request);
+enum ptq_err pti_leave_settle(struct pti_request *request, const uint8_t *payload, size_t size,
+                              const char **ret_reason);
+void pti_request_say_messages(struct pti_request *request);
+
+#endif

@@ -1,0 +1,141 @@
+/* enter.c -- puts and places at the home: their records are read where they lie, and put; or wait for room. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/time.h"
+#include "os/clock.h"
+#include "queue/header.h"
+#include "remote/server.h"
+#include "wire/bytes.h"
+
+#define MOST_DELAY_US (UINT64_C(1) << 46) /* two years: what is due later is due then */
+
+static bool record_fits(const struct pti_port *port, const struct pti_record *record)
+{
+    return record->size <= port->item_size && pti_headers_fit(port, record->size, record->headers);
+}
+
+/* A delay begins when its put came in, however often that is tried. */
+static uint64_t due_of(struct pti_request *request, const struct pti_record *record)
+{
+    if (record->delay_us == 0)
+        return 0;
+    if (request->arrived == 0)
+        request->arrived = pti_host_ns();
+    return (uint64_t)request->arrived / 1000 + (record->delay_us < MOST_DELAY_US ? record->delay_us : MOST_DELAY_US);
+}
+
+/* The records as what a carrier takes; their bodies stay where they are. */
+static enum ptq_err read_records(struct pti_request *request, struct pti_record_cursor *cursor)
+{
+    struct pti_channel *channel = request->channel;
+    struct pti_server *server = channel->session->server;
+    enum ptq_err more, fits = PTQ_OK;
+    struct pti_record record;
+    size_t count = 0;
+
+    if (!pti_make_room((void **)&server->puts, &server->put_room, cursor->count, sizeof *server->puts))
+        return PTQ_ENOMEM;
+    while ((more = pti_read_record(cursor, &record)) == PTQ_OK) {
+        if (!record_fits(channel->port, &record))
+            fits = PTQ_EMSGSIZE;
+        server->puts[count++] = (struct pti_put){.data = record.body,
+                                                 .size = record.size,
+                                                 .kind = record.kind,
+                                                 .type = record.type,
+                                                 .ttl = record.ttl,
+                                                 .headers = record.headers,
+                                                 .header_bytes = record.header_bytes,
+                                                 .due_us = due_of(request, &record),
+                                                 .stream = channel->session->number << 32 | channel->id,
+                                                 .number = request->number};
+    }
+    return more == PTQ_END ? fits : PTQ_EPROTO;
+}
+
+static enum ptq_err try_put(struct pti_request *request, const uint8_t *payload, size_t size, uint64_t *ret_position)
+{
+    struct pti_channel *channel = request->channel;
+    struct pti_port *port = channel->port;
+    struct pti_put **puts = &channel->session->server->puts;
+    struct pti_record_cursor cursor;
+    uint32_t timeout;
+
+    enum ptq_err answer = pti_read_put(payload, size, &timeout, &cursor);
+    if (answer == PTQ_OK)
+        answer = read_records(request, &cursor);
+    if (answer != PTQ_OK)
+        return answer;
+    if (cursor.count > port->capacity)
+        return PTQ_ETOOBIG;
+    return cursor.count == 1 ? port->ops->put(port, *puts, PTI_DEADLINE_NOW, ret_position)
+                             : port->ops->put_many(port, *puts, cursor.count, PTI_DEADLINE_NOW, ret_position);
+}
+
+static enum ptq_err try_place(struct pti_request *request, const uint8_t *payload, size_t size)
+{
+    struct pti_channel *channel = request->channel;
+    struct pti_record_cursor cursor;
+    uint64_t position;
+    uint32_t timeout;
+
+    enum ptq_err answer = pti_read_place(payload, size, &position, &timeout, &cursor);
+    if (answer == PTQ_OK)
+        answer = read_records(request, &cursor);
+    if (answer != PTQ_OK)
+        return answer;
+    if (!channel->port->placed)
+        return PTQ_EINVAL;
+    return channel->port->ops->place(channel->port, position, channel->session->server->puts, PTI_DEADLINE_NOW);
+}
+
+enum ptq_err pti_enter_try(struct pti_request *request, const uint8_t *payload, size_t size, uint64_t *ret_position)
+{
+    return request->type == PTI_FRAME_PLACE ? try_place(request, payload, size)
+                                            : try_put(request, payload, size, ret_position);
+}
+
+/* A put that has to wait is copied: its frame's buffer is needed for what comes next.  Law: credit bounds it. */
+static enum ptq_err keep_payload(struct pti_request *request, const uint8_t *payload, size_t size,
+                                 const char **ret_reason)
+{
+    struct pti_channel *channel = request->channel;
+    struct pti_server *server = channel->session->server;
+
+    if (channel->buffered > 0 && channel->buffered + size > PTI_WIRE_CREDIT_BYTES + PTI_WIRE_PIECE_BYTES)
+        return pti_refuse(ret_reason, "more puts wait than there was credit for");
+    if (server->buffered + size > PTI_BUFFERED_MOST)
+        return PTQ_ENOMEM;
+    request->payload = malloc(size);
+    if (request->payload == NULL)
+        return PTQ_ENOMEM;
+    memcpy(request->payload, payload, size);
+    request->payload_size = size;
+    channel->buffered += size;
+    server->buffered += size;
+    pti_channel_grant(channel);
+    return PTQ_OK;
+}
+
+enum ptq_err pti_enter_serve(struct pti_request *request, const uint8_t *payload, size_t size, const char **ret_reason)
+{
+    size_t timeout_at = request->type == PTI_FRAME_PLACE ? 8 : 4;
+    uint64_t position = 0;
+    enum ptq_err answer = pti_enter_try(request, payload, size, &position);
+
+    if (answer == PTQ_EPROTO)
+        return pti_refuse(ret_reason, "a put makes no sense");
+    request->deadline = pti_request_deadline(pti_fetch32(payload + timeout_at));
+    if (answer != PTQ_FULL || request->deadline == PTI_DEADLINE_NOW || request->channel->port->full == PTQ_FULL_FAIL) {
+        pti_request_finish(request, answer, position);
+        return PTQ_OK;
+    }
+    answer = keep_payload(request, payload, size, ret_reason);
+    if (answer == PTQ_EPROTO)
+        return answer;
+    if (answer == PTQ_OK)
+        pti_request_wait(request, PTQ_SIDE_PUT);
+    else
+        pti_request_finish(request, answer, 0);
+    return PTQ_OK;
+}

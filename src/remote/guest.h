@@ -1,0 +1,55 @@
+/* guest.h -- a link of somebody else's, at the home. */
+#ifndef PTQ_REMOTE_GUEST_H
+#define PTQ_REMOTE_GUEST_H
+
+#include <sys/queue.h>
+
+#include <ptq/err.h>
+
+#include "remote/link.h"
+#include "remote/outbox.h"
+
+struct pti_server;
+struct pti_session;
+
+/* What waits for the one thread. */
+enum pti_word { PTI_WORD_ACCEPTED = 1, PTI_WORD_READABLE = 2, PTI_WORD_DOWN = 4 };
+
+/* A link of somebody else's. */
+struct pti_guest {
+    struct pti_server *server;
+    struct pti_link *link;
+    struct pti_session *session; /* NULL before HELLO */
+    struct pti_outbox outbox;
+    char name[96];
+    int64_t accepted, heard, pinged;
+    bool dirty;       /* has something to say since the last kick */
+    bool doomed;      /* to be freed at the end of the round */
+    char why[200];    /* then */
+    bool farewell;    /* ... after its last words have gone */
+    int64_t farewell_until;
+    TAILQ_ENTRY(pti_guest) listed;
+    /* under the server's inbox mutex */
+    unsigned words;
+    TAILQ_ENTRY(pti_guest) posted;
+};
+
+struct pti_guest *pti_guest_new(struct pti_server *server, struct pti_link *link);
+void pti_guest_start(struct pti_guest *guest);
+void pti_guest_read(struct pti_guest *guest);
+void pti_guest_ping(struct pti_guest *guest, int64_t now);
+/* Says why, closes, and lets the session wait for the next link; freed at the end of the round. */
+void pti_guest_refuse(struct pti_guest *guest, enum ptq_err code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+void pti_guest_doom(struct pti_guest *guest, const char *why);
+void pti_guest_free(struct pti_guest *guest);
+/* Pushes a control message to channel 0 or to a lane. */
+void pti_guest_push(struct pti_guest *guest, struct pti_lane *lane, uint8_t type, uint16_t flags, uint64_t number,
+                   const void *bytes, size_t size);
+
+/* greet.c: the first frame of a link; refused, or answered and part of a session from then on. */
+void pti_guest_greet(struct pti_guest *guest, const struct pti_frame *frame);
+/* listing.c: answers a DIRECTORY. */
+void pti_guest_list(struct pti_guest *guest, const struct pti_frame *frame);
+
+#endif
