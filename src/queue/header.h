@@ -4,8 +4,8 @@
  *   the trace   name length 255 | its 26 bytes
  *   padding     zeroes, to a multiple of 4
  *
- * Law: a reader believes no length before it has checked it, and reads each once: the bytes may be another process's, who may
- * change them at any moment.
+ * Law: a reader believes no length before it has checked it, and reads each once: the bytes may be another process's,
+ * who may change them at any moment.
  */
 #ifndef PTQ_QUEUE_HEADER_H
 #define PTQ_QUEUE_HEADER_H

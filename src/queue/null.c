@@ -1,7 +1,7 @@
 /* null.c -- the queue "!null": gives empty messages for ever and takes everything away.
  *
- * What /dev/zero and /dev/null are to files: an end for a stage that needs no source, or no sink.  It is memory of one handle;
- * nothing of it is shared, so nothing is held that another could miss, and END ends this handle alone.
+ * What /dev/zero and /dev/null are to files: an end for a stage that needs no source, or no sink.  It is memory of one
+ * handle; nothing of it is shared, so nothing is held that another could miss, and END ends this handle alone.
  */
 #include "queue/null.h"
 

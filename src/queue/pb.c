@@ -1,8 +1,8 @@
 /* pb.c -- <ptq/pb.h>: protobuf-c messages packed into blocks and unpacked into a bounded arena.
  *
- * Laws.  What unpacking takes is bounded before it begins, whatever the bytes say; so is how deep it goes, for protobuf-c calls
- * itself for a message inside a message and has no limit.  Bytes are looked at twice (protobuf-c counts before it fills), and a
- * block may be changed by a hostile process meanwhile: so what is unpacked is a copy.
+ * Laws.  What unpacking takes is bounded before it begins, whatever the bytes say; so is how deep it goes, for
+ * protobuf-c calls itself for a message inside a message and has no limit.  Bytes are looked at twice (protobuf-c
+ * counts before it fills), and a block may be changed by a hostile process meanwhile: so what is unpacked is a copy.
  */
 #include <ptq/pb.h>
 

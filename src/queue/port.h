@@ -4,8 +4,8 @@
  * names, limits and deadlines are done once, above, in queue.c; a carrier may rely on them.
  *
  * Deadlines are absolute nanoseconds on the monotonic clock: PTI_DEADLINE_NOW (0) asks once and never sleeps,
- * PTI_DEADLINE_NEVER sleeps until it is true.  With PTI_DEADLINE_NOW a carrier answers PTQ_EMPTY or PTQ_FULL, after a real
- * deadline PTQ_TIMEDOUT.  Every operation may be called from several threads at once, except on one message, and
+ * PTI_DEADLINE_NEVER sleeps until it is true.  With PTI_DEADLINE_NOW a carrier answers PTQ_EMPTY or PTQ_FULL, after a
+ * real deadline PTQ_TIMEDOUT.  Every operation may be called from several threads at once, except on one message, and
  * close, which comes last.  Results stay untouched on failure.
  */
 #ifndef PTQ_QUEUE_PORT_H

@@ -3,9 +3,9 @@
  *      ptq:///run/name@node#id                  it is on shared memory where it was written
  *      ptq://host:port/run/name@node#id         it was seen over a link; ptq+ipc:///path/run/name@node#id likewise
  *
- * Law: the id decides.  It is drawn when a queue is made, so no other queue of that name, in another directory, on another
- * host, or made after it was removed, is ever taken for it.  Where the id is found on shared memory, that is the shortest way,
- * whatever the directory is called there and whichever way the writer went.
+ * Law: the id decides.  It is drawn when a queue is made, so no other queue of that name, in another directory, on
+ * another host, or made after it was removed, is ever taken for it.  Where the id is found on shared memory, that is
+ * the shortest way, whatever the directory is called there and whichever way the writer went.
  */
 #include <fcntl.h>
 #include <stdio.h>

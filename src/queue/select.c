@@ -2,8 +2,9 @@
  *
  *     look at all -> sleep on all the words, a little -> sleep on all the descriptors, for as long as it takes
  *
- * The words (futex_waitv) are quicker and cost the publisher less; but signals must be held back meanwhile, and no word tells
- * of a death: so only where all are local, and at first.  Descriptors are woken by the kernel also when somebody dies.
+ * The words (futex_waitv) are quicker and cost the publisher less; but signals must be held back meanwhile, and no word
+ * tells of a death: so only where all are local, and at first.  Descriptors are woken by the kernel also when somebody
+ * dies.
  *
  * Laws:
  * 1. Armed, then looked, then asleep: what happens after the look ends the sleep.  Words are read after all of them were armed

@@ -11,13 +11,13 @@
  *     ptq_pb_free(message);
  *     ptq_ack(msg);
  *
- * Type: a message bears a 32-bit hash of its full name ("example.Point"; ptq_msg_type), and, where its block has room, the name
- * itself in a header called PTQ_PB_HEADER (small items in small queues may have none; header_size makes room).  Whoever
- * unpacks it compares the name if it is there, which cannot be mistaken, else the hash, which mistakes one in 2^32 pairs of
- * types.  Either way bytes that are not of the type cannot hurt.
+ * Type: a message bears a 32-bit hash of its full name ("example.Point"; ptq_msg_type), and, where its block has room,
+ * the name itself in a header called PTQ_PB_HEADER (small items in small queues may have none; header_size makes
+ * room).  Whoever unpacks it compares the name if it is there, which cannot be mistaken, else the hash, which mistakes
+ * one in 2^32 pairs of types.  Either way bytes that are not of the type cannot hurt.
  *
- * The same locally and across links.  Works with protobuf-c 1.3 and later; messages are protobuf's wire format, so other
- * languages read them too.
+ * The same locally and across links.  Works with protobuf-c 1.3 and later; messages are protobuf's wire format, so
+ * other languages read them too.
  */
 #ifndef PTQ_PB_H
 #define PTQ_PB_H
@@ -56,11 +56,12 @@ PTQ_MUST_CHECK enum ptq_err ptq_put_pb_with(ptq_queue *queue, const ProtobufCMes
                                             const struct ptq_put_options *options, int timeout_ms);
 
 /**
- * Gets a message and unpacks it.  *ret_msg is leased: ack or nack it when the work is done.  *ret_message is memory of its
- * own, given to you, release with ptq_pb_free, before or after.
- * As ptq_get, and: PTQ_EMISMATCH: it is of another type; PTQ_EPROTO: its bytes are no such message, or would take more than
- * the limits allow; PTQ_ENOMEM.  Then it was given back with PTQ_BACKOFF, counted: one that nobody understands does not stand
- * in the way for ever, but becomes a dead letter.  Who expects several types calls ptq_get, ptq_pb_is and ptq_pb_unpack.
+ * Gets a message and unpacks it.  *ret_msg is leased: ack or nack it when the work is done.  *ret_message is memory of
+ * its own, given to you, release with ptq_pb_free, before or after.
+ * As ptq_get, and: PTQ_EMISMATCH: it is of another type; PTQ_EPROTO: its bytes are no such message, or would take more
+ * than the limits allow; PTQ_ENOMEM.  Then it was given back with PTQ_BACKOFF, counted: one that nobody understands
+ * does not stand in the way for ever, but becomes a dead letter.  Who expects several types calls ptq_get, ptq_pb_is
+ * and ptq_pb_unpack.
  */
 PTQ_MUST_CHECK enum ptq_err ptq_get_pb(ptq_queue *queue, const ProtobufCMessageDescriptor *type, int timeout_ms,
                                        const struct ptq_pb_options *options, ptq_msg **ret_msg,

@@ -61,17 +61,18 @@ struct ptq_pool_options {
  * Opens a pool by name: "index", "index@node", "ptq://host:port/run/index".  It consists of the queues
  * <pool>.jobs and <pool>.done; the name may have 123 bytes.  `options` may be NULL.
  *
- * The window bounds memory: a job is not begun before its result could be held, so one slow job holds up the others only
- * after `window` results, and workers never wait with a finished result in hand.
- * Release it with ptq_pool_close.  Answers of ptq_queue_open; PTQ_EMISMATCH also where <pool>.jobs is an ordinary queue.
+ * The window bounds memory: a job is not begun before its result could be held, so one slow job holds up the others
+ * only after `window` results, and workers never wait with a finished result in hand.
+ * Release it with ptq_pool_close.  Answers of ptq_queue_open; PTQ_EMISMATCH also where <pool>.jobs is an ordinary
+ * queue.
  */
 PTQ_MUST_CHECK enum ptq_err ptq_pool_open(ptq_bus *bus, const char *name, const struct ptq_pool_options *options,
                                           ptq_pool **ret_pool);
 
 /**
  * Ends the attachment.  Workers spawned by this handle are asked to finish the job in hand and leave; after one second
- * they get SIGTERM, after another SIGKILL; what they did not finish goes to other workers.  Results that are not done go
- * to the next getter.  What is queued stays.  NULL is fine; in a forked child it only drops the memory.
+ * they get SIGTERM, after another SIGKILL; what they did not finish goes to other workers.  Results that are not done
+ * go to the next getter.  What is queued stays.  NULL is fine; in a forked child it only drops the memory.
  */
 void ptq_pool_close(ptq_pool *pool);
 
@@ -84,20 +85,20 @@ uint64_t ptq_pool_window(const ptq_pool *pool);  /**< as the pool was made */
 /* -- in ------------------------------------------------------------------------------------------------------- */
 
 /**
- * Submits a job of `size` bytes for the task named `task`; NULL: the default task.  *ret_ticket (may be NULL) is its place:
- * tickets of one pool grow by one a job or marker, over all submitters; a submitter that dies leaves no gap.
+ * Submits a job of `size` bytes for the task named `task`; NULL: the default task.  *ret_ticket (may be NULL) is its
+ * place: tickets of one pool grow by one a job or marker, over all submitters; a submitter that dies leaves no gap.
  *
  * Blocks while `capacity` jobs wait.  A thread that submits everything before it gets anything waits here for ever once
  * window and capacity are used up: let it get in between.
- * PTQ_ENOTASK: this process has registered tasks, and not this one; PTQ_EENDED after ptq_pool_stop; PTQ_EMSGSIZE; PTQ_FULL,
- * PTQ_TIMEDOUT, PTQ_ENOSPC, PTQ_EINDOUBT as ptq_put; PTQ_ENOWORKERS as ptq_pool_get.
+ * PTQ_ENOTASK: this process has registered tasks, and not this one; PTQ_EENDED after ptq_pool_stop; PTQ_EMSGSIZE;
+ * PTQ_FULL, PTQ_TIMEDOUT, PTQ_ENOSPC, PTQ_EINDOUBT as ptq_put; PTQ_ENOWORKERS as ptq_pool_get.
  */
 PTQ_MUST_CHECK enum ptq_err ptq_pool_submit(ptq_pool *pool, const char *task, const void *data, size_t size, int timeout_ms,
                                             uint64_t *ret_ticket);
 
 /**
- * As ptq_pool_submit, with headers and trace in `options` (may be NULL); delay, time to live and flags are PTQ_EINVAL.  The task sees
- * the trace by ptq_task_trace, a command in TRACEPARENT, and the result bears it, wherever the worker is.
+ * As ptq_pool_submit, with headers and trace in `options` (may be NULL); delay, time to live and flags are PTQ_EINVAL.
+ * The task sees the trace by ptq_task_trace, a command in TRACEPARENT, and the result bears it, wherever the worker is.
  */
 PTQ_MUST_CHECK enum ptq_err ptq_pool_submit_with(ptq_pool *pool, const char *task, const void *data, size_t size,
                                                  const struct ptq_put_options *options, int timeout_ms,
@@ -116,9 +117,9 @@ PTQ_MUST_CHECK enum ptq_err ptq_pool_submit_marker(ptq_pool *pool, const void *d
  * *ret_result is leased: give it back with ptq_result_done.  If this process dies first, the next getter gets it again,
  * flagged, and goes on behind it.  A result that is not done counts against the window: PTQ_EAGAIN when this handle
  * itself holds so many that no further result can come.
- * The first get makes this handle the pool's only getter until it is closed or dies; another handle's get stands by until
- * then or its deadline, with PTQ_NOWAIT or after it PTQ_EBUSY.  PTQ_EBUSY also while another thread is in this call.
- * PTQ_EMPTY, PTQ_TIMEDOUT; PTQ_END: the pool was stopped and the last ticket is out.
+ * The first get makes this handle the pool's only getter until it is closed or dies; another handle's get stands by
+ * until then or its deadline, with PTQ_NOWAIT or after it PTQ_EBUSY.  PTQ_EBUSY also while another thread is in this
+ * call.  PTQ_EMPTY, PTQ_TIMEDOUT; PTQ_END: the pool was stopped and the last ticket is out.
  * A pool that nobody works for just waits; PTQ_ENOWORKERS only where this handle spawned workers, they crashed
  * so often that it gave up (crash_limit), and nobody else works for the pool.
  */
@@ -139,9 +140,9 @@ uint64_t ptq_result_ticket(const ptq_result *result);
 const void *ptq_result_data(const ptq_result *result);    /**< aligned to 16; empty for an error */
 size_t ptq_result_size(const ptq_result *result);
 /**
- * PTQ_OK but for an error.  What the task gave to ptq_task_fail or returned; PTQ_ENOTASK: its worker knows no such task;
- * PTQ_EMSGSIZE: its result is larger than result_size; PTQ_EDIED: every worker that had it died; PTQ_ELOST: somebody took the
- * job out of the pool; PTQ_EPROTO: the bytes are not of this library.
+ * PTQ_OK but for an error.  What the task gave to ptq_task_fail or returned; PTQ_ENOTASK: its worker knows no such
+ * task; PTQ_EMSGSIZE: its result is larger than result_size; PTQ_EDIED: every worker that had it died; PTQ_ELOST:
+ * somebody took the job out of the pool; PTQ_EPROTO: the bytes are not of this library.
  */
 enum ptq_err ptq_result_code(const ptq_result *result);
 const char *ptq_result_text(const ptq_result *result);    /**< of an error, a sentence; else "" */
@@ -154,16 +155,17 @@ bool ptq_result_trace(const ptq_result *result, struct ptq_trace *ret_trace); /*
 bool ptq_result_redelivered(const ptq_result *result);    /**< an earlier getter had it and did not say done */
 
 /**
- * A descriptor for poll or epoll: readable whenever a ptq_pool_get would not wait, or ptq_pool_supervise has something to do;
- * perhaps spuriously.  Stays readable until ptq_pool_get answers PTQ_EMPTY.  It belongs to the pool; do not read it.
+ * A descriptor for poll or epoll: readable whenever a ptq_pool_get would not wait, or ptq_pool_supervise has something
+ * to do; perhaps spuriously.  Stays readable until ptq_pool_get answers PTQ_EMPTY.  It belongs to the pool; do not read
+ * it.
  */
 PTQ_MUST_CHECK enum ptq_err ptq_pool_fd(ptq_pool *pool, int *ret_fd);
 
 /* -- the life of a pool --------------------------------------------------------------------------------------- */
 
 /**
- * Nothing more will come: every later submit, of anybody, answers PTQ_EENDED.  What was submitted is done and can be got;
- * then get answers PTQ_END and workers leave.  Returns at once.  PTQ_OK also when it was stopped before.
+ * Nothing more will come: every later submit, of anybody, answers PTQ_EENDED.  What was submitted is done and can be
+ * got; then get answers PTQ_END and workers leave.  Returns at once.  PTQ_OK also when it was stopped before.
  */
 PTQ_MUST_CHECK enum ptq_err ptq_pool_stop(ptq_pool *pool);
 
@@ -174,10 +176,11 @@ PTQ_MUST_CHECK enum ptq_err ptq_pool_stop(ptq_pool *pool);
 PTQ_MUST_CHECK enum ptq_err ptq_pool_abort(ptq_pool *pool);
 
 /**
- * Waits, after a stop by anybody, until every job is done and every worker spawned by this handle has left: one deadline
- * for all of it.  Finishes even if nobody gets the results: those that fit the window stay in the pool, older ones are read
- * ahead into this process (unless another process is the getter) and come out of ptq_pool_get as if they were in the pool.
- * PTQ_TIMEDOUT (the pool goes on); PTQ_ENOWORKERS; PTQ_EAGAIN: results that this handle has got and not done hold it up.
+ * Waits, after a stop by anybody, until every job is done and every worker spawned by this handle has left: one
+ * deadline for all of it.  Finishes even if nobody gets the results: those that fit the window stay in the pool, older
+ * ones are read ahead into this process (unless another process is the getter) and come out of ptq_pool_get as if they
+ * were in the pool.  PTQ_TIMEDOUT (the pool goes on); PTQ_ENOWORKERS; PTQ_EAGAIN: results that this handle has got and
+ * not done hold it up.
  */
 PTQ_MUST_CHECK enum ptq_err ptq_pool_join(ptq_pool *pool, int timeout_ms);
 
@@ -210,14 +213,14 @@ const char *ptq_pool_explain(ptq_pool *pool, enum ptq_err err, char *buffer, siz
 
 /**
  * Does one job: reads `data`, which is valid during the call and aligned to 16, gives a result by ptq_task_result or
- * ptq_task_emit (none is an empty result), and returns PTQ_OK; or returns what ptq_task_fail returned, or any other answer,
- * which then is the error in this job's place.  It may run twice for one job, when a worker dies.
+ * ptq_task_emit (none is an empty result), and returns PTQ_OK; or returns what ptq_task_fail returned, or any other
+ * answer, which then is the error in this job's place.  It may run twice for one job, when a worker dies.
  */
 typedef enum ptq_err (*ptq_task_fn)(ptq_task *task, const void *data, size_t size);
 
 /**
- * Names a task in this process; `name` NULL makes it the default task; a known name is replaced.  `user` is borrowed for
- * ever.  Before ptq_worker_main and before any other call on pools, from one thread.
+ * Names a task in this process; `name` NULL makes it the default task; a known name is replaced.  `user` is borrowed
+ * for ever.  Before ptq_worker_main and before any other call on pools, from one thread.
  * PTQ_EINVAL: a bad name; PTQ_ENOMEM.
  */
 enum ptq_err ptq_task_register(const char *name, ptq_task_fn fn, void *user);
@@ -257,8 +260,9 @@ unsigned ptq_task_workers(const ptq_task *task);    /**< how many were spawned t
 /* -- workers -------------------------------------------------------------------------------------------------- */
 
 /**
- * First in main, after tasks were registered.  Returns at once in the program that the user started.  In a worker process
- * that ptq_pool_spawn started from the same executable it works until the pool ends or the parent is gone, and exits.
+ * First in main, after tasks were registered.  Returns at once in the program that the user started.  In a worker
+ * process that ptq_pool_spawn started from the same executable it works until the pool ends or the parent is gone, and
+ * exits.
  */
 void ptq_worker_main(int argc, char **argv);
 
@@ -277,8 +281,8 @@ struct ptq_spawn_options {
 /**
  * Starts worker processes: this executable again, whose main must begin with ptq_worker_main.  One that dies is started
  * again, after a growing pause if it got nothing done.  When this process dies, they die with it.
- * PTQ_ENOTSTARTED: main did not call ptq_worker_main; PTQ_ENOTASK: there is neither a registered task nor `exec`; PTQ_EAGAIN,
- * PTQ_ENOMEM: the system has no room for processes.
+ * PTQ_ENOTSTARTED: main did not call ptq_worker_main; PTQ_ENOTASK: there is neither a registered task nor `exec`;
+ * PTQ_EAGAIN, PTQ_ENOMEM: the system has no room for processes.
  */
 PTQ_MUST_CHECK enum ptq_err ptq_pool_spawn(ptq_pool *pool, const struct ptq_spawn_options *options);
 
@@ -299,8 +303,8 @@ struct ptq_work_options {
 };
 
 /**
- * Makes the calling thread a worker of the pool, on this host or another, until the pool ends (PTQ_OK), ptq_pool_leave is
- * called (PTQ_EINTR), or it cannot go on (PTQ_EGONE, PTQ_EUNREACHABLE, ...).
+ * Makes the calling thread a worker of the pool, on this host or another, until the pool ends (PTQ_OK), ptq_pool_leave
+ * is called (PTQ_EINTR), or it cannot go on (PTQ_EGONE, PTQ_EUNREACHABLE, ...).
  */
 PTQ_MUST_CHECK enum ptq_err ptq_pool_work(ptq_pool *pool, const struct ptq_work_options *options);
 

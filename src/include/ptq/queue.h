@@ -75,12 +75,13 @@ enum ptq_stamps {
 /*
  * Flags of a handle: struct ptq_queue_options.flags.
  *
- * A handle is a producer from its first put on, or from when a put of it first waited for room, or, with PTQ_PRODUCER, from
- * open on; likewise a consumer from its first get.  PTQ_WATCH_PEERS: a get that would wait without a living producer, and a
- * put that would wait without a living consumer, answers PTQ_ENOPEERS instead, also when it sleeps already and the last of
- * them closes or is killed (at once, or within 250 ms).  The handle itself, in all its threads, is no peer of its own.  What
- * was put before is got first; a delayed message, one that another living handle has on lease, and a paused queue are waited
- * for.  With PTQ_NOWAIT nobody is looked for: PTQ_EMPTY, PTQ_FULL.  Local queues only.
+ * A handle is a producer from its first put on, or from when a put of it first waited for room, or, with PTQ_PRODUCER,
+ * from open on; likewise a consumer from its first get.  PTQ_WATCH_PEERS: a get that would wait without a living
+ * producer, and a put that would wait without a living consumer, answers PTQ_ENOPEERS instead, also when it sleeps
+ * already and the last of them closes or is killed (at once, or within 250 ms).  The handle itself, in all its threads,
+ * is no peer of its own.  What was put before is got first; a delayed message, one that another living handle has on
+ * lease, and a paused queue are waited for.  With PTQ_NOWAIT nobody is looked for: PTQ_EMPTY, PTQ_FULL.  Local queues
+ * only.
  */
 #define PTQ_WATCH_PEERS 1u /**< instead of waiting for what nobody alive can bring: PTQ_ENOPEERS */
 #define PTQ_PIPELINE 2u    /**< small puts are gathered into packs: see ptq_flush */
@@ -170,10 +171,10 @@ struct ptq_queue_options {
 };
 
 /**
- * Opens a queue by name: "tasks" (this host first, else a peer), "tasks@node", or "ptq://host:port/run/tasks"; or a reference.
- * "!null" is no queue but an end for a stage that needs no source or no sink: a get gives an empty message at once, always; a put
- * takes the message away.  It belongs to this handle alone: nothing is shared, and ptq_end ends it for this handle.
- * `options` may be NULL.  The existing queue's geometry wins; zero fields accept it.
+ * Opens a queue by name: "tasks" (this host first, else a peer), "tasks@node", or "ptq://host:port/run/tasks"; or a
+ * reference.  "!null" is no queue but an end for a stage that needs no source or no sink: a get gives an empty message
+ * at once, always; a put takes the message away.  It belongs to this handle alone: nothing is shared, and ptq_end ends
+ * it for this handle.  `options` may be NULL.  The existing queue's geometry wins; zero fields accept it.
  *
  * Release the handle with ptq_queue_close.  A local open does not block, but for wait_ms.
  * PTQ_ENOENT, PTQ_EEXIST by mode; PTQ_EMISMATCH (the text names both values); PTQ_EAGAIN: max_endpoints are
@@ -199,18 +200,18 @@ PTQ_MUST_CHECK enum ptq_err ptq_queue_unlink(ptq_bus *bus, const char *name, boo
 #define PTQ_REF_SIZE 640 /**< with the final 0: room for any reference */
 
 /**
- * Writes the text form of a handle, which may be sent inside a message, stored, or given as an argument: "ptq:///run/name@node#id",
- * or with the address over which it was opened.  It means this queue and never another one of its name.
- * PTQ_EMSGSIZE: it does not fit (PTQ_REF_SIZE is always enough).
+ * Writes the text form of a handle, which may be sent inside a message, stored, or given as an argument:
+ * "ptq:///run/name@node#id", or with the address over which it was opened.  It means this queue and never another one
+ * of its name.  PTQ_EMSGSIZE: it does not fit (PTQ_REF_SIZE is always enough).
  */
 PTQ_MUST_CHECK enum ptq_err ptq_queue_ref(ptq_queue *queue, char *buffer, size_t size);
 
 /**
- * Opens what a reference means, by the shortest way: shared memory, if it is there in the directory of `bus`, whatever that is
- * called here and whichever run; else by its address, or by the peer of its node's name.  Also takes a name or an address.
- * Never creates: options (may be NULL) as ptq_queue_open, without mode.
- * PTQ_EGONE: that queue was removed, and another one has its name; PTQ_ENOENT: it is nowhere; PTQ_EUNREACHABLE; PTQ_EINVAL: no
- * reference.  Else as ptq_queue_open, which also takes references, with mode PTQ_ATTACH or none.
+ * Opens what a reference means, by the shortest way: shared memory, if it is there in the directory of `bus`, whatever
+ * that is called here and whichever run; else by its address, or by the peer of its node's name.  Also takes a name or
+ * an address.  Never creates: options (may be NULL) as ptq_queue_open, without mode.
+ * PTQ_EGONE: that queue was removed, and another one has its name; PTQ_ENOENT: it is nowhere; PTQ_EUNREACHABLE;
+ * PTQ_EINVAL: no reference.  Else as ptq_queue_open, which also takes references, with mode PTQ_ATTACH or none.
  */
 PTQ_MUST_CHECK enum ptq_err ptq_queue_from_ref(ptq_bus *bus, const char *ref, const struct ptq_queue_options *options,
                                                ptq_queue **ret_queue);
@@ -226,10 +227,11 @@ const char *ptq_queue_spec(const ptq_queue *queue);
 /**
  * Puts a message of `size` bytes (0 is fine; then `data` may be NULL).  PTQ_OK: it is in the queue, whoever dies
  * next.  Anything else: it is not in the queue (PTQ_EINDOUBT, remote only: unknown).
- * Blocks while the queue is full, in messages or bytes, unless enum ptq_full says otherwise.  PTQ_FULL with PTQ_NOWAIT, PTQ_TIMEDOUT after a deadline, PTQ_EMSGSIZE,
- * PTQ_EENDED, PTQ_ENOSPC (nothing changed; ptq_queue_explain tells mount, need and free space).
- * With PTQ_EXCLUSIVE, on a queue with pack_size, a small message is added to the entry of the one before, if that waits in the queue
- * still and is the last, and is promised at once.  Such messages share a position and a lease, and
+ * Blocks while the queue is full, in messages or bytes, unless enum ptq_full says otherwise.  PTQ_FULL with PTQ_NOWAIT,
+ * PTQ_TIMEDOUT after a deadline, PTQ_EMSGSIZE, PTQ_EENDED, PTQ_ENOSPC (nothing changed; ptq_queue_explain tells mount,
+ * need and free space).
+ * With PTQ_EXCLUSIVE, on a queue with pack_size, a small message is added to the entry of the one before, if that waits
+ * in the queue still and is the last, and is promised at once.  Such messages share a position and a lease, and
  * are told apart by ptq_msg_sub: who takes one takes all that are there.  Order with the puts of others is kept.
  */
 PTQ_MUST_CHECK enum ptq_err ptq_put(ptq_queue *queue, const void *data, size_t size, int timeout_ms);
@@ -253,7 +255,8 @@ PTQ_MUST_CHECK enum ptq_err ptq_put_many(ptq_queue *queue, const struct ptq_byte
                                          uint64_t *ret_position);
 
 /** As ptq_put_many, with options that hold for each message.  With PTQ_PARTIAL: as many as fit
- * now, in their order, in batches of one or more; only for the first is there a wait.  *ret_count says how many; what failed after
+ * now, in their order, in batches of one or more; only for the first is there a wait.  *ret_count says how many; what
+ * failed after
  * them is the next call's to tell. */
 PTQ_MUST_CHECK enum ptq_err ptq_put_many_with(ptq_queue *queue, const struct ptq_bytes *items, size_t count,
                                               const struct ptq_put_options *options, int timeout_ms);
@@ -280,22 +283,24 @@ void ptq_abort(ptq_msg *loan);
 /**
  * Puts what this handle gathered into the queue, of all its threads.  PTQ_OK: it is there, whoever dies next.
  *
- * On a handle opened with PTQ_PIPELINE a ptq_put of a small message without options answers PTQ_OK when the message stands in a
- * pack that only this thread knows; it is promised, and seen by others, when the pack is full, at ptq_flush, before anything
- * else that this thread puts (put_many, loans, messages with options, large ones: order stays), before ptq_end of this handle,
- * when a get on this handle finds nothing, and at close, which waits up to three seconds for room.  What a process had not
- * flushed dies with it.  Its position is not known at the put (0).  A ptq_put_many of small messages is a pack of its own: in the
- * queue, with its position, when it answers.
+ * On a handle opened with PTQ_PIPELINE a ptq_put of a small message without options answers PTQ_OK when the message
+ * stands in a pack that only this thread knows; it is promised, and seen by others, when the pack is full, at
+ * ptq_flush, before anything else that this thread puts (put_many, loans, messages with options, large ones: order
+ * stays), before ptq_end of this handle, when a get on this handle finds nothing, and at close, which waits up to three
+ * seconds for room.  What a process had not flushed dies with it.  Its position is not known at the put (0).  A
+ * ptq_put_many of small messages is a pack of its own: in the queue, with its position, when it answers.
  *
- * Packed messages are got and acked like others, with these differences: a pack is leased as a whole, and a consumer that has
- * one of its messages holds them all; they share one position and are told apart by ptq_msg_sub; data is aligned to 8; an ack
- * that overtakes an earlier message's counts when that is acked; ptq_nack gives back the message and all after it, once the
- * caller has settled those it holds (their acks answer PTQ_ELEASELOST); only the first that is not acked counts deliveries, and
- * may become a dead letter; time to live ends for a pack as a whole, until it is leased.
+ * Packed messages are got and acked like others, with these differences: a pack is leased as a whole, and a consumer
+ * that has one of its messages holds them all; they share one position and are told apart by ptq_msg_sub; data is
+ * aligned to 8; an ack that overtakes an earlier message's counts when that is acked; ptq_nack gives back the message
+ * and all after it, once the caller has settled those it holds (their acks answer PTQ_ELEASELOST); only the first that
+ * is not acked counts deliveries, and may become a dead letter; time to live ends for a pack as a whole, until it is
+ * leased.
  *
- * Blocks while there is no room.  PTQ_FULL, PTQ_TIMEDOUT: nothing is lost, flush again.  PTQ_EENDED: the queue was ended
- * meanwhile, and what was gathered is dropped.  On other handles, and where the queue is on another host (there each put is
- * answered for by itself), PTQ_OK at once.  Queues with lease_ms or expired_to_dead refuse PTQ_PIPELINE: PTQ_EINVAL at open.
+ * Blocks while there is no room.  PTQ_FULL, PTQ_TIMEDOUT: nothing is lost, flush again.  PTQ_EENDED: the queue was
+ * ended meanwhile, and what was gathered is dropped.  On other handles, and where the queue is on another host (there
+ * each put is answered for by itself), PTQ_OK at once.  Queues with lease_ms or expired_to_dead refuse PTQ_PIPELINE:
+ * PTQ_EINVAL at open.
  */
 PTQ_MUST_CHECK enum ptq_err ptq_flush(ptq_queue *queue, int timeout_ms);
 
@@ -316,23 +321,25 @@ PTQ_MUST_CHECK enum ptq_err ptq_end(ptq_queue *queue);
 PTQ_MUST_CHECK enum ptq_err ptq_get(ptq_queue *queue, int timeout_ms, ptq_msg **ret_msg);
 
 /**
- * As ptq_get for `min` to `max` messages: waits until `min` are there (0 counts as 1), then takes what else is there.  Each has
- * its own lease.  Short of `min` at the deadline (PTQ_EMPTY, PTQ_TIMEDOUT) or at an error, all go back to their places as if
- * they had not been taken.  At the end of the queue fewer than `min` are an answer too: what was left.  Meanwhile it holds what it
- * took: two that wait at once may each hold what the other lacks, until more is put or a deadline comes.  PTQ_EINVAL: min > max.
+ * As ptq_get for `min` to `max` messages: waits until `min` are there (0 counts as 1), then takes what else is there.
+ * Each has its own lease.  Short of `min` at the deadline (PTQ_EMPTY, PTQ_TIMEDOUT) or at an error, all go back to
+ * their places as if they had not been taken.  At the end of the queue fewer than `min` are an answer too: what was
+ * left.  Meanwhile it holds what it took: two that wait at once may each hold what the other lacks, until more is put
+ * or a deadline comes.  PTQ_EINVAL: min > max.
  */
 PTQ_MUST_CHECK enum ptq_err ptq_get_many(ptq_queue *queue, ptq_msg **msgs, size_t min, size_t max, int timeout_ms,
                                          size_t *ret_count);
 
 /** Done: the message leaves the queue.  Takes `msg`, even on error.  PTQ_ELEASELOST: the lease had ended
- * before (lease_ms ran out; remote: or its session was lost; packs: one before it was given back), and the message is, or was, another's: what was done with it may be
+ * before (lease_ms ran out; remote: or its session was lost; packs: one before it was given back), and the message is,
+ * or was, another's: what was done with it may be
  * done again. */
 enum ptq_err ptq_ack(ptq_msg *msg);
 
 /**
- * As ptq_ack for each of `count` messages, in this order; they may be of several queues.  Takes all of them, whatever it answers: a
- * failure is the first one's, and those after it are acked all the same.  0 messages: PTQ_OK.  Cheaper than a call for each, and of
- * packed messages by far: those that stand next to each other are acked at once.
+ * As ptq_ack for each of `count` messages, in this order; they may be of several queues.  Takes all of them, whatever
+ * it answers: a failure is the first one's, and those after it are acked all the same.  0 messages: PTQ_OK.  Cheaper
+ * than a call for each, and of packed messages by far: those that stand next to each other are acked at once.
  */
 enum ptq_err ptq_ack_many(ptq_msg *const *msgs, size_t count);
 
@@ -355,19 +362,21 @@ PTQ_MUST_CHECK enum ptq_err ptq_recv(ptq_queue *queue, void *buffer, size_t size
 #define PTQ_DEAD_SUFFIX "!dead"
 
 /**
- * Dead letters are messages that came back when they had been handed out max_deliveries times, and, where the queue says so, those
- * that outlived their time.  They stay in the queue's memory, at most max_dead of them, and count against nothing else.
+ * Dead letters are messages that came back when they had been handed out max_deliveries times, and, where the queue
+ * says so, those that outlived their time.  They stay in the queue's memory, at most max_dead of them, and count
+ * against nothing else.
  *
  * ptq_queue_open(bus, "tasks!dead", ...) opens a view of them; the queue must exist.  On it ptq_get, ptq_get_many and
  * ptq_recv lease the oldest letters (no delivery: ptq_msg_deliveries tells how often it was handed out before it died);
- * ptq_ack lets one go for good, counted as acked; ptq_nack, or the death of its holder, leaves it dead.  ptq_queue_fd and
- * waiting work as on the queue; ptq_queue_purge drops the letters and nothing else; PTQ_END when the queue was ended, all is settled, and no letter is left.  What puts, loans,
- * or ends answers PTQ_EINVAL.  ptq_queue_stats are those of the queue.
+ * ptq_ack lets one go for good, counted as acked; ptq_nack, or the death of its holder, leaves it dead.  ptq_queue_fd
+ * and waiting work as on the queue; ptq_queue_purge drops the letters and nothing else; PTQ_END when the queue was
+ * ended, all is settled, and no letter is left.  What puts, loans, or ends answers PTQ_EINVAL.  ptq_queue_stats are
+ * those of the queue.
  *
- * ptq_queue_kick: up to `max` letters (0: all that are there), the oldest first, go back into their places, to be handed out
- * before everything newer, as if for the first time: ptq_msg_deliveries is 1 again, a time to live is over and done with, and
- * ptq_msg_redelivered says what it would have said.  After PTQ_END, too, where somebody may have to get them once more.  `queue`
- * is the queue or the view; `ret_count` may be NULL.
+ * ptq_queue_kick: up to `max` letters (0: all that are there), the oldest first, go back into their places, to be
+ * handed out before everything newer, as if for the first time: ptq_msg_deliveries is 1 again, a time to live is over
+ * and done with, and ptq_msg_redelivered says what it would have said.  After PTQ_END, too, where somebody may have to
+ * get them once more.  `queue` is the queue or the view; `ret_count` may be NULL.
  */
 PTQ_MUST_CHECK enum ptq_err ptq_queue_kick(ptq_queue *queue, uint64_t max, uint64_t *ret_count);
 
@@ -387,8 +396,9 @@ uint32_t ptq_msg_type(const ptq_msg *msg);        /**< hash of the name of what 
 void ptq_msg_bytes_many(ptq_msg *const *msgs, size_t count, struct ptq_bytes *ret_items);
 
 /**
- * The value of the first header called `name`, its size in *ret_size; NULL: it bears none of that name.  Borrowed until ack or
- * nack, as the message.  Headers travel with their message: over links, into the dead letters, when it is redelivered.
+ * The value of the first header called `name`, its size in *ret_size; NULL: it bears none of that name.  Borrowed until
+ * ack or nack, as the message.  Headers travel with their message: over links, into the dead letters, when it is
+ * redelivered.
  */
 const void *ptq_msg_header(const ptq_msg *msg, const char *name, size_t *ret_size);
 
@@ -426,15 +436,16 @@ enum ptq_side {
 PTQ_MUST_CHECK enum ptq_err ptq_queue_fd(ptq_queue *queue, enum ptq_side side, int *ret_fd);
 
 /**
- * Drops all messages that are ready now, redelivered ones too; *ret_count says how many (may be NULL).  They are counted:
- * dropped_by[PTQ_DROP_PURGED].  Leased, delayed and dead ones stay.  What is put meanwhile may stay or go.  Works on a paused
- * queue too.  Does not block.  PTQ_EINVAL: the queue belongs to a pool, whose every position is waited for.
+ * Drops all messages that are ready now, redelivered ones too; *ret_count says how many (may be NULL).  They are
+ * counted: dropped_by[PTQ_DROP_PURGED].  Leased, delayed and dead ones stay.  What is put meanwhile may stay or go.
+ * Works on a paused queue too.  Does not block.  PTQ_EINVAL: the queue belongs to a pool, whose every position is
+ * waited for.
  */
 PTQ_MUST_CHECK enum ptq_err ptq_queue_purge(ptq_queue *queue, uint64_t *ret_count);
 
 /**
- * Pauses the queue, for everybody: from now on gets answer as on an empty queue; puts, acks and nacks go on.  `pause` false
- * resumes it, and wakes whoever sleeps.  It stays paused when its pauser closes or dies; ptq_queue_stats tells.
+ * Pauses the queue, for everybody: from now on gets answer as on an empty queue; puts, acks and nacks go on.  `pause`
+ * false resumes it, and wakes whoever sleeps.  It stays paused when its pauser closes or dies; ptq_queue_stats tells.
  */
 PTQ_MUST_CHECK enum ptq_err ptq_queue_pause(ptq_queue *queue, bool pause);
 
@@ -446,19 +457,20 @@ struct ptq_wait {
 };
 
 /**
- * Waits until a call on at least one of `count` queues would not wait: there is a message (PTQ_SIDE_GET) or room (PTQ_SIDE_PUT), or
- * its answer would be PTQ_END or an error.  Local and remote ones may be mixed; the same queue may be there twice.
- * It takes nothing: another may be faster, so ask with PTQ_NOWAIT and wait again where that answers PTQ_EMPTY or PTQ_FULL.
+ * Waits until a call on at least one of `count` queues would not wait: there is a message (PTQ_SIDE_GET) or room
+ * (PTQ_SIDE_PUT), or its answer would be PTQ_END or an error.  Local and remote ones may be mixed; the same queue may
+ * be there twice.  It takes nothing: another may be faster, so ask with PTQ_NOWAIT and wait again where that answers
+ * PTQ_EMPTY or PTQ_FULL.
  *
- * PTQ_OK: `ready` is set in each entry that is ready and cleared in the others; *ret_first (may be NULL) is one of them, by
- * turns: the first behind the one that this thread was told last, so that taking from it alone starves none.
- * PTQ_EMPTY with PTQ_NOWAIT, PTQ_TIMEDOUT after a deadline; PTQ_EINTR after a signal handler, ptq_interrupt on any of the
- * queues, or when another thread closes one of them; PTQ_EGONE: somebody took away the file of *ret_first, which is marked.
- * PTQ_EINVAL: no queue at all.  PTQ_ENOMEM also where a remote queue needs a descriptor and none is left.
+ * PTQ_OK: `ready` is set in each entry that is ready and cleared in the others; *ret_first (may be NULL) is one of
+ * them, by turns: the first behind the one that this thread was told last, so that taking from it alone starves none.
+ * PTQ_EMPTY with PTQ_NOWAIT, PTQ_TIMEDOUT after a deadline; PTQ_EINTR after a signal handler, ptq_interrupt on any of
+ * the queues, or when another thread closes one of them; PTQ_EGONE: somebody took away the file of *ret_first, which is
+ * marked.  PTQ_EINVAL: no queue at all.  PTQ_ENOMEM also where a remote queue needs a descriptor and none is left.
  *
- * Asleep it costs nothing, for any number of queues; it needs three descriptors for each local queue on which it slept (kept
- * by the handle for the next time), and where they are missing looks each 250 ms besides.  Signals may be held back for
- * the first 10 ms of a sleep.
+ * Asleep it costs nothing, for any number of queues; it needs three descriptors for each local queue on which it slept
+ * (kept by the handle for the next time), and where they are missing looks each 250 ms besides.  Signals may be held
+ * back for the first 10 ms of a sleep.
  */
 PTQ_MUST_CHECK enum ptq_err ptq_wait_any(struct ptq_wait *waits, size_t count, int timeout_ms, size_t *ret_first);
 

@@ -7,12 +7,12 @@
  *     ptq_loan(queue, ptq_spec_size(spec), PTQ_FOREVER, &loan);
  *     uint8_t *images = ptq_spec_field(spec, loan, "images", NULL);    -- straight into the block
  *
- * Layout: that of a C struct with the same members in the same order on x86-64 and arm64: each field begins at the next multiple
- * of its element's size, and the whole is a multiple of its largest element.  Numbers are in the byte order of the home host
- * (little-endian on all that are supported).  An array's last dimension runs fastest, as in C.
+ * Layout: that of a C struct with the same members in the same order on x86-64 and arm64: each field begins at the next
+ * multiple of its element's size, and the whole is a multiple of its largest element.  Numbers are in the byte order of
+ * the home host (little-endian on all that are supported).  An array's last dimension runs fastest, as in C.
  *
- * Text form: fields with a blank between, each name:type or name:type[d1,d2,...].  Types: u8 u16 u32 u64 i8 i16 i32 i64 f32 f64.
- * Names: [A-Za-z_][A-Za-z0-9_.-]*, up to 64 bytes.
+ * Text form: fields with a blank between, each name:type or name:type[d1,d2,...].  Types: u8 u16 u32 u64 i8 i16 i32 i64
+ * f32 f64.  Names: [A-Za-z_][A-Za-z0-9_.-]*, up to 64 bytes.
  *
  * A spec is plain memory of one process: read by several threads at once, changed by one.  No call here blocks.
  */
@@ -74,8 +74,8 @@ void ptq_spec_free(ptq_spec *spec); /**< NULL is fine */
 
 /**
  * Adds a field behind the others: ndim dimensions, each from 1; 0 dimensions are a single number (`dims` may be NULL).
- * PTQ_EINVAL: a bad name, type or dimension; PTQ_EEXIST: it has one of that name; PTQ_EMSGSIZE: beyond a limit above, or the
- * text form beyond PTQ_SPEC_TEXT_MAX.  On failure nothing is added.
+ * PTQ_EINVAL: a bad name, type or dimension; PTQ_EEXIST: it has one of that name; PTQ_EMSGSIZE: beyond a limit above,
+ * or the text form beyond PTQ_SPEC_TEXT_MAX.  On failure nothing is added.
  */
 PTQ_MUST_CHECK enum ptq_err ptq_spec_add(ptq_spec *spec, const char *name, enum ptq_type type, size_t ndim,
                                          const uint64_t *dims);
