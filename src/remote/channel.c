@@ -7,6 +7,7 @@
 #include "base/time.h"
 #include "os/event.h"
 #include "remote/server.h"
+#include "remote/step.h"
 
 #define CLAIM_LOOK_MS 100 /* a claim is tried again so often, beside when the descriptor says so */
 
@@ -181,6 +182,7 @@ void pti_channel_open(struct pti_session *session, const struct pti_frame *frame
         answer_error(session, frame->channel, answer, error.text);
         return;
     }
+    pti_step(PTI_STEP_OPENED);
     pti_server_log(session->server, PTQ_BRIDGE_DEBUG, "component=channel event=open session=%llu channel=%u queue=%s",
                    (unsigned long long)session->number, channel->id, channel->name);
     answer_opened(channel);

@@ -6,6 +6,7 @@
 #include "os/clock.h"
 #include "queue/header.h"
 #include "remote/server.h"
+#include "remote/step.h"
 #include "wire/bytes.h"
 
 #define MOST_DELAY_US (UINT64_C(1) << 46) /* two years: what is due later is due then */
@@ -91,8 +92,12 @@ static enum ptq_err try_place(struct pti_request *request, const uint8_t *payloa
 
 enum ptq_err pti_enter_try(struct pti_request *request, const uint8_t *payload, size_t size, uint64_t *ret_position)
 {
-    return request->type == PTI_FRAME_PLACE ? try_place(request, payload, size)
-                                            : try_put(request, payload, size, ret_position);
+    enum ptq_err answer = request->type == PTI_FRAME_PLACE ? try_place(request, payload, size)
+                                                           : try_put(request, payload, size, ret_position);
+
+    if (answer == PTQ_OK)
+        pti_step(PTI_STEP_PUBLISHED);
+    return answer;
 }
 
 /* A put that has to wait is copied: its frame's buffer is needed for what comes next.  Law: credit bounds it. */
@@ -121,6 +126,8 @@ enum ptq_err pti_enter_serve(struct pti_request *request, const uint8_t *payload
 {
     size_t timeout_at = request->type == PTI_FRAME_PLACE ? 8 : 4;
     uint64_t position = 0;
+
+    pti_step(PTI_STEP_PUT_READ);
     enum ptq_err answer = pti_enter_try(request, payload, size, &position);
 
     if (answer == PTQ_EPROTO)

@@ -6,6 +6,7 @@
 
 #include "base/time.h"
 #include "remote/server.h"
+#include "remote/step.h"
 
 static void answer_hello(struct pti_guest *guest, const struct pti_hello *asked, uint32_t version, bool known)
 {
@@ -42,11 +43,12 @@ void pti_guest_greet(struct pti_guest *guest, const struct pti_frame *frame)
     struct pti_server *server = guest->server;
     struct pti_hello hello;
 
-    if (frame->type != PTI_FRAME_HELLO || frame->channel != 0 || frame->flags != 0 ||
+    if (frame->type != PTI_FRAME_HELLO || frame->version != PTI_HELLO_VERSION || frame->channel != 0 || frame->flags != 0 ||
         pti_hello_unpack(frame->payload, frame->length, &hello) != PTQ_OK) {
         pti_guest_refuse(guest, PTQ_EPROTO, "the first frame is no HELLO that makes sense");
         return;
     }
+    pti_step(PTI_STEP_HELLO_READ);
     if (hello.version_min > PTQ_WIRE_VERSION || hello.version_max < 1) {
         pti_guest_refuse(guest, PTQ_EVERSION,
                          "wire versions %u to %u are spoken there, 1 to %u here; update the older side",
@@ -69,6 +71,7 @@ void pti_guest_greet(struct pti_guest *guest, const struct pti_frame *frame)
         pti_guest_refuse(guest, PTQ_EAGAIN, "%d sessions are open here, which is the most", PTI_SESSIONS_MOST);
         return;
     }
+    pti_step(PTI_STEP_SESSION_MADE);
     take_over(session);
     pti_session_attach(session, guest);
     session->request_bytes = hello.limits.request_bytes < PTI_WIRE_REQUEST_BYTES ? hello.limits.request_bytes

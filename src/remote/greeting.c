@@ -67,7 +67,7 @@ static enum ptq_err read_hello(struct pti_conn *conn, struct pti_link *link, con
 
     if (conn->state != PTI_CONN_GREETING || pti_hello_unpack(frame->payload, frame->length, &hello) != PTQ_OK)
         return pti_refuse(ret_reason, "the home's greeting makes no sense");
-    if (hello.version < 1 || hello.version > PTQ_WIRE_VERSION || hello.version != frame->version ||
+    if (hello.version < 1 || hello.version > PTQ_WIRE_VERSION || frame->version != PTI_HELLO_VERSION ||
         memcmp(hello.session, conn->session, sizeof conn->session) != 0)
         return pti_refuse(ret_reason, "the home's greeting is not for us");
     bool again = conn->home.incarnation != 0;

@@ -8,6 +8,7 @@
 #include "base/time.h"
 #include "os/event.h"
 #include "remote/server.h"
+#include "remote/step.h"
 
 #define FAREWELL_MS 500
 
@@ -44,7 +45,10 @@ static size_t on_fill(void *context, uint8_t *buffer, size_t room)
 {
     struct pti_guest *guest = context;
 
-    return pti_outbox_fill(&guest->outbox, buffer, room);
+    size_t size = pti_outbox_fill(&guest->outbox, buffer, room);
+    if (size > 0)
+        pti_step(PTI_STEP_ANSWER_BEGUN);
+    return size;
 }
 
 static void on_down(void *context, struct pti_link *link)

@@ -5,6 +5,7 @@
 #include "base/time.h"
 #include "queue/header.h"
 #include "remote/server.h"
+#include "remote/step.h"
 
 #define MOST_AT_ONCE 4096u /* messages in one answer */
 
@@ -134,7 +135,10 @@ enum ptq_err pti_leave_try(struct pti_request *request)
     const struct pti_port_ops *ops = channel->port->ops;
     enum ptq_err answer = (request->more && ops->take_more ? ops->take_more : ops->take)(channel->port, max, PTI_DEADLINE_NOW,
                                                                                          server->msgs, &count);
-    return answer == PTQ_OK ? keep_leases(request, server->msgs, count) : answer;
+    if (answer != PTQ_OK)
+        return answer;
+    pti_step(PTI_STEP_TAKEN);
+    return keep_leases(request, server->msgs, count);
 }
 
 enum ptq_err pti_leave_serve(struct pti_request *request, const uint8_t *payload, size_t size,
@@ -173,11 +177,13 @@ enum ptq_err pti_leave_settle(struct pti_request *request, const uint8_t *payloa
     }
     if (lease->request != NULL && pti_outbox_holds(&channel->session->guest->outbox, &lease->request->out))
         return pti_refuse(ret_reason, "a message is settled before it was sent");
+    pti_step(PTI_STEP_SETTLE_READ);
     struct ptq_msg *msg = lease->msg;
     drop_lease(channel, lease);
     enum ptq_err answer = settle.verb == PTI_SETTLE_ACK    ? port->ops->ack(port, msg)
                           : settle.verb == PTI_SETTLE_NACK ? port->ops->nack(port, msg, settle.delay_ms)
                                                            : port->ops->untake(port, msg);
+    pti_step(PTI_STEP_SETTLED);
     pti_request_finish(request, answer, 0);
     return PTQ_OK;
 }

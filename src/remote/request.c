@@ -3,6 +3,7 @@
 
 #include "base/time.h"
 #include "remote/server.h"
+#include "remote/step.h"
 #include "wire/bytes.h"
 
 /* ---- scratch ---- */
@@ -59,6 +60,7 @@ void pti_request_answer(struct pti_request *request)
         pti_request_say_messages(request);
     else if (!pti_outbox_push_result(&guest->outbox, &channel->lane, request->number, request->code, request->value))
         pti_guest_doom(guest, "no memory for an answer");
+    pti_step(PTI_STEP_ANSWERED);
 }
 
 /* What was not done need not be remembered: it may be asked again under the same number. */

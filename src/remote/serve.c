@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "remote/server.h"
+#include "remote/step.h"
 
 /* ---- what needs no number ---- */
 
@@ -56,6 +57,7 @@ static void forget_received(struct pti_channel *channel, uint64_t ack)
 
     if (ack <= channel->received)
         return;
+    pti_step(PTI_STEP_RECEIVED_READ);
     channel->received = ack;
     for (; request != NULL && request->number <= ack; request = next) {
         next = TAILQ_NEXT(request, listed);
@@ -125,6 +127,7 @@ static void serve_close(struct pti_channel *channel, uint64_t number)
     uint8_t bytes[PTI_RESULT_RECORD];
     uint32_t id = channel->id;
 
+    pti_step(PTI_STEP_CLOSE_READ);
     pti_channel_free(channel);
     pti_write_result(bytes, &result);
     guest->dirty = true;

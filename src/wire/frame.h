@@ -16,6 +16,9 @@
 #define PTI_FRAME_MAGIC 0x31715470u /* the bytes "pTq1" */
 #define PTI_FRAME_HEADER 40u
 
+/* Of HELLO, for ever, so that whatever is spoken later is agreed on in a frame that everybody reads. */
+#define PTI_HELLO_VERSION 1u
+
 enum pti_frame_type {
     /* control: the payload is a message of proto/ */
     PTI_FRAME_HELLO = 1,
@@ -35,6 +38,7 @@ enum pti_frame_type {
     PTI_FRAME_CANCEL = 21,
     PTI_FRAME_WATCH = 22,
     PTI_FRAME_CLOSE = 23,
+    PTI_FRAME_RECEIVED = 24, /* version 2; not yet sent: n times number:64, whose answers were received */
     PTI_FRAME_RESULT = 32,
     PTI_FRAME_MESSAGES = 33,
     PTI_FRAME_NOTIFY = 34
@@ -42,7 +46,10 @@ enum pti_frame_type {
 
 enum pti_frame_flag {
     PTI_FRAME_REPLY = 1, /* an answer, where the type is the same both ways */
-    PTI_FRAME_MORE = 2   /* a piece: the rest follows in the next frames of this channel, with the same number */
+    PTI_FRAME_MORE = 2,  /* a piece: the rest follows in the next frames of this channel, with the same number */
+    /* version 2; not yet sent */
+    PTI_FRAME_KEYED = 4, /* the payload begins with the key of what is put: position:64 sub:32 0:32 */
+    PTI_FRAME_RETRY = 8  /* to be done unless it was, also if it was called off */
 };
 
 struct pti_frame {

@@ -89,6 +89,7 @@ enum ptq_stamps {
                                 Where the queue has pack_size, small messages share entries: see ptq_put */
 #define PTQ_PRODUCER 8u    /**< counts as a producer before its first put */
 #define PTQ_CONSUMER 16u   /**< counts as a consumer before its first get */
+/* 32u, 64u and 128u are kept: an ack by this host alone, always by its ptqbridge, never by it. */
 
 /** One header of a message: a name and some bytes. */
 struct ptq_header {
@@ -107,6 +108,7 @@ struct ptq_trace {
 
 /* Flags of one put: struct ptq_put_options.flags. */
 #define PTQ_PARTIAL 1u /**< ptq_put_many_with: put as many as fit now, in *ret_count */
+/* 2u is kept: the same put again, after PTQ_EINDOUBT. */
 
 /** What a put may say beside its bytes.  Zero is the default of every field. */
 struct ptq_put_options {
