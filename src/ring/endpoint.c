@@ -42,6 +42,7 @@ static void begin_life(struct pti_ring *ring, uint32_t x)
     pti_store_relaxed(&entry->tid, gettid());
     pti_store_relaxed(&entry->since_unix_ms, pti_unix_ms());
     pti_store_relaxed(&entry->roles, 0);
+    pti_store_relaxed(&entry->copying, 0);
     pti_store_relaxed(&entry->taking, pti_load_relaxed(&entry->taking) >> 24 << 24);
     read_command(entry->command, sizeof entry->command);
     pti_store_release(&entry->state, 1); /* [S] */

@@ -200,7 +200,7 @@ struct pti_entry {
     _Atomic int32_t tid;
     _Atomic int64_t since_unix_ms;
     _Atomic uint32_t roles;
-    uint32_t reserved3;
+    _Atomic uint32_t copying; /* with a lease limit: 1 + the block that it is about to copy and quarantine; 0: none */
     char command[16];
     _Atomic uint64_t admitted; /* records of units that this taker closed: put and taken both */
     uint64_t reserved4[1];

@@ -234,8 +234,21 @@ static uint64_t bytes_of(struct pti_ring *ring, uint32_t source)
     return pti_message_bytes(pti_load_relaxed(&b->length), pti_load_relaxed(&b->headers));
 }
 
+/* Another may stand still just before his CAS on the lease that he saw in this block.  Were it to bear another element of the same
+ * batch, leased by the same holder, the word would be the same again, and his copy is of the one before. */
+static bool is_watched(struct pti_ring *ring, uint32_t block, uint32_t me)
+{
+    uint32_t used = pti_load_acquire(&ring->hints->entries_used); /* [S] */
+
+    for (uint32_t x = 0; x < used && x < ring->geometry.endpoints; x++)
+        /* [Q, S] */
+        if (x != me && pti_load_seq(&ring->entries[x].copying) == block + 1 && pti_load_acquire(&ring->entries[x].state) != 0)
+            return true;
+    return false;
+}
+
 /* A getter takes no extent for this. */
-static enum ptq_err alloc_copy(struct pti_lane *lane, uint64_t bytes, uint32_t *ret_block, uint64_t *ret_before)
+static enum ptq_err alloc_any(struct pti_lane *lane, uint64_t bytes, uint32_t *ret_block, uint64_t *ret_before)
 {
     bool granted = lane->granted;
     enum ptq_err err;
@@ -245,6 +258,32 @@ static enum ptq_err alloc_copy(struct pti_lane *lane, uint64_t bytes, uint32_t *
                                           : pti_block_alloc(lane, ret_block, ret_before);
     lane->granted = granted;
     return err;
+}
+
+#define ASIDE 8
+
+/* One that nobody watches. */
+static enum ptq_err alloc_copy(struct pti_lane *lane, uint64_t bytes, uint32_t *ret_block, uint64_t *ret_before)
+{
+    uint32_t aside[ASIDE], count = 0, block;
+    uint64_t befores[ASIDE], before;
+    enum ptq_err err;
+
+    while ((err = alloc_any(lane, bytes, &block, &before)) == PTQ_OK && is_watched(lane->ring, block, lane->index)) {
+        aside[count] = block;
+        befores[count++] = before;
+        if (count == ASIDE) {
+            err = PTQ_FULL;
+            break;
+        }
+    }
+    while (count-- > 0)
+        pti_block_give_back(lane, aside[count], befores[count]);
+    if (err != PTQ_OK)
+        return err;
+    *ret_block = block;
+    *ret_before = before;
+    return PTQ_OK;
 }
 
 /* What is read may be nonsense, if the message was settled meanwhile: then the CAS on its word fails. */
@@ -280,7 +319,7 @@ static uint64_t announce_copy(struct pti_lane *lane, uint32_t copy, uint64_t lea
 }
 
 /* Ends that lease, if it still is overdue.  False: there is no room for the copy. */
-static bool hand_on(struct pti_lane *lane, uint32_t source, bool *tell)
+static bool copy_and_hand_on(struct pti_lane *lane, uint32_t source, bool *tell)
 {
     struct pti_ring *ring = lane->ring;
     _Atomic uint64_t *word = &pti_block_at(ring, source)->word;
@@ -290,7 +329,7 @@ static bool hand_on(struct pti_lane *lane, uint32_t source, bool *tell)
 
     if (alloc_copy(lane, bytes, &copy, &before) != PTQ_OK)
         return false;
-    lease = pti_load_acquire(word); /* [L, Q] the copy's block is ours by now: whoever names it from here on is we */
+    lease = pti_load_seq(word); /* [L, Q] the copy's block is ours by now: whoever names it from here on is we */
     if (pti_word_state(lease) == PTI_LEASED && is_overdue(ring, source, lease, &due)) {
         has_room = fill_copy(lane, copy, source, bytes);
         if (has_room) {
@@ -307,6 +346,16 @@ static bool hand_on(struct pti_lane *lane, uint32_t source, bool *tell)
     pti_block_give_back(lane, copy, before);
     lease = pti_load_acquire(word); /* [L, Q] somebody was faster, and may stand still half way */
     *tell |= pti_word_state(lease) == PTI_REDELIV || (pti_word_state(lease) == PTI_QUAR && help(ring, lease));
+    return has_room;
+}
+
+static bool hand_on(struct pti_lane *lane, uint32_t source, bool *tell)
+{
+    bool has_room;
+
+    pti_store_seq(&lane->entry->copying, source + 1); /* [Q] before its word is read */
+    has_room = copy_and_hand_on(lane, source, tell);
+    pti_store_release(&lane->entry->copying, 0); /* [Q] */
     return has_room;
 }
 

@@ -2,7 +2,8 @@
  *
  * V takes message 1 (its line says so), holds it, and with MSGS == 2 a sibling of the same position; it acks by CAS.  E enforces
  * limits: copy in a block of its own, COPY(e, number); LEASED(v) -> QUAR(v, copy); COPY -> REDELIV; then it tells.  Any lease
- * may be overdue at any time (the clock is in overdue.pml).  D looks, takes, acks: its lease may run out too.  P takes free blocks
+ * may be overdue at any time (the clock is in overdue.pml).  No copy stands in a block whose lease another is about to end
+ * (`copying`): to that one's CAS a sibling there would look the same (-DAGAIN: V takes what comes again).  D looks, takes, acks: its lease may run out too.  P takes free blocks
  * and writes in them.  V and E may be killed or stopped for ever (a kill that nobody recovers) anywhere; R recovers the
  * dead, and may be stuck anywhere.
  *
@@ -49,6 +50,7 @@
 byte st[NB], ow[NB], nm[NB];             /* the word; nm: position, or number of a COPY, or the copy's block of a QUAR */
 byte link[NB]=NIL, pay[NB], at[NB];      /* source, payload, position of a copy */
 byte num[6];                             /* copies made by each entry */
+byte copying[6]=NIL;                     /* what each is making a copy of */
 bit rbit;
 byte jst, jlow, jblk, jop;               /* V's line */
 byte cnt[2], did[2], acked[3];
@@ -91,8 +93,21 @@ inline moved(s) {
   atomic { ALIVE -> ws=st[s]; wo=ow[s]; wn=nm[s] };
   if :: ws==QUAR -> help(s,wn,wo) :: ws==REDELIV -> atomic { ALIVE -> rbit=1 } :: else fi }
 
+inline alloc() {
+  atomic { ALIVE -> c=NIL; for (k : 0 .. NB-1) { if :: c==NIL && st[k]==FREE -> c=k; SET(k,OWNED,me,nm[k]) :: else fi } k=0 } }
+
 inline enforce(s) {
-  atomic { ALIVE -> c=NIL; for (k : 0 .. NB-1) { if :: c==NIL && st[k]==FREE -> c=k; SET(k,OWNED,me,nm[k]) :: else fi } k=0 };
+  alloc();
+#ifndef BUG_ANYBLOCK    /* a block is used that another may be about to quarantine: it looks the same with a sibling in it */
+  atomic { ALIVE -> hok=(c!=NIL && (copying[E+D-me]==c)) };
+  if
+  :: hok -> atomic { ALIVE -> hs=c; hok=0 };
+     alloc();
+     atomic { ALIVE -> SET(hs,FREE,0,0); hs=0 }
+  :: else
+  fi;
+#endif
+  atomic { ALIVE -> copying[me]=s };
   if
   :: c==NIL
   :: else ->
@@ -120,6 +135,7 @@ inline enforce(s) {
      :: else -> atomic { ALIVE -> SET(c,FREE,0,0) }; moved(s)
      fi
   fi;
+  atomic { ALIVE -> copying[me]=NIL };
   atomic { c=NIL; ws=0; wo=0; wn=0; hok=0 } }
 
 /* the lease was not there any more: b is QUAR(o, ..) and nobody else ends that */
@@ -153,7 +169,7 @@ inline ack(b) {
   ok=0 }
 
 proctype Victim(byte me) {
-  byte wn, hs, ho, hn; bit ok, hok;
+  byte wn, hs, ho, hn, k, b=NIL; bit ok, hok;
   atomic { ALIVE -> jlow=cnt[TAKE]; jblk=0; jop=TAKE; jst=OPEN };
   atomic { ALIVE -> assert(st[0]==COMMIT); SET(0,LEASED,V,POS); holds[0]=1; did[TAKE]++ };
   atomic { ALIVE -> cnt[TAKE]++ };
@@ -161,6 +177,10 @@ proctype Victim(byte me) {
   ack(1);
 #endif
   ack(0);
+#ifdef AGAIN            /* takes what was given back, too: perhaps a sibling, in a block that it had before */
+  atomic { ALIVE -> for (k : 0 .. NB-1) { if :: b==NIL && st[k]==REDELIV -> b=k; SET(k,LEASED,me,POS); holds[k]=1 :: else fi } k=0 };
+  if :: b!=NIL -> ack(b) :: else fi;
+#endif
   atomic { ALIVE -> fin[V]=1 } }
 
 proctype Enforcer(byte me) {

@@ -119,4 +119,6 @@ const struct sim_scenario
                  .roles = {&watching_producer, &mortal_producer, &watcher, &watcher}, .peers = true},
     sim_moves = {.name = "moves", .what = "leases that run out just when they are settled",
                  QUEUE(2, .lease_ms = 300, .max_deliveries = PTQ_NEVER), .roles = {&produce_1, &holder, &holder, &holder, &holder},
-                 .limited = true, .halting = true};
+                 .limited = true, .halting = true},
+    sim_siblings = {.name = "siblings", .what = "leases of a batch that run out", QUEUE(6, .lease_ms = 300, .max_deliveries = PTQ_NEVER),
+                    .roles = {&produce_by_3, &holder, &holder, &holder}, .batched = true, .limited = true, .halting = true};

@@ -36,10 +36,10 @@ void sim_ack(ptq_msg *msg, int id);
 extern const struct sim_scenario sim_units, sim_units_alone, sim_asks, sim_delays, sim_delays_polled, sim_letters, sim_few_letters,
     sim_recoverers, sim_purges, sim_expiry, sim_pack_puts;
 /* In others.c. */
-extern const struct sim_scenario sim_least, sim_least_tried, sim_bytes, sim_byte_batches, sim_last, sim_peers, sim_moves;
+extern const struct sim_scenario sim_least, sim_least_tried, sim_bytes, sim_byte_batches, sim_last, sim_peers, sim_moves, sim_siblings;
 #define SIM_MORE                                                                                                       \
     &sim_units, &sim_units_alone, &sim_asks, &sim_delays, &sim_delays_polled, &sim_letters, &sim_few_letters, &sim_recoverers,   \
         &sim_purges, &sim_expiry, &sim_pack_puts, &sim_least, &sim_least_tried, &sim_bytes, &sim_byte_batches, &sim_last, &sim_peers,   \
-        &sim_moves
+        &sim_moves, &sim_siblings
 
 #endif
