@@ -129,8 +129,13 @@ static bool check_order(struct audit *audit, const struct audit_seen *drain, boo
 
     for (size_t i = 1; i < drain->count; i++) {
         const struct audit_msg *a = &drain->msgs[i - 1], *b = &drain->msgs[i];
-        if (audit->packed && a->position != b->position)
+        if (audit->packed && a->position != b->position) {
+            /* Whatever their flags say: what was leased once stands before what never was. */
+            if (at_once && a->position > b->position && audit->ledger->delays == 0 && untaken == 0)
+                return wrong(audit, "a pack at %llu came before that at %llu", (unsigned long long)a->position,
+                             (unsigned long long)b->position);
             continue;
+        }
         bool delayed = is_given_back(audit, b->id);
         bool sorted = a->position < b->position || (a->position == b->position && a->sub < b->sub);
         /* The peer finds what the dead had leased once it has noticed that death, and what was given back before at once. */

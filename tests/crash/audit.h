@@ -23,7 +23,7 @@ struct audit {
     size_t item_size;
     uint64_t blocks;        /* as audit_blocks said of the sound queue; 0: not asked */
     bool lenient;           /* a peer took and put meanwhile: the victim's calls may answer anything */
-    bool packed;            /* beside a peer: of a pack that came back the rest bears no flag, and another may have come first */
+    bool packed;            /* beside a peer: of a pack that came back the rest bears no flag, and while the victim lives another may come first */
     bool two_deaths;        /* two had died before what was seen, and the peer may have noticed one after the other */
     bool dead_before;       /* what was seen, was seen after the victim's death */
     const struct audit_seen *seen; /* may be NULL */
