@@ -116,6 +116,10 @@ static void push_call(struct pti_call *call)
 {
     struct pti_conn *conn = call->remote->conn;
 
+    if (call->keyed && conn->outbox.version < 2) {
+        pti_call_finish(call, PTQ_EVERSION, 0);
+        return;
+    }
     if (call->timeout_at > 0) {
         uint32_t timeout = pti_wire_timeout(call->deadline);
         for (int i = 0; i < 4; i++)
@@ -139,9 +143,10 @@ static bool may_push(const struct pti_call *call)
 
 void pti_remote_push_calls(struct pti_remote *remote)
 {
-    struct pti_call *call;
+    struct pti_call *call, *next;
 
-    TAILQ_FOREACH(call, &remote->calls, listed) {
+    for (call = TAILQ_FIRST(&remote->calls); call != NULL; call = next) {
+        next = TAILQ_NEXT(call, listed);
         if (may_push(call))
             push_call(call);
     }
@@ -201,10 +206,14 @@ void pti_call_finish(struct pti_call *call, enum ptq_err code, uint64_t value)
         return;
     }
     struct pti_slot *slot = call->slot; /* of the handle, which waits for its callers */
+    pti_call_answered *answered = call->answered;
     call->code = code;
     call->value = value;
     pti_store_release(&call->done, true);
-    wake_slot(slot);
+    if (answered != NULL)
+        answered(call, call->context);
+    else
+        wake_slot(slot);
 }
 
 void pti_call_retry(struct pti_call *call)

@@ -15,6 +15,10 @@
 
 struct pti_call;
 
+/* The answer of a call that was started is there: call->code, call->value, call->got.  Runs once, with conn->mutex held,
+ * on any thread: it may post, and nothing else.  From then on the call is its asker's again, to read and to free. */
+typedef void pti_call_answered(struct pti_call *call, void *context);
+
 /* Where callers sleep: a word that counts what happened, and how many sleep. */
 struct pti_slot {
     _Atomic uint32_t word, sleepers;
@@ -85,7 +89,8 @@ struct pti_call {
     bool pushed;    /* over the link that is up */
     bool cancelled; /* the home was asked to give it up */
     bool abandoned; /* nobody waits: what comes is given back */
-    uint8_t head[24], record[PTI_PUT_RECORD + PTI_RECORD_MORE];
+    uint8_t head[40], record[PTI_PUT_RECORD + PTI_RECORD_MORE];
+    bool keyed;     /* the home knows it by its key, not by its number */
     uint8_t verb;   /* PTI_FRAME_CALL: enum pti_call_verb */
     uint8_t head_size, timeout_at; /* where in head the timeout stands; 0: nowhere */
     const struct pti_put *puts;    /* borrowed from the caller */
@@ -100,6 +105,8 @@ struct pti_call {
     struct ptq_queue_stats *stats;
     struct pti_directory *directory;
     struct ptq_error *error;
+    pti_call_answered *answered; /* started and not run: nobody sleeps */
+    void *context;
 };
 
 static inline struct pti_remote *pti_remote_of(struct pti_port *port)
@@ -127,6 +134,30 @@ void pti_call_set_puts(struct pti_call *call, const struct pti_put *puts, size_t
 enum ptq_err pti_call_run(struct pti_call **call_ptr, int64_t deadline, bool may_interrupt);
 void pti_call_free(struct pti_call *call);
 
+/* ---- start.c: calls whose asker does not wait */
+
+/* A put of these messages; a take of at most `max` into `msgs`.  All are borrowed until the answer; `deadline` is the home's
+ * to judge.  NULL: no memory. */
+struct pti_call *pti_call_for_put(struct pti_remote *remote, const struct pti_put *puts, size_t count, int64_t deadline);
+struct pti_call *pti_call_for_take(struct pti_remote *remote, size_t max, struct ptq_msg **msgs, int64_t deadline);
+/* The home is to know a put by this key in the handle's stream.  Answered PTQ_EVERSION by a home that knows no keys. */
+void pti_call_set_key(struct pti_call *call, uint64_t position, uint32_t sub);
+
+/* Asks and returns; the call is asked again over each new link until its answer comes, without a deadline but the home's.
+ * PTQ_OK: `answered` runs once, perhaps before this returns, unless the call is stopped before.  Else it never does, and
+ * the call is still the asker's: PTQ_EAGAIN (too many have no answer), PTQ_EINTR (closing), PTQ_EGONE and what opening fails
+ * with.  Without conn->mutex; kicks the link.  Not in a forked child. */
+enum ptq_err pti_call_start(struct pti_call *call, pti_call_answered *answered, void *context);
+
+/* Not waited for any longer: its answer, if it came; else PTQ_EINTR (the home has not heard of it, or gives back what
+ * it takes) or PTQ_EINDOUBT.  `answered` does not run after this.  *call_ptr becomes NULL where the call goes on without
+ * its asker; else it is his to free. */
+enum ptq_err pti_call_stop(struct pti_call **call_ptr);
+
+/* With conn->mutex held, as a handle closes: answers all that were started and are not yet, PTQ_EINDOUBT or PTQ_EINTR.  True: half a
+ * frame is on the wire. */
+bool pti_remote_stop_started(struct pti_remote *remote);
+
 /* Asks and does not wait; `call` is taken.  With conn->mutex held. */
 void pti_call_leave(struct pti_call *call);
 
@@ -142,6 +173,10 @@ void pti_call_enlist(struct pti_call *call);
 void pti_call_delist(struct pti_call *call);
 bool pti_call_was_asked(const struct pti_call *call);
 void pti_call_note_given_up(struct pti_call *call);
+/* PTQ_OK: the handle takes one more call. */
+enum ptq_err pti_call_may_begin(const struct pti_call *call);
+/* Nobody waits any longer.  *ret_break: half a frame is on the wire, the link is to be ended. */
+enum ptq_err pti_call_give_up(struct pti_call *call, enum ptq_err code, bool *ret_break);
 
 /* With conn->mutex held: asks the home to give up what nobody waits for any more. */
 void pti_remote_call_off(struct pti_remote *remote);

@@ -77,6 +77,14 @@ static enum ptq_err look(struct pti_remote *remote, unsigned attempts, int64_t u
     return PTQ_EMPTY;
 }
 
+static unsigned count_attempts(struct pti_conn *conn)
+{
+    pthread_mutex_lock(&conn->mutex);
+    unsigned attempts = conn->attempts;
+    pthread_mutex_unlock(&conn->mutex);
+    return attempts;
+}
+
 static enum ptq_err wait_until_open(struct pti_remote *remote, struct ptq_error *error)
 {
     struct pti_conn *conn = remote->conn;
@@ -84,9 +92,7 @@ static enum ptq_err wait_until_open(struct pti_remote *remote, struct ptq_error 
     int64_t until = pti_now_ns() + PTI_LINK_DEADLINE_MS * PTI_NS_PER_MS;
     enum ptq_err answer;
 
-    pthread_mutex_lock(&conn->mutex);
-    unsigned attempts = conn->attempts;
-    pthread_mutex_unlock(&conn->mutex);
+    unsigned attempts = count_attempts(conn);
     pti_fetch_add_seq(&slot->sleepers, 1);
     for (;;) {
         uint32_t seen = pti_load_seq(&slot->word);
@@ -207,34 +213,115 @@ enum ptq_err pti_remote_open(ptq_bus *bus, const char *url, const char *run, con
 
 /* ---- asking ---- */
 
+/* A question under way. */
+struct pti_asking {
+    struct pti_remote *remote;
+    struct pti_call *call;
+    struct pti_directory *directory;
+    unsigned attempts;
+    int64_t until;
+    uint8_t bytes[PTI_CONTROL_BYTES];
+};
+
+/* Who waits for it looks at the call. */
+static void wake_asker(struct pti_call *call, void *context)
+{
+    (void)call;
+    pti_remote_wake(context);
+}
+
+/* What the call was answered, perhaps in the last moment; PTQ_EINTR if it was not. */
+static enum ptq_err end_asking(struct pti_asking *asking)
+{
+    enum ptq_err answer = asking->call != NULL ? pti_call_stop(&asking->call) : PTQ_ENOMEM;
+
+    pti_call_free(asking->call);
+    pti_remote_close(asking->remote, pti_deadline(FAREWELL_MS));
+    free(asking);
+    return answer;
+}
+
+enum ptq_err pti_remote_ask_begin(bool insecure, const char *url, const struct pti_directory_ask *ask,
+                                  struct ptq_error *error, struct pti_directory *ret_directory,
+                                  struct pti_asking **ret_asking)
+{
+    struct pti_asking *asking = calloc(1, sizeof *asking);
+
+    if (asking == NULL)
+        return pti_error(error, PTQ_ENOMEM, "no memory to ask '%s'", url);
+    enum ptq_err answer = new_remote(url, insecure, error, &asking->remote);
+    if (answer != PTQ_OK) {
+        free(asking);
+        return answer;
+    }
+    asking->remote->bare = true;
+    answer = join(asking->remote, error);
+    if (answer != PTQ_OK) {
+        free(asking);
+        return answer;
+    }
+    asking->attempts = count_attempts(asking->remote->conn);
+    asking->until = pti_now_ns() + PTI_LINK_DEADLINE_MS * PTI_NS_PER_MS;
+    asking->call = pti_call_new(asking->remote, PTI_FRAME_DIRECTORY);
+    answer = asking->call != NULL ? PTQ_OK : PTQ_ENOMEM;
+    if (answer == PTQ_OK) {
+        asking->call->out.bytes = asking->bytes;
+        asking->call->out.size = pti_directory_ask_pack(ask, asking->bytes, sizeof asking->bytes);
+        asking->call->directory = ret_directory;
+        answer = pti_call_start(asking->call, wake_asker, asking->remote);
+    }
+    if (answer != PTQ_OK) {
+        pti_call_free(asking->call);
+        asking->call = NULL;
+        (void)!end_asking(asking);
+        return pti_error(error, answer, "cannot ask '%s': %s", url, ptq_strerror(answer));
+    }
+    *ret_asking = asking;
+    return PTQ_OK;
+}
+
+/* PTQ_EMPTY: there is no answer yet, and there may be one. */
+static enum ptq_err look_for_answer(struct pti_asking *asking, struct ptq_error *error)
+{
+    struct pti_call *call = asking->call;
+
+    if (pti_load_acquire(&call->done))
+        return call->code == PTQ_OK ? PTQ_OK
+                                    : pti_error(error, call->code, "the home at '%s' does not answer: %s",
+                                                asking->remote->conn->url, ptq_strerror(call->code));
+    enum ptq_err opened = look(asking->remote, asking->attempts, asking->until, error);
+    if (opened != PTQ_OK || pti_now_ns() < asking->until)
+        return opened == PTQ_OK ? PTQ_EMPTY : opened;
+    return explain_silence(asking->remote->conn, error);
+}
+
+enum ptq_err pti_remote_ask_end(struct pti_asking *asking, struct ptq_error *error)
+{
+    struct pti_conn *conn = asking->remote->conn;
+    struct pti_slot *slot = &asking->remote->slots[0];
+    enum ptq_err answer;
+
+    pti_fetch_add_seq(&slot->sleepers, 1);
+    for (;;) {
+        uint32_t seen = pti_load_seq(&slot->word);
+        pthread_mutex_lock(&conn->mutex);
+        answer = look_for_answer(asking, error);
+        pthread_mutex_unlock(&conn->mutex);
+        if (answer != PTQ_EMPTY)
+            break;
+        pti_futex_wait(&slot->word, seen, asking->until);
+    }
+    pti_fetch_add_seq(&slot->sleepers, -1u);
+    return end_asking(asking) == PTQ_OK ? PTQ_OK : answer;
+}
+
 static enum ptq_err ask_directory(bool insecure, const char *url, const struct pti_directory_ask *ask,
                                   struct ptq_error *error, struct pti_directory *ret_directory)
 {
-    uint8_t bytes[PTI_CONTROL_BYTES];
-    struct pti_remote *remote = NULL;
-    enum ptq_err answer = new_remote(url, insecure, error, &remote);
+    struct pti_asking *asking;
+    enum ptq_err answer = pti_remote_ask_begin(insecure, url, ask, error, ret_directory, &asking);
 
-    if (answer != PTQ_OK)
-        return answer;
-    remote->bare = true;
-    answer = join(remote, error);
-    if (answer != PTQ_OK)
-        return answer;
-    answer = wait_until_open(remote, error);
-    struct pti_call *call = answer == PTQ_OK ? pti_call_new(remote, PTI_FRAME_DIRECTORY) : NULL;
-    if (call != NULL) {
-        call->out.bytes = bytes;
-        call->out.size = pti_directory_ask_pack(ask, bytes, sizeof bytes);
-        call->directory = ret_directory;
-        answer = pti_call_run(&call, PTI_DEADLINE_NOW, false);
-        if (answer != PTQ_OK)
-            (void)!pti_error(error, answer, "the home at '%s' does not answer: %s", url, ptq_strerror(answer));
-        pti_call_free(call);
-    } else if (answer == PTQ_OK) {
-        answer = pti_error(error, PTQ_ENOMEM, "no memory to ask '%s'", url);
-    }
-    pti_remote_close(remote, pti_deadline(FAREWELL_MS));
-    return answer;
+    return answer == PTQ_OK ? pti_remote_ask_end(asking, error) : answer;
 }
 
 enum ptq_err pti_remote_directory(bool insecure, const char *url, const char *run, const char *after,

@@ -94,7 +94,7 @@ static bool cancel_call(struct pti_call *call)
 }
 
 /* Nobody waits any longer.  A put that was asked is in doubt; a take gives back what comes; a settlement goes on. */
-static enum ptq_err give_up(struct pti_call *call, enum ptq_err code, bool *ret_break)
+enum ptq_err pti_call_give_up(struct pti_call *call, enum ptq_err code, bool *ret_break)
 {
     if (pti_load_acquire(&call->done))
         return call->code;
@@ -124,10 +124,9 @@ static enum ptq_err why_unreachable(const struct pti_conn *conn)
     return conn->refusal != PTQ_OK ? conn->refusal : PTQ_EUNREACHABLE;
 }
 
-static enum ptq_err begin_call(struct pti_call *call)
+enum ptq_err pti_call_may_begin(const struct pti_call *call)
 {
     struct pti_remote *remote = call->remote;
-    struct pti_conn *conn = remote->conn;
 
     if (pti_load_seq(&remote->closing))
         return PTQ_EINTR;
@@ -135,6 +134,16 @@ static enum ptq_err begin_call(struct pti_call *call)
         return remote->failure == PTQ_ENOENT ? PTQ_EGONE : remote->failure;
     if (remote->count >= PTI_WIRE_REQUESTS - 8)
         return PTQ_EAGAIN;
+    return PTQ_OK;
+}
+
+static enum ptq_err begin_call(struct pti_call *call)
+{
+    struct pti_conn *conn = call->remote->conn;
+    enum ptq_err answer = pti_call_may_begin(call);
+
+    if (answer != PTQ_OK)
+        return answer;
     bool given_up = conn->state != PTI_CONN_UP && pti_now_ns() > conn->down_since + LINK_DEADLINE;
     if (given_up && call->deadline == PTI_DEADLINE_NOW && call->type != PTI_FRAME_SETTLE)
         return why_unreachable(conn);
@@ -167,7 +176,7 @@ static enum ptq_err wait_call(struct pti_call **call_ptr, bool may_interrupt, bo
     if (first == ANSWERED || (first == INTERRUPTED && end_early(call) == ANSWERED))
         return call->code;
     pthread_mutex_lock(&conn->mutex);
-    enum ptq_err code = give_up(call, first == INTERRUPTED ? PTQ_EINTR : why_unreachable(conn), ret_break);
+    enum ptq_err code = pti_call_give_up(call, first == INTERRUPTED ? PTQ_EINTR : why_unreachable(conn), ret_break);
     if (call->abandoned)
         *call_ptr = NULL;
     pthread_mutex_unlock(&conn->mutex);

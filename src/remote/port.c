@@ -32,13 +32,10 @@ static enum ptq_err run_put(struct pti_call *call, int64_t deadline, uint64_t *r
 static enum ptq_err remote_put_many(struct pti_port *port, const struct pti_put *puts, size_t count, int64_t deadline,
                                     uint64_t *ret_position)
 {
-    struct pti_call *call = pti_call_new(pti_remote_of(port), PTI_FRAME_PUT);
+    struct pti_call *call = pti_call_for_put(pti_remote_of(port), puts, count, deadline);
 
     if (call == NULL)
         return PTQ_ENOMEM;
-    pti_write_put_head(call->head, (uint32_t)count, 0);
-    pti_call_set_head(call, PTI_PUT_HEAD, 4);
-    pti_call_set_puts(call, puts, count);
     return run_put(call, deadline, ret_position);
 }
 
@@ -298,7 +295,12 @@ void pti_remote_close(struct pti_remote *remote, int64_t deadline)
     pti_remote_set_events(remote);
     pthread_mutex_unlock(&conn->mutex);
     wait_for_callers(remote);
-    bool told = remote->bare || close_channel(remote);
+    pthread_mutex_lock(&conn->mutex);
+    bool must_break = pti_remote_stop_started(remote);
+    pthread_mutex_unlock(&conn->mutex);
+    if (must_break)
+        pti_conn_break(conn, "a handle was closed in the middle of a message");
+    bool told = remote->bare || (!must_break && close_channel(remote));
     pthread_mutex_lock(&conn->mutex);
     pti_conn_leave(conn, remote, told);
     pti_remote_fini(remote);
