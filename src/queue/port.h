@@ -222,6 +222,7 @@ struct pti_port {
     uint8_t id[16];      /* this queue, not another of its name; zeroes where it is not known */
     char run[PTQ_NAME_MAX + 1], node[64]; /* its home's */
     char where[256];     /* its file, or ptq://host:port/run/name: for messages to people */
+    char why[400];       /* why it is reached like that, for people; "": it is in the directory of the bus */
 };
 
 /* Geometry and kind that only other rooms ask for, beside the public options. */

@@ -574,6 +574,20 @@ enum ptq_err ptq_queue_pause(ptq_queue *queue, bool pause)
     return err == PTQ_OK ? queue->port->ops->pause(queue->port, pause) : err;
 }
 
+enum ptq_err ptq_queue_path(const ptq_queue *queue, struct ptq_queue_path *ret_path)
+{
+    const struct pti_port *port = queue ? queue->port : NULL;
+
+    if (!port || !ret_path)
+        return queue && ret_path ? PTQ_EFORKED : PTQ_EINVAL;
+    *ret_path = (struct ptq_queue_path){.remote = port->remote, .where = port->where, .url = port->url,
+                                        .via = port->remote ? "direct" : "memory", .run = port->run,
+                                        .node = port->node, .why = port->why};
+    if (port->why[0] == '\0')
+        ret_path->why = port->is_null ? "it is the queue that keeps nothing" : "it is in the directory of this bus";
+    return PTQ_OK;
+}
+
 const char *ptq_queue_explain(ptq_queue *queue, enum ptq_err err, size_t message_size, char *buffer, size_t size)
 {
     char why[400];

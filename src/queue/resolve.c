@@ -6,6 +6,7 @@
 #include "queue/resolve.h"
 
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +25,26 @@ static bool is_here(ptq_bus *bus, const char *name)
 
     pti_segment_file(name, file, sizeof file);
     return faccessat(bus->dirfd, file, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+/* How the name led there, before what the carrier found out. */
+static void tell_way(struct pti_port *port, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void tell_way(struct pti_port *port, const char *format, ...)
+{
+    char way[sizeof port->why], told[sizeof port->why];
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(way, sizeof way, format, arguments);
+    va_end(arguments);
+    snprintf(told, sizeof told, "%s", port->why);
+    snprintf(port->why, sizeof port->why, "%.*s%s%.*s", (int)sizeof port->why / 2, way, told[0] != '\0' ? "; " : "",
+             (int)sizeof port->why / 2 - 4, told);
+}
+
+static const char *source_of_peers(const ptq_bus *bus)
+{
+    return bus->peer_count > 0 ? "PTQ_PEERS" : "the ptqbridge of this host";
 }
 
 static enum ptq_err open_there(ptq_bus *bus, const char *url, const char *run, const char *name,
@@ -48,15 +69,18 @@ static enum ptq_err open_at_node(ptq_bus *bus, const struct pti_address *address
         return pti_error(error, answer, "queue '%s': out of memory", address->name);
     while (i < count && strcmp(peers[i].node, address->node) != 0)
         i++;
-    if (i < count)
+    if (i < count) {
         answer = open_there(bus, peers[i].url, bus->run, address->name, open, error, ret_port);
-    else if (strcmp(address->node, bus->node) == 0) /* a peer may bear our name: two buses of one host */
+        if (answer == PTQ_OK)
+            tell_way(*ret_port, "it was asked for at node '%s', known from %s", address->node, source_of_peers(bus));
+    } else if (strcmp(address->node, bus->node) == 0) { /* a peer may bear our name: two buses of one host */
         answer = pti_carriers.open_local(bus, address->name, open, error, ret_port);
-    else
+    } else {
         answer = pti_error(
             error, PTQ_ENOENT,
             "queue '%s@%s': no peer is called '%s'; name it in PTQ_PEERS (name=url) or start ptqbridge with --peer",
             address->name, address->node, address->node);
+    }
     free(peers);
     return answer;
 }
@@ -110,6 +134,8 @@ static enum ptq_err open_at_only_peer(ptq_bus *bus, const char *name, const stru
     enum ptq_err answer = open_there(bus, peer->url, bus->run, name, attach, &asked.silence, ret_port);
 
     asked.silence.code = answer;
+    if (answer == PTQ_OK)
+        tell_way(*ret_port, "it is not here, and the only peer '%s', known from %s, has it", peer->node, source_of_peers(bus));
     if (answer == PTQ_EUNREACHABLE || answer == PTQ_EPROTO)
         return tell_silence(&asked, name, error);
     return answer == PTQ_OK ? PTQ_OK : pti_error(error, answer, "%s", asked.silence.text);
@@ -137,7 +163,11 @@ static enum ptq_err open_elsewhere(ptq_bus *bus, const char *name, const struct 
     if (open->options.mode == PTQ_CREATE)
         return pti_error(error, PTQ_EEXIST, "queue '%s' exists already, at '%s'; write '%s@self' for another one here",
                          name, asked.has->node, name);
-    return open_there(bus, asked.has->url, bus->run, name, &attach, error, ret_port);
+    enum ptq_err answer = open_there(bus, asked.has->url, bus->run, name, &attach, error, ret_port);
+    if (answer == PTQ_OK)
+        tell_way(*ret_port, "it is not here, and of %zu peers, known from %s, '%s' has it", count, source_of_peers(bus),
+                 asked.has->node);
+    return answer;
 }
 
 static enum ptq_err open_once(ptq_bus *bus, const char *name, const struct pti_peer *peers, size_t count,
@@ -196,7 +226,11 @@ enum ptq_err pti_resolve_open(ptq_bus *bus, const char *name, const struct pti_o
         name = address.name;
     }
     if (address.url[0] != '\0')
-        return open_there(bus, address.url, address.run, address.name, open, error, ret_port);
+        answer = open_there(bus, address.url, address.run, address.name, open, error, ret_port);
+    if (address.url[0] != '\0' && answer == PTQ_OK)
+        tell_way(*ret_port, "it was asked for by its address");
+    if (address.url[0] != '\0')
+        return answer;
     if (address.node[0] != '\0')
         return open_at_node(bus, &address, open, error, ret_port);
     if (pti_carriers.ask_remote != NULL && pti_resolve_peers(bus, &peers, &count) != PTQ_OK)

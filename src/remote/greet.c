@@ -7,6 +7,7 @@
 #include "base/time.h"
 #include "remote/server.h"
 #include "remote/step.h"
+#include "remote/token.h"
 
 static void answer_hello(struct pti_guest *guest, const struct pti_hello *asked, uint32_t version, bool known)
 {
@@ -19,6 +20,8 @@ static void answer_hello(struct pti_guest *guest, const struct pti_hello *asked,
     memcpy(hello.session, asked->session, sizeof hello.session);
     snprintf(hello.node, sizeof hello.node, "%s", server->bus->node);
     snprintf(hello.run, sizeof hello.run, "%s", server->bus->run);
+    if (version >= 2)
+        pti_token_tell(server, &hello);
     guest->outbox.version = (uint8_t)version;
     if (asked->limits.frame_bytes < PTI_WIRE_PIECE_BYTES)
         guest->outbox.piece_bytes = asked->limits.frame_bytes;

@@ -9,10 +9,12 @@
 #include "os/futex.h"
 #include "remote/port.h"
 #include "remote/remote.h"
+#include "remote/token.h"
 
 #define FIRST_LOOK_MS 5 /* between looks for a queue that is not there yet; doubles */
 #define MOST_LOOK_MS 200
 #define FAREWELL_MS 500
+#define WHY_BYTES (sizeof((struct pti_port *)0)->why)
 
 static enum ptq_err new_remote(const char *url, bool insecure, struct ptq_error *error, struct pti_remote **ret_remote)
 {
@@ -151,19 +153,80 @@ static void name_place(struct pti_remote *remote)
     snprintf(remote->port.where, sizeof remote->port.where, "%.255s", text);
 }
 
-static enum ptq_err try_open(const char *url, bool insecure, const struct pti_open_message *asked,
-                             struct ptq_error *error, struct pti_remote **ret_remote)
+/* Says HELLO, if nobody has: what the home tells of itself is known then. */
+static enum ptq_err meet_home(const char *url, bool insecure, struct ptq_error *error, struct pti_remote **ret_remote)
 {
     struct pti_remote *remote = NULL;
     enum ptq_err answer = new_remote(url, insecure, error, &remote);
 
     if (answer == PTQ_OK) {
-        remote->asked = *asked;
+        remote->bare = true;
         answer = join(remote, error);
     }
     if (answer != PTQ_OK)
         return answer;
     answer = wait_until_open(remote, error);
+    if (answer != PTQ_OK)
+        pti_remote_close(remote, pti_deadline(FAREWELL_MS));
+    else
+        *ret_remote = remote;
+    return answer;
+}
+
+/* From now on there is a queue behind it. */
+static enum ptq_err ask_for_queue(struct pti_remote *remote, const struct pti_open_message *asked, struct ptq_error *error)
+{
+    struct pti_conn *conn = remote->conn;
+
+    pthread_mutex_lock(&conn->mutex);
+    remote->bare = false;
+    remote->asked = *asked;
+    remote->state = PTI_REMOTE_SHUT;
+    if (conn->state == PTI_CONN_UP)
+        pti_conn_open_channel(conn, remote);
+    pthread_mutex_unlock(&conn->mutex);
+    pti_conn_kick(conn);
+    return wait_until_open(remote, error);
+}
+
+static bool home_is_here(ptq_bus *bus, struct pti_conn *conn, const char *run, char *why, size_t size)
+{
+    pthread_mutex_lock(&conn->mutex);
+    struct pti_hello home = conn->home;
+    pthread_mutex_unlock(&conn->mutex);
+    return pti_token_is_here(bus, &home, conn->url, run, why, size);
+}
+
+static enum ptq_err check_flags(const char *url, const char *name, unsigned flags, struct ptq_error *error)
+{
+    if (flags & PTQ_WATCH_PEERS)
+        return pti_error(error, PTQ_EINVAL,
+                         "queue '%s' is on another host ('%s'), whose living are not seen from here: open it without "
+                         "PTQ_WATCH_PEERS",
+                         name, url);
+    if (flags & PTQ_EXCLUSIVE)
+        return pti_error(error, PTQ_EINVAL, "queue '%s' is on another host: PTQ_EXCLUSIVE is a lock on its memory there; open it "
+                         "without", name);
+    return PTQ_OK;
+}
+
+/* *ret_remote NULL: its home has the memory of this bus, and the queue is opened there. */
+static enum ptq_err try_open(ptq_bus *bus, const char *url, const struct pti_open_message *asked, unsigned flags,
+                             char why[WHY_BYTES], struct ptq_error *error, struct pti_remote **ret_remote)
+{
+    struct pti_remote *remote = NULL;
+    enum ptq_err answer = meet_home(url, bus->insecure, error, &remote);
+
+    if (answer != PTQ_OK)
+        return answer;
+    if (home_is_here(bus, remote->conn, asked->run, why, WHY_BYTES)) {
+        pti_remote_close(remote, pti_deadline(FAREWELL_MS));
+        *ret_remote = NULL;
+        return PTQ_OK;
+    }
+    answer = check_flags(url, asked->name, flags, error);
+    if (answer == PTQ_OK)
+        answer = ask_for_queue(remote, asked, error);
     if (answer != PTQ_OK) {
         pti_remote_close(remote, pti_deadline(FAREWELL_MS));
         return answer;
@@ -190,25 +253,25 @@ enum ptq_err pti_remote_open(ptq_bus *bus, const char *url, const char *run, con
     struct timespec nap = {.tv_nsec = FIRST_LOOK_MS * PTI_NS_PER_MS};
     enum ptq_err answer;
 
-    if (open->options.flags & PTQ_WATCH_PEERS)
-        return pti_error(error, PTQ_EINVAL,
-                         "queue '%s' is on another host ('%s'), whose living are not seen from here: open it without "
-                         "PTQ_WATCH_PEERS",
-                         name, url);
-    if (open->options.flags & PTQ_EXCLUSIVE)
-        return pti_error(error, PTQ_EINVAL, "queue '%s' is on another host: PTQ_EXCLUSIVE is a lock on its memory there; open it "
-                         "without", name);
+    char why[WHY_BYTES];
+
     describe(&asked, run, name, open);
-    while ((answer = try_open(url, bus->insecure, &asked, error, &remote)) != PTQ_OK) {
+    while ((answer = try_open(bus, url, &asked, open->options.flags, why, error, &remote)) != PTQ_OK) {
         if (!may_pass(answer, &open->options) || pti_now_ns() >= until)
             return answer;
         nanosleep(&nap, NULL);
         if (nap.tv_nsec < MOST_LOOK_MS * PTI_NS_PER_MS)
             nap.tv_nsec *= 2;
     }
-    remote->port.letters = open->letters;
-    *ret_port = &remote->port;
-    return PTQ_OK;
+    if (remote == NULL) {
+        answer = pti_carriers.open_local(bus, name, open, error, ret_port);
+    } else {
+        remote->port.letters = open->letters;
+        *ret_port = &remote->port;
+    }
+    if (answer == PTQ_OK)
+        snprintf((*ret_port)->why, sizeof (*ret_port)->why, "%s", why);
+    return answer;
 }
 
 /* ---- asking ---- */

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/time.h"
+#include "bus/node.h"
 #include "os/event.h"
 #include "remote/access.h"
 
@@ -406,6 +407,8 @@ enum ptq_err ptq_bridge_open(ptq_bus *bus, const struct ptq_bridge_options *opti
     served->bus = bus;
     bridge->server.buses = served;
     enum ptq_err answer = make_loop(&bridge->server, options->error);
+    if (answer == PTQ_OK)
+        answer = pti_node_open(bus, options->error, &bridge->server.node);
     if (answer == PTQ_OK && options->peer_count == 0)
         unlinkat(bus->dirfd, PTI_PEERS_FILE, 0); /* of a bridge that was killed, and knew others */
     if (answer == PTQ_OK && options->peer_count > 0)
@@ -447,6 +450,7 @@ void ptq_bridge_close(ptq_bridge *bridge)
         pti_listener_close(server->listeners[i]);
     pti_keeper_stop(server->keeper);
     free_guests(server);
+    pti_node_close(server->node);
     while (server->buses != NULL) {
         struct pti_served_bus *next = server->buses->next;
         if (server->buses->owned)

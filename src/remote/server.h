@@ -47,6 +47,7 @@ struct pti_served_bus {
     struct pti_served_bus *next;
 };
 
+struct pti_node;
 struct pti_directory_keeper; /* learns and publishes the directories of peers */
 
 struct pti_server {
@@ -57,6 +58,7 @@ struct pti_server {
     struct pti_listener **listeners;
     size_t listener_count;
     struct pti_directory_keeper *keeper;
+    struct pti_node *node; /* who the bus is to others, and the page that proves it */
 
     pthread_mutex_t inbox_mutex;
     TAILQ_HEAD(, pti_guest) inbox;

@@ -90,3 +90,21 @@ char *pti_borrow(const char *text)
 {
     return (char *)(uintptr_t)text;
 }
+
+ProtobufCBinaryData pti_borrow_id(const uint8_t *id, size_t size)
+{
+    for (size_t i = 0; i < size; i++) {
+        if (id[i] != 0)
+            return (ProtobufCBinaryData){.len = size, .data = (uint8_t *)(uintptr_t)id};
+    }
+    return (ProtobufCBinaryData){0};
+}
+
+bool pti_copy_id(uint8_t *id, size_t size, const ProtobufCBinaryData *from)
+{
+    if (from->len != 0 && from->len != size)
+        return false;
+    if (from->len == size)
+        memcpy(id, from->data, size);
+    return true;
+}

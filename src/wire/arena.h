@@ -27,6 +27,9 @@ size_t pti_pack(const void *message, uint8_t *buffer, size_t room);
 bool pti_copy_text(char *to, size_t room, const char *from);
 bool pti_copy_name(char *to, size_t room, const char *from, bool may_be_empty);
 char *pti_borrow(const char *text);
+/* Ids of a fixed size; zeroes stand for none, and travel as nothing. */
+ProtobufCBinaryData pti_borrow_id(const uint8_t *id, size_t size);
+bool pti_copy_id(uint8_t *id, size_t size, const ProtobufCBinaryData *from);
 
 #define COPY_TEXT(to, from) pti_copy_text((to), sizeof(to), (from))
 #define COPY_NAME(to, from) pti_copy_name((to), sizeof(to), (from), false)

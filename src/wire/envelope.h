@@ -17,6 +17,7 @@
 
 #define PTI_CONTROL_BYTES 4096u /* the largest control message but for a directory */
 #define PTI_SESSION_BYTES 16u
+#define PTI_NODE_ID_BYTES 16u
 
 struct pti_hello {
     uint32_t version_min, version_max, version;
@@ -26,6 +27,10 @@ struct pti_hello {
     bool resume, known;
     uint32_t grace_ms;
     uint64_t incarnation;
+    /* version 2 */
+    uint8_t token[PTI_NODE_ID_BYTES], node_id[PTI_NODE_ID_BYTES]; /* zeroes: none */
+    uint32_t token_slot;
+    uint64_t token_value; /* 0: no token */
 };
 
 struct pti_open_message {

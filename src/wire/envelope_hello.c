@@ -27,6 +27,10 @@ size_t pti_hello_pack(const struct pti_hello *hello, uint8_t *buffer, size_t roo
     message.known = hello->known;
     message.grace_ms = hello->grace_ms;
     message.incarnation = hello->incarnation;
+    message.token = pti_borrow_id(hello->token, sizeof hello->token);
+    message.token_slot = hello->token_slot;
+    message.token_value = hello->token_value;
+    message.node_id = pti_borrow_id(hello->node_id, sizeof hello->node_id);
     return pti_pack(&message, buffer, room);
 }
 
@@ -51,7 +55,10 @@ static bool read_hello(struct pti_hello *hello, const Ptq__V1__Hello *message)
     if (message->session.len != sizeof hello->session || message->version_min > message->version_max)
         return false;
     memcpy(hello->session, message->session.data, sizeof hello->session);
-    return COPY_TEXT(hello->node, message->node) && COPY_TEXT(hello->software, message->software) &&
+    hello->token_slot = message->token_slot;
+    hello->token_value = message->token_value;
+    return pti_copy_id(hello->token, sizeof hello->token, &message->token) &&
+           pti_copy_id(hello->node_id, sizeof hello->node_id, &message->node_id) && COPY_TEXT(hello->node, message->node) && COPY_TEXT(hello->software, message->software) &&
            COPY_NAME_OR_NONE(hello->run, message->run) && read_limits(&hello->limits, message->limits);
 }
 

@@ -370,6 +370,37 @@ static void ipc_is_for_this_user_alone(void **state)
     ptt_kill(pid);
 }
 
+static void assert_reached(const char *dir, bool remote, const char *why)
+{
+    char peers[160];
+    struct ptq_queue_path path;
+
+    snprintf(peers, sizeof peers, "other=%s", east.url);
+    struct ptq_bus_options options = {.dir = dir, .peers = peers, .node = "far"};
+    ptq_bus *bus;
+    assert_ok(ptq_bus_open("test", &options, &bus));
+    ptq_queue *queue = net_open(bus, "near@other", NULL);
+    assert_ok(ptq_queue_path(queue, &path));
+    if (path.remote != remote || strstr(path.why, why) == NULL)
+        fail_msg("%s, for: %s", path.remote ? "over a link" : "shared memory", path.why);
+
+    ptq_queue_close(queue);
+    ptq_bus_close(bus);
+}
+
+/* By the home's page of memory, not by its name. */
+static void a_home_that_has_our_memory_is_found_out(void **state)
+{
+    (void)state;
+
+    ptq_queue *here = net_open(east.here, "near", NULL);
+    assert_reached(east.home.dir, false, "one memory");
+    assert_reached(east.far.dir, true, "has no ~node");
+    assert_reached(west.home.dir, true, "another than that of this bus");
+
+    ptq_queue_close(here);
+}
+
 static bool is_published(void *context)
 {
     ptq_queue *queue;
@@ -446,6 +477,7 @@ int main(void)
         cmocka_unit_test(the_bridge_says_what_it_cannot_do),
         cmocka_unit_test(with_insecure_it_listens_everywhere),
         cmocka_unit_test(ipc_is_for_this_user_alone),
+        cmocka_unit_test(a_home_that_has_our_memory_is_found_out),
         cmocka_unit_test(what_the_bridge_learned_its_neighbours_find),
         cmocka_unit_test(all_runs_are_served_on_request),
     };

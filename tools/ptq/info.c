@@ -18,8 +18,10 @@ const struct tool_usage info_usages[] = {
     {.name = "info",
      .operands = "QUEUE",
      .summary = "show one queue: geometry, contents, who is attached",
-     .text = "Shows how a queue was made, what it holds and has seen, how it is reached, and, where it lives on this host, every "
-             "process attached to it with what it has leased.  Takes no message and holds no lock.",
+     .text = "Shows how a queue was made, what it holds and has seen, how it is reached and why so (path, via, why), and, where it "
+             "lives on this host, every process attached to it with what it has leased.  Takes no message and holds no lock.\n\n"
+             "A home that has this bus's own memory, as a container that shares its directory has, is reached by shared memory, "
+             "whatever it is called: that is found out, not told.",
      .options = info_options},
     {0}};
 
@@ -157,11 +159,40 @@ static void print_drops(const struct ptq_queue_stats *stats)
     puts(stats->dropped > 0 && before[0] == ',' ? ")" : "");
 }
 
+/* A path is another process's word, too. */
+static void print_path(const struct ptq_queue_path *path)
+{
+    char safe[1024];
+
+    printf("  path         %s (%s)\n", tool_escape(path->where, strlen(path->where), safe, sizeof safe),
+           path->remote ? "a link to another host" : "shared memory");
+    if (path->url != NULL)
+        printf("  link         %s, of node %s\n", tool_escape(path->url, strlen(path->url), safe, sizeof safe), path->node);
+    printf("  via          %s\n", path->remote ? "direct: a link of this process" : "memory");
+    printf("  why          %s\n", tool_escape(path->why, strlen(path->why), safe, sizeof safe));
+}
+
+static json_t *path_json(const struct ptq_queue_path *path)
+{
+    json_t *object = json_pack("{s:o, s:s, s:o, s:o, s:o}", "where", tool_text_json(path->where), "via", path->via, "run",
+                               tool_text_json(path->run), "node", tool_text_json(path->node), "why", tool_text_json(path->why));
+
+    if (path->url != NULL)
+        json_object_set_new(object, "url", tool_text_json(path->url));
+    return object;
+}
+
+/* A view looks at the file alone: there is no handle to ask. */
+static struct ptq_queue_path path_of_view(ptq_bus *bus, const struct ptq_view_info *info)
+{
+    return (struct ptq_queue_path){.where = info->path, .via = "memory", .run = ptq_bus_run(bus), .node = "",
+                                   .why = "it is in the directory of this bus"};
+}
+
 static void print_geometry(const struct ptq_view_info *info)
 {
     char text[32];
 
-    printf("  path         %s (shared memory)\n", info->path);
     printf("  made         %s by pid %d, mode %04o, uid %u, layout %u\n", tool_when(info->created_unix_ms, text),
            info->creator_pid, info->mode, info->uid, info->layout);
     if (info->max_deliveries == PTQ_NEVER)
@@ -202,9 +233,11 @@ static void print_stats(const struct ptq_queue_stats *stats)
 }
 
 static int print_json(const char *name, const char *spec, const struct ptq_view_info *info, const struct ptq_queue_stats *stats,
-                      const struct endpoints *endpoints)
+                      const struct endpoints *endpoints, const struct ptq_queue_path *path)
 {
     json_t *object = tool_queue_json(name, info, stats);
+
+    json_object_set_new(object, "reached", path_json(path));
 
     if (spec[0] != '\0')
         json_object_set_new(object, "spec", tool_text_json(spec));
@@ -217,8 +250,10 @@ static int print_json(const char *name, const char *spec, const struct ptq_view_
     return tool_print_json(object, stdout);
 }
 
-static int show_local(ptq_view *view, const char *name, bool json)
+/* `path` NULL: it was found here by its bare name. */
+static int show_local(ptq_bus *bus, ptq_view *view, const char *name, const struct ptq_queue_path *path, bool json)
 {
+    struct ptq_queue_path found;
     struct endpoints endpoints = {0};
     struct ptq_queue_stats stats;
     struct ptq_view_info info;
@@ -229,12 +264,17 @@ static int show_local(ptq_view *view, const char *name, bool json)
         err = ptq_view_stats(view, &stats);
     if (err == PTQ_OK)
         err = read_endpoints(view, info.max_endpoints, &endpoints);
+    if (path == NULL) {
+        found = path_of_view(bus, &info);
+        path = &found;
+    }
     if (err != PTQ_OK) {
         code = tool_fail(err, name, "cannot look at it: %s", ptq_strerror(err));
     } else if (json) {
-        code = print_json(name, ptq_view_spec(view), &info, &stats, &endpoints);
+        code = print_json(name, ptq_view_spec(view), &info, &stats, &endpoints, path);
     } else {
         printf("%s\n  kind         %s\n", name, tool_queue_kind(&info));
+        print_path(path);
         print_geometry(&info);
         print_stats(&stats);
         print_spec(ptq_view_spec(view));
@@ -245,26 +285,41 @@ static int show_local(ptq_view *view, const char *name, bool json)
     return code;
 }
 
-/* A queue of another host is seen through a handle, as any user has it. */
-static int show_remote(ptq_bus *bus, const char *name, bool json)
+static int show_remote(ptq_queue *queue, const char *name, const struct ptq_queue_path *path, bool json)
 {
     struct ptq_queue_stats stats;
+    enum ptq_err err = ptq_queue_stats(queue, &stats);
+
+    if (err != PTQ_OK)
+        return fail_queue(queue, err, 0, "cannot look at it");
+    if (json)
+        return print_json(name, ptq_queue_spec(queue), NULL, &stats, NULL, path);
+    printf("%s\n", name);
+    print_path(path);
+    print_stats(&stats);
+    print_spec(ptq_queue_spec(queue));
+    print_fields(ptq_queue_spec(queue));
+    return TOOL_OK;
+}
+
+/* What is not here by its bare name is seen through a handle, as any user has it.  It may turn out to be here. */
+static int show_by_handle(ptq_bus *bus, const char *name, bool json)
+{
+    struct ptq_queue_path path;
     ptq_queue *queue = NULL;
+    ptq_view *view = NULL;
     int code = open_queue(bus, name, NULL, &queue);
 
     if (code != TOOL_OK)
         return code;
-    enum ptq_err err = ptq_queue_stats(queue, &stats);
-    if (err != PTQ_OK) {
+    enum ptq_err err = ptq_queue_path(queue, &path);
+    if (err == PTQ_OK && !path.remote)
+        code = find_view(bus, ptq_queue_name(queue), &view);
+    if (err != PTQ_OK)
         code = fail_queue(queue, err, 0, "cannot look at it");
-    } else if (json) {
-        code = print_json(name, ptq_queue_spec(queue), NULL, &stats, NULL);
-    } else {
-        printf("%s\n  path         a link to another host\n", name);
-        print_stats(&stats);
-        print_spec(ptq_queue_spec(queue));
-        print_fields(ptq_queue_spec(queue));
-    }
+    else if (code == TOOL_OK)
+        code = view != NULL ? show_local(bus, view, name, &path, json) : show_remote(queue, name, &path, json);
+    ptq_view_close(view);
     ptq_queue_close(queue);
     return code;
 }
@@ -281,7 +336,7 @@ int cmd_info(int argc, char **argv)
     if (code == TOOL_OK)
         code = find_view(bus, name, &view);
     if (code == TOOL_OK)
-        code = view != NULL ? show_local(view, name, options.json) : show_remote(bus, name, options.json);
+        code = view != NULL ? show_local(bus, view, name, NULL, options.json) : show_by_handle(bus, name, options.json);
     ptq_view_close(view);
     ptq_bus_close(bus);
     int finished = tool_finish();

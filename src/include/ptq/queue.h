@@ -221,6 +221,22 @@ PTQ_MUST_CHECK enum ptq_err ptq_queue_from_ref(ptq_bus *bus, const char *ref, co
 /** Its bare name: borrowed until close. */
 const char *ptq_queue_name(const ptq_queue *queue);
 
+/** How a queue is reached. */
+struct ptq_queue_path {
+    bool remote;       /**< over a link, else on shared memory */
+    const char *where; /**< its file, or its address: "ptq://host:port/run/name" */
+    const char *url;   /**< where its home serves, as it was dialled; NULL: shared memory */
+    const char *via;   /**< "memory", or "direct": over a link of this process */
+    const char *run, *node; /**< its home's */
+    const char *why;   /**< a sentence for people: why so, and not otherwise */
+};
+
+/**
+ * How this handle reaches its queue: one path, from open to close.  The texts are borrowed until close.
+ * PTQ_EINVAL, PTQ_EFORKED.
+ */
+PTQ_MUST_CHECK enum ptq_err ptq_queue_path(const ptq_queue *queue, struct ptq_queue_path *ret_path);
+
 /** The spec that it was made with, as text; "" if with none.  Borrowed until close. */
 const char *ptq_queue_spec(const ptq_queue *queue);
 
