@@ -51,6 +51,7 @@ struct pti_conn {
     bool leaving;                 /* the home said GOAWAY: nothing new over this link */
     uint8_t session[PTI_SESSION_BYTES];
     uint64_t epoch;               /* sessions that the home has begun for us */
+    uint64_t greetings;           /* HELLOs said */
     struct pti_hello home;        /* its HELLO; zero before the first */
     struct pti_outbox outbox;
     struct pti_remote *remotes;   /* uthash by channel */

@@ -12,9 +12,11 @@
 static void answer_hello(struct pti_guest *guest, const struct pti_hello *asked, uint32_t version, bool known)
 {
     struct pti_server *server = guest->server;
+    uint64_t generation = version >= 2 ? guest->session->generation : 0;
     struct pti_hello hello = {.version_min = 1, .version_max = PTQ_WIRE_VERSION, .version = version, .known = known,
                               .limits = pti_limits_own(), .software = "ptq " PTQ_VERSION,
-                              .grace_ms = (uint32_t)server->options.grace_ms, .incarnation = server->incarnation};
+                              .grace_ms = (uint32_t)server->options.grace_ms, .incarnation = server->incarnation,
+                              .generation = generation};
     uint8_t bytes[PTI_CONTROL_BYTES];
 
     memcpy(hello.session, asked->session, sizeof hello.session);
@@ -41,6 +43,18 @@ static void take_over(struct pti_session *session)
     pti_guest_doom(old, "the session came over a newer link");
 }
 
+/* Held up on the way, while the far side has dialled again: its link is dead, the session is not. */
+static bool is_stale(const struct pti_session *session, const struct pti_hello *hello)
+{
+    return hello->attempt != 0 && hello->attempt <= session->attempt;
+}
+
+/* Law: a session is gone on with only by who knows this very one; a late greeting may have made another of the same id. */
+static bool is_known(const struct pti_session *session, const struct pti_hello *hello)
+{
+    return hello->attempt != 0 ? hello->generation == session->generation : hello->resume;
+}
+
 void pti_guest_greet(struct pti_guest *guest, const struct pti_frame *frame)
 {
     struct pti_server *server = guest->server;
@@ -63,7 +77,11 @@ void pti_guest_greet(struct pti_guest *guest, const struct pti_frame *frame)
         return;
     }
     struct pti_session *session = pti_session_find(server, hello.session);
-    bool known = session != NULL && hello.resume;
+    if (session != NULL && is_stale(session, &hello)) {
+        pti_guest_refuse(guest, PTQ_EUNREACHABLE, "this greeting is older than another of its session");
+        return;
+    }
+    bool known = session != NULL && is_known(session, &hello);
     if (session != NULL && !known) {
         take_over(session);
         pti_session_free(session, "it began again");
@@ -76,6 +94,7 @@ void pti_guest_greet(struct pti_guest *guest, const struct pti_frame *frame)
     }
     pti_step(PTI_STEP_SESSION_MADE);
     take_over(session);
+    session->attempt = hello.attempt;
     pti_session_attach(session, guest);
     session->request_bytes = hello.limits.request_bytes < PTI_WIRE_REQUEST_BYTES ? hello.limits.request_bytes
                                                                                  : PTI_WIRE_REQUEST_BYTES;

@@ -9,7 +9,8 @@
 void pti_conn_greet(struct pti_conn *conn)
 {
     struct pti_hello hello = {.version_min = 1, .version_max = PTQ_WIRE_VERSION, .limits = pti_limits_own(),
-                              .software = "ptq " PTQ_VERSION, .resume = conn->home.incarnation != 0};
+                              .software = "ptq " PTQ_VERSION, .resume = conn->home.incarnation != 0,
+                              .attempt = ++conn->greetings, .generation = conn->home.generation};
     uint8_t bytes[PTI_CONTROL_BYTES];
 
     memcpy(hello.session, conn->session, sizeof hello.session);

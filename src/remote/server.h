@@ -32,6 +32,8 @@
 struct pti_session {
     struct pti_server *server;
     uint8_t id[PTI_SESSION_BYTES];
+    uint64_t attempt;      /* of the newest HELLO that it was found by; 0: the far side does not count */
+    uint64_t generation;   /* drawn: this session, not another of its id */
     UT_hash_handle hh;
     struct pti_guest *guest; /* NULL: down since down_since */
     int64_t down_since;

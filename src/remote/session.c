@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "base/time.h"
 #include "remote/server.h"
@@ -22,6 +23,11 @@ struct pti_session *pti_session_new(struct pti_server *server, const struct pti_
 
     if (session == NULL)
         return NULL;
+    if (getrandom(&session->generation, sizeof session->generation, 0) != sizeof session->generation) {
+        free(session);
+        return NULL;
+    }
+    session->generation |= 1; /* never 0 */
     session->server = server;
     memcpy(session->id, hello->session, sizeof session->id);
     snprintf(session->node, sizeof session->node, "%s", hello->node);

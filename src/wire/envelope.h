@@ -31,6 +31,8 @@ struct pti_hello {
     uint8_t token[PTI_NODE_ID_BYTES], node_id[PTI_NODE_ID_BYTES]; /* zeroes: none */
     uint32_t token_slot;
     uint64_t token_value; /* 0: no token */
+    uint64_t attempt;    /* dialler: grows with each dial; 0: a version that does not count */
+    uint64_t generation; /* home: drawn when it made the session; dialler: what it knows of that, 0: nothing */
 };
 
 struct pti_open_message {

@@ -31,6 +31,8 @@ size_t pti_hello_pack(const struct pti_hello *hello, uint8_t *buffer, size_t roo
     message.token_slot = hello->token_slot;
     message.token_value = hello->token_value;
     message.node_id = pti_borrow_id(hello->node_id, sizeof hello->node_id);
+    message.attempt = hello->attempt;
+    message.generation = hello->generation;
     return pti_pack(&message, buffer, room);
 }
 
@@ -52,6 +54,8 @@ static bool read_hello(struct pti_hello *hello, const Ptq__V1__Hello *message)
     hello->known = message->known;
     hello->grace_ms = message->grace_ms;
     hello->incarnation = message->incarnation;
+    hello->attempt = message->attempt;
+    hello->generation = message->generation;
     if (message->session.len != sizeof hello->session || message->version_min > message->version_max)
         return false;
     memcpy(hello->session, message->session.data, sizeof hello->session);

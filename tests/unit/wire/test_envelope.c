@@ -10,7 +10,8 @@ static struct pti_hello some_hello(void)
 {
     struct pti_hello hello = {.version_min = 1, .version_max = 3, .version = 2, .session = {1, 2, 3}, .node = "east",
                               .software = "ptq 0.1", .run = "demo", .limits = {4096, 65536, 10, 20}, .resume = true,
-                              .grace_ms = 10000, .incarnation = UINT64_MAX};
+                              .grace_ms = 10000, .incarnation = UINT64_MAX,
+                              .attempt = UINT64_MAX - 1, .generation = UINT64_MAX - 2};
     return hello;
 }
 
@@ -59,7 +60,8 @@ static void hello_comes_back_as_it_was(void **state)
     assert_string_equal(got.node, "east");
     assert_string_equal(got.run, "demo");
     assert_true(got.version_min == 1 && got.version_max == 3 && got.version == 2 && got.resume && !got.known &&
-                got.grace_ms == 10000 && got.incarnation == UINT64_MAX && got.limits.request_bytes == 65536);
+                got.grace_ms == 10000 && got.incarnation == UINT64_MAX && got.attempt == UINT64_MAX - 1 &&
+                got.generation == UINT64_MAX - 2 && got.limits.request_bytes == 65536);
 }
 
 static void hello_with_impossible_values_is_refused(void **state)

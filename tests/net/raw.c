@@ -1,0 +1,124 @@
+/* raw.c -- a link without the library's far side: frames by hand. */
+#include "net/raw.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "support/ptt.h"
+
+void raw_take(struct raw *raw, int fd)
+{
+    struct timeval patience = {.tv_sec = PTT_LONG / 1000};
+
+    *raw = (struct raw){.fd = fd, .version = 1};
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    pti_frame_reader_init(&raw->reader, PTI_WIRE_FRAME_BYTES);
+}
+
+void raw_dial(struct raw *raw, const char *url)
+{
+    struct sockaddr_in name = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    name.sin_port = htons((uint16_t)atoi(strrchr(url, ':') + 1));
+    assert_int_equal(connect(fd, (struct sockaddr *)&name, sizeof name), 0);
+    raw_take(raw, fd);
+}
+
+void raw_close(struct raw *raw)
+{
+    pti_frame_reader_fini(&raw->reader);
+    close(raw->fd);
+}
+
+int raw_listen(char *url, size_t size)
+{
+    struct sockaddr_in name = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t length = sizeof name;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    assert_int_equal(bind(fd, (struct sockaddr *)&name, sizeof name), 0);
+    assert_int_equal(listen(fd, 10), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&name, &length), 0);
+    snprintf(url, size, "tcp://127.0.0.1:%u", ntohs(name.sin_port));
+    return fd;
+}
+
+void raw_accept(struct raw *raw, int listener)
+{
+    assert_true(ptt_wait_readable(listener, PTT_LONG));
+    int fd = accept(listener, NULL, NULL);
+    assert_true(fd >= 0);
+    raw_take(raw, fd);
+}
+
+void raw_send(struct raw *raw, const void *bytes, size_t size)
+{
+    assert_int_equal(send(raw->fd, bytes, size, MSG_NOSIGNAL), size);
+}
+
+void raw_say(struct raw *raw, const struct pti_frame *frame)
+{
+    uint8_t bytes[PTI_FRAME_HEADER + 8192];
+    struct pti_frame sealed = *frame;
+
+    assert_true(frame->length <= sizeof bytes - PTI_FRAME_HEADER);
+    if (frame->length > 0)
+        memcpy(bytes + PTI_FRAME_HEADER, frame->payload, frame->length);
+    sealed.version = frame->type == PTI_FRAME_HELLO ? PTI_HELLO_VERSION : raw->version;
+    pti_frame_seal(bytes, &sealed);
+    raw_send(raw, bytes, PTI_FRAME_HEADER + frame->length);
+}
+
+void raw_say_hello(struct raw *raw, const struct pti_hello *hello, uint16_t flags)
+{
+    uint8_t bytes[PTI_CONTROL_BYTES];
+    size_t size = pti_hello_pack(hello, bytes, sizeof bytes);
+
+    raw_say(raw, &(struct pti_frame){.type = PTI_FRAME_HELLO, .flags = flags, .length = (uint32_t)size, .payload = bytes});
+}
+
+static bool read_frame(struct raw *raw, struct pti_frame *ret_frame)
+{
+    const char *reason = "";
+    enum ptq_err answer;
+    size_t room;
+
+    while ((answer = pti_frame_reader_next(&raw->reader, ret_frame, &reason)) == PTQ_EMPTY) {
+        uint8_t *at = pti_frame_reader_space(&raw->reader, &room);
+        ssize_t part = recv(raw->fd, at, room, 0);
+        if (part <= 0)
+            return false;
+        pti_frame_reader_filled(&raw->reader, (size_t)part);
+    }
+    if (answer != PTQ_OK)
+        fail_msg("what came is no frame: %s", reason);
+    return true;
+}
+
+bool raw_next(struct raw *raw, struct pti_frame *ret_frame)
+{
+    while (read_frame(raw, ret_frame)) {
+        if (ret_frame->type != PTI_FRAME_PING)
+            return true;
+    }
+    return false;
+}
+
+void raw_expect(struct raw *raw, enum pti_frame_type type, struct pti_frame *ret_frame)
+{
+    struct pti_error_message error;
+
+    if (!raw_next(raw, ret_frame))
+        fail_msg("the link ended, a frame of type %d was to come", type);
+    if (ret_frame->type == type)
+        return;
+    if (ret_frame->type == PTI_FRAME_ERROR &&
+        pti_error_unpack(ret_frame->payload, ret_frame->length, &error) == PTQ_OK)
+        fail_msg("a frame of type %d was to come, the other side said: %s", type, error.text);
+    fail_msg("a frame of type %d was to come, not %d", type, ret_frame->type);
+}
