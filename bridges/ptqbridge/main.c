@@ -24,7 +24,7 @@ static struct values values;
 #define FIELD(name) offsetof(struct values, name)
 static const struct tool_option options[] = {
     {'l', "listen", TOOL_TEXTS, FIELD(listen), "URL",
-     "serve here: tcp://127.0.0.1:7400 (port 0: any), ipc:///path; repeatable"},
+     "serve here: tcp://127.0.0.1:7400 (port 0: any), ipc:///path, ws://127.0.0.1:7401/ptq; repeatable"},
     {'p', "peer", TOOL_TEXTS, FIELD(peers), "NAME=URL",
      "another host: which queues it has is published in this bus, for processes without PTQ_PEERS; repeatable"},
     {0, "dir", TOOL_TEXT, FIELD(dir), "DIR", "where buses live; else $PTQ_DIR, else /dev/shm/ptq-UID"},

@@ -41,12 +41,28 @@ static bool read_url(const char *rest, const char *scheme, struct pti_address *a
            pti_name_is_valid(address->run);
 }
 
+static const struct scheme {
+    const char *url, *name;
+} schemes[] = {{"tcp://", "ptq://"}, {"ipc://", "ptq+ipc://"}, {"ws://", "ptq+ws://"}};
+
+const char *pti_address_scheme(const char *url, const char **ret_rest)
+{
+    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++) {
+        if (strncmp(url, schemes[i].url, strlen(schemes[i].url)) == 0) {
+            *ret_rest = url + strlen(schemes[i].url);
+            return schemes[i].name;
+        }
+    }
+    return NULL;
+}
+
 static bool read_name(const char *text, struct pti_address *address)
 {
-    if (strncmp(text, "ptq://", 6) == 0)
-        return read_url(text + 6, "tcp://", address);
-    if (strncmp(text, "ptq+ipc://", 10) == 0)
-        return read_url(text + 10, "ipc://", address);
+    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++) {
+        size_t length = strlen(schemes[i].name);
+        if (strncmp(text, schemes[i].name, length) == 0)
+            return read_url(text + length, schemes[i].url, address);
+    }
     const char *at = strchr(text, '@');
     if (at == NULL)
         return copy_part(address->name, sizeof address->name, text, strlen(text));

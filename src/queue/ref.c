@@ -1,7 +1,7 @@
 /* ref.c -- the text form of a handle, which may be sent inside a message, and the way back.
  *
  *      ptq:///run/name@node#id                  it is on shared memory where it was written
- *      ptq://host:port/run/name@node#id         it was seen over a link; ptq+ipc:///path/run/name@node#id likewise
+ *      ptq://host:port/run/name@node#id         it was seen over a link; ptq+ipc:// and ptq+ws:// likewise
  *
  * Law: the id decides.  It is drawn when a queue is made, so no other queue of that name, in another directory, on
  * another host, or made after it was removed, is ever taken for it.  Where the id is found on shared memory, that is
@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "bus/bus.h"
+#include "queue/address.h"
 #include "queue/queue.h"
 #include "queue/resolve.h"
 
@@ -35,18 +36,19 @@ enum ptq_err ptq_queue_ref(ptq_queue *queue, char *buffer, size_t size)
 {
     char text[PTQ_REF_SIZE], id[33];
     const struct pti_port *port = queue ? queue->port : NULL;
-    const char *url, *scheme = "ptq://";
+    const char *scheme = "ptq://", *where = "";
     int length;
 
     if (!port || !buffer)
         return queue && buffer ? PTQ_EFORKED : PTQ_EINVAL;
     for (size_t i = 0; i < sizeof port->id; i++)
         snprintf(id + 2 * i, 3, "%02x", port->id[i]);
-    url = port->url ? port->url : "";
-    if (strncmp(url, "ipc://", 6) == 0)
-        scheme = "ptq+ipc://";
+    if (port->url)
+        scheme = pti_address_scheme(port->url, &where);
+    if (!scheme)
+        return PTQ_EINVAL;
     length = port->is_null ? snprintf(text, sizeof text, "%s", queue->name)
-                           : snprintf(text, sizeof text, "%s%s/%s/%s@%s#%s", scheme, url[0] ? url + 6 : "", port->run,
+                           : snprintf(text, sizeof text, "%s%s/%s/%s@%s#%s", scheme, where, port->run,
                                       queue->name, port->node, id);
     if (length < 0 || (size_t)length >= sizeof text || (size_t)length >= size)
         return PTQ_EMSGSIZE;
@@ -171,18 +173,17 @@ static bool address_of_node(ptq_bus *bus, const struct ref *ref, char *address, 
 {
     struct pti_peer *peers = NULL;
     size_t count = 0, i = 0;
-    bool found;
+    const char *scheme, *where;
 
     if (pti_resolve_peers(bus, &peers, &count) != PTQ_OK)
         return false;
     while (i < count && strcmp(peers[i].node, ref->node) != 0)
         i++;
-    found = i < count && (strncmp(peers[i].url, "tcp://", 6) == 0 || strncmp(peers[i].url, "ipc://", 6) == 0);
-    if (found)
-        snprintf(address, size, "%s%s/%s/%s", peers[i].url[0] == 'i' ? "ptq+ipc://" : "ptq://", peers[i].url + 6, ref->run,
-                 ref->name);
+    scheme = i < count ? pti_address_scheme(peers[i].url, &where) : NULL;
+    if (scheme)
+        snprintf(address, size, "%s%s/%s/%s", scheme, where, ref->run, ref->name);
     free(peers);
-    return found;
+    return scheme != NULL;
 }
 
 static enum ptq_err nowhere(ptq_bus *bus, const struct ref *ref, enum ptq_err err, struct ptq_error *error)

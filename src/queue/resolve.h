@@ -3,7 +3,7 @@
  *      tasks                       here, if it is here; else the one peer that has it; else (where it may be made) here,
  *                                  once every peer has said that it has none
  *      tasks@node                  there, and nowhere else; tasks@self is here
- *      ptq://host:port/run/tasks   there, by address; ptq+ipc:///path/run/tasks likewise
+ *      ptq://host:port/run/tasks   there, by address; ptq+ipc:///path/run/tasks and ptq+ws://... likewise
  */
 #ifndef PTQ_QUEUE_RESOLVE_H
 #define PTQ_QUEUE_RESOLVE_H

@@ -60,7 +60,8 @@ static enum ptq_err check_tcp(const char *what, const char *url, const char *tex
     char host[256];
 
     if (!split_host(text, host, sizeof host))
-        return pti_error(error, PTQ_EINVAL, "cannot %s '%s': it is not of the form tcp://host:port", what, url);
+        return pti_error(error, PTQ_EINVAL, "cannot %s '%s': it is not of the form %s", what, url,
+                         url[0] == 'w' ? "ws://host:port/path" : "tcp://host:port");
     if (insecure)
         return PTQ_OK;
     if (host[0] == '\0' || strcmp(host, "*") == 0 || !is_loopback_host(host))
@@ -70,6 +71,37 @@ static enum ptq_err check_tcp(const char *what, const char *url, const char *tex
             "use 127.0.0.1, or, on a wire that you trust, say --insecure (PTQ_INSECURE=1)",
             what, url);
     return PTQ_OK;
+}
+
+/* Law: where a ws link led cannot be seen (nng 1.5.2), so a name that somebody might point elsewhere will not do. */
+bool pti_access_is_near_ws(const char *url)
+{
+    struct in6_addr v6;
+    struct in_addr v4;
+    char host[256], where[256];
+
+    snprintf(where, sizeof where, "%.*s", (int)strcspn(url + 5, "/"), url + 5);
+    if (!split_host(where, host, sizeof host))
+        return false;
+    return (inet_pton(AF_INET, host, &v4) == 1 && ntohl(v4.s_addr) >> 24 == 127) ||
+           (inet_pton(AF_INET6, host, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6));
+}
+
+static enum ptq_err check_ws(const char *what, const char *url, bool insecure, struct ptq_error *error)
+{
+    char where[256];
+    size_t length = strcspn(url + 5, "/");
+
+    if (length >= sizeof where)
+        return pti_error(error, PTQ_EINVAL, "cannot %s '%.60s...': it is too long", what, url);
+    snprintf(where, sizeof where, "%.*s", (int)length, url + 5);
+    enum ptq_err answer = check_tcp(what, url, where, insecure, error);
+    if (answer != PTQ_OK || insecure || pti_access_is_near_ws(url))
+        return answer;
+    return pti_error(error, PTQ_EPERM,
+                     "cannot %s '%s': with ws:// the loopback is said by its address, 127.0.0.1 or [::1], for where a name "
+                     "leads is not told; or say --insecure (PTQ_INSECURE=1)",
+                     what, url);
 }
 
 enum ptq_err pti_access_check(const char *what, const char *url, bool insecure, struct ptq_error *error)
@@ -83,5 +115,8 @@ enum ptq_err pti_access_check(const char *what, const char *url, bool insecure, 
                          "cannot %s '%s': after ipc:// comes an absolute path of less than %zu bytes", what, url,
                          sizeof((struct sockaddr_un *)0)->sun_path);
     }
-    return pti_error(error, PTQ_EINVAL, "cannot %s '%s': ptq speaks tcp://host:port and ipc:///path", what, url);
+    if (strncmp(url, "ws://", 5) == 0)
+        return check_ws(what, url, insecure, error);
+    return pti_error(error, PTQ_EINVAL, "cannot %s '%s': ptq speaks tcp://host:port, ipc:///path and ws://host:port/path",
+                     what, url);
 }

@@ -10,4 +10,7 @@
  * ptq speaks to; PTQ_EPERM: beyond the loopback without `insecure`. */
 enum ptq_err pti_access_check(const char *what, const char *url, bool insecure, struct ptq_error *error);
 
+/* Does this ws:// url say an address of the loopback, and no name for one? */
+bool pti_access_is_near_ws(const char *url);
+
 #endif

@@ -20,6 +20,7 @@
 #include "base/atomic.h"
 #include "base/fork.h"
 #include "bus/bus.h"
+#include "remote/access.h"
 #include "wire/limits.h"
 
 #define DIAL_MS 3000
@@ -44,6 +45,7 @@ struct pti_link {
     unsigned busy;
     bool standing, sending, wanted, closed, told;
     char reason[160];
+    bool near; /* known otherwise than by the address of the other side, which a ws link does not tell */
 };
 
 /* ---- may nng run here? ---- */
@@ -399,6 +401,7 @@ enum ptq_err pti_link_dial(const char *url, const struct pti_link_events *events
         pti_link_free(link);
         return err_from_nng(error);
     }
+    link->near = strncmp(url, "ws://", 5) == 0 && pti_access_is_near_ws(url);
     link->events = *events;
     link->context = context;
     link->busy = 1;
@@ -437,27 +440,35 @@ void pti_link_peer(struct pti_link *link, char *buffer, size_t size)
     } else if (address.s_family == NNG_AF_INET6) {
         inet_ntop(AF_INET6, address.s_in6.sa_addr, text, sizeof text);
         snprintf(buffer, size, "tcp://[%s]:%u", text, ntohs(address.s_in6.sa_port));
-    } else {
+    } else if (address.s_family == NNG_AF_IPC) {
         uint64_t pid = 0;
         (void)nng_stream_get_uint64(link->stream, NNG_OPT_IPC_PEER_PID, &pid);
         snprintf(buffer, size, "ipc:pid=%llu", (unsigned long long)pid);
+    } else {
+        snprintf(buffer, size, "ws:%s", link->near ? "loopback" : "?");
     }
+}
+
+static bool is_loopback(const nng_sockaddr *address)
+{
+    static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+    const uint8_t *at = (const uint8_t *)address->s_in6.sa_addr;
+
+    if (address->s_family == NNG_AF_INET)
+        return ntohl(address->s_in.sa_addr) >> 24 == 127;
+    return address->s_family == NNG_AF_INET6 &&
+           (memcmp(at, &in6addr_loopback, 16) == 0 || (memcmp(at, mapped, 12) == 0 && at[12] == 127));
 }
 
 bool pti_link_is_near(struct pti_link *link)
 {
-    nng_sockaddr address;
+    nng_sockaddr address = {0};
 
+    if (link->near)
+        return true;
     if (link->stream == NULL || nng_stream_get_addr(link->stream, NNG_OPT_REMADDR, &address) != 0)
         return false;
-    if (address.s_family == NNG_AF_INET)
-        return ntohl(address.s_in.sa_addr) >> 24 == 127;
-    if (address.s_family == NNG_AF_INET6) {
-        static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-        const uint8_t *at = (const uint8_t *)address.s_in6.sa_addr;
-        return memcmp(at, &in6addr_loopback, 16) == 0 || (memcmp(at, mapped, 12) == 0 && at[12] == 127);
-    }
-    return address.s_family == NNG_AF_IPC;
+    return is_loopback(&address) || address.s_family == NNG_AF_IPC;
 }
 
 /* ---- listening ---- */
@@ -466,6 +477,7 @@ struct pti_listener {
     nng_stream_listener *listener;
     nng_aio *accept;
     bool resting; /* of the accept event */
+    bool near;    /* whoever comes over ws is of this host: no other can reach where it listens */
     void (*accepted)(void *context, struct pti_link *link);
     void *context;
     char url[256];
@@ -488,6 +500,7 @@ static void on_accepted(void *context)
         struct pti_link *link = new_link();
         if (link != NULL) {
             link->stream = stream;
+            link->near = listener->near;
             set_options(stream);
             listener->accepted(listener->context, link);
         } else {
@@ -498,16 +511,29 @@ static void on_accepted(void *context)
     nng_stream_listener_accept(listener->listener, listener->accept);
 }
 
+static int port_of(const nng_sockaddr *address)
+{
+    if (address->s_family == NNG_AF_INET)
+        return ntohs(address->s_in.sa_port);
+    return address->s_family == NNG_AF_INET6 ? ntohs(address->s_in6.sa_port) : 0;
+}
+
 /* The real port in place of 0. */
 static void name_listener(struct pti_listener *listener, const char *url)
 {
-    const char *colon = strrchr(url, ':');
-    int port = 0;
+    bool ws = strncmp(url, "ws://", 5) == 0;
+    size_t where = ws ? 5 + strcspn(url + 5, "/") : strlen(url), colon = where;
+    nng_sockaddr address = {0};
 
     snprintf(listener->url, sizeof listener->url, "%s", url);
-    if (strncmp(url, "tcp", 3) == 0 && colon != NULL &&
-        nng_stream_listener_get_int(listener->listener, NNG_OPT_TCP_BOUND_PORT, &port) == 0 && port > 0)
-        snprintf(listener->url, sizeof listener->url, "%.*s:%d", (int)(colon - url), url, port);
+    if ((!ws && strncmp(url, "tcp", 3) != 0) ||
+        nng_stream_listener_get_addr(listener->listener, NNG_OPT_LOCADDR, &address) != 0)
+        return;
+    while (colon > 0 && url[colon] != ':')
+        colon--;
+    if (port_of(&address) > 0)
+        snprintf(listener->url, sizeof listener->url, "%.*s:%d%s", (int)colon, url, port_of(&address), url + where);
+    listener->near = ws && is_loopback(&address);
 }
 
 enum ptq_err pti_listener_open(const char *url, void (*accepted)(void *context, struct pti_link *link), void *context,

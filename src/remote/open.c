@@ -7,6 +7,7 @@
 
 #include "base/time.h"
 #include "os/futex.h"
+#include "queue/address.h"
 #include "remote/port.h"
 #include "remote/remote.h"
 #include "remote/token.h"
@@ -142,14 +143,14 @@ static void describe(struct pti_open_message *asked, const char *run, const char
     snprintf(asked->spec, sizeof asked->spec, "%s", options->spec != NULL ? options->spec : "");
 }
 
-/* ptq://host:port/run/name, or ptq+ipc:///path/run/name */
+/* ptq://host:port/run/name, ptq+ipc:///path/run/name, ptq+ws://host:port/path/run/name */
 static void name_place(struct pti_remote *remote)
 {
     const char *url = remote->conn->url;
-    const char *scheme = strncmp(url, "ipc://", 6) == 0 ? "ptq+ipc://" : "ptq://";
+    const char *where = url, *scheme = pti_address_scheme(url, &where);
     char text[sizeof remote->conn->url + 2 * sizeof remote->asked.name + 16];
 
-    snprintf(text, sizeof text, "%s%s/%s/%s", scheme, url + 6, remote->where_run, remote->asked.name);
+    snprintf(text, sizeof text, "%s%s/%s/%s", scheme != NULL ? scheme : "", where, remote->where_run, remote->asked.name);
     snprintf(remote->port.where, sizeof remote->port.where, "%.255s", text);
 }
 

@@ -30,7 +30,8 @@ struct contract_carrier {
     void (*attach)(struct contract *c); /* in a child: opens bus by dir and peers */
     void (*stop)(struct contract *c);   /* after bus was closed */
 };
-extern const struct contract_carrier contract_local, contract_general, contract_remote;
+extern const struct contract_carrier contract_local, contract_general, contract_remote, contract_ipc,
+    contract_ws;
 
 struct contract {
     const struct contract_carrier *carrier;

@@ -1,4 +1,4 @@
-/* remote.c -- the remote carrier: a far bus that shares nothing with the home but a ptqbridge on the loopback. */
+/* remote.c -- the remote carriers: a far bus that shares nothing with the home but a ptqbridge, over tcp, ipc or ws. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -24,6 +24,10 @@ static void start_remote(struct contract *c)
     struct ptt_scratch far;
 
     ptt_scratch_init_dir(&far);
+    if (strcmp(c->carrier->name, "ipc") == 0)
+        snprintf(net.url, sizeof net.url, "ipc://%s/socket", c->home.dir);
+    else if (strcmp(c->carrier->name, "ws") == 0)
+        snprintf(net.url, sizeof net.url, "ws://127.0.0.1:0/ptq");
     snprintf(c->dir, sizeof c->dir, "%s", far.dir);
     net_bridge_start(&net, options);
     c->bridge = net.bridge;
@@ -40,9 +44,10 @@ static void stop_remote(struct contract *c)
     ptt_scratch_fini(&far);
 }
 
-const struct contract_carrier contract_remote = {.name = "remote",
-                                                 .remote = true,
-                                                 .suffix = "@home",
-                                                 .start = start_remote,
-                                                 .attach = open_bus,
-                                                 .stop = stop_remote};
+#define CARRIER(of)                                                                                                    \
+    {                                                                                                                  \
+        .name = of, .remote = true, .suffix = "@home", .start = start_remote, .attach = open_bus, .stop = stop_remote  \
+    }
+const struct contract_carrier contract_remote = CARRIER("remote"); /* tcp */
+const struct contract_carrier contract_ipc = CARRIER("ipc");
+const struct contract_carrier contract_ws = CARRIER("ws");

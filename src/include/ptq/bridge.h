@@ -1,6 +1,6 @@
 /* bridge.h -- serving a bus to other hosts: what ptqbridge does, for a service that wants to do it in its own process.
  *
- * The home serves: whoever opens a queue of this bus from another host talks to a bridge here, over tcp:// or ipc://.
+ * The home serves: whoever opens a queue of this bus from another host talks to a bridge here, over tcp://, ipc:// or ws://.
  * A plain link is neither encrypted nor checked, so beyond the loopback nothing listens or dials unless `insecure` says
  * so.
  */

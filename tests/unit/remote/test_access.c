@@ -7,7 +7,8 @@
 static void the_loopback_needs_nobodys_word(void **state)
 {
     static const char *const urls[] = {"tcp://127.0.0.1:7400", "tcp://127.8.9.10:1", "tcp://[::1]:7400",
-                                       "tcp://localhost:0", "ipc:///run/ptq.sock"};
+                                       "tcp://localhost:0", "ipc:///run/ptq.sock", "ws://127.0.0.1:0/ptq",
+                                       "ws://127.0.0.1:1", "ws://[::1]:7400/a/b"};
     struct ptq_error error;
     (void)state;
 
@@ -18,7 +19,8 @@ static void the_loopback_needs_nobodys_word(void **state)
 static void beyond_it_somebody_has_to_say_so(void **state)
 {
     static const char *const urls[] = {"tcp://0.0.0.0:1",       "tcp://*:1",    "tcp://:1",         "tcp://10.0.0.1:1",
-                                       "tcp://[2001:db8::1]:1", "tcp://[::]:1", "tcp://128.0.0.1:1"};
+                                       "tcp://[2001:db8::1]:1", "tcp://[::]:1", "tcp://128.0.0.1:1", "ws://*:1/ptq",
+                                       "ws://10.0.0.1:1/127.0.0.1", "ws://localhost:1/ptq"}; /* where a name leads, ws does not tell */
     struct ptq_error error;
     (void)state;
 
@@ -42,7 +44,9 @@ static void what_is_no_address_is_refused_in_any_case(void **state)
                                        "tcp://[]:1",
                                        "tcp://::1]:1x",
                                        "ipc://x",
-                                       "ws://127.0.0.1:1",
+                                       "ws://127.0.0.1",
+                                       "ws:///path",
+                                       "wss://127.0.0.1:1/ptq",
                                        "tls+tcp://127.0.0.1:1",
                                        "inproc://x"};
     struct ptq_error error;
