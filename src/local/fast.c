@@ -48,8 +48,8 @@ bool pti_fast_put(struct pti_port *port, const void *data, uint32_t size, uint64
         pti_local_leave(place);
         return false;
     }
-    if (lane->streams && lane->own_at + 3 < lane->own_count)
-        pti_fast_ask_for((const char *)b + (size_t)3 * ring->stride, size);
+    if (lane->streams && lane->own_at + PTI_PUTS_AHEAD < lane->own_count)
+        pti_fast_ask_for((const char *)b + (size_t)PTI_PUTS_AHEAD * ring->stride, size);
     pti_fast_fill(b, size, 0, 0, lane->index + 1, pti_fast_stamp(ring, lane));
     memcpy(b->payload, data, size);
     done = pti_fast_publish(ring, lane, b, size, before, ret_position);

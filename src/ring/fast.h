@@ -13,7 +13,10 @@
 #include "ring/journal.h"
 #include "ring/wait.h"
 
-#define PTI_HINT_EVERY 8u
+#define PTI_HINT_EVERY 8u    /* puts and takes: each brings a line over, and those behind it wait meanwhile, */
+#define PTI_HINT_SELDOM 64u  /* so in a deep queue it is seldom, */
+#define PTI_HINT_SHARE 16u   /* but often enough for a queue of this many times it */
+#define PTI_HINT_LINE 4u     /* so long before it the line is asked for */
 #define PTI_STREAM 16 /* so many behind each other are a stream: then lines are asked for ahead, which costs a lone message time */
 
 /* Are its messages put and taken here at all? */
@@ -69,6 +72,9 @@ PTI_FAST struct pti_block *pti_fast_own(const struct pti_ring *ring, const struc
 /* Asks for the lines of a block that a message like this one, of `size` bytes, will soon be written to: publishing drains the stores
  * before it, and would wait for each line that a consumer still has.  Of long messages the first: the rest follow by themselves. */
 #define PTI_AHEAD 4096u
+#define PTI_SLOTS_AHEAD 24 /* three lines of slots */
+#define PTI_PUTS_AHEAD 8
+#define PTI_TAKES_AHEAD 6
 static inline void pti_fast_ask_for(const void *block, uint32_t size)
 {
     const char *b = block;
@@ -79,12 +85,29 @@ static inline void pti_fast_ask_for(const void *block, uint32_t size)
         pti_prefetch_to_write(b + at);
 }
 
+/* In a stream: the slots that come soon, and the head hint shortly before it is read or written. */
+PTI_FAST void pti_fast_ask_for_slots(const struct pti_ring *ring, uint64_t at, uint32_t since_hint, bool takes)
+{
+    const void *slots = pti_slot_at(ring, at + PTI_SLOTS_AHEAD);
+
+    if (takes)
+        __builtin_prefetch(slots);
+    else
+        pti_prefetch_to_write(slots);
+    if (__builtin_expect(((since_hint + PTI_HINT_LINE) & ring->hint_mask) == 0, 0)) {
+        if (takes)
+            pti_prefetch_to_write(&ring->hints->head);
+        else
+            __builtin_prefetch((const void *)&ring->hints->head);
+    }
+}
+
 static inline uint64_t pti_fast_stamp(const struct pti_ring *ring, struct pti_lane *lane)
 {
     return __builtin_expect((lane->stamp++ & ring->stamp_mask) == 0, 0) ? pti_ring_stamp(ring, 0) : 0;
 }
 
-/* Every eighth put (ring/slot.c). */
+/* Now and then (ring/slot.c). */
 void pti_ring_hint_tail(struct pti_lane *lane);
 
 /* Publishes what pti_fast_own gave, filled.  False: it is as it was. */
@@ -114,8 +137,10 @@ PTI_FAST bool pti_fast_publish(struct pti_ring *ring, struct pti_lane *lane, str
     lane->tail = pti_step(ring, at, 1);
     lane->own_at = i + 1 < lane->own_count ? i + 1 : 0;
     *ret_position = at;
-    if (lane->puts_since_hint++ % PTI_HINT_EVERY == 0) /* the first, too: many a process puts only one */
+    if ((lane->puts_since_hint++ & ring->hint_mask) == 0) /* the first, too: many a process puts only one */
         pti_ring_hint_tail(lane);
+    else if (lane->streams)
+        pti_fast_ask_for_slots(ring, at, lane->puts_since_hint, false);
     pti_wake(ring, &ring->hints->get_wait);
     return true;
 }
@@ -144,6 +169,20 @@ static inline bool pti_fast_is_plain(const struct pti_block *b)
                                 (pti_load_relaxed(&b->stamp) >> 48 | pti_load_relaxed(&b->due_us)) == 0, 1);
 }
 
+/* The block of a message that comes soon, if it is there. */
+PTI_FAST void pti_fast_ask_for_takes(const struct pti_ring *ring, uint64_t at)
+{
+    uint64_t slot = pti_load_relaxed(pti_slot_at(ring, at + PTI_TAKES_AHEAD));
+    uint32_t block = pti_slot_block(slot);
+    const char *b;
+
+    if (pti_slot_lap(slot) != pti_lap(ring, at + PTI_TAKES_AHEAD) || block >= ring->geometry.blocks)
+        return; /* else it is a block that a producer is about to write */
+    b = (const char *)pti_block_at(ring, block);
+    pti_prefetch_to_write(b);
+    __builtin_prefetch(b + PTI_LINE);
+}
+
 /* Leases the message at the head, if it is plain and of at most `room` bytes: its block; *ret_word is the lease. */
 PTI_FAST struct pti_block *pti_fast_lease(struct pti_ring *ring, struct pti_lane *lane, uint32_t room, uint32_t *ret_block,
                                           uint64_t *ret_word)
@@ -162,7 +201,7 @@ PTI_FAST struct pti_block *pti_fast_lease(struct pti_ring *ring, struct pti_lane
         return NULL;
     b = pti_block_at(ring, block);
     if (lane->takes_in_a_row >= PTI_STREAM)
-        pti_prefetch_to_write(b); /* the lease and the ack will write it */
+        pti_fast_ask_for_takes(ring, h); /* the leases and the acks will write them */
     __builtin_prefetch(&b->payload[PTI_LINE - PTI_BLOCK_HEAD]);
     word = pti_load_acquire(&b->word); /* [L] */
     if (__builtin_expect((word & ~UINT64_C(0xfff0)) != (PTI_COMMIT | h << 16), 0))
@@ -179,8 +218,10 @@ PTI_FAST struct pti_block *pti_fast_lease(struct pti_ring *ring, struct pti_lane
     pti_store_relaxed(&b->deliveries, 1);
     lane->head = pti_step(ring, h, 1);
     lane->takes_in_a_row++;
-    if (lane->takes_since_hint++ % PTI_HINT_EVERY == 0)
+    if ((lane->takes_since_hint++ & ring->hint_mask) == 0)
         pti_store_release(&hints->head, lane->head); /* [H] */
+    else if (lane->takes_in_a_row >= PTI_STREAM)
+        pti_fast_ask_for_slots(ring, h, lane->takes_since_hint, true);
     pti_wake_putters(ring); /* space was made in the ring */
     *ret_block = block;
     *ret_word = lease;

@@ -1,5 +1,5 @@
 /* ring.c -- mapping what the header says. */
-#include "ring/ring.h"
+#include "ring/fast.h"
 
 #include <string.h>
 
@@ -34,6 +34,9 @@ enum ptq_err pti_ring_init(struct pti_ring *ring, const struct pti_segment *segm
     ring->ttl = g->ttl_ms != 0 ? (uint16_t)pti_ttl_pack(g->ttl_ms) : 0;
     ring->stamp_mask = g->stamps == PTQ_STAMPS_ALL ? 0 : g->stamps == PTQ_STAMPS_OFF ? UINT32_MAX : PTI_STAMP_EVERY - 1;
     ring->takes_plainly = g->bytes == 0 && g->lease_ms == 0;
+    ring->hint_mask = PTI_HINT_EVERY - 1;
+    while (ring->hint_mask + 1 < PTI_HINT_SELDOM && (ring->hint_mask + 1) * 2 * PTI_HINT_SHARE <= g->capacity)
+        ring->hint_mask = ring->hint_mask * 2 + 1;
     ring->inline_room = (g->inline_size + 3) & ~3u;
     ring->list_room = g->stride - PTI_BLOCK_HEAD - (pti_geometry_is_large(g) ? (uint32_t)sizeof(struct pti_side_note) : 0);
     ring->slot_mask = g->slots - 1;

@@ -43,6 +43,7 @@ struct pti_ring {
     unsigned lap_shift;      /* 64 - lap bits */
     uint32_t stride;
     uint32_t stamp_mask;     /* puts & this == 0: stamped */
+    uint32_t hint_mask;      /* plain puts and takes & this == 0: the hints are written */
     uint16_t quick_deliveries; /* below it a message without times is handed out without a closer look; 0: each is looked at */
     uint16_t ttl;            /* packed: of messages that say none */
     uint32_t inline_room;    /* what is longer stands in a side file */

@@ -52,8 +52,8 @@ void pti_ring_hint_tail(struct pti_lane *lane)
 
     pti_store_release(&ring->hints->tail, lane->tail); /* [T] */
     lane->settled = pti_load_acquire(&ring->hints->head) & ring->position_mask; /* [H] */
-    lane->streams = pti_diff(ring, lane->tail, lane->settled) >= PTI_STREAM;
-    if (__builtin_expect(lane->puts_since_hint % NAME_EVERY == PTI_HINT_EVERY + 1, 0))
+    lane->streams = pti_diff(ring, lane->tail, lane->settled) > PTI_STREAM + (int64_t)ring->hint_mask; /* the hint lags so far */
+    if (__builtin_expect(lane->puts_since_hint % NAME_EVERY == PTI_HINT_SELDOM + 1, 0))
         pti_ring_note_unlinked(ring); /* this message is lost with the queue; the next call says so */
     if (__builtin_expect(!lane->has_put, 0)) {
         lane->has_put = true;

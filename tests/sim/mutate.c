@@ -3,6 +3,7 @@
  *     # what the mutant is
  *     file src/ring/slot.c
  *     scenario asks (no such line: all of them are tried)
+ *     long 1000000 (so many runs, outside of the normal suite; no such line: as many as it takes there)
  *     - text that is there once, a part of a line or more lines; spaces and the source's comments do not count
  *     + what stands there instead; no such line: nothing
  *
