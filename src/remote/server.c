@@ -21,6 +21,7 @@
 #define FAREWELL_LOOK_MS 5
 #define DRAIN_LOOK_MS 20
 #define BUSES_MOST 64
+#define LATE_MS 1000 /* a round that comes so much later than it was to: we did not run */
 
 struct ptq_bridge {
     struct pti_server server;
@@ -219,6 +220,25 @@ static int wait_ms(const struct pti_server *server)
     return until <= now ? 0 : (int)((until - now) / PTI_NS_PER_MS) + 1;
 }
 
+/* Law: silence is judged by the time in which we listened.  Whoever was stopped, or suspended with his machine, has heard
+ * nobody, and what was said meanwhile may still wait in the kernel. */
+static void forgive_our_absence(struct pti_server *server, int64_t now)
+{
+    struct pti_guest *guest;
+    int64_t due = server->round_due;
+
+    if (due == PTI_DEADLINE_NEVER || now - due < LATE_MS * PTI_NS_PER_MS)
+        return;
+    pti_server_log(server, PTQ_BRIDGE_WARNING, "component=bridge event=stood_still ms=%lld",
+                   (long long)((now - due) / PTI_NS_PER_MS));
+    TAILQ_FOREACH(guest, &server->guests, listed) {
+        guest->heard += now - due;
+        guest->accepted += now - due;
+    }
+    for (struct pti_session *session = server->sessions; session != NULL; session = session->hh.next)
+        session->down_since += now - due;
+}
+
 /* ---- draining ---- */
 
 static void begin_to_drain(struct pti_server *server)
@@ -306,7 +326,8 @@ static void run_round(struct pti_server *server, const uint64_t *tags, int count
     }
     empty_inbox(server);
     look_at_due(server);
-    now = pti_now_ns();
+    now = server->looked = pti_now_ns();
+    forgive_our_absence(server, now);
     TAILQ_FOREACH(guest, &server->guests, listed)
         mind_guest(guest, now);
     mind_deadlines(server, now);
@@ -324,8 +345,11 @@ enum ptq_err ptq_bridge_run(ptq_bridge *bridge)
     struct pti_server *server = &bridge->server;
     uint64_t tags[EVENTS_AT_ONCE];
 
+    server->looked = pti_now_ns();
     while (!server->draining || !is_drained(server)) {
-        int count = pti_poll_wait(server->poll_fd, tags, EVENTS_AT_ONCE, wait_ms(server));
+        int wait = wait_ms(server);
+        server->round_due = wait < 0 ? PTI_DEADLINE_NEVER : server->looked + wait * PTI_NS_PER_MS;
+        int count = pti_poll_wait(server->poll_fd, tags, EVENTS_AT_ONCE, wait);
         if (count < 0 && count != -EINTR)
             return PTQ_ESYS;
         run_round(server, tags, count);

@@ -73,6 +73,7 @@ struct pti_server {
     TAILQ_HEAD(, pti_channel) due;
     uint64_t session_count_ever;
     uint64_t buffered; /* of all channels, what comes in pieces included */
+    int64_t looked, round_due; /* the last round; when the next is to come at the latest */
     int64_t next_deadline; /* of requests that wait; may be too early */
     bool draining;
     int64_t drain_until;
