@@ -4,6 +4,7 @@
 
 #include "base/time.h"
 #include "local/verbs.h"
+#include "ring/note.h"
 #include "ring/side.h"
 #include "ring/wait.h"
 
@@ -46,12 +47,28 @@ static inline enum ptq_err alloc_for(struct pti_lane *lane, uint64_t bytes, uint
     return pti_block_alloc(lane, ret_block, ret_before);
 }
 
-static void note_stream(struct pti_place *place, const struct pti_put *put)
+/* A bridge's put may be asked about by the next bridge (ring/note.h). */
+static inline void begin_note(struct pti_place *place, const struct pti_put *put)
 {
     if (__builtin_expect(put->stream == 0, 1))
         return;
-    pti_store_release(&place->lane.entry->stream, put->stream); /* [J] */
-    pti_store_release(&place->lane.entry->number, put->number); /* [J] */
+    pti_note_begin(place->lane.entry, put->stream, put->number);
+    place->lane.notes = true;
+}
+
+static inline void end_note(struct pti_place *place, const struct pti_put *put, bool done, uint64_t position)
+{
+    if (__builtin_expect(put->stream == 0, 1))
+        return;
+    place->lane.notes = false;
+    if (done)
+        pti_note_done(place->lane.entry, position);
+}
+
+static inline enum ptq_err publish(struct pti_lane *lane, uint32_t block, uint64_t before, uint64_t *ret_position)
+{
+    return __builtin_expect(lane->notes, 0) ? pti_ring_publish_noted(lane, block, before, ret_position)
+                                            : pti_ring_publish(lane, block, before, ret_position);
 }
 
 /* Looked at first, so that a full queue does not cost the copy; but who drops the oldest must have his block first. */
@@ -79,10 +96,11 @@ static enum ptq_err try_put(struct pti_place *place, const struct pti_put *put, 
         return err;
     err = copy_in(place, block, put, 0);
     if (__builtin_expect(err == PTQ_OK, 1)) {
-        note_stream(place, put);
-        err = pti_ring_publish(&place->lane, block, before, ret_position);
+        begin_note(place, put);
+        err = publish(&place->lane, block, before, ret_position);
         while (__builtin_expect(err == PTQ_FULL, 0) && pti_ring_make_room(&place->lane, 1))
-            err = pti_ring_publish(&place->lane, block, before, ret_position);
+            err = publish(&place->lane, block, before, ret_position);
+        end_note(place, put, err == PTQ_OK, *ret_position);
     }
     if (__builtin_expect(err != PTQ_OK, 0))
         pti_block_give_back(&place->lane, block, before);
@@ -154,8 +172,9 @@ static enum ptq_err try_put_many(struct pti_place *place, const struct pti_put *
         }
     }
     if (err == PTQ_OK) {
-        note_stream(place, &puts[0]);
+        begin_note(place, &puts[0]);
         err = pti_ring_publish_batch(lane, count, ret_position);
+        end_note(place, &puts[0], err == PTQ_OK, *ret_position);
     }
     if (err != PTQ_OK) {
         give_all_back(lane, have);
@@ -191,9 +210,10 @@ bool pti_local_is_refused(struct pti_local *local, struct pti_place *place, cons
         return false;
     if (++place->idle % REFUSALS_A_LOOK == 0 && pti_ring_sweep_sometimes(&local->ring, true) > 0)
         return false;
-    note_stream(place, put);
+    begin_note(place, put);
     pti_ring_refuse(&place->lane, count);
     *ret_position = 0;
+    end_note(place, put, true, 0);
     return true;
 }
 
@@ -341,9 +361,11 @@ enum ptq_err pti_local_publish(struct pti_port *port, struct ptq_msg *loan, cons
         copy_headers(loan->data, put);
     settle_room(local, loan, pti_message_bytes(put->size, put->headers));
     do {
+        begin_note(place, put);
         do
-            err = pti_ring_publish(&place->lane, loan->block, loan->word, ret_position);
+            err = publish(&place->lane, loan->block, loan->word, ret_position);
         while (err == PTQ_FULL && pti_ring_make_room(&place->lane, 1));
+        end_note(place, put, err == PTQ_OK, *ret_position);
         if (err != PTQ_FULL)
             break;
         refused = pti_local_is_refused(local, place, put, 1, ret_position);
@@ -389,8 +411,12 @@ enum ptq_err pti_local_place(struct pti_port *port, uint64_t position, const str
         err = alloc_for(&place->lane, pti_message_bytes(put->size, put->headers), &block, &before);
         if (err == PTQ_OK) {
             err = copy_in(place, block, put, 0);
+            begin_note(place, put);
+            if (err == PTQ_OK && put->stream != 0)
+                pti_note_at(place->lane.entry, position);
             if (err == PTQ_OK)
                 err = pti_ring_place(&place->lane, position, block, before);
+            end_note(place, put, err == PTQ_OK, position);
             if (err != PTQ_OK)
                 pti_block_give_back(&place->lane, block, before);
             break; /* FULL here means beyond the window, and waiting is not ours */

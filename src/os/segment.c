@@ -290,6 +290,11 @@ int pti_segment_reserve(const struct pti_segment *segment, size_t offset, size_t
     return 0;
 }
 
+void pti_segment_release(const struct pti_segment *segment, size_t offset, size_t length)
+{
+    (void)!fallocate(segment->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)length);
+}
+
 /* ---- where it lives ---- */
 
 /* Lines of mountinfo: id parent major:minor root mount-point ...; spaces in it are written \040. */

@@ -53,6 +53,8 @@ bool pti_segment_is_open(const struct pti_segment *segment);
 
 /* Gives the range real memory; ENOSPC instead of a later SIGBUS.  Bytes that have memory already are left alone. */
 int pti_segment_reserve(const struct pti_segment *segment, size_t offset, size_t length);
+/* Takes the memory back: it reads as zeroes, until it is reserved again.  Where that cannot be, it stays as it is. */
+void pti_segment_release(const struct pti_segment *segment, size_t offset, size_t length);
 
 /* Free bytes of the file system that holds it, and the path of its mount point (best effort: "" if unknown). */
 int pti_segment_space(const struct pti_segment *segment, uint64_t *ret_free, char *ret_mount, size_t mount_size);

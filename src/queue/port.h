@@ -36,8 +36,8 @@ struct pti_put {
     uint8_t headers;  /* size of the encoded headers, in units of 4 bytes; they stand behind the data, see queue/header.h */
     const void *header_bytes; /* borrowed during the call */
     uint64_t due_us;  /* microseconds of the host clock (os/clock.h); 0: at once */
-    uint64_t stream;  /* remote/serve: the numbered stream it came in, for the journal; else 0 */
-    uint64_t number;  /* its number in that stream */
+    uint32_t stream;  /* remote/enter: whose intent it is, for the note (ring/note.h); 0: nobody asks about it */
+    uint64_t number;  /* the intent's serial */
 };
 
 enum pti_msg_state { PTI_MSG_FREE = 0, PTI_MSG_LEASED = 1, PTI_MSG_LOANED = 2 };

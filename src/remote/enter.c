@@ -48,7 +48,7 @@ static enum ptq_err read_records(struct pti_request *request, struct pti_record_
                                                  .headers = record.headers,
                                                  .header_bytes = record.header_bytes,
                                                  .due_us = due_of(request, &record),
-                                                 .stream = channel->session->number << 32 | channel->id,
+                                                 .stream = (uint32_t)channel->session->number,
                                                  .number = request->number};
     }
     return more == PTQ_END ? fits : PTQ_EPROTO;

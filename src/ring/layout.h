@@ -184,9 +184,9 @@ struct pti_entry {
     _Atomic uint64_t redelivered;
     _Atomic uint64_t dropped[5]; /* enum ptq_drop */
     _Atomic uint64_t bytes_taken;
-    /* line 2: the last put of a numbered stream, for remote/serve */
-    _Atomic uint64_t stream;
-    _Atomic uint64_t number;
+    /* line 2: the last noted put, of a bridge (ring/note.h) */
+    _Atomic uint64_t stream; /* low half of `put` before it:32 | whose intent:32 */
+    _Atomic uint64_t number; /* serial of that */
     _Atomic uint64_t journal_bytes; /* with a byte budget: bytes_put, or bytes_taken, after the operation */
     _Atomic uint64_t taking;        /* with a lease limit: attempts so far:40 | 1 + the block about to be leased:24, 0: none */
     _Atomic uint64_t suspect;       /* by lookers: attempt:16 | when its lease was first seen:48 */
@@ -203,7 +203,7 @@ struct pti_entry {
     _Atomic uint32_t copying; /* with a lease limit: 1 + the block that it is about to copy and quarantine; 0: none */
     char command[16];
     _Atomic uint64_t admitted; /* records of units that this taker closed: put and taken both */
-    uint64_t reserved4[1];
+    _Atomic uint64_t noted;    /* position:48 | 0:12 | enum pti_note:4 */
 };
 _Static_assert(sizeof(struct pti_entry) == 4 * PTI_LINE, "an entry is four lines");
 #define PTI_ROLE_PUT 1u

@@ -10,6 +10,7 @@
 #include "os/clock.h"
 #include "os/life.h"
 #include "ring/journal.h"
+#include "ring/note.h"
 #include "ring/wait.h"
 
 static bool has_bit(const uint64_t *set, uint32_t i) { return set[i / 64] >> (i % 64) & 1; }
@@ -126,6 +127,16 @@ static void decide(struct pti_ring *ring, uint32_t endpoint)
         return;
     finish_bytes(ring, entry, pti_journal_operation(line));
     pti_store_release(counter, count + by); /* [J] absolute: it may happen twice */
+}
+
+/* Law: after decide, for the counter tells; and before the entry is free, for its next owner counts on. */
+static void judge_note(struct pti_entry *entry)
+{
+    uint64_t noted = pti_load_acquire(&entry->noted); /* [J] */
+    bool moved = (uint32_t)pti_load_acquire(&entry->put) != (uint32_t)(pti_load_acquire(&entry->stream) >> 32); /* [J] */
+
+    if (pti_note_status(noted) == PTI_NOTE_OPEN)
+        pti_store_release(&entry->noted, (noted & ~UINT64_C(15)) | (moved ? PTI_NOTE_DONE : PTI_NOTE_UNDONE)); /* [J] */
 }
 
 /* ---- the words */
@@ -256,8 +267,10 @@ void pti_ring_recover(struct pti_ring *ring, const uint64_t *dead)
     uint32_t endpoints = ring->geometry.endpoints;
 
     for (uint32_t x = 0; x < endpoints; x++)
-        if (has_bit(dead, x))
+        if (has_bit(dead, x)) {
             decide(ring, x);
+            judge_note(&ring->entries[x]);
+        }
     decide_parts(ring, dead);
     if (put_all_right(ring, dead))
         pti_ring_redeliver(ring);

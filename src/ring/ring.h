@@ -95,6 +95,7 @@ struct pti_lane {
     bool paced;         /* resting for own blocks has paid lately */
     uint32_t own_away;  /* allocations to go without a look at them */
     bool has_put, has_taken;
+    bool notes;         /* the put under way is noted in the entry (ring/note.h) */
     bool shared;        /* several threads use it, under mutex */
     struct pti_cursor cursor;
     struct pti_scratch {
@@ -287,6 +288,8 @@ static inline __attribute__((always_inline)) void pti_block_fill(struct pti_lane
 
 /* Publishes an owned block that is filled.  PTQ_FULL, PTQ_EENDED, PTQ_ECORRUPT: it is still OWNED(me), as `before`. */
 enum ptq_err pti_ring_publish(struct pti_lane *lane, uint32_t block, uint64_t before, uint64_t *ret_position);
+/* The same, of a put that is noted in the entry (ring/note.h): where it is tried is noted, too. */
+enum ptq_err pti_ring_publish_noted(struct pti_lane *lane, uint32_t block, uint64_t before, uint64_t *ret_position);
 
 /* Publishes the `count` filled blocks of lane->scratch by one header, all or none.  On failure they are as before. */
 enum ptq_err pti_ring_publish_batch(struct pti_lane *lane, size_t count, uint64_t *ret_position);

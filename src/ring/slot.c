@@ -5,6 +5,7 @@
 
 #include "ring/fast.h"
 #include "ring/grow.h"
+#include "ring/note.h"
 
 #define NAME_EVERY 4096u /* puts, between two looks whether the file still has a name */
 /* Walkers are faster than who they follow, and jump by the hints: one that goes on for so long reads nonsense. */
@@ -137,7 +138,7 @@ static inline enum ptq_err check_room(struct pti_lane *lane, uint64_t count)
 
 /* The loop of every ordinary publish: word, then slot. */
 static inline __attribute__((always_inline)) enum ptq_err publish_entry(struct pti_lane *lane, uint32_t block,
-                                                                       enum pti_state state, uint64_t count,
+                                                                       enum pti_state state, uint64_t count, bool noted,
                                                                        uint64_t *ret_position)
 {
     struct pti_ring *ring = lane->ring;
@@ -152,6 +153,8 @@ static inline __attribute__((always_inline)) enum ptq_err publish_entry(struct p
         if (err != PTQ_OK)
             return err;
         at = lane->tail;
+        if (noted)
+            pti_note_at(lane->entry, at);
         pti_store_relaxed(word, pti_word(state, lane->index, at, 0)); /* [P] carries it */
         if (pti_cas(pti_slot_at(ring, at), &slot, pti_slot(pti_lap(ring, at), block))) { /* [P, W] in the queue */
             *ret_position = at;
@@ -163,7 +166,7 @@ static inline __attribute__((always_inline)) enum ptq_err publish_entry(struct p
 enum ptq_err pti_ring_publish_entry(struct pti_lane *lane, uint32_t block, enum pti_state state, uint64_t count,
                                     uint64_t *ret_position)
 {
-    return publish_entry(lane, block, state, count, ret_position);
+    return publish_entry(lane, block, state, count, lane->notes, ret_position);
 }
 
 /* Unpublished after all: the old word first, by which the open line is known to be undone. */
@@ -173,7 +176,8 @@ static void undo(struct pti_lane *lane, uint32_t block, uint64_t before)
     pti_journal_close(lane->entry);
 }
 
-enum ptq_err pti_ring_publish(struct pti_lane *lane, uint32_t block, uint64_t before, uint64_t *ret_position)
+static inline __attribute__((always_inline)) enum ptq_err publish(struct pti_lane *lane, uint32_t block, uint64_t before,
+                                                                 bool noted, uint64_t *ret_position)
 {
     uint32_t size = pti_load_relaxed(&pti_block_at(lane->ring, block)->length);
     uint64_t at;
@@ -184,7 +188,7 @@ enum ptq_err pti_ring_publish(struct pti_lane *lane, uint32_t block, uint64_t be
         pti_store_release(&lane->entry->journal_bytes, pti_load_relaxed(&lane->entry->bytes_put) + size); /* [J] */
     }
     pti_journal_open(lane->entry, PTI_OP_PUT, block, before, pti_load_relaxed(&lane->entry->put));
-    err = publish_entry(lane, block, PTI_COMMIT, 1, &at);
+    err = publish_entry(lane, block, PTI_COMMIT, 1, noted, &at);
     if (__builtin_expect(err != PTQ_OK, 0)) {
         undo(lane, block, before);
         return err;
@@ -199,6 +203,16 @@ enum ptq_err pti_ring_publish(struct pti_lane *lane, uint32_t block, uint64_t be
     }
     *ret_position = at;
     return PTQ_OK;
+}
+
+enum ptq_err pti_ring_publish(struct pti_lane *lane, uint32_t block, uint64_t before, uint64_t *ret_position)
+{
+    return publish(lane, block, before, false, ret_position);
+}
+
+enum ptq_err pti_ring_publish_noted(struct pti_lane *lane, uint32_t block, uint64_t before, uint64_t *ret_position)
+{
+    return publish(lane, block, before, true, ret_position);
 }
 
 enum ptq_err pti_ring_place(struct pti_lane *lane, uint64_t position, uint32_t block, uint64_t before)

@@ -35,6 +35,8 @@ struct pti_hello {
     uint64_t generation; /* home: drawn when it made the session; dialler: what it knows of that, 0: nothing */
 };
 
+#define PTI_STREAM_BYTES 16
+
 struct pti_open_message {
     char run[PTQ_NAME_MAX + 1], name[PTQ_NAME_MAX + 1]; /* run: "" for the usual one */
     uint32_t mode;
@@ -46,6 +48,11 @@ struct pti_open_message {
     uint32_t header_size, full, stamps, ttl_ms, lease_ms, max_dead;
     bool expired_to_dead, last_producer_ends, letters;
     uint32_t roles; /* PTQ_PRODUCER, PTQ_CONSUMER */
+    /* version 2 */
+    uint8_t stream[PTI_STREAM_BYTES]; /* whose numbers these are, beyond the session; zeroes: of the session alone */
+    uint64_t first;                   /* the lowest number that may be asked again; 0: none was asked yet */
+    bool resync;
+    uint32_t carrier;
 };
 
 struct pti_opened {
@@ -54,6 +61,9 @@ struct pti_opened {
     bool placed;
     char run[PTQ_NAME_MAX + 1], node[64], spec[PTQ_SPEC_TEXT_MAX + 1];
     uint8_t id[16];
+    /* version 2 */
+    bool stream_known;
+    uint64_t stream_floor;
 };
 
 struct pti_directory_ask {

@@ -12,6 +12,8 @@
 #define PROPERTY_TO_MESSAGE(field) message.field = open->field;
 #define PROPERTY_OF_MESSAGE(field) open->field = message->field;
 
+static const uint8_t no_stream[PTI_STREAM_BYTES];
+
 size_t pti_open_pack(const struct pti_open_message *open, uint8_t *buffer, size_t room)
 {
     Ptq__V1__Open message = PTQ__V1__OPEN__INIT;
@@ -31,6 +33,13 @@ size_t pti_open_pack(const struct pti_open_message *open, uint8_t *buffer, size_
     message.start = open->start;
     message.spec = pti_borrow(open->spec);
     OPEN_PROPERTIES(PROPERTY_TO_MESSAGE)
+    if (memcmp(open->stream, no_stream, sizeof no_stream) != 0) {
+        message.stream.data = (uint8_t *)(uintptr_t)open->stream;
+        message.stream.len = sizeof open->stream;
+        message.first = open->first;
+        message.resync = open->resync;
+    }
+    message.carrier = open->carrier;
     return pti_pack(&message, buffer, room);
 }
 
@@ -48,6 +57,13 @@ static bool read_open(struct pti_open_message *open, const Ptq__V1__Open *messag
     open->window = message->window;
     open->start = message->start;
     OPEN_PROPERTIES(PROPERTY_OF_MESSAGE)
+    open->first = message->first;
+    open->resync = message->resync;
+    open->carrier = message->carrier;
+    if (message->stream.len != 0 && message->stream.len != sizeof open->stream)
+        return false;
+    if (message->stream.len != 0)
+        memcpy(open->stream, message->stream.data, sizeof open->stream);
     return message->mode <= PTQ_CREATE && (message->file_mode & ~0777u) == 0 &&
            message->full <= PTQ_FULL_DROP_NEWEST && message->stamps <= PTQ_STAMPS_OFF &&
            COPY_NAME_OR_NONE(open->run, message->run) && COPY_NAME(open->name, message->name) &&
@@ -75,6 +91,8 @@ size_t pti_opened_pack(const struct pti_opened *opened, uint8_t *buffer, size_t 
     message.spec = pti_borrow(opened->spec);
     message.id.data = (uint8_t *)(uintptr_t)opened->id;
     message.id.len = sizeof opened->id;
+    message.stream_known = opened->stream_known;
+    message.stream_floor = opened->stream_floor;
     return pti_pack(&message, buffer, room);
 }
 
@@ -87,6 +105,8 @@ static bool read_opened(struct pti_opened *opened, const Ptq__V1__Opened *messag
     opened->placed = message->placed;
     opened->credit_bytes = message->credit_bytes;
     opened->header_size = message->header_size;
+    opened->stream_known = message->stream_known;
+    opened->stream_floor = message->stream_floor;
     if (message->id.len != 0 && message->id.len != sizeof opened->id)
         return false;
     if (message->id.len != 0)
