@@ -127,6 +127,7 @@ static void push_call(struct pti_call *call)
     }
     call->out.number = call->number;
     call->pushed = true;
+    call->written_at = 0;
     pti_outbox_push(&conn->outbox, &call->remote->lane, &call->out);
     if (call->cancelled)
         (void)!pti_outbox_push_copy(&conn->outbox, &call->remote->lane, PTI_FRAME_CANCEL, 0, call->number, NULL, 0);
@@ -152,11 +153,29 @@ void pti_remote_push_calls(struct pti_remote *remote)
     }
 }
 
-static void set_ack(struct pti_remote *remote)
+/* Everything up to here was answered, or will never be asked again. */
+static uint64_t ack_of(const struct pti_remote *remote)
 {
     const struct pti_call *first = TAILQ_FIRST(&remote->calls);
 
-    pti_outbox_set_ack(&remote->conn->outbox, &remote->lane, first != NULL ? first->number - 1 : remote->last_number);
+    return first != NULL ? first->number - 1 : remote->last_number;
+}
+
+static void set_ack(struct pti_remote *remote)
+{
+    pti_outbox_set_ack(&remote->conn->outbox, &remote->lane, ack_of(remote));
+}
+
+static void say_received(struct pti_remote *remote, size_t least)
+{
+    struct pti_conn *conn = remote->conn;
+    uint8_t bytes[8 * PTI_RECEIVED_MOST];
+    size_t size;
+
+    if (conn->outbox.version < 2 || conn->state != PTI_CONN_UP || remote->state != PTI_REMOTE_OPEN)
+        return;
+    while ((size = pti_received_say(&remote->received, ack_of(remote), remote->last_number + 1, least, bytes)) > 0)
+        (void)!pti_outbox_push_copy(&conn->outbox, &remote->lane, PTI_FRAME_RECEIVED, 0, 0, bytes, size);
 }
 
 void pti_call_enlist(struct pti_call *call)
@@ -216,6 +235,19 @@ void pti_call_finish(struct pti_call *call, enum ptq_err code, uint64_t value)
         wake_slot(slot);
 }
 
+void pti_call_answer(struct pti_call *call, enum ptq_err code, uint64_t value)
+{
+    struct pti_remote *remote = call->remote;
+    uint64_t number = call->number;
+
+    pti_call_finish(call, code, value);
+    pti_received_confirm(&remote->received, number);
+    if (number <= ack_of(remote))
+        return;
+    pti_received_add(&remote->received, number);
+    say_received(remote, PTI_RECEIVED_DUE);
+}
+
 void pti_call_retry(struct pti_call *call)
 {
     pti_outbox_drop(&call->remote->conn->outbox, &call->remote->lane, &call->out);
@@ -248,6 +280,7 @@ void pti_remote_suspend(struct pti_remote *remote)
     }
     pti_outbox_clear(&remote->conn->outbox, &remote->lane);
     pti_assembly_clear(&remote->assembly);
+    pti_received_unsay(&remote->received);
     remote->watching[0] = remote->watching[1] = false;
     pti_remote_wake(remote);
 }
@@ -287,6 +320,7 @@ void pti_call_note_given_up(struct pti_call *call)
 void pti_remote_resume(struct pti_remote *remote)
 {
     pti_remote_call_off(remote); /* first: it makes room */
+    say_received(remote, 1);
     pti_remote_push_calls(remote);
     ask_for_watches(remote);
     pti_remote_wake(remote);
@@ -299,6 +333,9 @@ static enum ptq_err fate_of(const struct pti_call *call)
         return PTQ_ELEASELOST; /* asked or not: the lease ended with its session */
     if (call->type == PTI_FRAME_PUT && pti_call_was_asked(call))
         return PTQ_EINDOUBT;
+    if (call->type == PTI_FRAME_CALL && (call->verb == PTI_CALL_PURGE || call->verb == PTI_CALL_KICK) &&
+        pti_call_was_asked(call))
+        return PTQ_EINDOUBT; /* again, it would drop what was put since, or more than was asked */
     if (call->cancelled || call->type == PTI_FRAME_CLOSE)
         return PTQ_EINTR;
     if (call->type == PTI_FRAME_TAKE && call->remote->claimed)

@@ -10,6 +10,7 @@
 
 #include "base/atomic.h"
 #include "remote/conn.h"
+#include "remote/received.h"
 
 #define PTI_SLOTS 32
 
@@ -62,6 +63,8 @@ struct pti_remote {
     unsigned count;                     /* of calls */
     uint64_t *given_up;                 /* numbers that the home may still be at, to be called off over the next link */
     size_t given_up_count;
+    struct pti_received received;       /* answers above what `ack` says */
+    uint64_t frames_read;               /* of this channel, ever */
     int64_t close_by;                   /* once it is closing: no caller waits for longer */
     bool claimed, claim_lost;
     _Atomic bool closing;
@@ -90,6 +93,9 @@ struct pti_call {
     bool cancelled; /* the home was asked to give it up */
     bool abandoned; /* nobody waits: what comes is given back */
     uint8_t head[40], record[PTI_PUT_RECORD + PTI_RECORD_MORE];
+    uint64_t progress; /* of its channel, at the last look; and when that changed */
+    int64_t moved;
+    int64_t written_at; /* or a little later: when it was seen to have left; 0: not yet */
     bool keyed;     /* the home knows it by its key, not by its number */
     uint8_t verb;   /* PTI_FRAME_CALL: enum pti_call_verb */
     uint8_t head_size, timeout_at; /* where in head the timeout stands; 0: nowhere */
@@ -128,6 +134,9 @@ struct pti_call *pti_call_new(struct pti_remote *remote, uint8_t type);
 void pti_call_set_head(struct pti_call *call, size_t size, size_t timeout_at);
 void pti_call_set_puts(struct pti_call *call, const struct pti_put *puts, size_t count);
 
+/* A home that lives and does not answer is broken, once nothing of the channel has moved for so long.  Tests shorten it. */
+extern _Atomic int64_t pti_answer_patience_ns;
+
 /* Asks, and waits for the answer: the home's code, or PTQ_EINTR (only with `may_interrupt`), PTQ_EUNREACHABLE (not
  * asked), PTQ_EINDOUBT (asked, no answer).  *call_ptr becomes NULL where it goes on without its caller; else its answer
  * may be read, and then it is freed. */
@@ -161,8 +170,9 @@ bool pti_remote_stop_started(struct pti_remote *remote);
 /* Asks and does not wait; `call` is taken.  With conn->mutex held. */
 void pti_call_leave(struct pti_call *call);
 
-/* With conn->mutex held, the answer came: takes it out of the list and wakes the caller. */
 struct pti_call *pti_call_find(struct pti_remote *remote, uint64_t number);
+/* With conn->mutex held, it is over: takes it out of the list and wakes the caller.  answer: because the home said so. */
+void pti_call_answer(struct pti_call *call, enum ptq_err code, uint64_t value);
 void pti_call_finish(struct pti_call *call, enum ptq_err code, uint64_t value);
 /* The home has not done it and will not: it is asked again of the next link. */
 void pti_call_retry(struct pti_call *call);

@@ -64,6 +64,7 @@ struct pti_conn {
     enum ptq_err refusal;         /* the home said no, in so many words; else PTQ_OK */
     char reason[400];             /* why it is down */
     uint64_t rtt_ns;
+    int64_t echoed;               /* when the newest PING that came back was sent */
 };
 
 /* The session with the home at `url`, made and dialled where there is none. */

@@ -89,11 +89,13 @@ static enum ptq_err read_ping(struct pti_conn *conn, const struct pti_frame *fra
 
     if (pti_ping_unpack(frame->payload, frame->length, &stamp) != PTQ_OK)
         return pti_refuse(ret_reason, "a PING makes no sense");
-    if ((frame->flags & PTI_FRAME_REPLY) != 0)
+    if ((frame->flags & PTI_FRAME_REPLY) != 0) {
         conn->rtt_ns = (uint64_t)pti_now_ns() - stamp;
-    else
+        conn->echoed = (int64_t)stamp;
+    } else {
         (void)!pti_outbox_push_copy(&conn->outbox, &conn->outbox.control, PTI_FRAME_PING, PTI_FRAME_REPLY, 0,
                                     frame->payload, frame->length);
+    }
     return PTQ_OK;
 }
 

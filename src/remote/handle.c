@@ -98,6 +98,7 @@ void pti_remote_fini(struct pti_remote *remote)
         pti_message_free(remote, message);
     pti_assembly_clear(&remote->assembly);
     free(remote->given_up);
+    pti_received_fini(&remote->received);
     for (int side = 0; side < 2; side++) {
         if (remote->fds[side] >= 0)
             close(remote->fds[side]);

@@ -180,6 +180,14 @@ bool pti_outbox_holds(struct pti_outbox *outbox, const struct pti_out *out)
     return queued;
 }
 
+uint64_t pti_outbox_written(struct pti_outbox *outbox, const struct pti_lane *lane)
+{
+    pthread_mutex_lock(&outbox->mutex);
+    uint64_t written = lane->written;
+    pthread_mutex_unlock(&outbox->mutex);
+    return written;
+}
+
 void pti_outbox_drop(struct pti_outbox *outbox, struct pti_lane *lane, struct pti_out *out)
 {
     pthread_mutex_lock(&outbox->mutex);
@@ -342,6 +350,7 @@ static size_t write_piece(struct pti_outbox *outbox, struct pti_lane *lane, stru
     write_payload(out, buffer + PTI_FRAME_HEADER, size);
     out->begun = true;
     out->done += size;
+    lane->written += size;
     lane->current = size < left ? out : NULL;
     size_t length = seal(outbox, lane, buffer, &frame);
     if (lane->current == NULL) {

@@ -44,6 +44,7 @@ struct pti_lane {
     uint64_t ack;     /* goes into each header */
     uint64_t credit;  /* bytes of puts that may be without an answer */
     uint64_t spent;
+    uint64_t written; /* bytes of payload, ever */
     struct pti_outs puts, others;
     uint8_t *results; /* RESULT records that go as one frame */
     size_t results_size, results_room;
@@ -96,6 +97,9 @@ void pti_outbox_credit_back(struct pti_outbox *outbox, struct pti_lane *lane, ui
 /* Was something of it written since it was pushed?  And is the rest still here? */
 bool pti_outbox_has_begun(struct pti_outbox *outbox, const struct pti_out *out);
 bool pti_outbox_holds(struct pti_outbox *outbox, const struct pti_out *out);
+
+/* Bytes of payload that the lane has written, ever. */
+uint64_t pti_outbox_written(struct pti_outbox *outbox, const struct pti_lane *lane);
 
 /* Takes it out whatever was written of it: the link is to be closed. */
 void pti_outbox_drop(struct pti_outbox *outbox, struct pti_lane *lane, struct pti_out *out);

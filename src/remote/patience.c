@@ -6,8 +6,9 @@
 #include "remote/call.h"
 
 #define LINK_DEADLINE (PTI_LINK_DEADLINE_MS * PTI_NS_PER_MS)
-#define ANSWER_DEADLINE (30 * PTI_NS_PER_S) /* a home that lives and does not answer is broken */
 #define FAR (365 * INT64_C(86400) * PTI_NS_PER_S) /* not for ever: a wait without an end is restarted after a signal */
+
+_Atomic int64_t pti_answer_patience_ns = 30 * PTI_NS_PER_S;
 
 enum wait_end { ANSWERED, INTERRUPTED, TOO_LATE };
 
@@ -16,9 +17,39 @@ static bool is_interrupted(const struct pti_call *call)
     return pti_load_seq(&call->remote->interrupts) != call->interrupts_seen || pti_load_seq(&call->remote->closing);
 }
 
+/* It has left here, and no PING that was sent after it has come back: it is on its way, or was read a moment ago. */
+static bool is_on_its_way(struct pti_call *call)
+{
+    struct pti_conn *conn = call->remote->conn;
+
+    if (pti_outbox_holds(&conn->outbox, &call->out))
+        return false;
+    if (call->written_at == 0)
+        call->written_at = pti_now_ns();
+    return conn->echoed <= call->written_at;
+}
+
+/* Until when an answer over the link that is up is waited for.  What is large on a slow link takes its time, both ways: patience
+ * begins when nothing moves any more. */
+static int64_t patience_with_home(struct pti_call *call, int64_t deadline, int64_t began)
+{
+    struct pti_remote *remote = call->remote;
+    uint64_t progress = pti_outbox_written(&remote->conn->outbox, &remote->lane) + remote->frames_read;
+    int64_t now = pti_now_ns();
+
+    if (call->moved == 0 || progress != call->progress)
+        call->moved = call->moved == 0 ? began : now;
+    call->progress = progress;
+    if (is_on_its_way(call)) {
+        call->moved = now;
+        return now + PTI_PING_MS * PTI_NS_PER_MS;
+    }
+    return (deadline > call->moved ? deadline : call->moved) + pti_load_acquire(&pti_answer_patience_ns);
+}
+
 /* Until when the answer is worth waiting for: the home judges the deadline, and the link's own deadline is added for a
  * link that is down. */
-static int64_t patience_of(const struct pti_call *call, int64_t began)
+static int64_t patience_of(struct pti_call *call, int64_t began)
 {
     const struct pti_conn *conn = call->remote->conn;
     int64_t deadline = call->cancelled ? PTI_DEADLINE_NOW : call->deadline;
@@ -26,7 +57,7 @@ static int64_t patience_of(const struct pti_call *call, int64_t began)
     if (deadline == PTI_DEADLINE_NEVER)
         return pti_now_ns() + FAR;
     if (conn->state == PTI_CONN_UP && call->pushed)
-        return (deadline == PTI_DEADLINE_NOW ? began : deadline) + ANSWER_DEADLINE;
+        return patience_with_home(call, deadline, began);
     int64_t link = conn->down_since + LINK_DEADLINE;
     if (conn->state == PTI_CONN_UP)
         link = began + LINK_DEADLINE;

@@ -84,7 +84,7 @@ static enum ptq_err read_channel_error(struct pti_remote *remote, const struct a
     if (call != NULL && call->error != NULL && !call->abandoned)
         (void)!pti_error(call->error, error.code, "%s", error.text);
     if (call != NULL)
-        pti_call_finish(call, error.code, 0);
+        pti_call_answer(call, error.code, 0);
     return PTQ_OK;
 }
 
@@ -117,7 +117,7 @@ static enum ptq_err read_results(struct pti_remote *remote, const struct answer 
         if (!pti_is_answer(result.code) || (call->type == PTI_FRAME_TAKE && result.code == PTQ_OK))
             return pti_refuse(ret_reason, "a RESULT is not one");
         note_answer(remote, call, (enum ptq_err)result.code);
-        pti_call_finish(call, (enum ptq_err)result.code, result.value);
+        pti_call_answer(call, (enum ptq_err)result.code, result.value);
     }
     return PTQ_OK;
 }
@@ -164,6 +164,20 @@ static enum ptq_err check_messages(const struct pti_remote *remote, const struct
     return more == PTQ_END ? PTQ_OK : PTQ_EPROTO;
 }
 
+/* Nobody asks for them any more: they are not ours to hold until the session ends. */
+static enum ptq_err return_messages(struct pti_remote *remote, const struct answer *answer, const char **ret_reason)
+{
+    struct pti_record_cursor cursor;
+    struct pti_record record;
+    enum ptq_err more;
+
+    if (pti_read_messages(answer->payload, answer->size, &cursor) != PTQ_OK)
+        return pti_refuse(ret_reason, "MESSAGES make no sense");
+    while ((more = pti_read_record(&cursor, &record)) == PTQ_OK && remote->count < PTI_WIRE_REQUESTS / 2)
+        pti_remote_return(remote, record.position, record.sub, record.deliveries);
+    return more == PTQ_EPROTO ? pti_refuse(ret_reason, "MESSAGES make no sense") : PTQ_OK;
+}
+
 static enum ptq_err read_messages(struct pti_remote *remote, const struct answer *answer, const char **ret_reason)
 {
     struct pti_call *call = pti_call_find(remote, answer->frame->number);
@@ -171,7 +185,7 @@ static enum ptq_err read_messages(struct pti_remote *remote, const struct answer
     struct pti_record record;
 
     if (call == NULL)
-        return PTQ_OK;
+        return return_messages(remote, answer, ret_reason);
     if (call->type != PTI_FRAME_TAKE || pti_read_messages(answer->payload, answer->size, &cursor) != PTQ_OK ||
         check_messages(remote, call, cursor) != PTQ_OK)
         return pti_refuse(ret_reason, "MESSAGES make no sense");
@@ -185,7 +199,7 @@ static enum ptq_err read_messages(struct pti_remote *remote, const struct answer
     }
     if (batch != NULL && batch->left == 0)
         free(batch);
-    pti_call_finish(call, call->abandoned || call->got > 0 ? PTQ_OK : PTQ_ENOMEM, call->got);
+    pti_call_answer(call, call->abandoned || call->got > 0 ? PTQ_OK : PTQ_ENOMEM, call->got);
     return PTQ_OK;
 }
 
@@ -202,7 +216,7 @@ static enum ptq_err read_reply(struct pti_remote *remote, const struct answer *a
         read = pti_directory_unpack(answer->payload, answer->size, call->directory);
     if (read != PTQ_OK)
         return pti_refuse(ret_reason, "a reply makes no sense");
-    pti_call_finish(call, PTQ_OK, 0);
+    pti_call_answer(call, PTQ_OK, 0);
     return PTQ_OK;
 }
 
@@ -249,6 +263,7 @@ static enum ptq_err read_answer(struct pti_remote *remote, const struct answer *
 static enum ptq_err read_piece(struct pti_remote *remote, const struct pti_frame *frame, const char **ret_reason)
 {
     struct answer answer = {.frame = frame};
+    remote->frames_read++;
     enum ptq_err whole =
         pti_assembly_add(&remote->assembly, frame, PTI_WIRE_REQUEST_BYTES, &answer.payload, &answer.size);
 

@@ -5,6 +5,7 @@
 
 #include "remote/server.h"
 #include "remote/step.h"
+#include "wire/bytes.h"
 
 /* ---- what needs no number ---- */
 
@@ -64,6 +65,21 @@ static void forget_received(struct pti_channel *channel, uint64_t ack)
         if (request->state == PTI_REQUEST_DONE)
             pti_request_free(request);
     }
+}
+
+/* Answers above `ack` that the other side has: it will not ask for them again. */
+static enum ptq_err serve_received(struct pti_channel *channel, const uint8_t *payload, size_t size,
+                                   const char **ret_reason)
+{
+    if (channel->session->guest->outbox.version < 2 || size == 0 || size % 8 != 0)
+        return pti_refuse(ret_reason, "a RECEIVED makes no sense");
+    pti_step(PTI_STEP_RECEIVED_READ);
+    for (size_t at = 0; at < size; at += 8) {
+        struct pti_request *request = find_request(channel, pti_fetch64(payload + at));
+        if (request != NULL && request->state == PTI_REQUEST_DONE)
+            pti_request_free(request);
+    }
+    return PTQ_OK;
 }
 
 static struct pti_request *new_request(struct pti_channel *channel, const struct pti_frame *frame)
@@ -148,6 +164,8 @@ static enum ptq_err serve_whole(struct pti_channel *channel, const struct pti_fr
     case PTI_FRAME_CANCEL:
         serve_cancel(channel, frame->number);
         return PTQ_OK;
+    case PTI_FRAME_RECEIVED:
+        return serve_received(channel, payload, size, ret_reason);
     case PTI_FRAME_WATCH:
         return serve_watch(channel, payload, size, ret_reason);
     case PTI_FRAME_STATS:

@@ -38,7 +38,7 @@ enum pti_frame_type {
     PTI_FRAME_CANCEL = 21,
     PTI_FRAME_WATCH = 22,
     PTI_FRAME_CLOSE = 23,
-    PTI_FRAME_RECEIVED = 24, /* version 2; not yet sent: n times number:64, whose answers were received */
+    PTI_FRAME_RECEIVED = 24, /* version 2: n times number:64, whose answers were received */
     PTI_FRAME_RESULT = 32,
     PTI_FRAME_MESSAGES = 33,
     PTI_FRAME_NOTIFY = 34

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "support/ptt.h"
+#include "wire/record.h"
 
 void raw_take(struct raw *raw, int fd)
 {
@@ -121,4 +122,63 @@ void raw_expect(struct raw *raw, enum pti_frame_type type, struct pti_frame *ret
         pti_error_unpack(ret_frame->payload, ret_frame->length, &error) == PTQ_OK)
         fail_msg("a frame of type %d was to come, the other side said: %s", type, error.text);
     fail_msg("a frame of type %d was to come, not %d", type, ret_frame->type);
+}
+
+/* ---- as a home ---- */
+
+struct pti_hello raw_hear_hello(struct raw *raw, int listener)
+{
+    struct pti_frame frame;
+    struct pti_hello hello;
+
+    raw_accept(raw, listener);
+    raw_expect(raw, PTI_FRAME_HELLO, &frame);
+    assert_ok(pti_hello_unpack(frame.payload, frame.length, &hello));
+    return hello;
+}
+
+void raw_welcome(struct raw *raw, int listener, uint64_t generation, bool known)
+{
+    struct pti_hello hello = raw_hear_hello(raw, listener);
+
+    hello.version = 2;
+    hello.incarnation = 5;
+    hello.generation = generation;
+    hello.known = known;
+    raw_say_hello(raw, &hello, PTI_FRAME_REPLY);
+    raw->version = 2;
+}
+
+uint32_t raw_serve_open(struct raw *raw, const struct pti_opened *opened)
+{
+    static const struct pti_opened usual = {.capacity = 64, .item_size = 64, .credit_bytes = 65536, .run = "test",
+                                            .node = "raw"};
+    uint8_t bytes[PTI_CONTROL_BYTES];
+    struct pti_frame frame;
+
+    raw_expect(raw, PTI_FRAME_OPEN, &frame);
+    size_t size = pti_opened_pack(opened != NULL ? opened : &usual, bytes, sizeof bytes);
+    raw_say(raw, &(struct pti_frame){.type = PTI_FRAME_OPEN, .flags = PTI_FRAME_REPLY, .channel = frame.channel,
+                                     .length = (uint32_t)size, .payload = bytes});
+    return frame.channel;
+}
+
+void raw_say_result(struct raw *raw, uint32_t channel, uint64_t number, uint32_t code, uint64_t value)
+{
+    struct pti_result result = {number, code, value};
+    uint8_t bytes[PTI_RESULT_RECORD];
+
+    pti_write_result(bytes, &result);
+    raw_say(raw, &(struct pti_frame){.type = PTI_FRAME_RESULT, .channel = channel, .length = sizeof bytes,
+                                     .payload = bytes});
+}
+
+void raw_serve_end(struct raw *raw)
+{
+    struct pti_frame frame;
+
+    while (raw_next(raw, &frame)) {
+        if (frame.type == PTI_FRAME_CLOSE)
+            raw_say_result(raw, frame.channel, frame.number, PTQ_OK, 0);
+    }
 }

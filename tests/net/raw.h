@@ -31,4 +31,12 @@ bool raw_next(struct raw *raw, struct pti_frame *ret_frame);
 /* The next frame is of this type, or the test fails. */
 void raw_expect(struct raw *raw, enum pti_frame_type type, struct pti_frame *ret_frame);
 
+/* ---- as a home: hears HELLO on the next link, and answers it; opens what is asked for. */
+struct pti_hello raw_hear_hello(struct raw *raw, int listener);
+void raw_welcome(struct raw *raw, int listener, uint64_t generation, bool known);
+uint32_t raw_serve_open(struct raw *raw, const struct pti_opened *opened); /* NULL: something usual; its channel */
+void raw_say_result(struct raw *raw, uint32_t channel, uint64_t number, uint32_t code, uint64_t value);
+/* Answers CLOSE, and reads on until the link ends. */
+void raw_serve_end(struct raw *raw);
+
 #endif

@@ -141,33 +141,9 @@ static void *open_and_close(void *context)
     return NULL;
 }
 
-static struct pti_hello hear_hello(struct raw *raw, int listener)
-{
-    struct pti_frame frame;
-    struct pti_hello hello;
-
-    raw_accept(raw, listener);
-    raw_expect(raw, PTI_FRAME_HELLO, &frame);
-    assert_ok(pti_hello_unpack(frame.payload, frame.length, &hello));
-    return hello;
-}
-
-static void say_opened(struct raw *raw)
-{
-    struct pti_opened opened = {.capacity = 4, .item_size = 8, .credit_bytes = 4096, .run = "test", .node = "raw"};
-    uint8_t bytes[PTI_CONTROL_BYTES];
-    struct pti_frame frame;
-
-    raw_expect(raw, PTI_FRAME_OPEN, &frame);
-    size_t size = pti_opened_pack(&opened, bytes, sizeof bytes);
-    raw_say(raw, &(struct pti_frame){.type = PTI_FRAME_OPEN, .flags = PTI_FRAME_REPLY, .channel = frame.channel,
-                                     .length = (uint32_t)size, .payload = bytes});
-}
-
 static void each_greeting_says_how_often_it_was_tried_and_which_session_it_knows(void **state)
 {
     struct opening opening = {.may_close = 0};
-    struct pti_frame frame;
     struct raw raw;
     char url[64];
     (void)state;
@@ -175,7 +151,7 @@ static void each_greeting_says_how_often_it_was_tried_and_which_session_it_knows
     int listener = raw_listen(url, sizeof url);
     snprintf(opening.peers, sizeof opening.peers, "raw=%s", url);
     pthread_create(&opening.thread, NULL, open_and_close, &opening);
-    struct pti_hello hello = hear_hello(&raw, listener);
+    struct pti_hello hello = raw_hear_hello(&raw, listener);
     uint64_t attempt = hello.attempt;
     assert_true(attempt > 0 && hello.generation == 0 && !hello.resume);
     hello.version = 2;
@@ -183,10 +159,10 @@ static void each_greeting_says_how_often_it_was_tried_and_which_session_it_knows
     hello.generation = 77;
     raw_say_hello(&raw, &hello, PTI_FRAME_REPLY);
     raw.version = 2;
-    say_opened(&raw);
+    raw_serve_open(&raw, NULL);
     raw_close(&raw);
 
-    hello = hear_hello(&raw, listener);
+    hello = raw_hear_hello(&raw, listener);
     assert_true(hello.attempt > attempt && hello.generation == 77 && hello.resume);
     hello.version = 2;
     hello.incarnation = 5;
@@ -194,15 +170,7 @@ static void each_greeting_says_how_often_it_was_tried_and_which_session_it_knows
     raw_say_hello(&raw, &hello, PTI_FRAME_REPLY);
     raw.version = 2;
     atomic_store(&opening.may_close, 1);
-    while (raw_next(&raw, &frame)) { /* until it has closed */
-        struct pti_result result = {.number = frame.number};
-        uint8_t bytes[PTI_RESULT_RECORD];
-        if (frame.type != PTI_FRAME_CLOSE)
-            continue;
-        pti_write_result(bytes, &result);
-        raw_say(&raw, &(struct pti_frame){.type = PTI_FRAME_RESULT, .channel = frame.channel, .length = sizeof bytes,
-                                          .payload = bytes});
-    }
+    raw_serve_end(&raw);
     pthread_join(opening.thread, NULL);
     assert_ok(opening.answer);
     raw_close(&raw);

@@ -457,7 +457,7 @@ PTQ_MUST_CHECK enum ptq_err ptq_queue_fd(ptq_queue *queue, enum ptq_side side, i
  * Drops all messages that are ready now, redelivered ones too; *ret_count says how many (may be NULL).  They are
  * counted: dropped_by[PTQ_DROP_PURGED].  Leased, delayed and dead ones stay.  What is put meanwhile may stay or go.
  * Works on a paused queue too.  Does not block.  PTQ_EINVAL: the queue belongs to a pool, whose every position is
- * waited for.
+ * waited for.  PTQ_EINDOUBT, remote only: the home died with it; it was done or not, and is not done again.
  */
 PTQ_MUST_CHECK enum ptq_err ptq_queue_purge(ptq_queue *queue, uint64_t *ret_count);
 
