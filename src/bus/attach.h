@@ -35,4 +35,7 @@ bool pti_reap_finish(ptq_bus *bus, const char *name, const struct pti_segment *s
 /* Removes a queue (bus/reap.c): PTQ_EBUSY with living users, unless force.  PTQ_OK when there is none. */
 enum ptq_err pti_reap_unlink(ptq_bus *bus, const char *name, bool force);
 
+/* Removes a queue that nobody has open and that holds nothing, both looked at as one: PTQ_EBUSY, PTQ_EEXIST. */
+enum ptq_err pti_reap_empty(ptq_bus *bus, const char *name);
+
 #endif

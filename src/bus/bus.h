@@ -36,6 +36,21 @@ struct ptq_bus {
 ptq_bus *pti_bus_hold(ptq_bus *bus);
 void pti_bus_drop(ptq_bus *bus);
 
+/* What the bridge of this host knows of its peers, published in the directory of the bus: remote/keeper.c writes it, and
+ * queue/peers.c reads it. */
+#define PTI_PEERS_FILE "~peers"
+#define PTI_NAMES_MS 10000  /* which queues they have: believed for so long after it was heard */
+#define PTI_PEERS_MS 600000 /* who they are: for so long after the bridge said so last */
+
+/* One peer that is asked, and what it says. */
+struct pti_asked {
+    const char *url;
+    enum ptq_err answer; /* PTQ_OK: it has it; PTQ_ENOENT: not; PTQ_EUNREACHABLE, ... */
+    bool has_id;
+    uint8_t id[16];      /* of its bus: bus/node.h */
+    struct ptq_error error;
+};
+
 /* A carrier opens a queue by its bare name (local) or a full address (remote).  Plugged in by src/ptq.c, the one file that
  * knows every room; a build without nng has no remote carrier. */
 struct pti_carriers {
@@ -44,8 +59,9 @@ struct pti_carriers {
     /* url: where the home serves ("tcp://host:port"); run: NULL for the one it serves. */
     enum ptq_err (*open_remote)(ptq_bus *bus, const char *url, const char *run, const char *name,
                                 const struct pti_open *open, struct ptq_error *error, struct pti_port **ret_port);
-    /* Has the peer at url a queue of that name?  PTQ_OK, PTQ_ENOENT, PTQ_EUNREACHABLE, ... */
-    enum ptq_err (*ask_remote)(ptq_bus *bus, const char *url, const char *run, const char *name, struct ptq_error *error);
+    /* Have these a queue of that name?  All are asked at once, and none is waited for longer than the link's own deadline.
+     * `making`: the asker is about to make it, or has just made it. */
+    void (*ask_remote)(ptq_bus *bus, const char *run, const char *name, bool making, struct pti_asked *asked, size_t count);
 };
 extern const struct pti_carriers pti_carriers;
 

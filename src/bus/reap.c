@@ -142,11 +142,36 @@ enum ptq_err pti_reap_unlink(ptq_bus *bus, const char *name, bool force)
 
 /* ---- gc */
 
+static bool holds_nothing(struct pti_ring *ring)
+{
+    struct pti_tally tally;
+
+    pti_tally_make(ring, &tally);
+    return tally.ready + tally.leased + tally.redeliverable + tally.delayed + tally.dead == 0;
+}
+
+enum ptq_err pti_reap_empty(ptq_bus *bus, const char *name)
+{
+    struct pti_ring ring;
+    struct pti_header header;
+    enum ptq_err err = pti_attach_view(bus, name, true, NULL, &header, &ring);
+
+    if (err != PTQ_OK)
+        return err == PTQ_ENOENT ? PTQ_OK : err;
+    if (pti_life_lock_all(ring.segment.fd) != 0) {
+        err = PTQ_EBUSY;
+    } else {
+        recover_everybody(&ring);
+        err = !holds_nothing(&ring) ? PTQ_EEXIST : remove_queue(bus, name, &ring) ? PTQ_OK : PTQ_EBUSY;
+    }
+    pti_ring_fini(&ring);
+    return err;
+}
+
 static void collect(ptq_bus *bus, const char *name, bool force, struct ptq_gc_report *report)
 {
     struct pti_ring ring;
     struct pti_header header;
-    struct pti_tally tally;
 
     report->queues++;
     if (pti_attach_view(bus, name, true, NULL, &header, &ring) != PTQ_OK) {
@@ -160,10 +185,9 @@ static void collect(ptq_bus *bus, const char *name, bool force, struct ptq_gc_re
         return;
     }
     report->recovered += recover_everybody(&ring);
-    pti_tally_make(&ring, &tally);
     if (force || header.geometry.flags & PTI_GEO_EPHEMERAL ||
         pti_load_acquire(&ring.hints->flags) & PTI_FLAG_REMOVED || /* [F] its remover was killed half way */
-        tally.ready + tally.leased + tally.redeliverable + tally.delayed + tally.dead == 0) {
+        holds_nothing(&ring)) {
         if (remove_queue(bus, name, &ring))
             report->removed++;
         else

@@ -5,14 +5,23 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/time.h"
+#include "os/clock.h"
 #include "queue/resolve.h"
 
-#define PEERS_FILE "~peers"
-#define PEERS_MOST (1u << 20) /* bytes of it that are read */
+#define PEERS_MOST (8u << 20) /* bytes of it that are read */
+#define HEAD "ptq-peers 2\n"
+
+/* What was published, and until when by the host's clock it holds.  A bridge that was killed leaves it behind: first
+ * nobody believes any more which queues its peers had, and much later not even who they were. */
+struct published {
+    char *text; /* the lines; NULL: none.  free() */
+    bool names_hold;
+};
 
 static char *read_published(ptq_bus *bus)
 {
-    int fd = openat(bus->dirfd, PEERS_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    int fd = openat(bus->dirfd, PTI_PEERS_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     char *text = fd >= 0 ? calloc(1, PEERS_MOST + 1) : NULL;
     size_t size = 0;
     ssize_t part = 1;
@@ -24,6 +33,22 @@ static char *read_published(ptq_bus *bus)
     if (fd >= 0)
         close(fd);
     return text;
+}
+
+static struct published read_lines(ptq_bus *bus)
+{
+    struct published published = {.text = read_published(bus)};
+    long long names, peers, now = pti_host_ns() / PTI_NS_PER_MS;
+    const char *text = published.text;
+
+    if (text == NULL || strncmp(text, HEAD, strlen(HEAD)) != 0 ||
+        sscanf(text + strlen(HEAD), "until %lld %lld", &names, &peers) != 2 || now > peers) {
+        free(published.text);
+        published.text = NULL;
+        return published;
+    }
+    published.names_hold = now <= names;
+    return published;
 }
 
 /* Lines "peer <node> <url> ..."; what does not read so is passed over. */
@@ -45,8 +70,8 @@ static size_t count_published(const char *text, struct pti_peer *peers, size_t r
 
 static enum ptq_err published_peers(ptq_bus *bus, struct pti_peer **ret_peers, size_t *ret_count)
 {
-    char *text = read_published(bus);
-    size_t count = text != NULL && strncmp(text, "ptq-peers 1\n", 12) == 0 ? count_published(text, NULL, 0) : 0;
+    char *text = read_lines(bus).text;
+    size_t count = count_published(text, NULL, 0);
     struct pti_peer *peers = calloc(count + 1, sizeof *peers);
 
     if (peers == NULL) {
@@ -72,4 +97,56 @@ enum ptq_err pti_resolve_peers(ptq_bus *bus, struct pti_peer **ret_peers, size_t
     *ret_peers = peers;
     *ret_count = bus->peer_count;
     return PTQ_OK;
+}
+
+enum ptq_err ptq_bus_list_peers(ptq_bus *bus, bool (*each)(const char *node, const char *url, void *context), void *context)
+{
+    struct pti_peer *peers;
+    size_t count;
+
+    if (bus == NULL || each == NULL)
+        return PTQ_EINVAL;
+    enum ptq_err answer = pti_resolve_peers(bus, &peers, &count);
+    if (answer != PTQ_OK)
+        return answer;
+    for (size_t i = 0; i < count && each(peers[i].node, peers[i].url, context); i++)
+        ;
+    free(peers);
+    return PTQ_OK;
+}
+
+/* ---- hints ---- */
+
+/* The one node with a line "queue <name> <node>"; false: none, or several. */
+static bool find_node(const char *text, const char *name, char node[64])
+{
+    char line_start[PTQ_NAME_MAX + 16];
+    size_t length = (size_t)snprintf(line_start, sizeof line_start, "\nqueue %s ", name);
+    unsigned found = 0;
+
+    for (const char *at = strstr(text, line_start); at != NULL; at = strstr(at + length, line_start))
+        found += sscanf(at + length, "%63s", node) == 1;
+    return found == 1;
+}
+
+bool pti_resolve_hint(ptq_bus *bus, const char *name, struct pti_peer *ret_peer)
+{
+    struct published published = read_lines(bus);
+    char node[64];
+    bool found = false;
+
+    if (published.text != NULL && published.names_hold && find_node(published.text, name, node)) {
+        size_t count = count_published(published.text, NULL, 0);
+        struct pti_peer *peers = calloc(count + 1, sizeof *peers);
+        if (peers != NULL)
+            count_published(published.text, peers, count);
+        for (size_t i = 0; peers != NULL && i < count && !found; i++) {
+            found = strcmp(peers[i].node, node) == 0;
+            if (found)
+                *ret_peer = peers[i];
+        }
+        free(peers);
+    }
+    free(published.text);
+    return found;
 }

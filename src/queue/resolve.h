@@ -21,4 +21,18 @@ void pti_resolve_bare(const char *name, char *buffer, size_t size);
 /* The peers of a bus: those it was told of, else those that the bridge of this host has published in it.  free(). */
 enum ptq_err pti_resolve_peers(ptq_bus *bus, struct pti_peer **ret_peers, size_t *ret_count);
 
+/* That queue was seen at exactly one peer that the bridge of this host has listened to lately: a hint, and no more. */
+bool pti_resolve_hint(ptq_bus *bus, const char *name, struct pti_peer *ret_peer);
+
+/* ---- between resolve.c and bare.c */
+
+/* A bare name, with `count` peers, at least one. */
+enum ptq_err pti_resolve_open_bare(ptq_bus *bus, const char *name, const struct pti_peer *peers, size_t count,
+                                   const struct pti_open *open, struct ptq_error *error, struct pti_port **ret_port);
+enum ptq_err pti_resolve_there(ptq_bus *bus, const char *url, const char *run, const char *name,
+                               const struct pti_open *open, struct ptq_error *error, struct pti_port **ret_port);
+/* How the name led there, before what the carrier found out; where peers are known from. */
+void pti_resolve_tell_way(struct pti_port *port, const char *format, ...) __attribute__((format(printf, 2, 3)));
+const char *pti_resolve_source(const ptq_bus *bus);
+
 #endif

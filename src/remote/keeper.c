@@ -1,10 +1,11 @@
 /* keeper.c -- learns which queues the peers have, and publishes them in the bus: "~peers", replaced as a whole.
  *
- *      ptq-peers 1
+ *      ptq-peers 2
+ *      until <ms> <ms>            by the host's clock: the queues hold; the peers hold
  *      peer <node> <url> up|down
  *      queue <name> <node>
  *
- * Processes of this host that were told of no peers find them there.  One thread of its own, which may wait for an
+ * Processes of this host that were told of no peers find them there (queue/peers.c).  One thread of its own, which may wait for an
  * answer: the server's may not.
  */
 #include <errno.h>
@@ -16,6 +17,8 @@
 #include <unistd.h>
 
 #include "base/time.h"
+#include "bus/node.h"
+#include "os/clock.h"
 #include "os/event.h"
 #include "remote/access.h"
 #include "remote/conn.h"
@@ -28,12 +31,17 @@
 
 struct pti_directory_keeper {
     ptq_bus *bus;
+    const struct pti_node *node;
     struct pti_peer_name {
         char node[64], url[256];
         struct pti_conn *conn; /* held, so that a look needs no new link */
+        bool up;
+        int64_t heard;
+        char *queues; /* its lines, as they were heard; NULL: none */
     } *peers;
     size_t count;
-    char *published; /* what the file says now */
+    char *published; /* what the file says now, without its head */
+    int64_t published_at;
     pthread_t thread;
     bool running;
     int stop_fd;
@@ -41,34 +49,76 @@ struct pti_directory_keeper {
 
 /* ---- one look ---- */
 
-static bool list_queues(struct pti_directory_keeper *keeper, const struct pti_peer_name *peer, FILE *file)
-{
-    char after[PTQ_NAME_MAX + 1] = "";
+/* One page of names under way. */
+struct page {
+    struct pti_asking *asking;
     struct pti_directory directory;
-    size_t names = 0;
+};
 
-    do {
-        directory = (struct pti_directory){0};
-        if (pti_remote_directory(keeper->bus->insecure, peer->url, keeper->bus->run, after, NULL, &directory) != PTQ_OK)
-            return false;
-        for (size_t i = 0; i < directory.count; i++)
-            fprintf(file, "queue %s %s\n", directory.names[i], peer->node);
-        if (directory.count > 0)
-            snprintf(after, sizeof after, "%s", directory.names[directory.count - 1]);
-        names += directory.count;
-        free(directory.names);
-    } while (directory.more && names < NAMES_MOST);
+static void begin_page(struct pti_directory_keeper *keeper, struct pti_peer_name *peer, const char *after, struct page *page)
+{
+    struct pti_directory_ask ask = {0};
+
+    *page = (struct page){0};
+    snprintf(ask.run, sizeof ask.run, "%s", keeper->bus->run);
+    snprintf(ask.after, sizeof ask.after, "%s", after);
+    if (pti_remote_ask_begin(keeper->bus->insecure, peer->url, &ask, NULL, &page->directory, &page->asking) != PTQ_OK)
+        page->asking = NULL;
+}
+
+/* The last name of it goes to `after`. */
+static bool end_page(const struct pti_peer_name *peer, struct page *page, FILE *file, char after[PTQ_NAME_MAX + 1],
+                     size_t *names)
+{
+    if (page->asking == NULL || pti_remote_ask_end(page->asking, NULL) != PTQ_OK)
+        return false;
+    for (size_t i = 0; i < page->directory.count; i++)
+        fprintf(file, "queue %s %s\n", page->directory.names[i], peer->node);
+    if (page->directory.count > 0)
+        snprintf(after, PTQ_NAME_MAX + 1, "%s", page->directory.names[page->directory.count - 1]);
+    *names += page->directory.count;
+    free(page->directory.names);
     return true;
 }
 
-/* Whoever reads sees the old or the new, never a part: a new file takes the name. */
+/* The first page was begun.  What a peer had stays believed for a while after it has gone silent. */
+static void list_queues(struct pti_directory_keeper *keeper, struct pti_peer_name *peer, struct page *page)
+{
+    char after[PTQ_NAME_MAX + 1] = "", *text = NULL;
+    size_t size = 0, names = 0;
+    FILE *file = open_memstream(&text, &size);
+
+    if (file == NULL)
+        return;
+    peer->up = end_page(peer, page, file, after, &names);
+    while (peer->up && page->directory.more && names < NAMES_MOST) {
+        begin_page(keeper, peer, after, page);
+        peer->up = end_page(peer, page, file, after, &names);
+    }
+    bool whole = fclose(file) == 0;
+    if (whole && peer->up) {
+        free(peer->queues);
+        peer->queues = text;
+        peer->heard = pti_now_ns();
+        return;
+    }
+    free(text);
+    if (pti_now_ns() - peer->heard > PTI_NAMES_MS * PTI_NS_PER_MS) {
+        free(peer->queues);
+        peer->queues = NULL;
+    }
+}
+
+/* Whoever reads sees the old or the new, never a part: a new file takes the name.  Until then it bears the number of our
+ * slot: what a bridge that was killed left under it, the next one with that slot writes over. */
 static bool replace_file(struct pti_directory_keeper *keeper, const char *text, size_t size)
 {
     char name[64];
     int dirfd = keeper->bus->dirfd;
 
-    snprintf(name, sizeof name, "%s.%d", PTI_PEERS_FILE, (int)getpid());
-    int fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    snprintf(name, sizeof name, "%s.%u", PTI_PEERS_FILE, pti_node_slot(keeper->node));
+    unlinkat(dirfd, name, 0);
+    int fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
         return false;
     bool whole = write(fd, text, size) == (ssize_t)size;
@@ -79,39 +129,48 @@ static bool replace_file(struct pti_directory_keeper *keeper, const char *text, 
     return false;
 }
 
-/* Takes the text. */
-static void publish(struct pti_directory_keeper *keeper, char *text, size_t size)
+/* Takes the lines.  Those that are as they were are said again before anybody doubts them. */
+static void publish(struct pti_directory_keeper *keeper, char *lines)
 {
-    bool new = keeper->published == NULL || strcmp(keeper->published, text) != 0;
+    int64_t now = pti_now_ns();
+    bool new = keeper->published == NULL || strcmp(keeper->published, lines) != 0;
+    bool due = now - keeper->published_at > (PTI_NAMES_MS / 2 - LOOK_MS) * PTI_NS_PER_MS;
+    long long host_ms = pti_host_ns() / PTI_NS_PER_MS;
+    char *text = NULL;
 
-    if (new && replace_file(keeper, text, size)) {
+    if ((new || due) && asprintf(&text, "ptq-peers 2\nuntil %lld %lld\n%s", host_ms + PTI_NAMES_MS, host_ms + PTI_PEERS_MS,
+                                 lines) > 0 &&
+        replace_file(keeper, text, strlen(text))) {
         free(keeper->published);
-        keeper->published = text;
+        keeper->published = lines;
+        keeper->published_at = now;
     } else {
-        free(text);
+        free(lines);
     }
+    free(text);
 }
 
+/* All are asked at once: one that is silent does not hold up the others. */
 static void look_at_peers(struct pti_directory_keeper *keeper)
 {
-    char *text = NULL, *queues = NULL;
-    size_t size = 0, queues_size = 0;
-    FILE *file = open_memstream(&text, &size);
-    FILE *list = file != NULL ? open_memstream(&queues, &queues_size) : NULL;
+    struct page *pages = calloc(keeper->count, sizeof *pages);
+    char *lines = NULL;
+    size_t size = 0;
+    FILE *file = open_memstream(&lines, &size);
 
-    if (list != NULL) {
-        fprintf(file, "ptq-peers 1\n");
-        for (size_t i = 0; i < keeper->count; i++)
-            fprintf(file, "peer %s %s %s\n", keeper->peers[i].node, keeper->peers[i].url,
-                    list_queues(keeper, &keeper->peers[i], list) ? "up" : "down");
-        fclose(list);
-        fwrite(queues, 1, queues_size, file);
-    }
-    if (file != NULL && fclose(file) == 0 && list != NULL)
-        publish(keeper, text, size);
+    for (size_t i = 0; i < keeper->count && pages != NULL; i++)
+        begin_page(keeper, &keeper->peers[i], "", &pages[i]);
+    for (size_t i = 0; i < keeper->count && pages != NULL; i++)
+        list_queues(keeper, &keeper->peers[i], &pages[i]);
+    for (size_t i = 0; i < keeper->count && file != NULL; i++)
+        fprintf(file, "peer %s %s %s\n", keeper->peers[i].node, keeper->peers[i].url, keeper->peers[i].up ? "up" : "down");
+    for (size_t i = 0; i < keeper->count && file != NULL; i++)
+        fputs(keeper->peers[i].queues != NULL ? keeper->peers[i].queues : "", file);
+    if (file != NULL && fclose(file) == 0 && pages != NULL)
+        publish(keeper, lines);
     else
-        free(text);
-    free(queues);
+        free(lines);
+    free(pages);
 }
 
 static void *keep(void *context)
@@ -150,8 +209,21 @@ static enum ptq_err read_peer(struct pti_directory_keeper *keeper, const char *t
     return pti_access_check("dial", peer->url, keeper->bus->insecure, error);
 }
 
-enum ptq_err pti_keeper_start(ptq_bus *bus, const char *const *peers, size_t count, struct ptq_error *error,
-                              struct pti_directory_keeper **ret_keeper)
+void pti_keeper_tidy(ptq_bus *bus, const struct pti_node *node, bool without_peers)
+{
+    char name[64];
+
+    for (unsigned slot = 0; slot < PTI_NODE_SLOTS; slot++) {
+        snprintf(name, sizeof name, "%s.%u", PTI_PEERS_FILE, slot);
+        if (slot == pti_node_slot(node) || !pti_node_slot_is_held(node, slot))
+            unlinkat(bus->dirfd, name, 0);
+    }
+    if (without_peers)
+        unlinkat(bus->dirfd, PTI_PEERS_FILE, 0);
+}
+
+enum ptq_err pti_keeper_start(ptq_bus *bus, struct pti_node *node, const char *const *peers, size_t count,
+                              struct ptq_error *error, struct pti_directory_keeper **ret_keeper)
 {
     struct pti_directory_keeper *keeper = calloc(1, sizeof *keeper);
     enum ptq_err answer = PTQ_OK;
@@ -159,6 +231,7 @@ enum ptq_err pti_keeper_start(ptq_bus *bus, const char *const *peers, size_t cou
     if (keeper == NULL)
         return pti_error(error, PTQ_ENOMEM, "no memory for peers");
     keeper->bus = bus;
+    keeper->node = node;
     keeper->stop_fd = -1;
     (void)pti_event_new(false, &keeper->stop_fd);
     keeper->peers = calloc(count, sizeof *keeper->peers);
@@ -188,6 +261,8 @@ void pti_keeper_stop(struct pti_directory_keeper *keeper)
     }
     if (keeper->stop_fd >= 0)
         close(keeper->stop_fd);
+    for (size_t i = 0; keeper->peers != NULL && i < keeper->count; i++)
+        free(keeper->peers[i].queues);
     free(keeper->published);
     free(keeper->peers);
     free(keeper);

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "bus/node.h"
 #include "remote/server.h"
 
 /* DIRECTORY is asked on a channel number, so that the answer finds its way, but needs no channel. */
@@ -45,6 +46,11 @@ static void fill_directory(struct pti_guest *guest, const struct pti_directory_a
     listing->directory.names = listing->names;
     listing->directory.served = bus != NULL;
     snprintf(listing->directory.node, sizeof listing->directory.node, "%s", guest->server->bus->node);
+    if (guest->outbox.version >= 2) {
+        memcpy(listing->directory.node_id, pti_node_own_id(guest->server->node), sizeof listing->directory.node_id);
+        listing->directory.incarnation = guest->server->incarnation;
+        listing->directory.ttl_ms = PTI_NAMES_MS;
+    }
     snprintf(listing->directory.run, sizeof listing->directory.run, "%s", bus != NULL ? bus->run : "");
     if (ask->name[0] == '\0') {
         if (bus != NULL)

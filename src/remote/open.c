@@ -397,18 +397,3 @@ enum ptq_err pti_remote_directory(bool insecure, const char *url, const char *ru
     snprintf(ask.after, sizeof ask.after, "%s", after);
     return ask_directory(insecure, url, &ask, error, ret_directory);
 }
-
-enum ptq_err pti_remote_ask(ptq_bus *bus, const char *url, const char *run, const char *name, struct ptq_error *error)
-{
-    struct pti_directory_ask ask = {0};
-    struct pti_directory directory = {0};
-
-    snprintf(ask.run, sizeof ask.run, "%s", run != NULL ? run : "");
-    snprintf(ask.name, sizeof ask.name, "%s", name);
-    enum ptq_err answer = ask_directory(bus->insecure, url, &ask, error, &directory);
-    if (answer != PTQ_OK)
-        return answer;
-    bool there = directory.count > 0;
-    free(directory.names);
-    return there ? PTQ_OK : pti_error(error, PTQ_ENOENT, "there is no queue '%s' at '%s'", name, url);
-}

@@ -9,7 +9,7 @@
 /* open_remote and ask_remote of struct pti_carriers.  `run` NULL: the run that is served there. */
 enum ptq_err pti_remote_open(ptq_bus *bus, const char *url, const char *run, const char *name,
                              const struct pti_open *open, struct ptq_error *error, struct pti_port **ret_port);
-enum ptq_err pti_remote_ask(ptq_bus *bus, const char *url, const char *run, const char *name, struct ptq_error *error);
+void pti_remote_ask(ptq_bus *bus, const char *run, const char *name, bool making, struct pti_asked *asked, size_t count);
 
 /* Which queues does the home at `url` have, from behind `after` on ("": from the beginning)?
  * free(ret_directory->names). */

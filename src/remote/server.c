@@ -433,10 +433,10 @@ enum ptq_err ptq_bridge_open(ptq_bus *bus, const struct ptq_bridge_options *opti
     enum ptq_err answer = make_loop(&bridge->server, options->error);
     if (answer == PTQ_OK)
         answer = pti_node_open(bus, options->error, &bridge->server.node);
-    if (answer == PTQ_OK && options->peer_count == 0)
-        unlinkat(bus->dirfd, PTI_PEERS_FILE, 0); /* of a bridge that was killed, and knew others */
+    if (answer == PTQ_OK)
+        pti_keeper_tidy(bus, bridge->server.node, options->peer_count == 0);
     if (answer == PTQ_OK && options->peer_count > 0)
-        answer = pti_keeper_start(bus, options->peers, options->peer_count, options->error, &bridge->server.keeper);
+        answer = pti_keeper_start(bus, bridge->server.node, options->peers, options->peer_count, options->error, &bridge->server.keeper);
     if (answer == PTQ_OK)
         answer = listen_all(&bridge->server, options);
     if (answer != PTQ_OK) {

@@ -99,11 +99,10 @@ void pti_session_detach(struct pti_session *session); /* the link is gone */
 void pti_session_free(struct pti_session *session, const char *why);
 
 /* ---- keeper.c */
-enum ptq_err pti_keeper_start(ptq_bus *bus, const char *const *peers, size_t count, struct ptq_error *error,
-                              struct pti_directory_keeper **ret_keeper);
+enum ptq_err pti_keeper_start(ptq_bus *bus, struct pti_node *node, const char *const *peers, size_t count,
+                              struct ptq_error *error, struct pti_directory_keeper **ret_keeper);
+/* Takes away what bridges that were killed left half written, and, if we know no peers, what they published. */
+void pti_keeper_tidy(ptq_bus *bus, const struct pti_node *node, bool without_peers);
 void pti_keeper_stop(struct pti_directory_keeper *keeper);
-
-/* What is published: "<directory of the bus>/~peers". */
-#define PTI_PEERS_FILE "~peers"
 
 #endif

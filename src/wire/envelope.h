@@ -68,11 +68,16 @@ struct pti_opened {
 
 struct pti_directory_ask {
     char run[PTQ_NAME_MAX + 1], name[PTQ_NAME_MAX + 1], after[PTQ_NAME_MAX + 1];
+    uint8_t node_id[PTI_NODE_ID_BYTES]; /* the asker; zeroes: not told */
+    bool making;
 };
 
 struct pti_directory {
     char node[64], run[PTQ_NAME_MAX + 1];
     bool served, more;
+    uint8_t node_id[PTI_NODE_ID_BYTES]; /* zeroes: not told */
+    uint64_t incarnation;
+    uint32_t ttl_ms; /* believed for so long; 0: not told */
     size_t count;
     char (*names)[PTQ_NAME_MAX + 1]; /* unpack allocates it: free() */
 };

@@ -13,12 +13,15 @@ size_t pti_directory_ask_pack(const struct pti_directory_ask *ask, uint8_t *buff
     message.run = pti_borrow(ask->run);
     message.name = pti_borrow(ask->name);
     message.after = pti_borrow(ask->after);
+    message.node_id = pti_borrow_id(ask->node_id, sizeof ask->node_id);
+    message.making = ask->making;
     return pti_pack(&message, buffer, room);
 }
 
 static bool read_directory_ask(struct pti_directory_ask *ask, const Ptq__V1__DirectoryAsk *message)
 {
-    return COPY_NAME_OR_NONE(ask->run, message->run) && COPY_NAME_OR_NONE(ask->name, message->name) &&
+    ask->making = message->making;
+    return pti_copy_id(ask->node_id, sizeof ask->node_id, &message->node_id) && COPY_NAME_OR_NONE(ask->run, message->run) && COPY_NAME_OR_NONE(ask->name, message->name) &&
            COPY_NAME_OR_NONE(ask->after, message->after);
 }
 
@@ -42,14 +45,20 @@ size_t pti_directory_pack(const struct pti_directory *directory, uint8_t *buffer
     message.more = directory->more;
     message.names = names;
     message.n_names = directory->count;
+    message.node_id = pti_borrow_id(directory->node_id, sizeof directory->node_id);
+    message.incarnation = directory->incarnation;
+    message.ttl_ms = directory->ttl_ms;
     return pti_pack(&message, buffer, room);
 }
 
 static bool read_directory(struct pti_directory *directory, const Ptq__V1__Directory *message)
 {
     if (message->n_names > PTI_WIRE_NAMES || !COPY_TEXT(directory->node, message->node) ||
-        !COPY_NAME_OR_NONE(directory->run, message->run))
+        !COPY_NAME_OR_NONE(directory->run, message->run) ||
+        !pti_copy_id(directory->node_id, sizeof directory->node_id, &message->node_id))
         return false;
+    directory->incarnation = message->incarnation;
+    directory->ttl_ms = message->ttl_ms;
     directory->served = message->served;
     directory->more = message->more && message->n_names > 0;
     if (message->n_names == 0)

@@ -61,6 +61,12 @@ static bool ends_with(const char *text, const char *suffix)
     return length >= end && strcmp(text + length - end, suffix) == 0;
 }
 
+/* What is no litter: "~node" is a served bus's own, for as long as it is there. */
+static bool is_furniture(const char *name)
+{
+    return strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strcmp(name, "~node") == 0;
+}
+
 unsigned ptt_scratch_files(const struct ptt_scratch *scratch, const char *suffix)
 {
     char path[128];
@@ -72,8 +78,7 @@ unsigned ptt_scratch_files(const struct ptt_scratch *scratch, const char *suffix
     if (directory == NULL)
         return 0;
     while ((entry = readdir(directory)) != NULL)
-        count += strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
-                 (suffix == NULL || ends_with(entry->d_name, suffix));
+        count += suffix != NULL ? ends_with(entry->d_name, suffix) : !is_furniture(entry->d_name);
     closedir(directory);
     return count;
 }

@@ -111,6 +111,64 @@ static void look_for_leftovers(struct doctor *doctor)
                    left.count, left.count == 1 ? "" : "s", left.names);
 }
 
+/* ---- names that are here and elsewhere: a bare name means the one here, on another host perhaps the other */
+
+#define ASKED_MOST 100 /* names */
+
+/* A name that is looked for at each peer. */
+struct twin {
+    ptq_bus *bus;
+    const char *name;
+    char node[64]; /* where it is, too */
+    size_t asked;
+};
+
+static bool ask_peer(const char *node, const char *url, void *context)
+{
+    struct twin *twin = context;
+    struct ptq_queue_options attach = {.mode = PTQ_ATTACH};
+    struct ptq_queue_path path;
+    ptq_queue *queue = NULL;
+    char full[PTQ_NAME_MAX + 80];
+    (void)url;
+
+    twin->asked++;
+    snprintf(full, sizeof full, "%s@%s", twin->name, node);
+    if (ptq_queue_open(twin->bus, full, &attach, &queue) == PTQ_OK && ptq_queue_path(queue, &path) == PTQ_OK && path.remote)
+        snprintf(twin->node, sizeof twin->node, "%s", node);
+    ptq_queue_close(queue);
+    return twin->node[0] == '\0';
+}
+
+static void look_at_names(struct doctor *doctor, const struct names *names)
+{
+    struct ptq_bus_options options = {.dir = globals.dir, .peers = globals.peers, .insecure = globals.insecure};
+    struct bunch twins = {0};
+    struct twin twin = {0};
+    char where[64] = "";
+
+    if (ptq_bus_open(doctor->run, &options, &twin.bus) != PTQ_OK)
+        return;
+    for (size_t i = 0; i < names->count && i < ASKED_MOST; i++) {
+        twin.name = names->items[i];
+        twin.node[0] = '\0';
+        if (ptq_bus_list_peers(twin.bus, ask_peer, &twin) != PTQ_OK || twin.node[0] == '\0')
+            continue;
+        add_name(&twins, twin.name);
+        strcpy(where, twin.node);
+    }
+    ptq_bus_close(twin.bus);
+    if (twins.count > 0)
+        doctor_say(doctor, DOCTOR_MEND, "names", "empty and remove one of the two, or write NAME@self and NAME@NODE",
+                   "%u both here and at another host ('%s'), where the bare name means another queue than here: %s", twins.count,
+                   where, twins.names);
+    else if (twin.asked > 0)
+        doctor_say(doctor, DOCTOR_OK, "names", NULL, "none of this bus was found at a peer too");
+    if (twin.asked > 0 && names->count > ASKED_MOST)
+        doctor_say(doctor, DOCTOR_NOTE, "names", NULL, "only the first %d of %zu names were asked for at peers", ASKED_MOST,
+                   names->count);
+}
+
 static void tell(struct survey *survey)
 {
     struct doctor *doctor = survey->doctor;
@@ -149,6 +207,7 @@ void doctor_look_at_queues(struct doctor *doctor)
         for (size_t i = 0; i < names.count; i++)
             look_at_queue(&survey, names.items[i]);
         tell(&survey);
+        look_at_names(doctor, &names);
     }
     names_fini(&names);
     if (ptq_bus_list_other(survey.bus, note_other_layout, doctor) != PTQ_OK)

@@ -58,6 +58,13 @@ PTQ_MUST_CHECK enum ptq_err ptq_bus_list(ptq_bus *bus, bool (*each)(const char *
 PTQ_MUST_CHECK enum ptq_err ptq_bus_list_other(ptq_bus *bus, bool (*each)(const char *name, int layout, void *context),
                                                void *context);
 
+/**
+ * Calls `each` with the name and the address of every other host that the bus knows: those that it was told of (peers), else
+ * those that the ptqbridge of this host has published in it.  `each` returns false to stop early.  PTQ_ENOMEM.
+ */
+PTQ_MUST_CHECK enum ptq_err ptq_bus_list_peers(ptq_bus *bus, bool (*each)(const char *node, const char *url, void *context),
+                                               void *context);
+
 /** What ptq_bus_gc did. */
 struct ptq_gc_report {
     unsigned queues;    /**< looked at */
