@@ -271,7 +271,7 @@ static void nothing_is_dialled_beyond_the_loopback(void **state)
 static void an_address_that_ptq_does_not_speak_to_is_told_so(void **state)
 {
     static const char *const urls[] = {"tls+tcp://127.0.0.1:1", "tcp://127.0.0.1", "tcp://127.0.0.1:port",
-                                       "tcp://127.0.0.1:99999", "ipc://relative",  "ws://127.0.0.1:1/x"};
+                                       "tcp://127.0.0.1:99999", "ipc://relative",  "ws://127.0.0.1/x"};
     struct ptq_error error;
     char peers[100];
     (void)state;
