@@ -28,12 +28,6 @@ struct pti_lease *pti_channel_lease(struct pti_channel *channel, uint64_t positi
     return lease;
 }
 
-void pti_channel_count_gathered(struct pti_channel *channel)
-{
-    channel->session->server->buffered += channel->assembly.room - channel->gathered;
-    channel->gathered = channel->assembly.room;
-}
-
 /* ---- opening ---- */
 
 static void answer_error(struct pti_session *session, uint32_t id, enum ptq_err code, const char *text)
@@ -144,6 +138,7 @@ static struct pti_channel *new_channel(struct pti_session *session, uint32_t id)
     TAILQ_INIT(&channel->takes);
     TAILQ_INIT(&channel->puts);
     TAILQ_INIT(&channel->claims);
+    TAILQ_INIT(&channel->starved);
     pti_lane_init(&channel->lane, id, UINT64_MAX); /* credit is for puts; answers need none */
     HASH_ADD(hh, session->channels, id, sizeof channel->id, channel);
     if (HASH_COUNT(session->channels) == before) {
@@ -227,8 +222,7 @@ void pti_channel_free(struct pti_channel *channel)
     else
         free(channel->lane.results);
     forget_leases(channel);
-    pti_assembly_clear(&channel->assembly);
-    pti_channel_count_gathered(channel);
+    pti_gather_clear(channel);
     if (channel->port != NULL)
         channel->port->ops->close(channel->port, PTI_DEADLINE_NOW); /* leases go back, flagged */
     HASH_DELETE(hh, session->channels, channel);
@@ -354,6 +348,7 @@ void pti_channel_expire(struct pti_channel *channel, int64_t now)
     expire_list(channel, &channel->takes, now);
     expire_list(channel, &channel->puts, now);
     expire_list(channel, &channel->claims, now);
+    expire_list(channel, &channel->starved, now);
     for (int side = 0; side < 2; side++) {
         bool by_clock = !channel->armed[side] || (side == PTQ_SIDE_GET && !TAILQ_EMPTY(&channel->claims));
         if (!by_clock || !somebody_waits(channel, (enum ptq_side)side))
@@ -365,10 +360,10 @@ void pti_channel_expire(struct pti_channel *channel, int64_t now)
 
 void pti_channel_release(struct pti_channel *channel)
 {
-    struct pti_requests *const lists[] = {&channel->takes, &channel->puts, &channel->claims};
+    struct pti_requests *const lists[] = {&channel->takes, &channel->puts, &channel->claims, &channel->starved};
     struct pti_request *request;
 
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < 4; i++) {
         while ((request = TAILQ_FIRST(lists[i])) != NULL)
             pti_request_finish(request, PTI_RESULT_RETRY, 0);
     }

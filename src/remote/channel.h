@@ -13,6 +13,7 @@
 
 struct pti_session;
 struct pti_channel;
+struct pti_server;
 
 /* A message that a session holds. */
 struct pti_lease {
@@ -40,6 +41,7 @@ struct pti_request {
     uint64_t value;
     uint8_t *payload; /* of a put that waits: a copy */
     size_t payload_size;
+    uint64_t starved; /* how much it was that there was no memory for; 0: there was */
     uint32_t max;     /* of a take */
     bool more;        /* take_more */
     struct pti_lease **leases; /* what it got; NULL where it was settled */
@@ -61,11 +63,18 @@ struct pti_channel {
     struct pti_assembly assembly;
     struct pti_requests requests;
     struct pti_requests takes, puts, claims; /* those that wait */
+    struct pti_requests starved;             /* puts that there was no memory for: their bytes are gone */
     unsigned request_count;
     uint64_t highest, received; /* numbers: seen; answered and known to be received */
     struct pti_lease *leases;
     uint64_t buffered; /* bytes of puts that wait */
     uint64_t gathered; /* bytes of what comes in pieces */
+    int64_t gathered_at; /* when the last piece came */
+    struct {
+        uint64_t number; /* 0: nothing is thrown away */
+        uint64_t size;
+        uint32_t timeout;
+    } shed; /* what comes in pieces, and there is no memory for */
     uint64_t credit;   /* as it was told last */
     bool watched[2];   /* NOTIFY is owed */
     int fds[2];        /* of the port; -1: not asked for yet */
@@ -88,12 +97,22 @@ void pti_channel_expire(struct pti_channel *channel, int64_t now);
 void pti_channel_release(struct pti_channel *channel); /* draining: who waits is told to ask again */
 /* After a change of what waits: grants less where much waits in all, and more again. */
 void pti_channel_grant(struct pti_channel *channel);
-/* After a change of its assembly. */
-void pti_channel_count_gathered(struct pti_channel *channel);
 struct pti_lease *pti_channel_lease(struct pti_channel *channel, uint64_t position, uint32_t sub, uint32_t deliveries);
 
 /* ---- serve.c: one frame of a channel.  PTQ_EPROTO with a sentence. */
 enum ptq_err pti_serve(struct pti_channel *channel, const struct pti_frame *frame, const char **ret_reason);
+
+/* ---- gather.c: what comes in pieces.  As pti_assembly_add, but PTQ_EMPTY also for a piece that is thrown away, and for the
+ * last of them: its request waits until there is memory, and then the other side is told to send it again. */
+enum ptq_err pti_gather(struct pti_channel *channel, const struct pti_frame *frame, const uint8_t **ret_payload,
+                        size_t *ret_size, const char **ret_reason);
+/* Forgets what was gathered, and what starved: it comes again, over the next link. */
+void pti_gather_clear(struct pti_channel *channel);
+/* Once a round: lets those that starved come again as far as there is memory; ends links whose pieces stand still meanwhile. */
+void pti_gather_feed(struct pti_server *server, int64_t now);
+/* serve.c, for it: a request under this frame's number; NULL: it was asked before, and that was seen to. */
+enum ptq_err pti_serve_begin(struct pti_channel *channel, const struct pti_frame *frame, struct pti_request **ret_request,
+                             const char **ret_reason);
 
 /* ---- request.c */
 /* What was asked for the first time: does it, or lets it wait.  PTQ_EPROTO with a sentence; then it is the caller's to

@@ -101,6 +101,7 @@ static void note_answer(struct pti_remote *remote, const struct pti_call *call, 
 static enum ptq_err read_results(struct pti_remote *remote, const struct answer *answer, const char **ret_reason)
 {
     size_t count;
+    bool again = false;
 
     if (pti_read_results(answer->size, &count) != PTQ_OK)
         return pti_refuse(ret_reason, "a RESULT makes no sense");
@@ -112,6 +113,7 @@ static enum ptq_err read_results(struct pti_remote *remote, const struct answer 
             continue;
         if (result.code == PTI_RESULT_RETRY) {
             pti_call_retry(call);
+            again = true;
             continue;
         }
         if (!pti_is_answer(result.code) || (call->type == PTI_FRAME_TAKE && result.code == PTQ_OK))
@@ -119,6 +121,8 @@ static enum ptq_err read_results(struct pti_remote *remote, const struct answer 
         note_answer(remote, call, (enum ptq_err)result.code);
         pti_call_answer(call, (enum ptq_err)result.code, result.value);
     }
+    if (again) /* of a home that goes, not before the next link */
+        pti_remote_push_calls(remote);
     return PTQ_OK;
 }
 

@@ -26,7 +26,8 @@ static struct pti_requests *list_of(struct pti_request *request)
 {
     struct pti_channel *channel = request->channel;
 
-    return request->type == PTI_FRAME_TAKE   ? &channel->takes
+    return request->starved > 0              ? &channel->starved
+           : request->type == PTI_FRAME_TAKE ? &channel->takes
            : request->type == PTI_FRAME_CALL ? &channel->claims
                                              : &channel->puts;
 }
@@ -35,8 +36,10 @@ static void stop_waiting(struct pti_request *request)
 {
     struct pti_channel *channel = request->channel;
 
-    if (request->state == PTI_REQUEST_WAITING)
+    if (request->state == PTI_REQUEST_WAITING) {
         TAILQ_REMOVE(list_of(request), request, waiting);
+        channel->session->server->starving -= request->starved > 0;
+    }
     request->state = PTI_REQUEST_DONE;
     channel->buffered -= request->payload_size;
     channel->session->server->buffered -= request->payload_size;
@@ -113,6 +116,10 @@ void pti_request_wait(struct pti_request *request, enum ptq_side side)
     TAILQ_INSERT_TAIL(list_of(request), request, waiting);
     if (request->deadline != PTI_DEADLINE_NEVER)
         pti_server_remind(server, request->deadline);
+    if (request->starved > 0) {
+        server->starving++;
+        return;
+    }
     if (request->type == PTI_FRAME_CALL)
         pti_server_remind(server, pti_now_ns());
     pti_channel_arm(channel, side);

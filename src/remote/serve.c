@@ -110,18 +110,28 @@ static enum ptq_err answer_again(struct pti_request *request, const char **ret_r
     return PTQ_OK;
 }
 
-static enum ptq_err serve_request(struct pti_channel *channel, const struct pti_frame *frame, const uint8_t *payload,
-                                  size_t size, const char **ret_reason)
+enum ptq_err pti_serve_begin(struct pti_channel *channel, const struct pti_frame *frame, struct pti_request **ret_request,
+                             const char **ret_reason)
 {
+    *ret_request = NULL;
     if (frame->number <= channel->received)
         return pti_refuse(ret_reason, "something is asked again whose answer was received");
     struct pti_request *request = frame->number <= channel->highest ? find_request(channel, frame->number) : NULL;
     if (request != NULL)
         return answer_again(request, ret_reason);
-    request = new_request(channel, frame);
-    if (request == NULL)
-        return pti_refuse(ret_reason, "too much is asked at once");
-    enum ptq_err answer = pti_request_serve(request, payload, size, ret_reason);
+    *ret_request = new_request(channel, frame);
+    return *ret_request != NULL ? PTQ_OK : pti_refuse(ret_reason, "too much is asked at once");
+}
+
+static enum ptq_err serve_request(struct pti_channel *channel, const struct pti_frame *frame, const uint8_t *payload,
+                                  size_t size, const char **ret_reason)
+{
+    struct pti_request *request;
+    enum ptq_err answer = pti_serve_begin(channel, frame, &request, ret_reason);
+
+    if (answer != PTQ_OK || request == NULL)
+        return answer;
+    answer = pti_request_serve(request, payload, size, ret_reason);
     if (answer != PTQ_OK)
         pti_request_free(request);
     return answer;
@@ -179,31 +189,14 @@ static enum ptq_err serve_whole(struct pti_channel *channel, const struct pti_fr
     }
 }
 
-/* What comes in pieces counts for the cap of all sessions. */
-static enum ptq_err gather(struct pti_channel *channel, const struct pti_frame *frame, const uint8_t **ret_payload,
-                           size_t *ret_size)
-{
-    struct pti_server *server = channel->session->server;
-    uint64_t left = server->buffered < PTI_BUFFERED_MOST ? PTI_BUFFERED_MOST - server->buffered : 0;
-    uint64_t cap = channel->assembly.size + left;
-
-    enum ptq_err whole = pti_assembly_add(
-        &channel->assembly, frame, cap < PTI_WIRE_REQUEST_BYTES ? cap : PTI_WIRE_REQUEST_BYTES, ret_payload, ret_size);
-    pti_channel_count_gathered(channel);
-    return whole;
-}
-
 enum ptq_err pti_serve(struct pti_channel *channel, const struct pti_frame *frame, const char **ret_reason)
 {
     const uint8_t *payload;
     size_t size;
 
     forget_received(channel, frame->ack);
-    enum ptq_err whole = gather(channel, frame, &payload, &size);
-    if (whole == PTQ_EMPTY)
-        return PTQ_OK;
+    enum ptq_err whole = pti_gather(channel, frame, &payload, &size, ret_reason);
     if (whole != PTQ_OK)
-        return pti_refuse(ret_reason,
-                      whole == PTQ_ENOMEM ? "no memory for a message in pieces" : "pieces do not fit together");
+        return whole == PTQ_EMPTY ? PTQ_OK : whole;
     return serve_whole(channel, frame, payload, size, ret_reason);
 }

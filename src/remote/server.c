@@ -331,6 +331,7 @@ static void run_round(struct pti_server *server, const uint64_t *tags, int count
     TAILQ_FOREACH(guest, &server->guests, listed)
         mind_guest(guest, now);
     mind_deadlines(server, now);
+    pti_gather_feed(server, now);
     look_at_due(server);
     end_round(server);
     mind_sessions(server, now);

@@ -40,6 +40,7 @@ struct pti_session {
     uint64_t number;       /* for the log, and the streams of its channels */
     uint64_t request_bytes; /* what it is ready to receive at once */
     char node[64];
+    uint64_t gathered;      /* bytes of what comes to it in pieces */
     struct pti_channel *channels;
 };
 
@@ -73,6 +74,7 @@ struct pti_server {
     TAILQ_HEAD(, pti_channel) due;
     uint64_t session_count_ever;
     uint64_t buffered; /* of all channels, what comes in pieces included */
+    unsigned starving; /* puts that wait for memory */
     int64_t looked, round_due; /* the last round; when the next is to come at the latest */
     int64_t next_deadline; /* of requests that wait; may be too early */
     bool draining;

@@ -57,8 +57,7 @@ void pti_session_detach(struct pti_session *session)
     for (channel = session->channels; channel != NULL; channel = next) {
         next = channel->hh.next;
         pti_outbox_clear(&session->guest->outbox, &channel->lane);
-        pti_assembly_clear(&channel->assembly);
-        pti_channel_count_gathered(channel);
+        pti_gather_clear(channel);
         channel->watched[0] = channel->watched[1] = false;
     }
     session->guest->session = NULL;

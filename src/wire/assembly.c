@@ -21,6 +21,7 @@ static enum ptq_err append(struct pti_assembly *assembly, const struct pti_frame
         return PTQ_EPROTO;
     if (need > assembly->room) {
         size_t wanted = assembly->room * 2 > need ? assembly->room * 2 : need;
+        wanted = wanted < cap ? wanted : cap;
         uint8_t *grown = realloc(assembly->bytes, wanted);
         if (grown == NULL)
             return PTQ_ENOMEM;
