@@ -2,13 +2,13 @@
 #include "bus/bus.h"
 #include "local/port.h"
 #if PTQ_WITH_REMOTE
-#include "remote/remote.h"
+#include "remote/via/via.h"
 #endif
 
 const struct pti_carriers pti_carriers = {
     .open_local = pti_local_open,
 #if PTQ_WITH_REMOTE
-    .open_remote = pti_remote_open,
-    .ask_remote = pti_remote_ask,
+    .open_remote = pti_far_open,
+    .ask_remote = pti_far_ask,
 #endif
 };

@@ -62,6 +62,22 @@ static enum ptq_err read_switch(const char *name, bool given, bool *ret_on, stru
     return PTQ_OK;
 }
 
+static enum ptq_err read_via(const char *given, enum pti_via_choice *ret_via, struct ptq_error *error)
+{
+    static const char *const words[] = {"auto", "direct", "bridge"};
+    const char *word = choose(given, "PTQ_VIA");
+
+    *ret_via = PTI_VIA_AUTO;
+    for (int i = 0; word != NULL && i < 3; i++) {
+        if (strcmp(word, words[i]) == 0) {
+            *ret_via = (enum pti_via_choice)i;
+            return PTQ_OK;
+        }
+    }
+    return word == NULL ? PTQ_OK
+                        : pti_error(error, PTQ_EINVAL, "PTQ_VIA is '%.100s'; it may be auto, direct or bridge", word);
+}
+
 /* ---- the others ---- */
 
 static bool is_known_node(const ptq_bus *bus, const char *node)
@@ -162,6 +178,8 @@ static enum ptq_err set_up(ptq_bus *bus, const char *run, const struct ptq_bus_o
         answer = read_switch("PTQ_INSECURE", options->insecure, &bus->insecure, options->error);
     if (answer == PTQ_OK)
         answer = read_switch("PTQ_GUARD", options->guard, &bus->guard, options->error);
+    if (answer == PTQ_OK)
+        answer = read_via(options->via, &bus->via, options->error);
     if (answer == PTQ_OK)
         answer = set_node(bus, choose(options->node, "PTQ_NODE"), options->error);
     if (answer == PTQ_OK)

@@ -20,6 +20,9 @@ struct pti_peer {
     char url[256];
 };
 
+/* How queues of other hosts are reached where a handle does not say. */
+enum pti_via_choice { PTI_VIA_AUTO = 0, PTI_VIA_DIRECT = 1, PTI_VIA_BRIDGE = 2 };
+
 struct ptq_bus {
     char run[PTQ_NAME_MAX + 1];
     char node[64];
@@ -27,6 +30,7 @@ struct ptq_bus {
     int dirfd;      /* of path, O_CLOEXEC */
     bool insecure;
     bool guard;     /* a truncated segment answers PTQ_ECORRUPT instead of raising SIGBUS */
+    enum pti_via_choice via;
     struct pti_peer *peers;
     size_t peer_count;
     _Atomic uint32_t holders; /* its user, and every queue that was opened through it */

@@ -76,6 +76,7 @@ struct pti_watcher {
     /* the carrier's own */
     void *place;
     uint32_t interrupts_seen;
+    uint8_t bell; /* remote/via: `side` is then of what stands for the queue */
 };
 
 struct pti_port_ops {

@@ -15,6 +15,7 @@
 #include "bus/node.h"
 #include "os/event.h"
 #include "remote/access.h"
+#include "remote/via/via.h"
 
 #define EVENTS_AT_ONCE 64
 #define PING_MS 1000
@@ -29,6 +30,7 @@ struct ptq_bridge {
 
 void pti_server_log(struct pti_server *server, enum ptq_bridge_level level, const char *format, ...)
 {
+    static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER; /* via/ has threads of its own */
     char line[600];
     va_list arguments;
 
@@ -37,7 +39,9 @@ void pti_server_log(struct pti_server *server, enum ptq_bridge_level level, cons
     va_start(arguments, format);
     vsnprintf(line, sizeof line, format, arguments);
     va_end(arguments);
+    pthread_mutex_lock(&one_at_a_time);
     server->options.log(server->options.log_context, level, line);
+    pthread_mutex_unlock(&one_at_a_time);
 }
 
 void pti_server_remind(struct pti_server *server, int64_t when)
@@ -417,6 +421,11 @@ static void init_server(struct pti_server *server, ptq_bus *bus, const struct pt
     TAILQ_INIT(&server->due);
 }
 
+static void log_via(void *context, const char *line)
+{
+    pti_server_log(context, PTQ_BRIDGE_INFO, "%s", line);
+}
+
 enum ptq_err ptq_bridge_open(ptq_bus *bus, const struct ptq_bridge_options *options, ptq_bridge **ret_bridge)
 {
     if (bus == NULL || options == NULL || ret_bridge == NULL)
@@ -440,6 +449,8 @@ enum ptq_err ptq_bridge_open(ptq_bus *bus, const struct ptq_bridge_options *opti
         answer = pti_keeper_start(bus, bridge->server.node, options->peers, options->peer_count, options->error, &bridge->server.keeper);
     if (answer == PTQ_OK)
         answer = listen_all(&bridge->server, options);
+    if (answer == PTQ_OK && (answer = pti_via_serve(bus, log_via, &bridge->server, &bridge->server.via)) != PTQ_OK)
+        (void)!pti_error(options->error, answer, "a bridge cannot serve the programs of its own host: %s", ptq_strerror(answer));
     if (answer != PTQ_OK) {
         ptq_bridge_close(bridge);
         return answer;
@@ -473,6 +484,7 @@ void ptq_bridge_close(ptq_bridge *bridge)
     struct pti_server *server = &bridge->server;
     for (size_t i = 0; i < server->listener_count; i++)
         pti_listener_close(server->listeners[i]);
+    pti_via_stop(server->via);
     pti_keeper_stop(server->keeper);
     free_guests(server);
     pti_node_close(server->node);

@@ -62,6 +62,7 @@ struct pti_server {
     size_t listener_count;
     struct pti_directory_keeper *keeper;
     struct pti_node *node; /* who the bus is to others, and the page that proves it */
+    struct pti_via_service *via; /* for the programs of this host */
 
     pthread_mutex_t inbox_mutex;
     TAILQ_HEAD(, pti_guest) inbox;

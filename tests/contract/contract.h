@@ -25,13 +25,14 @@ struct contract;
 struct contract_carrier {
     const char *name;
     bool remote;
+    bool bridge;                        /* remote, through the ptqbridge of its own host */
     const char *suffix;                 /* what an address adds to a queue's name */
     void (*start)(struct contract *c);  /* home is there; fills bus, dir, peers */
     void (*attach)(struct contract *c); /* in a child: opens bus by dir and peers */
     void (*stop)(struct contract *c);   /* after bus was closed */
 };
 extern const struct contract_carrier contract_local, contract_general, contract_remote, contract_ipc,
-    contract_ws;
+    contract_ws, contract_bridge;
 
 struct contract {
     const struct contract_carrier *carrier;
@@ -40,6 +41,7 @@ struct contract {
     char dir[64];            /* of that bus */
     char peers[300];
     pid_t bridge;
+    pid_t near; /* the bridge of the far bus */
 };
 
 /* ---- cases */

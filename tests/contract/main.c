@@ -52,7 +52,7 @@ int main(int argc, char **argv)
         return contract_child_main(argc, argv);
     carrier = argc > 1 ? contract_carrier_named(argv[1]) : NULL;
     if (carrier == NULL) {
-        fprintf(stderr, "usage: contract local|general|remote|ipc|ws [GROUP [CASE]]\n");
+        fprintf(stderr, "usage: contract local|general|remote|ipc|ws|bridge [GROUP [CASE]]\n");
         return 2;
     }
     if (argc > 3)

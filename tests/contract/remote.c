@@ -1,4 +1,5 @@
-/* remote.c -- the remote carriers: a far bus that shares nothing with the home but a ptqbridge, over tcp, ipc or ws. */
+/* remote.c -- the remote carriers: a far bus that shares nothing with the home but a ptqbridge, over tcp, ipc or ws; by a link
+ * of its own, or through a ptqbridge of its own. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -17,7 +18,7 @@ static void open_bus(struct contract *c)
         fail_msg("%s", error.text);
 }
 
-static void start_remote(struct contract *c)
+static void start_home(struct contract *c)
 {
     const char *const options[] = {"--grace", GRACE "ms", NULL};
     struct net net = {.home = c->home};
@@ -32,6 +33,11 @@ static void start_remote(struct contract *c)
     net_bridge_start(&net, options);
     c->bridge = net.bridge;
     snprintf(c->peers, sizeof c->peers, "home=%s", net.url);
+}
+
+static void start_remote(struct contract *c)
+{
+    start_home(c);
     open_bus(c);
 }
 
@@ -43,6 +49,44 @@ static void stop_remote(struct contract *c)
     snprintf(far.dir, sizeof far.dir, "%s", c->dir);
     ptt_scratch_fini(&far);
 }
+
+/* ---- through the ptqbridge of the far bus: no link and no thread in this process ---- */
+
+static void open_bridged(struct contract *c)
+{
+    struct ptq_error error = {0};
+    struct ptq_bus_options options = {
+        .dir = c->dir, .peers = c->peers, .node = "far", .via = "bridge", .error = &error};
+
+    if (ptq_bus_open("test", &options, &c->bus) != PTQ_OK)
+        fail_msg("%s", error.text);
+}
+
+static void start_bridged(struct contract *c)
+{
+    const char *const options[] = {"--node", "far", NULL};
+    struct net far = {0};
+
+    start_home(c);
+    snprintf(far.home.dir, sizeof far.home.dir, "%s", c->dir);
+    net_bridge_start(&far, options);
+    c->near = far.bridge;
+    open_bridged(c);
+}
+
+static void stop_bridged(struct contract *c)
+{
+    ptt_kill(c->near);
+    stop_remote(c);
+}
+
+const struct contract_carrier contract_bridge = {.name = "bridge",
+                                                 .remote = true,
+                                                 .bridge = true,
+                                                 .suffix = "@home",
+                                                 .start = start_bridged,
+                                                 .attach = open_bridged,
+                                                 .stop = stop_bridged};
 
 #define CARRIER(of)                                                                                                    \
     {                                                                                                                  \

@@ -14,6 +14,16 @@ static const long differences[DIFFERENCE_COUNT][2] = {
 #undef DIFFERENCE
 };
 
+/* Where a queue behind the bridge of this host differs from one behind a link. */
+static const struct {
+    enum contract_difference difference;
+    long value;
+} through_bridge[] = {
+#define THROUGH_BRIDGE(name, value) {DIFFERENCE_##name, value},
+#include "contract/through_bridge.def"
+#undef THROUGH_BRIDGE
+};
+
 const struct contract_carrier *contract_carrier_named(const char *name)
 {
     for (size_t i = 0; contract_carriers[i] != NULL; i++)
@@ -24,6 +34,9 @@ const struct contract_carrier *contract_carrier_named(const char *name)
 
 long contract_differs(const struct contract *c, enum contract_difference difference)
 {
+    for (size_t i = 0; c->carrier->bridge && i < sizeof through_bridge / sizeof *through_bridge; i++)
+        if (through_bridge[i].difference == difference)
+            return through_bridge[i].value;
     return differences[difference][c->carrier->remote];
 }
 

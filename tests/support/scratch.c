@@ -61,10 +61,11 @@ static bool ends_with(const char *text, const char *suffix)
     return length >= end && strcmp(text + length - end, suffix) == 0;
 }
 
-/* What is no litter: "~node" is a served bus's own, for as long as it is there. */
+/* What is no litter: "~node" and "~ask" are a served bus's own, for as long as it is there. */
 static bool is_furniture(const char *name)
 {
-    return strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strcmp(name, "~node") == 0;
+    return strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strcmp(name, "~node") == 0 ||
+           strncmp(name, "~ask", 4) == 0;
 }
 
 unsigned ptt_scratch_files(const struct ptt_scratch *scratch, const char *suffix)
@@ -78,7 +79,7 @@ unsigned ptt_scratch_files(const struct ptt_scratch *scratch, const char *suffix
     if (directory == NULL)
         return 0;
     while ((entry = readdir(directory)) != NULL)
-        count += suffix != NULL ? ends_with(entry->d_name, suffix) : !is_furniture(entry->d_name);
+        count += !is_furniture(entry->d_name) && (suffix == NULL || ends_with(entry->d_name, suffix));
     closedir(directory);
     return count;
 }

@@ -33,7 +33,8 @@ struct ptq_bridge_options {
     bool all_runs;             /**< serve every run of the directory, not only that of the bus */
     int grace_ms;              /**< how long a silent session keeps its leases; 0: 10000 */
     int drain_ms;              /**< how long ptq_bridge_stop lets leases be settled; 0: 5000 */
-    /** Called with each line of the log, without a newline: "component=session event=down ..."; may be NULL. */
+    /** Called with each line of the log, without a newline: "component=session event=down ..."; one at a time, by several
+     * threads; may be NULL. */
     void (*log)(void *context, enum ptq_bridge_level level, const char *line);
     void *log_context;
     struct ptq_error *error;   /**< filled when the call fails; may be NULL */

@@ -25,6 +25,9 @@ struct ptq_bus_options {
     bool guard;              /**< a segment that somebody truncates answers PTQ_ECORRUPT instead of raising SIGBUS, which this
                                   process's handler takes over; also $PTQ_GUARD=1 */
     struct ptq_error *error; /**< filled when the call fails; may be NULL */
+    const char *via;         /**< how queues of other hosts are reached: "direct", by links and threads of this process; "bridge",
+                                  through the ptqbridge that serves this run, with neither; "auto": direct, but through the bridge
+                                  in a child of a process that has links; NULL: $PTQ_VIA, else "auto" */
 };
 
 /**

@@ -89,7 +89,9 @@ enum ptq_stamps {
                                 Where the queue has pack_size, small messages share entries: see ptq_put */
 #define PTQ_PRODUCER 8u    /**< counts as a producer before its first put */
 #define PTQ_CONSUMER 16u   /**< counts as a consumer before its first get */
-/* 32u, 64u and 128u are kept: an ack by this host alone, always by its ptqbridge, never by it. */
+/* 32u is kept: an ack by this host alone. */
+#define PTQ_VIA_BRIDGE 64u /**< a queue of another host: through the ptqbridge of this one, whatever ptq_bus_options.via says */
+#define PTQ_DIRECT 128u    /**< ... by a link of this process */
 
 /** One header of a message: a name and some bytes. */
 struct ptq_header {
@@ -168,7 +170,7 @@ struct ptq_queue_options {
                                   where the queue is made with PTQ_PIPELINE, else what item_size leaves.  What is above 0 lets a
                                   producer with PTQ_EXCLUSIVE share entries */
     /* Of this handle alone. */
-    unsigned flags;          /**< PTQ_WATCH_PEERS, PTQ_PIPELINE, PTQ_EXCLUSIVE, PTQ_PRODUCER, PTQ_CONSUMER */
+    unsigned flags;          /**< PTQ_WATCH_PEERS, PTQ_PIPELINE, PTQ_EXCLUSIVE, PTQ_PRODUCER, PTQ_CONSUMER, PTQ_VIA_BRIDGE, PTQ_DIRECT */
     struct ptq_error *error; /**< filled when the call fails; may be NULL */
 };
 

@@ -1,0 +1,100 @@
+/* service.h -- the bridge's side of programs without links: what its files share.
+ *
+ *      reader    takes requests, one after the other, and hands each to a worker
+ *      workers   do what is asked, through links, and wait for it: a request that waits holds one
+ *      poster    puts answers, rings bells, frees; so each queue is entered by two threads, and not by every worker
+ */
+#ifndef PTQ_REMOTE_VIA_SERVICE_H
+#define PTQ_REMOTE_VIA_SERVICE_H
+
+#include <uthash.h>
+
+#include "remote/via/via.h"
+
+struct pti_via_service;
+
+/* A lease that a program has, by the number under which it knows it. */
+struct pti_via_lease {
+    uint64_t number;
+    struct ptq_msg *msg;
+    UT_hash_handle hh;
+};
+
+/* A handle of a program. */
+struct pti_proxy {
+    struct pti_via_service *service;
+    uint8_t client[PTI_CLIENT_BYTES];
+    UT_hash_handle hh;         /* in service->proxies, under its mutex, unless closing */
+    struct pti_port *port;     /* over a link */
+    struct pti_port *answer;
+    pthread_mutex_t mutex;
+    struct pti_via_lease *leases;
+    _Atomic bool closing;
+    _Atomic uint32_t running;  /* jobs */
+    TAILQ_HEAD(, pti_via_job) jobs; /* under service->mutex: those that are running */
+    struct pti_via_bell {
+        struct pti_proxy *proxy;
+        struct pti_port *port; /* NULL: not asked for */
+        int fd;
+    } bells[2];
+};
+
+/* A request that is under way. */
+struct pti_via_job {
+    TAILQ_ENTRY(pti_via_job) listed, running;
+    struct pti_proxy *proxy; /* NULL: OPEN, LOOK */
+    struct pti_ask ask;
+    struct ptq_msg *msg;     /* leased from the queue of requests; NULL: the bridge's own */
+    const uint8_t *body;
+    size_t size;
+    int64_t deadline;
+    uint8_t *own;            /* the body, where there is no msg */
+    bool is_listed;          /* in proxy->jobs */
+    bool is_short;           /* it may not wait for as long as it was asked to */
+    _Atomic bool cancelled;
+};
+
+/* What the poster is to do. */
+struct pti_via_post {
+    TAILQ_ENTRY(pti_via_post) listed;
+    struct pti_proxy *proxy;
+    struct ptq_msg *request; /* to be acked; NULL */
+    uint8_t *answer;         /* NULL: none */
+    size_t size;
+    uint8_t client[PTI_CLIENT_BYTES]; /* where proxy is NULL */
+    bool frees;              /* the proxy, after that */
+};
+
+struct pti_via_service {
+    ptq_bus *bus;
+    pti_via_log *log;
+    void *log_context;
+    struct pti_port *ask;
+    int poll_fd, wake_fd;
+    pthread_t reader, poster;
+    bool has_reader, has_poster;
+    _Atomic bool stopping, is_posting;
+    _Atomic uint64_t last_lease;
+    pthread_mutex_t mutex;
+    pthread_cond_t news;     /* a job, or the end */
+    pthread_cond_t fewer;    /* workers, or proxies */
+    TAILQ_HEAD(, pti_via_job) jobs;
+    TAILQ_HEAD(, pti_via_post) posts;
+    struct pti_proxy *proxies;
+    unsigned proxy_count;    /* those that are closing included */
+    unsigned workers, idle;
+};
+
+/* proxy.c: does what is asked, and lets the poster answer. */
+void pti_via_do(struct pti_via_service *service, struct pti_via_job *job);
+void pti_proxy_free(struct pti_proxy *proxy); /* by the poster */
+
+/* service.c */
+void pti_via_submit(struct pti_via_service *service, struct pti_via_job *job);
+/* Takes the answer.  request may be NULL. */
+void pti_via_post(struct pti_via_service *service, struct pti_via_job *job, uint8_t *answer, size_t size, bool frees);
+/* It is known from now on; false: the service is being stopped. */
+bool pti_via_enlist(struct pti_via_service *service, struct pti_proxy *proxy);
+void pti_via_say(struct pti_via_service *service, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+#endif

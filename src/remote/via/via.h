@@ -1,0 +1,108 @@
+/* via.h -- queues of other hosts through the ptqbridge of this one: the program's side, and where the bridge begins to serve.
+ *
+ * The program has no thread, no link and no nng for it: it puts requests into a queue of its bus and gets answers from
+ * another.  Whoever of its threads waits takes answers for all (the leader); the others sleep until theirs is there or the
+ * lead is free.
+ */
+#ifndef PTQ_REMOTE_VIA_VIA_H
+#define PTQ_REMOTE_VIA_VIA_H
+
+#include <pthread.h>
+#include <sys/queue.h>
+
+#include "base/atomic.h"
+#include "remote/via/ask.h"
+
+/* open_remote and ask_remote of struct pti_carriers: by a link of this process, or through the bridge, as the handle, the bus
+ * and what this process may do say. */
+enum ptq_err pti_far_open(ptq_bus *bus, const char *url, const char *run, const char *name, const struct pti_open *open,
+                          struct ptq_error *error, struct pti_port **ret_port);
+void pti_far_ask(ptq_bus *bus, const char *run, const char *name, bool making, struct pti_asked *asked, size_t count);
+
+/* ---- the bridge's side (service.c): serves the programs of `bus`, by threads of its own.  stop: answers what is under way. */
+struct pti_via_service;
+typedef void pti_via_log(void *context, const char *line);
+enum ptq_err pti_via_serve(ptq_bus *bus, pti_via_log *log, void *log_context, struct pti_via_service **ret_service);
+void pti_via_stop(struct pti_via_service *service); /* NULL is fine */
+
+/* ---- the program's side, between open.c, caller.c and port.c */
+
+/* A leased message or a loan, with its bytes behind it. */
+struct pti_via_message {
+    struct ptq_msg msg; /* first */
+    uint64_t lease, epoch;
+    TAILQ_ENTRY(pti_via_message) listed;
+    _Alignas(16) uint8_t bytes[];
+};
+
+/* One request that was asked and is not answered. */
+struct pti_via_call {
+    TAILQ_ENTRY(pti_via_call) listed;
+    struct pti_ask ask;
+    bool done;          /* under the mutex: the answer is there, or it never will be */
+    bool sent;
+    bool lost;          /* the bridge that was asked is gone */
+    bool unknown;       /* ... was not there any more: nothing was done */
+    uint32_t code;
+    uint64_t value;
+    uint8_t *bytes;     /* behind the head of the answer; free() */
+    size_t size;
+    uint32_t count;
+    uint32_t interrupts_seen;
+    /* what is behind the head of the request */
+    const void *body;   /* as it is; NULL: puts */
+    size_t body_size;
+    const struct pti_put *puts;
+};
+
+struct pti_via {
+    struct pti_port port; /* first */
+    ptq_bus *bus;
+    struct pti_port *ask, *answer;
+    struct pti_port *_Atomic bells[2]; /* NULL: no descriptor was asked for */
+    uint8_t client[PTI_CLIENT_BYTES];
+    struct pti_ask_open asked;
+    struct pti_ask_opened opened;
+    bool claimed;
+
+    pthread_mutex_t opening; /* one thread (re)opens */
+    pthread_mutex_t mutex;   /* of all that follows; never held in a call on a queue */
+    bool connected;
+    uint64_t epoch;          /* of the bridge's side: grows each time it is opened */
+    bool claim_lost;
+    bool is_led;
+    uint64_t last_number;
+    TAILQ_HEAD(, pti_via_call) calls;
+    TAILQ_HEAD(, pti_via_message) messages;
+    char reason[300];        /* why the last call could not be done */
+
+    _Atomic uint32_t word;   /* something happened: followers look again */
+    _Atomic uint32_t inside, interrupts, interrupts_seen;
+    _Atomic bool closing;
+};
+
+static inline struct pti_via *pti_via_of(struct pti_port *port)
+{
+    return (struct pti_via *)(void *)port;
+}
+
+extern const struct pti_port_ops pti_via_ops;
+
+/* caller.c: asks and waits.  The call's code is its answer where this is PTQ_OK and it is not lost; else PTQ_EINTR,
+ * PTQ_EUNREACHABLE (not asked, or nobody will say), and nothing of it is under way but what a lease's return undoes. */
+enum ptq_err pti_via_run(struct pti_via *via, struct pti_via_call *call, int64_t deadline, bool may_interrupt);
+/* Asks, and lets the answer be nobody's. */
+void pti_via_tell(struct pti_via *via, const struct pti_ask *ask, const void *body, size_t size);
+/* The bridge knows this handle, or is told of it now, within 3 s.  PTQ_EUNREACHABLE, or what opening answers. */
+enum ptq_err pti_via_connect(struct pti_via *via, int64_t patience_ns, struct ptq_error *error);
+void pti_via_wake(struct pti_via *via);
+/* port.c */
+void pti_via_ring(struct pti_port *bell);
+
+struct pti_via_message *pti_via_message_new(struct pti_via *via, size_t size);
+void pti_via_message_free(struct pti_via *via, struct pti_via_message *message);
+
+/* open.c */
+void pti_via_free(struct pti_via *via);
+
+#endif
