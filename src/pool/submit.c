@@ -17,6 +17,7 @@ struct entry {
     size_t size;
     const struct ptq_put_options *options; /* headers and trace; may be NULL */
     ptq_msg *loan;    /* written, not yet published */
+    bool retry;       /* it is in doubt */
 };
 
 static int ms_left(int64_t deadline)
@@ -36,7 +37,8 @@ static void write_job(const ptq_pool *pool, struct entry *entry)
 static enum ptq_err put(ptq_pool *pool, struct entry *entry, int64_t deadline, uint64_t *ret_ticket)
 {
     if (entry->task == NULL) {
-        struct pti_put marker = {.data = entry->data, .size = (uint32_t)entry->size, .kind = PTI_KIND_MARKER};
+        struct pti_put marker = {.data = entry->data, .size = (uint32_t)entry->size, .kind = PTI_KIND_MARKER,
+                                 .retry = entry->retry};
         return pti_queue_put(pool->jobs, &marker, deadline, ret_ticket);
     }
     size_t size = pti_job_head_size(entry->task_size) + entry->size;
@@ -48,6 +50,7 @@ static enum ptq_err put(ptq_pool *pool, struct entry *entry, int64_t deadline, u
     }
     struct ptq_put_options options = entry->options != NULL ? *entry->options : (struct ptq_put_options){0};
     options.ret_position = ret_ticket;
+    options.flags = entry->retry ? PTQ_RETRY : 0;
     enum ptq_err err = ptq_publish_with(entry->loan, size, &options, ms_left(deadline));
     if (err == PTQ_OK)
         entry->loan = NULL;
@@ -87,6 +90,21 @@ static enum ptq_err put_watchfully(ptq_pool *pool, struct entry *entry, int64_t 
     }
 }
 
+/* Law: a ticket that is in doubt is not drawn again.  A slice at a time, with an eye on the workers. */
+static enum ptq_err clear_up(ptq_pool *pool, struct entry *entry, int64_t deadline, uint64_t *ret_ticket)
+{
+    enum ptq_err err = PTQ_EINDOUBT;
+
+    entry->retry = true;
+    while (err == PTQ_EINDOUBT && pti_now_ns() < deadline) {
+        int64_t slice = pti_now_ns() + PTI_POOL_SLICE;
+        err = put(pool, entry, slice < deadline ? slice : deadline, ret_ticket);
+        if (pti_staff_exists(pool))
+            pti_staff_tend(pool);
+    }
+    return err;
+}
+
 static enum ptq_err submit(ptq_pool *pool, struct entry *entry, int timeout_ms, uint64_t *ret_ticket)
 {
     uint64_t ticket;
@@ -94,8 +112,12 @@ static enum ptq_err submit(ptq_pool *pool, struct entry *entry, int timeout_ms, 
     bool watch = pti_staff_exists(pool);
     if (watch)
         pti_staff_tend(pool);
-    enum ptq_err err =
-        watch ? put_watchfully(pool, entry, deadline, &ticket) : put(pool, entry, deadline, &ticket);
+    enum ptq_err err = watch ? put_watchfully(pool, entry, deadline, &ticket) : put(pool, entry, deadline, &ticket);
+    while (err == PTQ_EINDOUBT && pti_now_ns() < deadline) {
+        err = clear_up(pool, entry, deadline, &ticket);
+        if (err == PTQ_FULL || err == PTQ_TIMEDOUT) /* it was not in, and is not in doubt any more */
+            err = watch ? put_watchfully(pool, entry, deadline, &ticket) : put(pool, entry, deadline, &ticket);
+    }
     ptq_abort(entry->loan);
     if (err == PTQ_OK && ret_ticket != NULL)
         *ret_ticket = ticket;
@@ -122,13 +144,14 @@ enum ptq_err ptq_pool_submit_with(ptq_pool *pool, const char *task, const void *
     enum ptq_err err = pti_pool_check(pool);
     if (err != PTQ_OK)
         return err;
-    if (options != NULL && (options->delay_ms != 0 || options->ttl_ms != 0 || options->flags != 0))
+    if (options != NULL && (options->delay_ms != 0 || options->ttl_ms != 0 || (options->flags & ~PTQ_RETRY) != 0))
         return PTQ_EINVAL; /* the order is that of submission, and each ticket comes out */
     if ((data == NULL && size != 0) || (task != NULL && !pti_task_name_is_valid(task)))
         return PTQ_EINVAL;
     if (size > pool->item_size)
         return PTQ_EMSGSIZE;
     struct entry entry = {.task = task != NULL ? task : "", .data = data, .size = size, .options = options};
+    entry.retry = options != NULL && (options->flags & PTQ_RETRY) != 0;
     entry.task_size = strlen(entry.task);
     if (!is_known(pool, entry.task))
         return PTQ_ENOTASK;

@@ -38,6 +38,7 @@ struct pti_put {
     uint64_t due_us;  /* microseconds of the host clock (os/clock.h); 0: at once */
     uint32_t stream;  /* remote/enter: whose intent it is, for the note (ring/note.h); 0: nobody asks about it */
     uint64_t number;  /* the intent's serial */
+    bool retry;       /* the same again, after PTQ_EINDOUBT; of a batch: its first says it.  Carriers that never doubt put it */
 };
 
 enum pti_msg_state { PTI_MSG_FREE = 0, PTI_MSG_LEASED = 1, PTI_MSG_LOANED = 2 };
@@ -233,6 +234,8 @@ struct pti_open {
     bool placed;                      /* results: positions are given by place */
     uint64_t window;                  /* jobs and done of a pool: both rings get the same N; 0: an ordinary queue */
     uint64_t start;                   /* tests: first position, as a number of laps; 0: 1 */
+    const uint8_t *stream;            /* remote: whose numbers its puts bear, 16 bytes; NULL: the handle's own */
+    uint32_t carrier;                 /* remote: who opens: 0 a handle, 1 an outbox, 2 an inbox, 3 a route */
 };
 
 #endif

@@ -18,6 +18,8 @@ static enum ptq_err read_options(const struct ptq_put_options *options, uint8_t 
     memset(ret_put, 0, sizeof *ret_put);
     if (!options)
         return PTQ_OK;
+    if ((options->flags & PTQ_RETRY) != 0 && (options->flags & PTQ_PARTIAL) != 0)
+        return PTQ_EINVAL; /* which of its pieces? */
     if (options->delay_ms < 0 || options->delay_ms > DELAY_MOST_MS || options->ttl_ms < -1)
         return PTQ_EINVAL;
     if (options->headers || options->header_count || options->trace) {
@@ -28,6 +30,7 @@ static enum ptq_err read_options(const struct ptq_put_options *options, uint8_t 
     }
     if (options->delay_ms > 0)
         ret_put->due_us = (uint64_t)(pti_host_ns() / 1000) + (uint64_t)options->delay_ms * 1000;
+    ret_put->retry = (options->flags & PTQ_RETRY) != 0;
     if (options->ttl_ms != 0)
         ret_put->ttl = options->ttl_ms < 0 || (uint64_t)options->ttl_ms > PTI_TTL_MOST_MS
                            ? PTI_TTL_NEVER

@@ -63,7 +63,7 @@ void pti_call_set_head(struct pti_call *call, size_t size, size_t timeout_at)
 }
 
 /* Delay travels as what is left of it. */
-static struct pti_record record_of(const struct pti_put *put)
+static struct pti_record record_of(const struct pti_put *put, bool flagged)
 {
     uint64_t now_us = put->due_us != 0 ? (uint64_t)pti_host_ns() / 1000 : 0;
 
@@ -72,6 +72,7 @@ static struct pti_record record_of(const struct pti_put *put)
                                .type = put->type,
                                .ttl = put->ttl,
                                .headers = put->headers,
+                               .redelivered = flagged,
                                .delay_us = put->due_us == 0 ? 0 : put->due_us > now_us ? put->due_us - now_us : 1};
 }
 
@@ -93,7 +94,7 @@ static const void *part_of_put(struct pti_out *out, size_t index, size_t *ret_si
         *ret_size = 4u * put->headers;
         return put->header_bytes;
     }
-    struct pti_record record = record_of(put);
+    struct pti_record record = record_of(put, call->flagged);
     *ret_size = pti_write_put_record(call->record, &record);
     return call->record;
 }
@@ -104,7 +105,7 @@ void pti_call_set_puts(struct pti_call *call, const struct pti_put *puts, size_t
     call->put_count = count;
     call->out.part = part_of_put;
     for (size_t i = 0; i < count; i++) {
-        struct pti_record record = record_of(&puts[i]);
+        struct pti_record record = record_of(&puts[i], false);
         call->out.size += pti_put_record_size(&record);
     }
     call->out.cost = call->out.size < UINT32_MAX ? (uint32_t)call->out.size : UINT32_MAX;
@@ -112,9 +113,15 @@ void pti_call_set_puts(struct pti_call *call, const struct pti_put *puts, size_t
 
 /* ---- into the outbox, and out of the list ---- */
 
+static bool is_put(const struct pti_call *call)
+{
+    return call->type == PTI_FRAME_PUT || call->type == PTI_FRAME_PLACE;
+}
+
 static void push_call(struct pti_call *call)
 {
-    struct pti_conn *conn = call->remote->conn;
+    struct pti_remote *remote = call->remote;
+    struct pti_conn *conn = remote->conn;
 
     if (call->keyed && conn->outbox.version < 2) {
         pti_call_finish(call, PTQ_EVERSION, 0);
@@ -128,6 +135,7 @@ static void push_call(struct pti_call *call)
     call->out.number = call->number;
     call->pushed = true;
     call->written_at = 0;
+    remote->puts_out += is_put(call);
     pti_outbox_push(&conn->outbox, &call->remote->lane, &call->out);
     if (call->cancelled)
         (void)!pti_outbox_push_copy(&conn->outbox, &call->remote->lane, PTI_FRAME_CANCEL, 0, call->number, NULL, 0);
@@ -139,6 +147,7 @@ static bool may_push(const struct pti_call *call)
     const struct pti_remote *remote = call->remote;
 
     return remote->conn->state == PTI_CONN_UP && remote->state == PTI_REMOTE_OPEN && !call->pushed &&
+           (!is_put(call) || remote->puts_out < PTI_PUTS_OUT) &&
            (!remote->conn->leaving || (call->type != PTI_FRAME_TAKE && call->type != PTI_FRAME_PUT));
 }
 
@@ -153,17 +162,9 @@ void pti_remote_push_calls(struct pti_remote *remote)
     }
 }
 
-/* Everything up to here was answered, or will never be asked again. */
-static uint64_t ack_of(const struct pti_remote *remote)
-{
-    const struct pti_call *first = TAILQ_FIRST(&remote->calls);
-
-    return first != NULL ? first->number - 1 : remote->last_number;
-}
-
 static void set_ack(struct pti_remote *remote)
 {
-    pti_outbox_set_ack(&remote->conn->outbox, &remote->lane, ack_of(remote));
+    pti_outbox_set_ack(&remote->conn->outbox, &remote->lane, pti_remote_received_to(remote));
 }
 
 static void say_received(struct pti_remote *remote, size_t least)
@@ -174,19 +175,46 @@ static void say_received(struct pti_remote *remote, size_t least)
 
     if (conn->outbox.version < 2 || conn->state != PTI_CONN_UP || remote->state != PTI_REMOTE_OPEN)
         return;
-    while ((size = pti_received_say(&remote->received, ack_of(remote), remote->last_number + 1, least, bytes)) > 0)
+    while ((size = pti_received_say(&remote->received, pti_remote_received_to(remote), remote->last_number + 1, least, bytes)) > 0)
         (void)!pti_outbox_push_copy(&conn->outbox, &remote->lane, PTI_FRAME_RECEIVED, 0, 0, bytes, size);
+}
+
+/* Its number is one of before. */
+static void insert_in_order(struct pti_call *call)
+{
+    struct pti_remote *remote = call->remote;
+    struct pti_call *behind;
+
+    TAILQ_FOREACH(behind, &remote->calls, listed) {
+        if (behind->number > call->number)
+            break;
+    }
+    if (behind != NULL)
+        TAILQ_INSERT_BEFORE(behind, call, listed);
+    else
+        TAILQ_INSERT_TAIL(&remote->calls, call, listed);
 }
 
 void pti_call_enlist(struct pti_call *call)
 {
     struct pti_remote *remote = call->remote;
 
-    call->number = ++remote->last_number;
-    TAILQ_INSERT_TAIL(&remote->calls, call, listed);
+    if (call->resumed) {
+        insert_in_order(call);
+    } else {
+        call->number = ++remote->last_number;
+        TAILQ_INSERT_TAIL(&remote->calls, call, listed);
+    }
     remote->count++;
     if (may_push(call))
         push_call(call);
+}
+
+static void unpush(struct pti_call *call)
+{
+    if (call->pushed && is_put(call))
+        call->remote->puts_out--;
+    call->pushed = false;
 }
 
 /* Nothing of it will be written any more. */
@@ -196,6 +224,7 @@ void pti_call_delist(struct pti_call *call)
 
     TAILQ_REMOVE(&remote->calls, call, listed);
     remote->count--;
+    unpush(call);
     pti_outbox_drop(&remote->conn->outbox, &remote->lane, &call->out);
     if (call->out.cost > 0 && call->out.begun)
         pti_outbox_credit_back(&remote->conn->outbox, &remote->lane, call->out.cost);
@@ -240,9 +269,12 @@ void pti_call_answer(struct pti_call *call, enum ptq_err code, uint64_t value)
     struct pti_remote *remote = call->remote;
     uint64_t number = call->number;
 
+    bool made_room = is_put(call) && remote->puts_out >= PTI_PUTS_OUT;
     pti_call_finish(call, code, value);
+    if (made_room)
+        pti_remote_push_calls(remote);
     pti_received_confirm(&remote->received, number);
-    if (number <= ack_of(remote))
+    if (number <= pti_remote_received_to(remote))
         return;
     pti_received_add(&remote->received, number);
     say_received(remote, PTI_RECEIVED_DUE);
@@ -253,7 +285,8 @@ void pti_call_retry(struct pti_call *call)
     pti_outbox_drop(&call->remote->conn->outbox, &call->remote->lane, &call->out);
     if (call->out.cost > 0 && call->out.begun)
         pti_outbox_credit_back(&call->remote->conn->outbox, &call->remote->lane, call->out.cost);
-    call->pushed = call->sent = call->out.begun = false;
+    unpush(call);
+    call->sent = call->out.begun = false;
 }
 
 void pti_call_leave(struct pti_call *call)
@@ -278,6 +311,7 @@ void pti_remote_suspend(struct pti_remote *remote)
         call->sent = pti_call_was_asked(call);
         call->pushed = false;
     }
+    remote->puts_out = 0;
     pti_outbox_clear(&remote->conn->outbox, &remote->lane);
     pti_assembly_clear(&remote->assembly);
     pti_received_unsay(&remote->received);
@@ -332,7 +366,7 @@ static enum ptq_err fate_of(const struct pti_call *call)
     if (call->type == PTI_FRAME_SETTLE)
         return PTQ_ELEASELOST; /* asked or not: the lease ended with its session */
     if (call->type == PTI_FRAME_PUT && pti_call_was_asked(call))
-        return PTQ_EINDOUBT;
+        return call->remote->streamed ? PTQ_OK : PTQ_EINDOUBT; /* its stream says, when the channel is open again: resync.c */
     if (call->type == PTI_FRAME_CALL && (call->verb == PTI_CALL_PURGE || call->verb == PTI_CALL_KICK) &&
         pti_call_was_asked(call))
         return PTQ_EINDOUBT; /* again, it would drop what was put since, or more than was asked */

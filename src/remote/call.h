@@ -14,7 +14,20 @@
 
 #define PTI_SLOTS 32
 
+#define PTI_PUTS_OUT 192u  /* puts over one link that have no answer yet: what the home keeps of them is bounded */
+#define PTI_DOUBTS_HELD 32u
+
 struct pti_call;
+
+/* A put of this thread is in doubt: doubt.c. */
+struct pti_doubt {
+    TAILQ_ENTRY(pti_doubt) listed;
+    pid_t thread;
+    uint64_t number;    /* 0: the home cannot be asked about it */
+    uint64_t forgotten; /* remote->forgotten, when it was asked last */
+    size_t size;
+    uint32_t crc;
+};
 
 /* The answer of a call that was started is there: call->code, call->value, call->got.  Runs once, with conn->mutex held,
  * on any thread: it may post, and nothing else.  From then on the call is its asker's again, to read and to free. */
@@ -63,6 +76,11 @@ struct pti_remote {
     unsigned count;                     /* of calls */
     uint64_t *given_up;                 /* numbers that the home may still be at, to be called off over the next link */
     size_t given_up_count;
+    bool streamed;                      /* the home keeps the numbers of its puts beyond the session */
+    uint64_t forgotten;                 /* how often it knew nothing of the stream any more */
+    unsigned puts_out;                  /* pushed over this link, and not answered */
+    TAILQ_HEAD(, pti_doubt) doubts;     /* the newest last */
+    _Atomic unsigned doubt_count;
     struct pti_received received;       /* answers above what `ack` says */
     uint64_t frames_read;               /* of this channel, ever */
     int64_t close_by;                   /* once it is closing: no caller waits for longer */
@@ -96,6 +114,9 @@ struct pti_call {
     uint64_t progress; /* of its channel, at the last look; and when that changed */
     int64_t moved;
     int64_t written_at; /* or a little later: when it was seen to have left; 0: not yet */
+    bool flagged;   /* may be there already, and the home cannot tell: comes out redelivered */
+    bool in_doubt;  /* PTQ_RETRY of one that was; resumed: under the number that it had */
+    bool resumed;
     bool keyed;     /* the home knows it by its key, not by its number */
     uint8_t verb;   /* PTI_FRAME_CALL: enum pti_call_verb */
     uint8_t head_size, timeout_at; /* where in head the timeout stands; 0: nowhere */
@@ -142,6 +163,24 @@ extern _Atomic int64_t pti_answer_patience_ns;
  * may be read, and then it is freed. */
 enum ptq_err pti_call_run(struct pti_call **call_ptr, int64_t deadline, bool may_interrupt);
 void pti_call_free(struct pti_call *call);
+
+/* ---- resync.c, with conn->mutex held: OPEN says whose numbers; how the answer is taken.  What was sent and is not known any more
+ * goes again as new, flagged; or is in doubt, if the home keeps no streams. */
+void pti_remote_ask_stream(struct pti_remote *remote, struct pti_open_message *asked);
+void pti_remote_note_stream(struct pti_remote *remote, const struct pti_opened *opened);
+/* Everything up to here was answered, or will never be asked again. */
+uint64_t pti_remote_received_to(const struct pti_remote *remote);
+
+/* ---- doubt.c */
+/* With conn->mutex held: this put, which is given up, is in doubt: its number is not used up until the thread has asked again, or puts
+ * something else. */
+void pti_doubt_keep(struct pti_call *call);
+/* Before a put is begun: it is another (and the doubt is over), or the same again.  PTQ_EINVAL: it says so, and is not.
+ * PTQ_EVERSION: the home cannot be asked. */
+enum ptq_err pti_doubt_look(struct pti_call *call, bool retry);
+/* After it ended: what the caller is told. */
+enum ptq_err pti_doubt_judge(struct pti_call *call, enum ptq_err answer);
+void pti_doubts_fini(struct pti_remote *remote);
 
 /* ---- start.c: calls whose asker does not wait */
 

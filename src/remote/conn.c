@@ -103,9 +103,11 @@ static const struct pti_link_events link_events = {on_up, on_readable, on_fill, 
 
 void pti_conn_open_channel(struct pti_conn *conn, struct pti_remote *remote)
 {
+    struct pti_open_message asked = remote->asked;
     uint8_t bytes[PTI_CONTROL_BYTES];
-    size_t size = pti_open_pack(&remote->asked, bytes, sizeof bytes);
 
+    pti_remote_ask_stream(remote, &asked);
+    size_t size = pti_open_pack(&asked, bytes, sizeof bytes);
     remote->state = PTI_REMOTE_OPENING;
     (void)!pti_outbox_push_copy(&conn->outbox, &remote->lane, PTI_FRAME_OPEN, 0, 0, bytes, size);
 }

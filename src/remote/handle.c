@@ -81,6 +81,7 @@ void pti_remote_init(struct pti_remote *remote, struct pti_conn *conn)
     remote->fds[0] = remote->fds[1] = -1;
     TAILQ_INIT(&remote->calls);
     TAILQ_INIT(&remote->messages);
+    TAILQ_INIT(&remote->doubts);
     pti_lane_init(&remote->lane, 0, PTI_WIRE_CREDIT_BYTES);
 }
 
@@ -99,6 +100,7 @@ void pti_remote_fini(struct pti_remote *remote)
     pti_assembly_clear(&remote->assembly);
     free(remote->given_up);
     pti_received_fini(&remote->received);
+    pti_doubts_fini(remote);
     for (int side = 0; side < 2; side++) {
         if (remote->fds[side] >= 0)
             close(remote->fds[side]);

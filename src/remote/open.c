@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <time.h>
 
 #include "base/time.h"
@@ -111,6 +112,17 @@ static enum ptq_err wait_until_open(struct pti_remote *remote, struct ptq_error 
 }
 
 /* ---- opening ---- */
+
+/* Whose numbers its puts bear, whatever session asks. */
+static enum ptq_err draw_stream(struct pti_open_message *asked, const struct pti_open *open)
+{
+    asked->carrier = open->carrier;
+    if (open->stream != NULL)
+        memcpy(asked->stream, open->stream, sizeof asked->stream);
+    else if (getrandom(asked->stream, sizeof asked->stream, 0) != sizeof asked->stream)
+        return PTQ_ESYS;
+    return PTQ_OK;
+}
 
 static void describe(struct pti_open_message *asked, const char *run, const char *name, const struct pti_open *open)
 {
@@ -257,6 +269,8 @@ enum ptq_err pti_remote_open(ptq_bus *bus, const char *url, const char *run, con
     char why[WHY_BYTES];
 
     describe(&asked, run, name, open);
+    if (draw_stream(&asked, open) != PTQ_OK)
+        return pti_error(error, PTQ_ESYS, "no random numbers for queue '%s' at '%s'", name, url);
     while ((answer = try_open(bus, url, &asked, open->options.flags, why, error, &remote)) != PTQ_OK) {
         if (!may_pass(answer, &open->options) || pti_now_ns() >= until)
             return answer;

@@ -18,11 +18,13 @@ static bool may_wait(int64_t deadline)
 
 static enum ptq_err run_put(struct pti_call *call, int64_t deadline, uint64_t *ret_position)
 {
-    if (call->out.size > PTI_WIRE_REQUEST_BYTES) {
+    enum ptq_err answer = call->out.size > PTI_WIRE_REQUEST_BYTES ? PTQ_ETOOBIG : pti_doubt_look(call, call->puts[0].retry);
+
+    if (answer != PTQ_OK) {
         pti_call_free(call);
-        return PTQ_ETOOBIG;
+        return answer;
     }
-    enum ptq_err answer = pti_call_run(&call, deadline, may_wait(deadline));
+    answer = pti_doubt_judge(call, pti_call_run(&call, deadline, may_wait(deadline)));
     if (answer == PTQ_OK && ret_position != NULL)
         *ret_position = call->value;
     pti_call_free(call);

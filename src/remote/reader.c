@@ -16,6 +16,16 @@ struct answer {
     size_t size;
 };
 
+static void fail_calls(struct pti_remote *remote)
+{
+    struct pti_call *call;
+
+    while ((call = TAILQ_FIRST(&remote->calls)) != NULL) {
+        bool in_doubt = call->type == PTI_FRAME_PUT && call->sent;
+        pti_call_finish(call, in_doubt ? PTQ_EINDOUBT : remote->failure == PTQ_ENOENT ? PTQ_EGONE : remote->failure, 0);
+    }
+}
+
 static enum ptq_err read_opened(struct pti_remote *remote, const struct answer *answer, const char **ret_reason)
 {
     struct pti_opened opened;
@@ -28,6 +38,7 @@ static enum ptq_err read_opened(struct pti_remote *remote, const struct answer *
                                 memcmp(port->id, opened.id, sizeof port->id) != 0)) {
         remote->state = PTI_REMOTE_FAILED; /* removed, and made anew while we were away */
         remote->failure = PTQ_EGONE;
+        fail_calls(remote);
         pti_remote_wake(remote);
         return PTQ_OK;
     }
@@ -46,19 +57,12 @@ static enum ptq_err read_opened(struct pti_remote *remote, const struct answer *
         memcpy(port->run, opened.run, sizeof port->run);
         memcpy(port->node, opened.node, sizeof port->node);
     }
+    pti_remote_note_stream(remote, &opened);
     remote->state = PTI_REMOTE_OPEN;
     remote->opened_epoch = remote->conn->epoch;
     pti_outbox_set_credit(&remote->conn->outbox, &remote->lane, opened.credit_bytes);
     pti_remote_resume(remote);
     return PTQ_OK;
-}
-
-static void fail_calls(struct pti_remote *remote)
-{
-    struct pti_call *call;
-
-    while ((call = TAILQ_FIRST(&remote->calls)) != NULL)
-        pti_call_finish(call, remote->failure == PTQ_ENOENT ? PTQ_EGONE : remote->failure, 0);
 }
 
 static enum ptq_err read_channel_error(struct pti_remote *remote, const struct answer *answer, const char **ret_reason)

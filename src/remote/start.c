@@ -85,8 +85,8 @@ enum ptq_err pti_call_stop(struct pti_call **call_ptr)
     bool must_break = false;
 
     pthread_mutex_lock(&conn->mutex);
-    call->answered = NULL;
     enum ptq_err code = pti_call_give_up(call, PTQ_EINTR, &must_break);
+    call->answered = NULL;
     if (call->abandoned) {
         *call_ptr = NULL;
         call_off(call);

@@ -64,6 +64,7 @@ struct pti_opened {
     /* version 2 */
     bool stream_known;
     uint64_t stream_floor;
+    bool streams; /* the home keeps numbers of streams at all */
 };
 
 struct pti_directory_ask {

@@ -93,6 +93,7 @@ size_t pti_opened_pack(const struct pti_opened *opened, uint8_t *buffer, size_t 
     message.id.len = sizeof opened->id;
     message.stream_known = opened->stream_known;
     message.stream_floor = opened->stream_floor;
+    message.streams = opened->streams;
     return pti_pack(&message, buffer, room);
 }
 
@@ -107,6 +108,7 @@ static bool read_opened(struct pti_opened *opened, const Ptq__V1__Opened *messag
     opened->header_size = message->header_size;
     opened->stream_known = message->stream_known;
     opened->stream_floor = message->stream_floor;
+    opened->streams = message->streams;
     if (message->id.len != 0 && message->id.len != sizeof opened->id)
         return false;
     if (message->id.len != 0)

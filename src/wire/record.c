@@ -85,8 +85,8 @@ enum ptq_err pti_read_record(struct pti_record_cursor *cursor, struct pti_record
     if (record.size > have - head)
         return PTQ_EPROTO;
     record.body = at + head;
+    record.redelivered = (at[5] & FLAG_REDELIVERED) != 0;
     if (cursor->delivered) {
-        record.redelivered = (at[5] & FLAG_REDELIVERED) != 0;
         record.position = pti_fetch64(at + 8);
         record.sub = pti_fetch32(at + 16);
         record.deliveries = pti_fetch32(at + 20);

@@ -91,13 +91,16 @@ uint64_t ptq_pool_window(const ptq_pool *pool);  /**< as the pool was made */
  * Blocks while `capacity` jobs wait.  A thread that submits everything before it gets anything waits here for ever once
  * window and capacity are used up: let it get in between.
  * PTQ_ENOTASK: this process has registered tasks, and not this one; PTQ_EENDED after ptq_pool_stop; PTQ_EMSGSIZE;
- * PTQ_FULL, PTQ_TIMEDOUT, PTQ_ENOSPC, PTQ_EINDOUBT as ptq_put; PTQ_ENOWORKERS as ptq_pool_get.
+ * PTQ_FULL, PTQ_TIMEDOUT, PTQ_ENOSPC as ptq_put; PTQ_ENOWORKERS as ptq_pool_get.  PTQ_EINDOUBT: the pool is on another
+ * host, and its answer was lost; it was asked again until the timeout.  ptq_pool_submit_with and PTQ_RETRY goes on with it: to submit
+ * anew could draw a second ticket.
  */
 PTQ_MUST_CHECK enum ptq_err ptq_pool_submit(ptq_pool *pool, const char *task, const void *data, size_t size, int timeout_ms,
                                             uint64_t *ret_ticket);
 
 /**
- * As ptq_pool_submit, with headers and trace in `options` (may be NULL); delay, time to live and flags are PTQ_EINVAL.
+ * As ptq_pool_submit, with headers and trace in `options` (may be NULL); delay, time to live and flags but
+ * PTQ_RETRY (see ptq_put_with) are PTQ_EINVAL.
  * The task sees the trace by ptq_task_trace, a command in TRACEPARENT, and the result bears it, wherever the worker is.
  */
 PTQ_MUST_CHECK enum ptq_err ptq_pool_submit_with(ptq_pool *pool, const char *task, const void *data, size_t size,

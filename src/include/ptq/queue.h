@@ -110,7 +110,7 @@ struct ptq_trace {
 
 /* Flags of one put: struct ptq_put_options.flags. */
 #define PTQ_PARTIAL 1u /**< ptq_put_many_with: put as many as fit now, in *ret_count */
-/* 2u is kept: the same put again, after PTQ_EINDOUBT. */
+#define PTQ_RETRY 2u   /**< the same put again, which this thread was answered PTQ_EINDOUBT: see ptq_put_with */
 
 /** What a put may say beside its bytes.  Zero is the default of every field. */
 struct ptq_put_options {
@@ -260,8 +260,17 @@ PTQ_MUST_CHECK enum ptq_err ptq_put(ptq_queue *queue, const void *data, size_t s
 PTQ_MUST_CHECK enum ptq_err ptq_put_position(ptq_queue *queue, const void *data, size_t size, int timeout_ms,
                                              uint64_t *ret_position);
 
-/** As ptq_put, with headers, trace, delay, time to live.  `options` may be NULL.
- * PTQ_EMSGSIZE also where headers and message together exceed item_size + header_size. */
+/**
+ * As ptq_put, with headers, trace, delay, time to live.  `options` may be NULL.
+ * PTQ_EMSGSIZE also where headers and message together exceed item_size + header_size.
+ *
+ * A put to a queue of another host whose answer was lost answers PTQ_EINDOUBT.  The same call of the same thread on the
+ * same handle, with PTQ_RETRY, goes on with it: if it took effect PTQ_OK, else it is done now; never twice.  Anything else that the
+ * thread puts there gives that up.  As long as the home is away it answers PTQ_EINDOUBT again, after its timeout.  A home that
+ * has forgotten (10 minutes after a broken link) takes it as new, and the message comes out redelivered.  PTQ_EINVAL: it is not
+ * the message that is in doubt.  PTQ_EVERSION: the home is too old to be asked.  Where nothing is in doubt it is an ordinary
+ * put.  The same for ptq_put_many_with, but not with PTQ_PARTIAL (PTQ_EINVAL), and for ptq_publish_with.
+ */
 PTQ_MUST_CHECK enum ptq_err ptq_put_with(ptq_queue *queue, const void *data, size_t size,
                                          const struct ptq_put_options *options, int timeout_ms);
 
