@@ -13,7 +13,7 @@
 #include "common/say.h"
 
 struct values {
-    struct tool_texts listen, peers;
+    struct tool_texts listen, peers, exports, imports, denies, renames;
     const char *dir, *run, *node, *print;
     bool all_runs, insecure, quiet, verbose, version;
     int grace_ms, drain_ms;
@@ -27,6 +27,12 @@ static const struct tool_option options[] = {
      "serve here: tcp://127.0.0.1:7400 (port 0: any), ipc:///path, ws://127.0.0.1:7401/ptq; repeatable"},
     {'p', "peer", TOOL_TEXTS, FIELD(peers), "NAME=URL",
      "another host: which queues it has is published in this bus, for processes without PTQ_PEERS; repeatable"},
+    {0, "export", TOOL_TEXTS, FIELD(exports), "GLOB", "serve these queues of this bus and no others; repeatable"},
+    {0, "import", TOOL_TEXTS, FIELD(imports), "GLOB",
+     "of the queues of peers, let processes of this host find these by their bare names, and no others; repeatable"},
+    {0, "deny", TOOL_TEXTS, FIELD(denies), "GLOB", "neither export nor import these, whatever else is said; repeatable"},
+    {0, "rename", TOOL_TEXTS, FIELD(renames), "HERE=THERE",
+     "what is called HERE in this bus is called THERE by other hosts; one * in both, or in none, as '*=east.*'; repeatable"},
     {0, "dir", TOOL_TEXT, FIELD(dir), "DIR", "where buses live; else $PTQ_DIR, else /dev/shm/ptq-UID"},
     {0, "run", TOOL_TEXT, FIELD(run), "NAME", "which bus; else $PTQ_RUN, else \"default\""},
     {0, "all-runs", TOOL_FLAG, FIELD(all_runs), NULL, "serve the other buses of the directory too"},
@@ -60,7 +66,8 @@ static const struct tool_usage usage = {
         "\"ptqbridge: listening on URL\" there, with the real port.",
     .examples = "ptqbridge --listen tcp://127.0.0.1:7400\n"
                 "ptqbridge --run demo --listen tcp://127.0.0.1:0 --listen ipc:///run/user/1000/ptq.sock\n"
-                "ptqbridge --listen tcp://127.0.0.1:7400 --peer east=tcp://127.0.0.1:7500",
+                "ptqbridge --listen tcp://127.0.0.1:7400 --peer east=tcp://127.0.0.1:7500\n"
+                "ptqbridge --listen tcp://127.0.0.1:7400 --export 'jobs-*' --deny '*-private' --rename '*=east.*'",
     .options = options};
 
 /* ---- the log ---- */
@@ -161,6 +168,14 @@ static int serve(ptq_bus *bus)
                                                 .listen_count = values.listen.count,
                                                 .peers = values.peers.items,
                                                 .peer_count = values.peers.count,
+                                                .exports = values.exports.items,
+                                                .export_count = values.exports.count,
+                                                .imports = values.imports.items,
+                                                .import_count = values.imports.count,
+                                                .denies = values.denies.items,
+                                                .deny_count = values.denies.count,
+                                                .renames = values.renames.items,
+                                                .rename_count = values.renames.count,
                                                 .all_runs = values.all_runs,
                                                 .grace_ms = values.grace_ms,
                                                 .drain_ms = values.drain_ms,

@@ -73,20 +73,19 @@ static void note_answer(const struct pti_peer *peers, const struct pti_asked *an
     }
 }
 
-static enum ptq_err ask_all(ptq_bus *bus, const char *name, bool making, const struct pti_peer *peers, size_t count,
-                            struct asked *asked)
+static enum ptq_err ask_all(const struct pti_bare *bare, bool making, struct asked *asked)
 {
-    struct pti_asked own = {0}, *answers = calloc(count, sizeof *answers);
+    struct pti_asked own = {0}, *answers = calloc(bare->count, sizeof *answers);
 
     if (answers == NULL)
         return PTQ_ENOMEM;
-    for (size_t i = 0; i < count; i++)
-        answers[i].url = peers[i].url;
-    pti_carriers.ask_remote(bus, bus->run, name, making, answers, count);
-    own.has_id = pti_node_id(bus, own.id);
+    for (size_t i = 0; i < bare->count; i++)
+        answers[i].url = bare->peers[i].url;
+    pti_carriers.ask_remote(bare->bus, bare->bus->run, bare->there, making, answers, bare->count);
+    own.has_id = pti_node_id(bare->bus, own.id);
     *asked = (struct asked){.all_greater = own.has_id};
-    for (size_t i = 0; i < count; i++)
-        note_answer(peers, answers, i, &own, asked);
+    for (size_t i = 0; i < bare->count; i++)
+        note_answer(bare->peers, answers, i, &own, asked);
     free(answers);
     return PTQ_OK;
 }
@@ -108,139 +107,134 @@ static enum ptq_err tell_silence(const struct asked *asked, const char *name, st
 /* ---- opening what is elsewhere ---- */
 
 /* The only peer need not be asked first: opening what is there already asks and answers in one. */
-static enum ptq_err open_at_only_peer(ptq_bus *bus, const char *name, const struct pti_peer *peer,
+static enum ptq_err open_at_only_peer(const struct pti_bare *bare, const struct pti_peer *peer,
                                       const struct pti_open *attach, struct ptq_error *error,
                                       struct pti_port **ret_port)
 {
     struct asked asked = {.silent = peer};
-    enum ptq_err answer = pti_resolve_there(bus, peer->url, bus->run, name, attach, &asked.silence, ret_port);
+    enum ptq_err answer = pti_resolve_there(bare->bus, peer->url, bare->bus->run, bare->there, attach, &asked.silence, ret_port);
 
     asked.silence.code = answer;
     if (answer == PTQ_OK)
         pti_resolve_tell_way(*ret_port, "it is not here, and the only peer '%s', known from %s, has it", peer->node,
-                             pti_resolve_source(bus));
+                             pti_resolve_source(bare->bus));
     if (answer == PTQ_EUNREACHABLE || answer == PTQ_EPROTO)
-        return tell_silence(&asked, name, error);
+        return tell_silence(&asked, bare->name, error);
     return answer == PTQ_OK ? PTQ_OK : pti_error(error, answer, "%s", asked.silence.text);
 }
 
 /* Where the bridge of this host saw it last: then nobody else is asked, or waited for.  PTQ_ENOENT: it is not there. */
-static enum ptq_err open_by_hint(ptq_bus *bus, const char *name, const struct pti_open *attach, struct ptq_error *error,
+static enum ptq_err open_by_hint(const struct pti_bare *bare, const struct pti_open *attach, struct ptq_error *error,
                                  struct pti_port **ret_port)
 {
     struct pti_peer peer;
 
-    if (bus->peer_count > 0 || !pti_resolve_hint(bus, name, &peer))
+    if (bare->bus->peer_count > 0 || !pti_resolve_hint(bare->bus, bare->name, &peer))
         return PTQ_ENOENT;
-    enum ptq_err answer = pti_resolve_there(bus, peer.url, bus->run, name, attach, error, ret_port);
+    enum ptq_err answer = pti_resolve_there(bare->bus, peer.url, bare->bus->run, bare->there, attach, error, ret_port);
     if (answer == PTQ_OK)
         pti_resolve_tell_way(*ret_port, "it is not here, and the ptqbridge of this host saw it at peer '%s'", peer.node);
     return answer == PTQ_OK ? PTQ_OK : PTQ_ENOENT;
 }
 
 /* Two that have it may be two who made it at once, one of whom is about to take his away. */
-static enum ptq_err ask_patiently(ptq_bus *bus, const char *name, bool making, const struct pti_peer *peers, size_t count,
-                                  struct asked *asked)
+static enum ptq_err ask_patiently(const struct pti_bare *bare, bool making, struct asked *asked)
 {
-    enum ptq_err answer = ask_all(bus, name, making, peers, count, asked);
+    enum ptq_err answer = ask_all(bare, making, asked);
 
     for (int i = 1; i < TWICE_LOOKS && answer == PTQ_OK && asked->has_too != NULL; i++) {
         rest();
-        answer = ask_all(bus, name, making, peers, count, asked);
+        answer = ask_all(bare, making, asked);
     }
     return answer;
 }
 
 /* Here is none.  PTQ_ENOENT: and nowhere else. */
-static enum ptq_err open_elsewhere(ptq_bus *bus, const char *name, const struct pti_peer *peers, size_t count,
-                                   const struct pti_open *open, struct ptq_error *error, struct pti_port **ret_port)
+static enum ptq_err open_elsewhere(const struct pti_bare *bare, const struct pti_open *open, struct ptq_error *error, struct pti_port **ret_port)
 {
     struct pti_open attach = *open;
     struct asked asked;
 
     attach.options.mode = PTQ_ATTACH; /* never made anew there because it went meanwhile */
-    if (count == 1 && open->options.mode != PTQ_CREATE)
-        return open_at_only_peer(bus, name, &peers[0], &attach, error, ret_port);
-    if (open->options.mode != PTQ_CREATE && open_by_hint(bus, name, &attach, error, ret_port) == PTQ_OK)
+    if (bare->count == 1 && open->options.mode != PTQ_CREATE)
+        return open_at_only_peer(bare, &bare->peers[0], &attach, error, ret_port);
+    if (open->options.mode != PTQ_CREATE && open_by_hint(bare, &attach, error, ret_port) == PTQ_OK)
         return PTQ_OK;
-    enum ptq_err answer = ask_patiently(bus, name, open->options.mode != PTQ_ATTACH, peers, count, &asked);
+    enum ptq_err answer = ask_patiently(bare, open->options.mode != PTQ_ATTACH, &asked);
     if (answer != PTQ_OK)
-        return pti_error(error, answer, "queue '%s': no memory to ask the peers", name);
+        return pti_error(error, answer, "queue '%s': no memory to ask the peers", bare->name);
     if (asked.has_too != NULL)
         return pti_error(error, PTQ_EEXIST,
-                         "queue '%s' is at '%s' and at '%s'; write '%s@%s' or '%s@%s' to say which is meant", name,
-                         asked.has->node, asked.has_too->node, name, asked.has->node, name, asked.has_too->node);
+                         "queue '%s' is at '%s' and at '%s'; write '%s@%s' or '%s@%s' to say which is meant", bare->name,
+                         asked.has->node, asked.has_too->node, bare->there, asked.has->node, bare->there, asked.has_too->node);
     if (asked.has == NULL)
-        return asked.silent != NULL ? tell_silence(&asked, name, error)
+        return asked.silent != NULL ? tell_silence(&asked, bare->name, error)
                                     : pti_error(error, PTQ_ENOENT, "there is no queue '%s', here or at %zu peer%s",
-                                                name, count, count == 1 ? "" : "s");
+                                                bare->name, bare->count, bare->count == 1 ? "" : "s");
     if (open->options.mode == PTQ_CREATE)
         return pti_error(error, PTQ_EEXIST, "queue '%s' exists already, at '%s'; write '%s@self' for another one here",
-                         name, asked.has->node, name);
-    answer = pti_resolve_there(bus, asked.has->url, bus->run, name, &attach, error, ret_port);
+                         bare->name, asked.has->node, bare->name);
+    answer = pti_resolve_there(bare->bus, asked.has->url, bare->bus->run, bare->there, &attach, error, ret_port);
     if (answer == PTQ_OK)
-        pti_resolve_tell_way(*ret_port, "it is not here, and of %zu peers, known from %s, '%s' has it", count,
-                             pti_resolve_source(bus), asked.has->node);
+        pti_resolve_tell_way(*ret_port, "it is not here, and of %zu bare->peers, known from %s, '%s' has it", bare->count,
+                             pti_resolve_source(bare->bus), asked.has->node);
     return answer;
 }
 
 /* ---- making one here ---- */
 
 /* Somebody else has made one, too.  Nobody but us may have put anything into ours, or be about to. */
-static enum ptq_err withdraw(ptq_bus *bus, const char *name, const struct pti_peer *other, struct pti_port *port,
+static enum ptq_err withdraw(const struct pti_bare *bare, const struct pti_peer *other, struct pti_port *port,
                              struct ptq_error *error, bool *ret_again)
 {
     port->ops->close(port, PTI_DEADLINE_NOW);
-    if (pti_reap_empty(bus, name) == PTQ_OK) {
+    if (pti_reap_empty(bare->bus, bare->name) == PTQ_OK) {
         *ret_again = true;
-        return pti_error(error, PTQ_EBUSY, "queue '%s' is being made here and at '%s' at the same time; try again", name,
+        return pti_error(error, PTQ_EBUSY, "queue '%s' is being made here and at '%s' at the same time; try again", bare->name,
                          other->node);
     }
     return pti_error(error, PTQ_EEXIST,
                      "queue '%s' was made here and at '%s' at the same time, and both are in use; write '%s@self' or '%s@%s' "
                      "to say which is meant, and remove the other",
-                     name, other->node, name, name, other->node);
+                     bare->name, other->node, bare->name, bare->name, other->node);
 }
 
 /* A peer that is silent now said a moment ago that it had none. */
-static enum ptq_err look_again(ptq_bus *bus, const char *name, const struct pti_peer *peers, size_t count,
-                               struct pti_port *port, struct ptq_error *error, bool *ret_again)
+static enum ptq_err look_again(const struct pti_bare *bare, struct pti_port *port, struct ptq_error *error, bool *ret_again)
 {
     int64_t until = pti_deadline(WITHDRAW_MS);
     struct asked asked;
 
-    while (ask_all(bus, name, true, peers, count, &asked) == PTQ_OK) {
+    while (ask_all(bare, true, &asked) == PTQ_OK) {
         if (asked.has == NULL)
             return PTQ_OK;
         if (!asked.all_greater || pti_now_ns() >= until)
-            return withdraw(bus, name, asked.has, port, error, ret_again);
+            return withdraw(bare, asked.has, port, error, ret_again);
         rest();
     }
     port->ops->close(port, PTI_DEADLINE_NOW);
-    (void)pti_reap_empty(bus, name);
-    return pti_error(error, PTQ_ENOMEM, "queue '%s': no memory to ask the peers", name);
+    (void)pti_reap_empty(bare->bus, bare->name);
+    return pti_error(error, PTQ_ENOMEM, "queue '%s': no memory to ask the peers", bare->name);
 }
 
 /* Who finds that a neighbour has made it meanwhile leaves the second look to him. */
-static enum ptq_err make_here(ptq_bus *bus, const char *name, const struct pti_peer *peers, size_t count,
-                              const struct pti_open *open, struct ptq_error *error, struct pti_port **ret_port,
+static enum ptq_err make_here(const struct pti_bare *bare, const struct pti_open *open, struct ptq_error *error, struct pti_port **ret_port,
                               bool *ret_again)
 {
     struct pti_open make = *open;
     struct pti_port *port = NULL;
 
     make.options.mode = PTQ_CREATE;
-    enum ptq_err answer = pti_carriers.open_local(bus, name, &make, error, &port);
+    enum ptq_err answer = pti_carriers.open_local(bare->bus, bare->name, &make, error, &port);
     *ret_again = answer == PTQ_EEXIST && open->options.mode == PTQ_OPEN_OR_CREATE;
     if (answer == PTQ_OK)
-        answer = look_again(bus, name, peers, count, port, error, ret_again);
+        answer = look_again(bare, port, error, ret_again);
     if (answer == PTQ_OK)
         *ret_port = port;
     return answer;
 }
 
-static enum ptq_err open_once(ptq_bus *bus, const char *name, const struct pti_peer *peers, size_t count,
-                              const struct pti_open *open, struct ptq_error *error, struct pti_port **ret_port,
+static enum ptq_err open_once(const struct pti_bare *bare, const struct pti_open *open, struct ptq_error *error, struct pti_port **ret_port,
                               bool *ret_again)
 {
     struct pti_open here = *open;
@@ -249,19 +243,18 @@ static enum ptq_err open_once(ptq_bus *bus, const char *name, const struct pti_p
     *ret_again = false;
     if (here.options.mode == PTQ_OPEN_OR_CREATE)
         here.options.mode = PTQ_ATTACH; /* where it goes in this moment, it is not made without asking */
-    if (is_here(bus, name))
-        answer = pti_carriers.open_local(bus, name, &here, error, ret_port);
+    if (is_here(bare->bus, bare->name))
+        answer = pti_carriers.open_local(bare->bus, bare->name, &here, error, ret_port);
     if (answer != PTQ_ENOENT)
         return answer;
-    answer = open_elsewhere(bus, name, peers, count, open, error, ret_port);
+    answer = open_elsewhere(bare, open, error, ret_port);
     if (answer == PTQ_ENOENT && open->options.mode != PTQ_ATTACH)
-        answer = make_here(bus, name, peers, count, open, error, ret_port, ret_again);
+        answer = make_here(bare, open, error, ret_port, ret_again);
     return answer;
 }
 
 /* It may come into being here or there, and a silent peer may speak again. */
-enum ptq_err pti_resolve_open_bare(ptq_bus *bus, const char *name, const struct pti_peer *peers, size_t count,
-                                   const struct pti_open *open, struct ptq_error *error, struct pti_port **ret_port)
+enum ptq_err pti_resolve_open_bare(const struct pti_bare *bare, const struct pti_open *open, struct ptq_error *error, struct pti_port **ret_port)
 {
     struct pti_open look = *open;
     int64_t until = open->options.wait_ms != 0 ? pti_deadline(open->options.wait_ms) : 0;
@@ -270,7 +263,7 @@ enum ptq_err pti_resolve_open_bare(ptq_bus *bus, const char *name, const struct 
 
     look.options.wait_ms = 0;
     for (int starts = 0;; starts++) {
-        answer = open_once(bus, name, peers, count, &look, error, ret_port, &again);
+        answer = open_once(bare, &look, error, ret_port, &again);
         bool may_pass = answer == PTQ_EUNREACHABLE || answer == PTQ_EBUSY ||
                         (answer == PTQ_ENOENT && open->options.mode == PTQ_ATTACH);
         again = again && starts < STARTS_MOST;

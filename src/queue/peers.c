@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/time.h"
+#include "bus/routes.h"
 #include "os/clock.h"
 #include "queue/resolve.h"
 
@@ -113,6 +114,25 @@ enum ptq_err ptq_bus_list_peers(ptq_bus *bus, bool (*each)(const char *node, con
         ;
     free(peers);
     return PTQ_OK;
+}
+
+/* ---- names ---- */
+
+enum ptq_err pti_resolve_seek(ptq_bus *bus, const char *name, char ret_there[PTQ_NAME_MAX + 1], bool *ret_imported)
+{
+    struct pti_routes routes = {0};
+
+    snprintf(ret_there, PTQ_NAME_MAX + 1, "%s", name);
+    *ret_imported = true;
+    if (bus->peer_count > 0)
+        return PTQ_OK;
+    char *text = read_lines(bus).text;
+    enum ptq_err answer = pti_routes_read(&routes, text);
+    if (answer == PTQ_OK)
+        *ret_imported = pti_routes_seek(&routes, name, ret_there);
+    pti_routes_free(&routes);
+    free(text);
+    return answer;
 }
 
 /* ---- hints ---- */

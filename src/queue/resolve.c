@@ -66,13 +66,32 @@ static enum ptq_err open_at_node(ptq_bus *bus, const struct pti_address *address
     return answer;
 }
 
+static enum ptq_err open_bare(ptq_bus *bus, const char *name, const struct pti_open *open, struct ptq_error *error,
+                              struct pti_port **ret_port)
+{
+    struct pti_bare bare = {.bus = bus, .name = name};
+    bool imported = false;
+    enum ptq_err answer = PTQ_OK;
+
+    if (pti_carriers.ask_remote != NULL)
+        answer = pti_resolve_peers(bus, &bare.peers, &bare.count);
+    if (answer == PTQ_OK && bare.count > 0)
+        answer = pti_resolve_seek(bus, name, bare.there, &imported);
+    if (answer != PTQ_OK)
+        answer = pti_error(error, answer, "queue '%s': out of memory", name);
+    else if (imported)
+        answer = pti_resolve_open_bare(&bare, open, error, ret_port);
+    else
+        answer = pti_carriers.open_local(bus, name, open, error, ret_port);
+    free(bare.peers);
+    return answer;
+}
+
 enum ptq_err pti_resolve_open(ptq_bus *bus, const char *name, const struct pti_open *open, struct ptq_error *error,
                               struct pti_port **ret_port)
 {
     struct pti_address address;
-    struct pti_peer *peers = NULL;
     struct pti_open view;
-    size_t count = 0;
     if (strcmp(name, PTI_NULL_NAME) == 0)
         return pti_null_open(ret_port) == PTQ_OK ? PTQ_OK : pti_error(error, PTQ_ENOMEM, "queue '%s': out of memory", name);
     enum ptq_err answer = pti_address_read(name, error, &address);
@@ -98,10 +117,5 @@ enum ptq_err pti_resolve_open(ptq_bus *bus, const char *name, const struct pti_o
         return answer;
     if (address.node[0] != '\0')
         return open_at_node(bus, &address, open, error, ret_port);
-    if (pti_carriers.ask_remote != NULL && pti_resolve_peers(bus, &peers, &count) != PTQ_OK)
-        return pti_error(error, PTQ_ENOMEM, "queue '%s': out of memory", name);
-    answer = count == 0 ? pti_carriers.open_local(bus, name, open, error, ret_port)
-                        : pti_resolve_open_bare(bus, name, peers, count, open, error, ret_port);
-    free(peers);
-    return answer;
+    return open_bare(bus, name, open, error, ret_port);
 }

@@ -24,11 +24,22 @@ enum ptq_err pti_resolve_peers(ptq_bus *bus, struct pti_peer **ret_peers, size_t
 /* That queue was seen at exactly one peer that the bridge of this host has listened to lately: a hint, and no more. */
 bool pti_resolve_hint(ptq_bus *bus, const char *name, struct pti_peer *ret_peer);
 
+/* What the queue `name` is called at the peers; not imported: it is nobody's but ours, by that name. */
+enum ptq_err pti_resolve_seek(ptq_bus *bus, const char *name, char ret_there[PTQ_NAME_MAX + 1], bool *ret_imported);
+
 /* ---- between resolve.c and bare.c */
 
-/* A bare name, with `count` peers, at least one. */
-enum ptq_err pti_resolve_open_bare(ptq_bus *bus, const char *name, const struct pti_peer *peers, size_t count,
-                                   const struct pti_open *open, struct ptq_error *error, struct pti_port **ret_port);
+/* A bare name, what it is called at the peers, and these: at least one. */
+struct pti_bare {
+    ptq_bus *bus;
+    const char *name;
+    char there[PTQ_NAME_MAX + 1];
+    struct pti_peer *peers;
+    size_t count;
+};
+
+enum ptq_err pti_resolve_open_bare(const struct pti_bare *bare, const struct pti_open *open, struct ptq_error *error,
+                                   struct pti_port **ret_port);
 enum ptq_err pti_resolve_there(ptq_bus *bus, const char *url, const char *run, const char *name,
                                const struct pti_open *open, struct ptq_error *error, struct pti_port **ret_port);
 /* How the name led there, before what the carrier found out; where peers are known from. */

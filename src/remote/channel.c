@@ -101,10 +101,19 @@ static enum ptq_err too_large(const char *name, uint32_t item_size, struct ptq_e
                      name, item_size, PTI_WIRE_ITEM_BYTES);
 }
 
+/* Whether there is such a queue or not: what is not exported is not told of. */
+static enum ptq_err not_exported(const struct pti_server *server, const struct pti_open_message *asked, struct ptq_error *error)
+{
+    return pti_error(error, asked->mode == PTQ_ATTACH ? PTQ_ENOENT : PTQ_EPERM,
+                     "queue '%s' is not served by the ptqbridge of '%s': its --export, --deny and --rename leave it out", asked->name,
+                     server->bus->node);
+}
+
 static enum ptq_err open_port(struct pti_server *server, const struct pti_open_message *asked, struct ptq_error *error,
                               struct pti_channel *channel)
 {
     struct pti_open open;
+    char here[PTQ_NAME_MAX + 1];
     ptq_bus *bus = pti_server_bus(server, asked->run, asked->mode != PTQ_ATTACH);
 
     if (bus == NULL)
@@ -115,7 +124,9 @@ static enum ptq_err open_port(struct pti_server *server, const struct pti_open_m
     snprintf(channel->name, sizeof channel->name, "%s", asked->name);
     snprintf(channel->run, sizeof channel->run, "%s", bus->run);
     snprintf(error->text, sizeof error->text, "queue '%s'", asked->name);
-    enum ptq_err err = pti_carriers.open_local(bus, asked->name, &open, error, &channel->port);
+    if (!pti_routes_serve(&server->routes, asked->name, here))
+        return not_exported(server, asked, error);
+    enum ptq_err err = pti_carriers.open_local(bus, here, &open, error, &channel->port);
     if (err == PTQ_OK && channel->port->item_size > PTI_WIRE_ITEM_BYTES) {
         err = too_large(asked->name, channel->port->item_size, error);
         channel->port->ops->close(channel->port, PTI_DEADLINE_NOW);

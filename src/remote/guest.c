@@ -83,6 +83,28 @@ void pti_guest_start(struct pti_guest *guest)
     pti_link_start(guest->link, &link_events, guest);
 }
 
+static void count_traffic(struct pti_server *server, const struct pti_guest *guest)
+{
+    server->traffic.links++;
+    server->traffic.frames_in += guest->frames;
+    server->traffic.frames_out += guest->outbox.frames;
+    server->traffic.bytes_in += guest->bytes;
+    server->traffic.bytes_out += guest->outbox.bytes;
+}
+
+static void log_end(struct pti_server *server, const struct pti_guest *guest)
+{
+    char traffic[160], session[64] = "component=link event=closed";
+
+    snprintf(traffic, sizeof traffic, "frames_in=%llu frames_out=%llu bytes_in=%llu bytes_out=%llu",
+             (unsigned long long)guest->frames, (unsigned long long)guest->outbox.frames, (unsigned long long)guest->bytes,
+             (unsigned long long)guest->outbox.bytes);
+    if (guest->session != NULL)
+        snprintf(session, sizeof session, "component=session event=down session=%llu",
+                 (unsigned long long)guest->session->number);
+    pti_server_log(server, PTQ_BRIDGE_INFO, "%s peer=%s %s why=\"%s\"", session, guest->name, traffic, guest->why);
+}
+
 void pti_guest_free(struct pti_guest *guest)
 {
     struct pti_server *server = guest->server;
@@ -92,15 +114,11 @@ void pti_guest_free(struct pti_guest *guest)
     if (guest->words != 0)
         TAILQ_REMOVE(&server->inbox, guest, posted);
     pthread_mutex_unlock(&server->inbox_mutex);
-    if (guest->session != NULL) {
-        pti_server_log(server, PTQ_BRIDGE_INFO, "component=session event=down session=%llu peer=%s why=\"%s\"",
-                       (unsigned long long)guest->session->number, guest->name, guest->why);
+    log_end(server, guest);
+    if (guest->session != NULL)
         pti_session_detach(guest->session);
-    } else {
-        pti_server_log(server, PTQ_BRIDGE_INFO, "component=link event=closed peer=%s why=\"%s\"", guest->name,
-                       guest->why);
-    }
     TAILQ_REMOVE(&server->guests, guest, listed);
+    count_traffic(server, guest);
     pti_outbox_fini(&guest->outbox);
     free(guest);
     pti_fetch_add_seq(&server->guest_count, -1u);
@@ -203,6 +221,13 @@ static void read_frame(struct pti_guest *guest, const struct pti_frame *frame)
     }
 }
 
+static void count_and_read(struct pti_guest *guest, const struct pti_frame *frame)
+{
+    guest->frames++;
+    guest->bytes += PTI_FRAME_HEADER + frame->length;
+    read_frame(guest, frame);
+}
+
 /* All that has come; then the link reads on, unless it is to end. */
 void pti_guest_read(struct pti_guest *guest)
 {
@@ -211,7 +236,7 @@ void pti_guest_read(struct pti_guest *guest)
     enum ptq_err answer = PTQ_EMPTY;
 
     while (!guest->doomed && !guest->farewell && (answer = pti_link_next(guest->link, &frame, &reason)) == PTQ_OK)
-        read_frame(guest, &frame);
+        count_and_read(guest, &frame);
     if (pti_link_is_lively(guest->link))
         guest->heard = pti_now_ns();
     if (answer == PTQ_EPROTO)

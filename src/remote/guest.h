@@ -23,6 +23,7 @@ struct pti_guest {
     struct pti_outbox outbox;
     char name[96];
     int64_t accepted, heard, pinged;
+    uint64_t frames, bytes; /* that came */
     bool dirty;       /* has something to say since the last kick */
     bool doomed;      /* to be freed at the end of the round */
     char why[200];    /* then */

@@ -2,8 +2,9 @@
  *
  *      ptq-peers 2
  *      until <ms> <ms>            by the host's clock: the queues hold; the peers hold
+ *      import <glob>              and deny, rename <here>=<there>: bus/routes.h
  *      peer <node> <url> up|down
- *      queue <name> <node>
+ *      queue <name> <node>        as it is called here
  *
  * Processes of this host that were told of no peers find them there (queue/peers.c).  One thread of its own, which may wait for an
  * answer: the server's may not.
@@ -32,6 +33,7 @@
 struct pti_directory_keeper {
     ptq_bus *bus;
     const struct pti_node *node;
+    const struct pti_routes *routes;
     struct pti_peer_name {
         char node[64], url[256];
         struct pti_conn *conn; /* held, so that a look needs no new link */
@@ -67,13 +69,17 @@ static void begin_page(struct pti_directory_keeper *keeper, struct pti_peer_name
 }
 
 /* The last name of it goes to `after`. */
-static bool end_page(const struct pti_peer_name *peer, struct page *page, FILE *file, char after[PTQ_NAME_MAX + 1],
+static bool end_page(const struct pti_directory_keeper *keeper, const struct pti_peer_name *peer, struct page *page, FILE *file, char after[PTQ_NAME_MAX + 1],
                      size_t *names)
 {
+    char here[PTQ_NAME_MAX + 1];
+
     if (page->asking == NULL || pti_remote_ask_end(page->asking, NULL) != PTQ_OK)
         return false;
-    for (size_t i = 0; i < page->directory.count; i++)
-        fprintf(file, "queue %s %s\n", page->directory.names[i], peer->node);
+    for (size_t i = 0; i < page->directory.count; i++) {
+        if (pti_routes_import(keeper->routes, page->directory.names[i], here))
+            fprintf(file, "queue %s %s\n", here, peer->node);
+    }
     if (page->directory.count > 0)
         snprintf(after, PTQ_NAME_MAX + 1, "%s", page->directory.names[page->directory.count - 1]);
     *names += page->directory.count;
@@ -90,10 +96,10 @@ static void list_queues(struct pti_directory_keeper *keeper, struct pti_peer_nam
 
     if (file == NULL)
         return;
-    peer->up = end_page(peer, page, file, after, &names);
+    peer->up = end_page(keeper, peer, page, file, after, &names);
     while (peer->up && page->directory.more && names < NAMES_MOST) {
         begin_page(keeper, peer, after, page);
-        peer->up = end_page(peer, page, file, after, &names);
+        peer->up = end_page(keeper, peer, page, file, after, &names);
     }
     bool whole = fclose(file) == 0;
     if (whole && peer->up) {
@@ -162,6 +168,8 @@ static void look_at_peers(struct pti_directory_keeper *keeper)
         begin_page(keeper, &keeper->peers[i], "", &pages[i]);
     for (size_t i = 0; i < keeper->count && pages != NULL; i++)
         list_queues(keeper, &keeper->peers[i], &pages[i]);
+    if (file != NULL)
+        pti_routes_write(keeper->routes, file);
     for (size_t i = 0; i < keeper->count && file != NULL; i++)
         fprintf(file, "peer %s %s %s\n", keeper->peers[i].node, keeper->peers[i].url, keeper->peers[i].up ? "up" : "down");
     for (size_t i = 0; i < keeper->count && file != NULL; i++)
@@ -222,16 +230,17 @@ void pti_keeper_tidy(ptq_bus *bus, const struct pti_node *node, bool without_pee
         unlinkat(bus->dirfd, PTI_PEERS_FILE, 0);
 }
 
-enum ptq_err pti_keeper_start(ptq_bus *bus, struct pti_node *node, const char *const *peers, size_t count,
-                              struct ptq_error *error, struct pti_directory_keeper **ret_keeper)
+enum ptq_err pti_keeper_start(struct pti_server *server, const char *const *peers, size_t count, struct ptq_error *error,
+                              struct pti_directory_keeper **ret_keeper)
 {
     struct pti_directory_keeper *keeper = calloc(1, sizeof *keeper);
     enum ptq_err answer = PTQ_OK;
 
     if (keeper == NULL)
         return pti_error(error, PTQ_ENOMEM, "no memory for peers");
-    keeper->bus = bus;
-    keeper->node = node;
+    keeper->bus = server->bus;
+    keeper->node = server->node;
+    keeper->routes = &server->routes;
     keeper->stop_fd = -1;
     (void)pti_event_new(false, &keeper->stop_fd);
     keeper->peers = calloc(count, sizeof *keeper->peers);

@@ -8,58 +8,90 @@
 #include "bus/node.h"
 #include "remote/server.h"
 
-/* DIRECTORY is asked on a channel number, so that the answer finds its way, but needs no channel. */
-static bool is_served(struct pti_guest *guest, const char *run, const char *name)
+/* The names of a bus as others call them, in order. */
+struct names {
+    const struct pti_routes *routes;
+    char (*items)[PTQ_NAME_MAX + 1];
+    size_t count, room;
+    bool failed;
+};
+
+static bool note_name(const char *here, void *context)
 {
-    ptq_bus *bus = pti_server_bus(guest->server, run, false);
+    struct names *names = context;
+    char there[PTQ_NAME_MAX + 1];
+
+    if (!pti_routes_export(names->routes, here, there))
+        return true;
+    names->failed = !pti_make_room((void **)&names->items, &names->room, names->count + 1, sizeof *names->items);
+    if (!names->failed)
+        memcpy(names->items[names->count++], there, sizeof there);
+    return !names->failed;
+}
+
+static int compare_names(const void *one, const void *other)
+{
+    return strcmp(one, other);
+}
+
+static bool is_there(ptq_bus *bus, const char *here)
+{
     char file[PTI_FILE_NAME_MAX];
 
-    if (bus == NULL)
-        return false;
-    pti_segment_file(name, file, sizeof file);
+    pti_segment_file(here, file, sizeof file);
     return faccessat(bus->dirfd, file, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
 struct listing {
-    const char *after;
     struct pti_directory directory;
     char names[PTI_WIRE_NAMES][PTQ_NAME_MAX + 1];
 };
 
-static bool list_one(const char *name, void *context)
+static void list_name(struct listing *listing, const char *name)
 {
-    struct listing *listing = context;
-
-    if (strcmp(name, listing->after) <= 0)
-        return true;
-    listing->directory.more = listing->directory.count == PTI_WIRE_NAMES;
-    if (!listing->directory.more)
+    if (listing->directory.count == PTI_WIRE_NAMES)
+        listing->directory.more = true;
+    else
         snprintf(listing->names[listing->directory.count++], PTQ_NAME_MAX + 1, "%s", name);
-    return !listing->directory.more;
+}
+
+/* Renamed, they stand in another order than in the bus. */
+static void list_all(const struct pti_routes *routes, ptq_bus *bus, const char *after, struct listing *listing)
+{
+    struct names names = {.routes = routes};
+
+    (void)!ptq_bus_list(bus, note_name, &names);
+    qsort(names.items, names.count, sizeof *names.items, compare_names);
+    for (size_t i = 0; i < names.count && !listing->directory.more; i++) {
+        if (strcmp(names.items[i], after) > 0)
+            list_name(listing, names.items[i]);
+    }
+    free(names.items);
 }
 
 static void fill_directory(struct pti_guest *guest, const struct pti_directory_ask *ask, struct listing *listing)
 {
+    const struct pti_server *server = guest->server;
+    struct pti_directory *directory = &listing->directory;
     ptq_bus *bus = pti_server_bus(guest->server, ask->run, false);
+    char here[PTQ_NAME_MAX + 1];
 
-    listing->after = ask->after;
-    listing->directory.names = listing->names;
-    listing->directory.served = bus != NULL;
-    snprintf(listing->directory.node, sizeof listing->directory.node, "%s", guest->server->bus->node);
+    directory->names = listing->names;
+    directory->served = bus != NULL;
+    snprintf(directory->node, sizeof directory->node, "%s", server->bus->node);
     if (guest->outbox.version >= 2) {
-        memcpy(listing->directory.node_id, pti_node_own_id(guest->server->node), sizeof listing->directory.node_id);
-        listing->directory.incarnation = guest->server->incarnation;
-        listing->directory.ttl_ms = PTI_NAMES_MS;
+        memcpy(directory->node_id, pti_node_own_id(server->node), sizeof directory->node_id);
+        directory->incarnation = server->incarnation;
+        directory->ttl_ms = PTI_NAMES_MS;
     }
-    snprintf(listing->directory.run, sizeof listing->directory.run, "%s", bus != NULL ? bus->run : "");
-    if (ask->name[0] == '\0') {
-        if (bus != NULL)
-            (void)!ptq_bus_list(bus, list_one, listing);
-    } else if (is_served(guest, ask->run, ask->name)) {
-        list_one(ask->name, listing);
-    }
+    snprintf(directory->run, sizeof directory->run, "%s", bus != NULL ? bus->run : "");
+    if (bus != NULL && ask->name[0] == '\0')
+        list_all(&server->routes, bus, ask->after, listing);
+    else if (bus != NULL && pti_routes_serve(&server->routes, ask->name, here) && is_there(bus, here))
+        list_name(listing, ask->name);
 }
 
+/* DIRECTORY is asked on a channel number, so that the answer finds its way, but needs no channel. */
 void pti_guest_list(struct pti_guest *guest, const struct pti_frame *frame)
 {
     struct pti_directory_ask ask;

@@ -384,12 +384,14 @@ size_t pti_outbox_fill(struct pti_outbox *outbox, uint8_t *buffer, size_t room)
         if (lane == NULL || (part = write_turn(outbox, lane, buffer + size, room - size)) == 0)
             break;
         size += part;
+        outbox->frames++;
         if (lane->active) { /* to the end of the line */
             TAILQ_REMOVE(&outbox->active, lane, link);
             lane->active = false;
         }
         look_at(outbox, lane);
     }
+    outbox->bytes += size;
     pthread_mutex_unlock(&outbox->mutex);
     return size;
 }

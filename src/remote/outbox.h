@@ -59,6 +59,7 @@ struct pti_outbox {
     uint32_t piece_bytes;
     struct pti_lane control; /* channel 0 */
     TAILQ_HEAD(, pti_lane) active;
+    uint64_t frames, bytes; /* written, ever; read once the link is gone */
 };
 
 void pti_outbox_init(struct pti_outbox *outbox, uint8_t version, uint32_t piece_bytes);

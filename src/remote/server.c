@@ -406,6 +406,25 @@ static enum ptq_err listen_all(struct pti_server *server, const struct ptq_bridg
     return PTQ_OK;
 }
 
+static enum ptq_err read_routes(struct pti_routes *routes, const struct ptq_bridge_options *options)
+{
+    const struct {
+        enum pti_rule_kind kind;
+        const char *const *texts;
+        size_t count;
+    } lists[] = {{PTI_RULE_EXPORT, options->exports, options->export_count},
+                 {PTI_RULE_IMPORT, options->imports, options->import_count},
+                 {PTI_RULE_DENY, options->denies, options->deny_count},
+                 {PTI_RULE_RENAME, options->renames, options->rename_count}};
+    enum ptq_err answer = PTQ_OK;
+
+    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
+        for (size_t j = 0; j < lists[i].count && answer == PTQ_OK; j++)
+            answer = pti_routes_add(routes, lists[i].kind, lists[i].texts[j], options->error);
+    }
+    return answer;
+}
+
 static void init_server(struct pti_server *server, ptq_bus *bus, const struct ptq_bridge_options *options)
 {
     server->options = *options;
@@ -442,11 +461,13 @@ enum ptq_err ptq_bridge_open(ptq_bus *bus, const struct ptq_bridge_options *opti
     bridge->server.buses = served;
     enum ptq_err answer = make_loop(&bridge->server, options->error);
     if (answer == PTQ_OK)
+        answer = read_routes(&bridge->server.routes, options);
+    if (answer == PTQ_OK)
         answer = pti_node_open(bus, options->error, &bridge->server.node);
     if (answer == PTQ_OK)
         pti_keeper_tidy(bus, bridge->server.node, options->peer_count == 0);
     if (answer == PTQ_OK && options->peer_count > 0)
-        answer = pti_keeper_start(bus, bridge->server.node, options->peers, options->peer_count, options->error, &bridge->server.keeper);
+        answer = pti_keeper_start(&bridge->server, options->peers, options->peer_count, options->error, &bridge->server.keeper);
     if (answer == PTQ_OK)
         answer = listen_all(&bridge->server, options);
     if (answer == PTQ_OK && (answer = pti_via_serve(bus, log_via, &bridge->server, &bridge->server.via)) != PTQ_OK)
@@ -487,7 +508,13 @@ void ptq_bridge_close(ptq_bridge *bridge)
     pti_via_stop(server->via);
     pti_keeper_stop(server->keeper);
     free_guests(server);
+    pti_server_log(server, PTQ_BRIDGE_INFO,
+                   "component=bridge event=closed links=%llu frames_in=%llu frames_out=%llu bytes_in=%llu bytes_out=%llu",
+                   (unsigned long long)server->traffic.links, (unsigned long long)server->traffic.frames_in,
+                   (unsigned long long)server->traffic.frames_out, (unsigned long long)server->traffic.bytes_in,
+                   (unsigned long long)server->traffic.bytes_out);
     pti_node_close(server->node);
+    pti_routes_free(&server->routes);
     while (server->buses != NULL) {
         struct pti_served_bus *next = server->buses->next;
         if (server->buses->owned)

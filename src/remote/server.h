@@ -17,6 +17,7 @@
 #include <ptq/bridge.h>
 
 #include "bus/bus.h"
+#include "bus/routes.h"
 #include "queue/port.h"
 #include "remote/channel.h"
 #include "remote/guest.h"
@@ -61,6 +62,7 @@ struct pti_server {
     struct pti_listener **listeners;
     size_t listener_count;
     struct pti_directory_keeper *keeper;
+    struct pti_routes routes;
     struct pti_node *node; /* who the bus is to others, and the page that proves it */
     struct pti_via_service *via; /* for the programs of this host */
 
@@ -78,6 +80,9 @@ struct pti_server {
     unsigned starving; /* puts that wait for memory */
     int64_t looked, round_due; /* the last round; when the next is to come at the latest */
     int64_t next_deadline; /* of requests that wait; may be too early */
+    struct {
+        uint64_t links, frames_in, frames_out, bytes_in, bytes_out;
+    } traffic; /* of links that have ended */
     bool draining;
     int64_t drain_until;
     struct pti_put *puts; /* scratch */
@@ -102,8 +107,8 @@ void pti_session_detach(struct pti_session *session); /* the link is gone */
 void pti_session_free(struct pti_session *session, const char *why);
 
 /* ---- keeper.c */
-enum ptq_err pti_keeper_start(ptq_bus *bus, struct pti_node *node, const char *const *peers, size_t count,
-                              struct ptq_error *error, struct pti_directory_keeper **ret_keeper);
+enum ptq_err pti_keeper_start(struct pti_server *server, const char *const *peers, size_t count, struct ptq_error *error,
+                              struct pti_directory_keeper **ret_keeper);
 /* Takes away what bridges that were killed left half written, and, if we know no peers, what they published. */
 void pti_keeper_tidy(ptq_bus *bus, const struct pti_node *node, bool without_peers);
 void pti_keeper_stop(struct pti_directory_keeper *keeper);

@@ -15,7 +15,7 @@ void pti_token_tell(struct pti_server *server, struct pti_hello *hello)
     memcpy(hello->token, token.page, sizeof hello->token);
     memcpy(hello->node_id, pti_node_own_id(server->node), sizeof hello->node_id);
     hello->token_slot = token.slot;
-    hello->token_value = token.value;
+    hello->token_value = pti_routes_renames(&server->routes) ? 0 : token.value; /* whose names lead elsewhere in that memory */
 }
 
 /* The page is that of one run: the one that the home serves where none is named. */

@@ -30,6 +30,11 @@ struct ptq_bridge_options {
     size_t listen_count;
     const char *const *peers;  /**< other homes, "name=url": their directories are learned and published in this bus */
     size_t peer_count;
+    /** Globs of names of queues, as they are called in this bus.  exports: which are served, none: all; imports: which queues of
+     * the peers are seen under their bare names by processes of this host, none: all; denies: neither, whatever the others say.
+     * renames: "HERE=THERE": what is called HERE in this bus is called THERE by other hosts; one * in both, or in none. */
+    const char *const *exports, *const *imports, *const *denies, *const *renames;
+    size_t export_count, import_count, deny_count, rename_count;
     bool all_runs;             /**< serve every run of the directory, not only that of the bus */
     int grace_ms;              /**< how long a silent session keeps its leases; 0: 10000 */
     int drain_ms;              /**< how long ptq_bridge_stop lets leases be settled; 0: 5000 */
