@@ -8,6 +8,9 @@
 
 #include "ring/fast.h"
 
+/* Blocks of two lines, one behind the other, the processor fetches ahead by itself, and who asks for them is in its way. */
+#define PTI_SWEEP_STREAMED (2 * PTI_LINE)
+
 /* ---- in */
 
 /* Are the next `count` elements and a header there?  Their words go to lane->scratch.  *ret_slot: what stands at lane->tail, where
@@ -23,8 +26,6 @@ PTI_FAST bool pti_sweep_may_put(struct pti_ring *ring, struct pti_lane *lane, si
     for (size_t n = 0; n <= count; n++, at += ring->stride) {
         uint64_t word;
 
-        pti_prefetch_to_write(at);
-        pti_prefetch_to_write(at + PTI_LINE);
         if (__builtin_expect(lane->own_state[i + n] != PTI_OWN_READY, 0))
             return false;
         word = pti_load_acquire(&((const struct pti_block *)(const void *)at)->word); /* [A] */
@@ -148,8 +149,10 @@ PTI_FAST enum pti_swept pti_sweep_lease(struct pti_ring *ring, struct pti_lane *
     if (__builtin_expect(!pti_fast_is_usable(ring, lane, block), 0))
         return PTI_SWEEP_STOP;
     b = pti_block_at(ring, block);
-    pti_prefetch_to_write((const char *)b + (size_t)3 * ring->stride); /* published too: they may travel meanwhile */
-    __builtin_prefetch((const char *)b + (size_t)3 * ring->stride + PTI_LINE);
+    if (ring->stride > PTI_SWEEP_STREAMED) {
+        pti_prefetch_to_write((const char *)b + (size_t)3 * ring->stride); /* published too: they may travel meanwhile */
+        __builtin_prefetch((const char *)b + (size_t)3 * ring->stride + PTI_LINE);
+    }
     word = pti_load_acquire(&b->word); /* [E] */
     if (__builtin_expect(word != sweep->there, 0))
         return PTI_SWEEP_SKIP;
