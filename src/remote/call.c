@@ -314,6 +314,7 @@ void pti_remote_suspend(struct pti_remote *remote)
     remote->puts_out = 0;
     pti_outbox_clear(&remote->conn->outbox, &remote->lane);
     pti_assembly_clear(&remote->assembly);
+    pti_arrive_clear(remote);
     pti_received_unsay(&remote->received);
     remote->watching[0] = remote->watching[1] = false;
     pti_remote_wake(remote);

@@ -70,6 +70,13 @@ struct pti_remote {
     char failure_text[PTI_WIRE_TEXT_BYTES];
     struct pti_lane lane;
     struct pti_assembly assembly;
+    struct {
+        bool on;
+        struct pti_message *message; /* NULL: nobody will have it */
+        uint64_t number;
+        size_t at; /* of its body; the headers came with the first piece */
+        struct pti_record record;
+    } arriving; /* a large message */
     uint64_t last_number;
     TAILQ_HEAD(, pti_call) calls;       /* without an answer, by number */
     TAILQ_HEAD(, pti_message) messages; /* leased or loaned */
@@ -158,6 +165,13 @@ void pti_call_set_puts(struct pti_call *call, const struct pti_put *puts, size_t
 /* A home that lives and does not answer is broken, once nothing of the channel has moved for so long.  Tests shorten it. */
 extern _Atomic int64_t pti_answer_patience_ns;
 
+/* Will the home gather so much?  One message by itself it need not gather. */
+static inline bool pti_call_fits(const struct pti_call *call)
+{
+    return call->out.size <= PTI_WIRE_REQUEST_BYTES ||
+           (call->type == PTI_FRAME_PUT && call->put_count == 1 && !call->keyed);
+}
+
 /* Asks, and waits for the answer: the home's code, or PTQ_EINTR (only with `may_interrupt`), PTQ_EUNREACHABLE (not
  * asked), PTQ_EINDOUBT (asked, no answer).  *call_ptr becomes NULL where it goes on without its caller; else its answer
  * may be read, and then it is freed. */
@@ -240,6 +254,11 @@ void pti_remote_return(struct pti_remote *remote, uint64_t position, uint32_t su
 /* Messages, with conn->mutex held.  free: true if others of its batch are left. */
 struct pti_message *pti_message_new(struct pti_remote *remote, size_t size);
 bool pti_message_free(struct pti_remote *remote, struct pti_message *message);
+
+/* arrive.c, with conn->mutex held: a large message that comes in pieces is written to where its caller will read it.
+ * PTQ_ENOENT: this frame is of none. */
+enum ptq_err pti_arrive(struct pti_remote *remote, const struct pti_frame *frame, const char **ret_reason);
+void pti_arrive_clear(struct pti_remote *remote);
 
 /* Descriptors, with conn->mutex held: this side has nothing (unreadable, ask the home to tell); it may have something.
  */

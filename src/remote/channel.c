@@ -93,12 +93,20 @@ static void to_open(const struct pti_open_message *asked, struct ptq_error *erro
 }
 
 /* Nobody takes from a queue what he could not be sent. */
-static enum ptq_err too_large(const char *name, uint32_t item_size, struct ptq_error *error)
+static enum ptq_err too_large(const char *name, uint32_t item_size, uint32_t most, struct ptq_error *error)
 {
     return pti_error(error, PTQ_EMSGSIZE,
                      "queue '%s' has item_size %u, and a link carries messages of at most %u: use it on its own host, or make it "
                      "with a smaller item_size",
-                     name, item_size, PTI_WIRE_ITEM_BYTES);
+                     name, item_size, most);
+}
+
+/* Placed messages are put together before they are placed. */
+static uint32_t largest_item(const struct pti_channel *channel, bool placed)
+{
+    if (channel->session->guest->outbox.version < 2)
+        return PTI_WIRE_ITEM_BYTES_1;
+    return placed ? PTI_WIRE_PLACED_BYTES : PTI_WIRE_ITEM_BYTES;
 }
 
 /* Whether there is such a queue or not: what is not exported is not told of. */
@@ -118,8 +126,9 @@ static enum ptq_err open_port(struct pti_server *server, const struct pti_open_m
 
     if (bus == NULL)
         return pti_error(error, PTQ_ENOENT, "run '%s' is not served at '%s'", asked->run, server->bus->node);
-    if (asked->item_size > PTI_WIRE_ITEM_BYTES)
-        return too_large(asked->name, asked->item_size, error);
+    uint32_t most = largest_item(channel, asked->placed);
+    if (asked->item_size > most)
+        return too_large(asked->name, asked->item_size, most, error);
     to_open(asked, error, &open);
     snprintf(channel->name, sizeof channel->name, "%s", asked->name);
     snprintf(channel->run, sizeof channel->run, "%s", bus->run);
@@ -127,8 +136,8 @@ static enum ptq_err open_port(struct pti_server *server, const struct pti_open_m
     if (!pti_routes_serve(&server->routes, asked->name, here))
         return not_exported(server, asked, error);
     enum ptq_err err = pti_carriers.open_local(bus, here, &open, error, &channel->port);
-    if (err == PTQ_OK && channel->port->item_size > PTI_WIRE_ITEM_BYTES) {
-        err = too_large(asked->name, channel->port->item_size, error);
+    if (err == PTQ_OK && channel->port->item_size > largest_item(channel, channel->port->placed)) {
+        err = too_large(asked->name, channel->port->item_size, largest_item(channel, channel->port->placed), error);
         channel->port->ops->close(channel->port, PTI_DEADLINE_NOW);
         channel->port = NULL;
     }

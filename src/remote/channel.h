@@ -42,6 +42,9 @@ struct pti_request {
     uint8_t *payload; /* of a put that waits: a copy */
     size_t payload_size;
     uint64_t starved; /* how much it was that there was no memory for; 0: there was */
+    uint32_t starved_loan; /* what a loan was asked for; 0: it was memory that was missing */
+    struct ptq_msg *loan;  /* of a large put that waits, or is tried: all of it is there */
+    struct pti_put loan_put; /* its header_bytes are ours */
     uint32_t max;     /* of a take */
     bool more;        /* take_more */
     struct pti_lease **leases; /* what it got; NULL where it was settled */
@@ -51,6 +54,15 @@ struct pti_request {
     TAILQ_ENTRY(pti_request) waiting; /* in one of the lists of those that wait */
 };
 TAILQ_HEAD(pti_requests, pti_request);
+
+/* A large message on its way into a loan, piece by piece. */
+struct pti_large {
+    struct ptq_msg *loan; /* NULL: none */
+    uint64_t number;
+    size_t at;
+    struct pti_record record; /* its header_bytes are a copy, to be freed */
+    uint32_t timeout;
+};
 
 /* One open queue of a session: an endpoint of this process. */
 struct pti_channel {
@@ -72,9 +84,12 @@ struct pti_channel {
     int64_t gathered_at; /* when the last piece came */
     struct {
         uint64_t number; /* 0: nothing is thrown away */
-        uint64_t size;
+        uint64_t size, most;
         uint32_t timeout;
-    } shed; /* what comes in pieces, and there is no memory for */
+        uint32_t code;  /* the answer, when all of it came; 0: it waits, to come again */
+        uint32_t large; /* what a loan was asked for; 0: it was memory that was missing */
+    } shed; /* what comes in pieces, and cannot be kept */
+    struct pti_large large;
     uint64_t credit;   /* as it was told last */
     bool watched[2];   /* NOTIFY is owed */
     int fds[2];        /* of the port; -1: not asked for yet */
@@ -108,11 +123,28 @@ enum ptq_err pti_gather(struct pti_channel *channel, const struct pti_frame *fra
                         size_t *ret_size, const char **ret_reason);
 /* Forgets what was gathered, and what starved: it comes again, over the next link. */
 void pti_gather_clear(struct pti_channel *channel);
+/* The rest of what begins with this frame is thrown away; then it is answered `code`, or, with 0, waits to come again. */
+enum ptq_err pti_gather_shed(struct pti_channel *channel, const struct pti_frame *frame, uint32_t code, uint32_t large,
+                             const char **ret_reason);
 /* Once a round: lets those that starved come again as far as there is memory; ends links whose pieces stand still meanwhile. */
 void pti_gather_feed(struct pti_server *server, int64_t now);
 /* serve.c, for it: a request under this frame's number; NULL: it was asked before, and that was seen to. */
 enum ptq_err pti_serve_begin(struct pti_channel *channel, const struct pti_frame *frame, struct pti_request **ret_request,
                              const char **ret_reason);
+
+bool pti_serve_knows(struct pti_channel *channel, uint64_t number); /* it was asked before, and is kept */
+
+/* ---- large.c: messages that are written into their place in the queue as they come.  is: does a large one begin here?
+ * begin, add: a piece, as pti_gather. */
+bool pti_large_is(const struct pti_channel *channel, const struct pti_frame *frame);
+enum ptq_err pti_large_begin(struct pti_channel *channel, const struct pti_frame *frame, const char **ret_reason);
+enum ptq_err pti_large_add(struct pti_channel *channel, const struct pti_frame *frame, const char **ret_reason);
+void pti_large_clear(struct pti_channel *channel);
+/* Puts what stands in the request's loan. */
+enum ptq_err pti_large_try(struct pti_request *request, uint64_t *ret_position);
+void pti_large_drop(struct pti_request *request); /* its loan, if it has one */
+/* Is there a loan of so many bytes now? */
+enum ptq_err pti_large_probe(struct pti_channel *channel, uint32_t size);
 
 /* ---- request.c */
 /* What was asked for the first time: does it, or lets it wait.  PTQ_EPROTO with a sentence; then it is the caller's to

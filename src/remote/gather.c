@@ -1,9 +1,9 @@
 /* gather.c -- what comes to the home in pieces, and what becomes of it where there is no memory.
  *
- * Whose put finds no memory has done nothing wrong, and his link carries the rest of his traffic: neither is the link ended
- * nor the reader stopped.  The pieces are thrown away as they come; the put waits, without its bytes, until there is memory
- * or its time is over; then it is asked to come again (PTI_RESULT_RETRY), under the same number.  A session gathers no more
- * than the largest request takes, so that one that leaves things half said starves itself alone.
+ * Whose put finds no memory has done nothing wrong, and his link carries the rest of his traffic: neither is the link
+ * ended nor the reader stopped.  The pieces are thrown away as they come; the put waits, without its bytes, until there
+ * is memory or its time is over; then it is asked to come again (PTI_RESULT_RETRY), under the same number.  A session
+ * gathers no more than the largest request takes, so that one that leaves things half said starves itself alone.
  */
 #include <stdlib.h>
 
@@ -11,6 +11,7 @@
 #include "remote/server.h"
 #include "wire/bytes.h"
 
+#define KEY_BYTES 16
 #define LOOK_MS 50           /* how often those that starve are looked at */
 #define STANDSTILL_MS 10000 /* pieces that do not go on for so long, while others starve */
 
@@ -28,6 +29,7 @@ void pti_gather_clear(struct pti_channel *channel)
     pti_assembly_clear(&channel->assembly);
     count(channel);
     channel->shed.number = 0;
+    pti_large_clear(channel);
     while ((request = TAILQ_FIRST(&channel->starved)) != NULL)
         pti_request_free(request);
 }
@@ -48,11 +50,12 @@ static enum ptq_err starve(struct pti_channel *channel, const struct pti_frame *
     channel->shed.number = 0;
     if (answer != PTQ_OK || request == NULL)
         return answer;
-    if (!may_come_again(channel)) {
-        pti_request_finish(request, PTQ_ENOMEM, 0);
+    if (channel->shed.code != 0 || !may_come_again(channel)) {
+        pti_request_finish(request, channel->shed.code != 0 ? channel->shed.code : PTQ_ENOMEM, 0);
         return PTQ_OK;
     }
     request->starved = channel->shed.size;
+    request->starved_loan = channel->shed.large;
     request->deadline = pti_request_deadline(channel->shed.timeout);
     pti_request_wait(request, PTQ_SIDE_PUT);
     pti_server_remind(channel->session->server, pti_now_ns() + LOOK_MS * PTI_NS_PER_MS);
@@ -63,7 +66,7 @@ static enum ptq_err shed_piece(struct pti_channel *channel, const struct pti_fra
 {
     bool fits = frame->number == channel->shed.number && frame->length > 0 &&
                 (frame->type == PTI_FRAME_PUT || frame->type == PTI_FRAME_PLACE) &&
-                channel->shed.size + frame->length <= PTI_WIRE_REQUEST_BYTES;
+                channel->shed.size + frame->length <= channel->shed.most;
 
     if (!fits)
         return pti_refuse(ret_reason, "pieces do not fit together");
@@ -75,18 +78,23 @@ static enum ptq_err shed_piece(struct pti_channel *channel, const struct pti_fra
 }
 
 /* Law: the first piece is there, in the assembly or as this frame, and with it the head of the put. */
-static enum ptq_err begin_to_shed(struct pti_channel *channel, const struct pti_frame *frame, const char **ret_reason)
+enum ptq_err pti_gather_shed(struct pti_channel *channel, const struct pti_frame *frame, uint32_t code, uint32_t large,
+                             const char **ret_reason)
 {
     size_t before = channel->assembly.type != 0 ? channel->assembly.size : 0;
     const uint8_t *head = before > 0 ? channel->assembly.bytes : frame->payload;
     size_t have = before > 0 ? before : frame->length;
-    size_t timeout_at = frame->type == PTI_FRAME_PLACE ? 8 : 4;
+    size_t key = (frame->flags & PTI_FRAME_KEYED) != 0 ? KEY_BYTES : 0;
+    size_t timeout_at = key + (frame->type == PTI_FRAME_PLACE ? 8 : 4);
 
     if (have < timeout_at + 4 || (frame->type != PTI_FRAME_PUT && frame->type != PTI_FRAME_PLACE))
         return pti_refuse(ret_reason, "pieces do not fit together");
     channel->shed.number = frame->number;
     channel->shed.timeout = pti_fetch32(head + timeout_at);
     channel->shed.size = before;
+    channel->shed.most = large > 0 ? (uint64_t)large + PTI_WIRE_HEADS_BYTES : PTI_WIRE_REQUEST_BYTES;
+    channel->shed.code = code;
+    channel->shed.large = large;
     pti_assembly_clear(&channel->assembly);
     count(channel);
     return shed_piece(channel, frame, ret_reason);
@@ -137,16 +145,20 @@ enum ptq_err pti_gather(struct pti_channel *channel, const struct pti_frame *fra
 
     if (channel->shed.number != 0)
         return shed_piece(channel, frame, ret_reason);
+    channel->gathered_at = pti_now_ns();
+    if (channel->large.loan != NULL)
+        return pti_large_add(channel, frame, ret_reason);
+    if (!goes_on && pti_large_is(channel, frame))
+        return pti_large_begin(channel, frame, ret_reason);
     if (goes_on && (frame->number != channel->assembly.number || frame->type != channel->assembly.type))
         return pti_refuse(ret_reason, "pieces do not fit together");
     bool piece = goes_on || (frame->flags & PTI_FRAME_MORE) != 0;
     if (piece && need <= PTI_WIRE_REQUEST_BYTES && !has_room(channel, need))
-        return begin_to_shed(channel, frame, ret_reason);
-    channel->gathered_at = pti_now_ns();
+        return pti_gather_shed(channel, frame, 0, 0, ret_reason);
     enum ptq_err whole = pti_assembly_add(&channel->assembly, frame, PTI_WIRE_REQUEST_BYTES, ret_payload, ret_size);
     count(channel);
     if (whole == PTQ_ENOMEM)
-        return begin_to_shed(channel, frame, ret_reason);
+        return pti_gather_shed(channel, frame, 0, 0, ret_reason);
     return whole == PTQ_EPROTO ? pti_refuse(ret_reason, "pieces do not fit together") : whole;
 }
 
@@ -157,9 +169,18 @@ static void end_standstills(struct pti_session *session, int64_t now)
     const struct pti_channel *channel;
 
     for (channel = session->channels; channel != NULL && session->guest != NULL; channel = channel->hh.next) {
-        if (channel->assembly.type != 0 && now - channel->gathered_at >= STANDSTILL_MS * PTI_NS_PER_MS)
+        bool begun = channel->assembly.type != 0 || channel->large.loan != NULL;
+        if (begun && now - channel->gathered_at >= STANDSTILL_MS * PTI_NS_PER_MS)
             pti_guest_refuse(session->guest, PTQ_EAGAIN, "a message in pieces stands still, and others need the memory");
     }
+}
+
+static void feed_large(struct pti_request *request)
+{
+    enum ptq_err answer = pti_large_probe(request->channel, request->starved_loan);
+
+    if (answer != PTQ_FULL)
+        pti_request_finish(request, answer == PTQ_OK ? PTI_RESULT_RETRY : (uint32_t)answer, 0);
 }
 
 static void feed(struct pti_session *session, uint64_t *left)
@@ -168,7 +189,13 @@ static void feed(struct pti_session *session, uint64_t *left)
 
     for (struct pti_channel *channel = session->channels; channel != NULL; channel = channel->hh.next) {
         struct pti_request *request = TAILQ_FIRST(&channel->starved);
-        if (request == NULL || request->starved > own || request->starved > *left)
+        if (request == NULL)
+            continue;
+        if (request->starved_loan > 0) {
+            feed_large(request);
+            continue;
+        }
+        if (request->starved > own || request->starved > *left)
             continue;
         own -= request->starved;
         *left -= request->starved;

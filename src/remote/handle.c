@@ -95,6 +95,7 @@ void pti_remote_fini(struct pti_remote *remote)
         TAILQ_REMOVE(&remote->calls, call, listed);
         pti_call_free(call);
     }
+    pti_arrive_clear(remote);
     while ((message = TAILQ_FIRST(&remote->messages)) != NULL)
         pti_message_free(remote, message);
     pti_assembly_clear(&remote->assembly);

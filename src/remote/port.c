@@ -18,7 +18,7 @@ static bool may_wait(int64_t deadline)
 
 static enum ptq_err run_put(struct pti_call *call, int64_t deadline, uint64_t *ret_position)
 {
-    enum ptq_err answer = call->out.size > PTI_WIRE_REQUEST_BYTES ? PTQ_ETOOBIG : pti_doubt_look(call, call->puts[0].retry);
+    enum ptq_err answer = !pti_call_fits(call) ? PTQ_ETOOBIG : pti_doubt_look(call, call->puts[0].retry);
 
     if (answer != PTQ_OK) {
         pti_call_free(call);

@@ -272,6 +272,9 @@ static enum ptq_err read_piece(struct pti_remote *remote, const struct pti_frame
 {
     struct answer answer = {.frame = frame};
     remote->frames_read++;
+    enum ptq_err large = pti_arrive(remote, frame, ret_reason);
+    if (large != PTQ_ENOENT)
+        return large;
     enum ptq_err whole =
         pti_assembly_add(&remote->assembly, frame, PTI_WIRE_REQUEST_BYTES, &answer.payload, &answer.size);
 

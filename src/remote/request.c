@@ -45,6 +45,7 @@ static void stop_waiting(struct pti_request *request)
     channel->session->server->buffered -= request->payload_size;
     if (request->payload_size > 0)
         pti_channel_grant(channel);
+    pti_large_drop(request);
     free(request->payload);
     request->payload = NULL;
     request->payload_size = 0;
@@ -176,7 +177,7 @@ static enum ptq_err serve_call(struct pti_request *request, const uint8_t *paylo
 
 static bool is_batch(const struct pti_request *request)
 {
-    return request->type == PTI_FRAME_PUT && pti_fetch32(request->payload) > 1;
+    return request->type == PTI_FRAME_PUT && request->loan == NULL && pti_fetch32(request->payload) > 1;
 }
 
 /* PTQ_EMPTY: there is nothing more for others that wait likewise. */
@@ -191,6 +192,8 @@ enum ptq_err pti_request_try(struct pti_request *request)
         value = request->lease_count;
     } else if (request->type == PTI_FRAME_CALL) {
         answer = port->ops->claim(port, PTI_DEADLINE_NOW);
+    } else if (request->loan != NULL) {
+        answer = pti_large_try(request, &value);
     } else {
         answer = pti_enter_try(request, request->payload, request->payload_size, &value);
     }

@@ -51,6 +51,11 @@ static struct pti_request *find_request(struct pti_channel *channel, uint64_t nu
     return NULL;
 }
 
+bool pti_serve_knows(struct pti_channel *channel, uint64_t number)
+{
+    return number <= channel->highest && find_request(channel, number) != NULL;
+}
+
 /* The other side has the answers up to `ack`: they need not be kept. */
 static void forget_received(struct pti_channel *channel, uint64_t ack)
 {

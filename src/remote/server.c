@@ -224,8 +224,8 @@ static int wait_ms(const struct pti_server *server)
     return until <= now ? 0 : (int)((until - now) / PTI_NS_PER_MS) + 1;
 }
 
-/* Law: silence is judged by the time in which we listened.  Whoever was stopped, or suspended with his machine, has heard
- * nobody, and what was said meanwhile may still wait in the kernel. */
+/* Law: silence is judged by the time in which we listened.  Whoever was stopped, or suspended with his machine, has
+ * heard nobody, and what was said meanwhile may still wait in the kernel. */
 static void forgive_our_absence(struct pti_server *server, int64_t now)
 {
     struct pti_guest *guest;

@@ -52,7 +52,7 @@ enum ptq_err pti_call_start(struct pti_call *call, pti_call_answered *answered, 
 {
     struct pti_conn *conn = call->remote->conn;
 
-    if (call->out.size > PTI_WIRE_REQUEST_BYTES)
+    if (!pti_call_fits(call))
         return PTQ_ETOOBIG;
     pthread_mutex_lock(&conn->mutex);
     enum ptq_err answer = pti_call_may_begin(call);

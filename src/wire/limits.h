@@ -8,7 +8,11 @@
 #define PTI_WIRE_FRAME_BYTES (256u << 10)      /* payload of a frame */
 #define PTI_WIRE_PIECE_BYTES (64u << 10)       /* what is larger travels in pieces of this size */
 #define PTI_WIRE_REQUEST_BYTES (64u << 20)     /* a request or an answer, put together: bounds a batch */
-#define PTI_WIRE_ITEM_BYTES ((1u << 20) + 4096u) /* item_size of a queue: a pool puts its own heads before an item */
+#define PTI_WIRE_ITEM_BYTES (1u << 30)         /* item_size of a queue */
+#define PTI_WIRE_PLACED_BYTES (60u << 20)      /* likewise, of one whose messages are placed */
+#define PTI_WIRE_ITEM_BYTES_1 ((1u << 20) + 4096u) /* likewise, in version 1 */
+#define PTI_WIRE_LARGE_BYTES (1u << 20)        /* what is larger is not put together first: it goes into its place piece by piece */
+#define PTI_WIRE_HEADS_BYTES 4096u             /* more than all that stands around one message */
 #define PTI_WIRE_REQUESTS 1024u                /* of one channel, without an answer */
 #define PTI_WIRE_CHANNELS 1024u                /* of one session */
 #define PTI_WIRE_CREDIT_BYTES (UINT64_C(4) << 20) /* puts of one channel that wait at the home */

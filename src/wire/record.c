@@ -1,6 +1,8 @@
 /* record.c -- what is inside data frames: packed records, written and read without a copy of the bodies. */
 #include "wire/record.h"
 
+#include <assert.h>
+
 #include "wire/bytes.h"
 
 #define FLAG_REDELIVERED 1u
@@ -70,19 +72,16 @@ static enum ptq_err read_more(const uint8_t *at, size_t have, size_t *head, stru
     return PTQ_OK;
 }
 
-enum ptq_err pti_read_record(struct pti_record_cursor *cursor, struct pti_record *ret_record)
+/* All but the body; *ret_head is where that begins. */
+static enum ptq_err read_head(const struct pti_record_cursor *cursor, struct pti_record *ret_record, size_t *ret_head)
 {
     size_t head = record_head(cursor), have = (size_t)(cursor->end - cursor->at);
     const uint8_t *at = cursor->at;
 
-    if (cursor->left == 0)
-        return have == 0 ? PTQ_END : PTQ_EPROTO;
     if (have < head)
         return PTQ_EPROTO;
     struct pti_record record = {.size = pti_fetch32(at), .kind = at[4], .type = pti_fetch16(at + 6)};
     if ((at[5] & FLAG_MORE) != 0 && read_more(at, have, &head, &record) != PTQ_OK)
-        return PTQ_EPROTO;
-    if (record.size > have - head)
         return PTQ_EPROTO;
     record.body = at + head;
     record.redelivered = (at[5] & FLAG_REDELIVERED) != 0;
@@ -91,10 +90,37 @@ enum ptq_err pti_read_record(struct pti_record_cursor *cursor, struct pti_record
         record.sub = pti_fetch32(at + 16);
         record.deliveries = pti_fetch32(at + 20);
     }
+    *ret_record = record;
+    *ret_head = head;
+    return PTQ_OK;
+}
+
+enum ptq_err pti_read_record(struct pti_record_cursor *cursor, struct pti_record *ret_record)
+{
+    size_t head, have = (size_t)(cursor->end - cursor->at);
+    struct pti_record record;
+
+    if (cursor->left == 0)
+        return have == 0 ? PTQ_END : PTQ_EPROTO;
+    if (read_head(cursor, &record, &head) != PTQ_OK || record.size > have - head)
+        return PTQ_EPROTO;
     cursor->at += head + record.size;
     cursor->left--;
     *ret_record = record;
     return PTQ_OK;
+}
+
+bool pti_read_beginning(const uint8_t *payload, size_t size, bool delivered, struct pti_record *ret_record,
+                        size_t *ret_body_at)
+{
+    struct pti_record_cursor cursor = {.at = payload + PTI_PUT_HEAD, .end = payload + size, .delivered = delivered};
+    size_t head;
+
+    static_assert(PTI_PUT_HEAD == PTI_MESSAGES_HEAD, "one place of the first record");
+    if (size < PTI_PUT_HEAD || pti_fetch32(payload) != 1 || read_head(&cursor, ret_record, &head) != PTQ_OK)
+        return false;
+    *ret_body_at = PTI_PUT_HEAD + head;
+    return true;
 }
 
 void pti_write_put_head(uint8_t *at, uint32_t count, uint32_t timeout)

@@ -72,6 +72,11 @@ enum ptq_err pti_read_place(const uint8_t *payload, size_t size, uint64_t *ret_p
 enum ptq_err pti_read_messages(const uint8_t *payload, size_t size, struct pti_record_cursor *ret_cursor);
 enum ptq_err pti_read_record(struct pti_record_cursor *cursor, struct pti_record *ret_record);
 
+/* The only record of a PUT (of MESSAGES, `delivered`) of whose body the payload may hold only the beginning, which is at
+ * *ret_body_at.  False: there are several, or it makes no sense. */
+bool pti_read_beginning(const uint8_t *payload, size_t size, bool delivered, struct pti_record *ret_record,
+                        size_t *ret_body_at);
+
 /* Writing. */
 void pti_write_put_head(uint8_t *at, uint32_t count, uint32_t timeout);
 void pti_write_place_head(uint8_t *at, uint64_t position, uint32_t timeout);

@@ -153,15 +153,16 @@ static void the_largest_item_size_is_what_the_table_says(void **state)
     long most = contract_differs(c, DIFFERENCE_largest_item_size);
     struct ptq_error error = {0};
     ptq_queue *queue = NULL;
+    char said[24];
 
     if (most < (long)PTQ_ITEM_MAX) {
+        snprintf(said, sizeof said, "%ld", most);
         assert_answer(PTQ_EMSGSIZE,
                       try_open(c, "larger", (struct ptq_queue_options){.item_size = (uint32_t)most + 1}, &error, &queue));
         assert_non_null(strstr(error.text, "larger"));
-        assert_non_null(strstr(error.text, "1052672"));
+        assert_non_null(strstr(error.text, said));
         assert_answer(PTQ_ENOENT,
                       try_open(c, "larger", (struct ptq_queue_options){.mode = PTQ_ATTACH}, &error, &queue));
-        most = 1 << 20;
     }
     assert_ok(try_open(c, "largest", (struct ptq_queue_options){.item_size = (uint32_t)most, .capacity = 4}, &error, &queue));
     assert_ok(ptq_put(queue, "x", 1, PTT_LONG));

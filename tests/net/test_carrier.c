@@ -92,16 +92,17 @@ static void a_contradiction_names_both_values(void **state)
     both_close(&q);
 }
 
-static void a_queue_of_larger_messages_is_not_opened_over_a_link(void **state)
+static void a_queue_of_larger_results_is_not_opened_over_a_link(void **state)
 {
     struct both q = both_open("small", NULL);
     struct ptq_error error = {0};
+    struct pti_open home = {.options = {.item_size = 64u << 20, .capacity = 4}, .placed = true};
+    struct pti_open open = {.options = {.error = &error}, .placed = true};
     ptq_queue *large, *other = NULL;
     (void)state;
 
-    assert_ok(ptq_queue_open(net.here, "huge", &(struct ptq_queue_options){.item_size = 64u << 20}, &large));
-    assert_ok(ptq_put(large, "x", 1, PTQ_NOWAIT));
-    assert_answer(PTQ_EMSGSIZE, ptq_queue_open(net.there, "huge", &(struct ptq_queue_options){.error = &error}, &other));
+    assert_ok(pti_queue_open(net.here, "huge", &home, &large));
+    assert_answer(PTQ_EMSGSIZE, pti_queue_open(net.there, "huge", &open, &other));
     assert_non_null(strstr(error.text, "67108864"));
     assert_null(other);
     ptq_queue_close(large);
@@ -469,7 +470,7 @@ int main(void)
         cmocka_unit_test(a_full_queue_answers_at_once_or_after_its_deadline),
         cmocka_unit_test(facts_come_from_the_home),
         cmocka_unit_test(a_contradiction_names_both_values),
-        cmocka_unit_test(a_queue_of_larger_messages_is_not_opened_over_a_link),
+        cmocka_unit_test(a_queue_of_larger_results_is_not_opened_over_a_link),
         cmocka_unit_test(messages_of_a_megabyte_pass_whole),
         cmocka_unit_test(a_batch_is_next_to_each_other_and_shares_its_position),
         cmocka_unit_test(a_loan_is_seen_when_it_is_published),

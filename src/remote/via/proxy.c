@@ -496,6 +496,15 @@ void pti_proxy_free(struct pti_proxy *proxy)
     free(proxy);
 }
 
+/* What goes through here is put together here. */
+static enum ptq_err too_large(const char *name, uint32_t item_size, struct ptq_error *error)
+{
+    return pti_error(error, PTQ_EMSGSIZE,
+                     "queue '%s' has item_size %u, and the ptqbridge of this host carries messages of at most %u to others; open it "
+                     "with a link of your own (PTQ_VIA=direct), or make it with a smaller item_size",
+                     name, item_size, PTI_WIRE_PLACED_BYTES);
+}
+
 static void do_open(struct pti_via_service *service, struct pti_via_job *job)
 {
     struct pti_proxy *proxy = new_proxy(service, job);
@@ -509,8 +518,16 @@ static void do_open(struct pti_via_service *service, struct pti_via_job *job)
         say_why(service, job, PTQ_EPROTO, "the request to open it does not read");
         return;
     }
-    enum ptq_err err = pti_remote_open(service->bus, ask.url, ask.has_run ? ask.run : NULL, ask.name, &ask.open, &error,
-                                       &proxy->port);
+    enum ptq_err err = PTQ_OK;
+    if (ask.open.options.item_size > PTI_WIRE_PLACED_BYTES)
+        err = too_large(ask.name, ask.open.options.item_size, &error);
+    if (err == PTQ_OK)
+        err = pti_remote_open(service->bus, ask.url, ask.has_run ? ask.run : NULL, ask.name, &ask.open, &error,
+                              &proxy->port);
+    if (err == PTQ_OK && proxy->port->item_size > PTI_WIRE_PLACED_BYTES) {
+        err = too_large(ask.name, proxy->port->item_size, &error);
+        proxy->port->ops->close(proxy->port, PTI_DEADLINE_NOW);
+    }
     if (err != PTQ_OK) {
         pti_proxy_free(proxy);
         say_why(service, job, err, error.text);
