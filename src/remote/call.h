@@ -88,6 +88,7 @@ struct pti_remote {
     unsigned puts_out;                  /* pushed over this link, and not answered */
     TAILQ_HEAD(, pti_doubt) doubts;     /* the newest last */
     _Atomic unsigned doubt_count;
+    struct pti_pipeline *pipeline;         /* PTQ_PIPELINE; else NULL */
     struct pti_received received;       /* answers above what `ack` says */
     uint64_t frames_read;               /* of this channel, ever */
     int64_t close_by;                   /* once it is closing: no caller waits for longer */

@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "os/event.h"
-#include "remote/call.h"
+#include "remote/pipeline.h"
 
 /* ---- messages ---- */
 
@@ -102,6 +102,7 @@ void pti_remote_fini(struct pti_remote *remote)
     free(remote->given_up);
     pti_received_fini(&remote->received);
     pti_doubts_fini(remote);
+    pti_pipeline_free(remote);
     for (int side = 0; side < 2; side++) {
         if (remote->fds[side] >= 0)
             close(remote->fds[side]);

@@ -9,6 +9,7 @@
 #include "base/time.h"
 #include "os/futex.h"
 #include "queue/address.h"
+#include "remote/pipeline.h"
 #include "remote/port.h"
 #include "remote/remote.h"
 #include "remote/token.h"
@@ -246,6 +247,10 @@ static enum ptq_err try_open(ptq_bus *bus, const char *url, const struct pti_ope
     }
     remote->asked.mode = PTQ_ATTACH; /* whoever opens it again must not make it anew */
     remote->asked.prefault = remote->asked.ephemeral = false;
+    if ((flags & PTQ_PIPELINE) != 0 && pti_pipeline_new(remote) != PTQ_OK) {
+        pti_remote_close(remote, pti_deadline(FAREWELL_MS));
+        return pti_error(error, PTQ_ENOMEM, "no memory to gather puts to '%s'", asked->name);
+    }
     name_place(remote);
     *ret_remote = remote;
     return PTQ_OK;

@@ -7,6 +7,7 @@
 #include "base/time.h"
 #include "os/futex.h"
 #include "remote/call.h"
+#include "remote/pipeline.h"
 #include "remote/port.h"
 
 static bool may_wait(int64_t deadline)
@@ -34,6 +35,10 @@ static enum ptq_err run_put(struct pti_call *call, int64_t deadline, uint64_t *r
 static enum ptq_err remote_put_many(struct pti_port *port, const struct pti_put *puts, size_t count, int64_t deadline,
                                     uint64_t *ret_position)
 {
+    enum ptq_err flushed = pti_pipeline_flush(pti_remote_of(port), deadline); /* order stays */
+
+    if (flushed != PTQ_OK)
+        return flushed;
     struct pti_call *call = pti_call_for_put(pti_remote_of(port), puts, count, deadline);
 
     if (call == NULL)
@@ -44,6 +49,12 @@ static enum ptq_err remote_put_many(struct pti_port *port, const struct pti_put 
 static enum ptq_err remote_put(struct pti_port *port, const struct pti_put *put, int64_t deadline,
                                uint64_t *ret_position)
 {
+    if (pti_pipeline_takes(pti_remote_of(port), put)) {
+        enum ptq_err answer = pti_pipeline_put(pti_remote_of(port), put, deadline);
+        if (answer == PTQ_OK && ret_position != NULL)
+            *ret_position = 0;
+        return answer;
+    }
     return remote_put_many(port, put, 1, deadline, ret_position);
 }
 
@@ -116,8 +127,17 @@ static enum ptq_err ask_home(struct pti_port *port, enum pti_call_verb verb, uin
     return answer;
 }
 
+static enum ptq_err remote_flush(struct pti_port *port, int64_t deadline)
+{
+    return pti_pipeline_flush(pti_remote_of(port), deadline);
+}
+
 static enum ptq_err remote_end(struct pti_port *port)
 {
+    enum ptq_err flushed = pti_pipeline_flush(pti_remote_of(port), PTI_DEADLINE_NOW);
+
+    if (flushed != PTQ_OK && flushed != PTQ_EENDED)
+        return flushed;
     return ask_home(port, PTI_CALL_END, 0, PTI_DEADLINE_NOW, NULL);
 }
 
@@ -227,6 +247,8 @@ static enum ptq_err take(struct pti_port *port, bool more, size_t max, int64_t d
         if (has_lost_claim(remote) && (answer = remote_claim(port, PTI_DEADLINE_NOW)) != PTQ_OK)
             return answer;
         answer = take_once(remote, more, most, deadline, msgs, ret_count);
+        if (answer == PTQ_EMPTY && !pti_pipeline_is_empty(remote) && pti_pipeline_flush(remote, PTI_DEADLINE_NOW) == PTQ_OK)
+            answer = take_once(remote, more, most, deadline, msgs, ret_count);
     } while (answer == PTQ_EAGAIN && has_lost_claim(remote));
     return answer;
 }
@@ -289,8 +311,9 @@ void pti_remote_close(struct pti_remote *remote, int64_t deadline)
 {
     struct pti_conn *conn = remote->conn;
 
-    pthread_mutex_lock(&conn->mutex);
     int64_t most = pti_now_ns() + PTI_LINK_DEADLINE_MS * PTI_NS_PER_MS;
+    (void)!pti_pipeline_flush(remote, deadline < most ? deadline : most);
+    pthread_mutex_lock(&conn->mutex);
     remote->close_by = deadline < most ? deadline : most;
     pti_store_seq(&remote->closing, true);
     pti_remote_wake(remote);
@@ -323,6 +346,7 @@ const struct pti_port_ops pti_remote_ops = {
     .publish = remote_publish,
     .abort = remote_abort,
     .place = remote_place,
+    .flush = remote_flush,
     .end = remote_end,
     .take = remote_take,
     .take_more = remote_take_more,

@@ -327,8 +327,12 @@ void ptq_abort(ptq_msg *loan);
  * leased.
  *
  * Blocks while there is no room.  PTQ_FULL, PTQ_TIMEDOUT: nothing is lost, flush again.  PTQ_EENDED: the queue was
- * ended meanwhile, and what was gathered is dropped.  On other handles, and where the queue is on another host (there
- * each put is answered for by itself), PTQ_OK at once.  Queues with lease_ms or expired_to_dead refuse PTQ_PIPELINE:
+ * ended meanwhile, and what was gathered is dropped.  On other handles PTQ_OK at once.
+ *
+ * Where the queue is on another host, small puts are copied and handed over in batches, of all threads of the handle, one under way
+ * while the next is filled; flush waits until all are in.  A batch that fails is told by the next put or flush, and nothing
+ * goes past it: after PTQ_FULL, PTQ_ENOSPC or PTQ_ENOMEM it is asked again by the one after, after anything else it and what was put
+ * behind it is dropped.  Queues with lease_ms or expired_to_dead refuse PTQ_PIPELINE:
  * PTQ_EINVAL at open.
  */
 PTQ_MUST_CHECK enum ptq_err ptq_flush(ptq_queue *queue, int timeout_ms);
