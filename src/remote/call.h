@@ -6,6 +6,7 @@
 #ifndef PTQ_REMOTE_CALL_H
 #define PTQ_REMOTE_CALL_H
 
+#include <sys/types.h>
 #include <uthash.h>
 
 #include "base/atomic.h"
@@ -196,6 +197,8 @@ enum ptq_err pti_doubt_look(struct pti_call *call, bool retry);
 /* After it ended: what the caller is told. */
 enum ptq_err pti_doubt_judge(struct pti_call *call, enum ptq_err answer);
 void pti_doubts_fini(struct pti_remote *remote);
+/* Not 0: this thread puts for that one, of another process (via/). */
+extern __thread pid_t pti_doubt_asker;
 
 /* ---- start.c: calls whose asker does not wait */
 

@@ -7,7 +7,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/time.h"
+#include "bus/bus.h"
 #include "net/kit.h"
+#include "net/ledger.h"
 
 /* The home, and a far host with a bridge of its own. */
 struct via {
@@ -281,6 +284,107 @@ static void a_get_that_waits_goes_on_over_the_next_bridge(void **state)
     ptq_queue_close(here);
 }
 
+struct putter {
+    ptq_queue *queue;
+    enum ptq_err first, retried, after;
+};
+
+static void *put_and_ask_again(void *context)
+{
+    struct putter *putter = context;
+
+    putter->first = ptq_put(putter->queue, "doubt", 5, PTT_LONG);
+    putter->retried = ptq_put_with(putter->queue, "doubt", 5, &(struct ptq_put_options){.flags = PTQ_RETRY}, PTQ_NOWAIT);
+    putter->after = ptq_put(putter->queue, "after", 5, PTT_LONG);
+    return NULL;
+}
+
+/* A request was taken by the bridge, and is not answered. */
+static bool is_taken(void *context)
+{
+    struct ptq_queue_stats stats = {0};
+    struct pti_port *requests = context;
+
+    return requests->ops->stats(requests, &stats) == PTQ_OK && stats.leased > 0;
+}
+
+/* The bridge that was asked is the only one that knows the number of the put. */
+static void a_put_that_died_with_the_bridge_stays_in_doubt(void **state)
+{
+    struct via *v = *state;
+    struct putter putter = {.queue = net_open(v->bus, "tasks@home", NULL)};
+    struct pti_port *requests;
+    pthread_t thread;
+
+    put_text(putter.queue, "before");
+    assert_ok(pti_carriers.open_local(v->bus, "~ask", &(struct pti_open){.options.mode = PTQ_ATTACH}, NULL, &requests));
+    ptt_stop(v->net.bridge); /* the home's: it does not answer */
+    assert_int_equal(pthread_create(&thread, NULL, put_and_ask_again, &putter), 0);
+    assert_true(ptt_wait_until(is_taken, requests, PTT_LONG));
+    restart_near(v);
+    ptt_continue(v->net.bridge);
+    pthread_join(thread, NULL);
+    requests->ops->close(requests, PTI_DEADLINE_NOW);
+
+    assert_answer(PTQ_EINDOUBT, putter.first);
+    assert_answer(PTQ_EINDOUBT, putter.retried);
+    assert_ok(putter.after);
+    assert_ok(ptq_ack(get_text(putter.queue, "before")));
+    ptq_msg *msg; /* once, or not at all */
+    assert_ok(ptq_get(putter.queue, PTT_LONG, &msg));
+    if (memcmp(ptq_msg_data(msg), "doubt", 5) == 0) {
+        assert_ok(ptq_ack(msg));
+        assert_ok(ptq_get(putter.queue, PTT_LONG, &msg));
+    }
+    assert_memory_equal(ptq_msg_data(msg), "after", 5);
+    assert_ok(ptq_ack(msg));
+    ptq_queue_close(putter.queue);
+}
+
+static void where_nothing_is_in_doubt_a_retry_is_an_ordinary_put(void **state)
+{
+    struct via *v = *state;
+    ptq_queue *queue = net_open(v->bus, "tasks@home", NULL);
+
+    assert_ok(ptq_put_with(queue, "one", 3, &(struct ptq_put_options){.flags = PTQ_RETRY}, PTT_LONG));
+    assert_ok(ptq_ack(get_text(queue, "one")));
+    ptq_queue_close(queue);
+}
+
+static void a_near_bridge_killed_in_mid_flow_loses_nothing(void **state)
+{
+    struct via *v = *state;
+    uint64_t count = 3000, kills = 0;
+    pthread_t producer, consumer;
+    ptq_queue *in = net_open(v->bus, "flow@home", NULL), *out = net_open(v->bus, "flow@home", NULL);
+    struct ledger *put = ledger_new(in, count), *got = ledger_new(out, count);
+
+    pthread_create(&consumer, NULL, ledger_consume, got);
+    pthread_create(&producer, NULL, ledger_produce, put);
+    while (atomic_load(&put->done) < count) {
+        ptt_wait_word(&put->done, atomic_load(&put->done) + 500, 500);
+        if (atomic_load(&put->done) >= count)
+            break;
+        restart_near(v);
+        kills++;
+    }
+    pthread_join(producer, NULL);
+    enum ptq_err ended;
+    while ((ended = ptq_end(in)) != PTQ_OK && ended != PTQ_EALREADY)
+        ;
+    pthread_join(consumer, NULL);
+
+    assert_true(kills >= 3);
+    assert_int_equal(put->refused, 0);
+    assert_int_equal(got->refused, 0);
+    assert_true(put->in_doubt <= kills);
+    ledger_assert(put, got);
+    free(put);
+    free(got);
+    ptq_queue_close(in);
+    ptq_queue_close(out);
+}
+
 static void without_a_bridge_it_is_unreachable_and_says_why(void **state)
 {
     struct via *v = *state;
@@ -305,6 +409,8 @@ static void a_home_that_is_away_is_unreachable(void **state)
     ptq_queue *queue = net_open(v->bus, "tasks@home", NULL);
 
     net_bridge_kill(&v->net);
+    while (ptq_put(queue, "x", 1, PTQ_NOWAIT) == PTQ_EINDOUBT) /* until the near bridge has noticed */
+        ;
     assert_answer(PTQ_EUNREACHABLE, ptq_put(queue, "x", 1, PTQ_NOWAIT));
     net_bridge_start(&v->net, grace);
     while (ptq_put(queue, "y", 1, PTQ_NOWAIT) == PTQ_EUNREACHABLE) /* until it was dialled again */
@@ -377,6 +483,9 @@ int main(void)
         CASE(a_stopped_program_holds_only_what_it_took),
         CASE(a_handle_outlives_the_bridge_that_was_killed),
         CASE(a_get_that_waits_goes_on_over_the_next_bridge),
+        CASE(a_put_that_died_with_the_bridge_stays_in_doubt),
+        CASE(where_nothing_is_in_doubt_a_retry_is_an_ordinary_put),
+        CASE(a_near_bridge_killed_in_mid_flow_loses_nothing),
         CASE(without_a_bridge_it_is_unreachable_and_says_why),
         CASE(a_home_that_is_away_is_unreachable),
         CASE(a_second_bridge_serves_when_the_first_is_killed),

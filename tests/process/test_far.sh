@@ -25,6 +25,19 @@ case_workers_join_across_a_bridge() {
     finish "$away" 0
 }
 
+# No link in any of the workers: the far host has a bridge of its own.
+case_workers_join_through_the_bridge_of_their_host() {
+    serve_home
+    start own "$PTQBRIDGE" --dir "$work/other" --listen "ipc://$work/own"
+    wait_for test -S "$work/own"
+    seq 300 >"$work/in"
+    PTQ_VIA=bridge start away "$PTQ" "${far[@]}" pool worker squares@home --wait 20000 --workers 2 --exec 'read n; echo $((n * n))'
+    away=$pid
+    expect_from 0 "$work/in" "$PTQ" pool run squares --no-workers
+    seq 300 | awk '{ print $1 * $1 }' | cmp - "$work/out" || fail "other results"
+    finish "$away" 0
+}
+
 case_the_job_of_a_killed_far_worker_is_done_by_another() {
     serve_home
     mkfifo "$work/at" "$work/gate"

@@ -61,6 +61,8 @@ struct pti_ask {
     int64_t timeout_ns; /* 0: ask once; -1: for ever */
     int32_t delay_ms;
     uint32_t count;
+    int32_t thread; /* PUT: whose doubts are meant, with a record that says `retry` */
+    uint32_t reserved;
 };
 
 struct pti_ask_open {
@@ -100,11 +102,14 @@ struct pti_ask_record {
     uint32_t size, type;
     uint16_t ttl;
     uint8_t kind, headers;
-    uint32_t reserved;
+    bool retry;
+    uint8_t reserved[3];
 };
 
 /* The answer PTI_ANSWER_UNKNOWN: this bridge does not know the handle, and nothing was done. */
 #define PTI_ANSWER_UNKNOWN 0x10000u
+/* ... LOST: another one was asked that, and nobody knows what became of it. */
+#define PTI_ANSWER_LOST 0x10002u
 /* ... AGAIN: the wait was cut short, for the bridge has enough of them; nothing was done. */
 #define PTI_ANSWER_AGAIN 0x10001u
 

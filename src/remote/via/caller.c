@@ -58,7 +58,8 @@ static void write_put(uint8_t *at, const struct pti_put *put)
                                     .type = put->type,
                                     .ttl = put->ttl,
                                     .kind = put->kind,
-                                    .headers = put->headers};
+                                    .headers = put->headers,
+                                    .retry = put->retry};
 
     memcpy(at, &record, sizeof record);
     at += sizeof record;
@@ -177,7 +178,7 @@ static void end_call(struct pti_via_call *call, const struct pti_answer *answer,
     call->bytes = bytes;
     call->size = size;
     call->unknown = answer->code == PTI_ANSWER_UNKNOWN;
-    call->lost = call->unknown;
+    call->lost = call->unknown || answer->code == PTI_ANSWER_LOST;
     call->done = true;
 }
 
@@ -204,7 +205,7 @@ static void take_in(struct pti_via *via, const struct ptq_msg *msg)
         if (answer.text > 0 && bytes != NULL)
             snprintf(via->reason, sizeof via->reason, "%.*s", (int)answer.text, (const char *)bytes);
         end_call(call, &answer, bytes, size);
-        if (call->unknown && call->ask.verb != PTI_ASK_OPEN)
+        if (call->lost && call->ask.verb != PTI_ASK_OPEN)
             via->connected = false;
     }
     pthread_mutex_unlock(&via->mutex);

@@ -69,6 +69,7 @@ void pti_via_free(struct pti_via *via)
         TAILQ_REMOVE(&via->messages, message, listed);
         free(message);
     }
+    pti_via_doubts_free(via);
     pthread_mutex_destroy(&via->mutex);
     pthread_mutex_destroy(&via->opening);
     pti_bus_drop(via->bus);
@@ -107,9 +108,11 @@ static enum ptq_err new_via(ptq_bus *bus, const char *url, const char *run, cons
     via->port.remote = true;
     TAILQ_INIT(&via->calls);
     TAILQ_INIT(&via->messages);
+    TAILQ_INIT(&via->doubts);
     pthread_mutex_init(&via->mutex, NULL);
     pthread_mutex_init(&via->opening, NULL);
     via->asked.open = *open;
+    via->asked.open.stream = NULL;
     via->asked.open.options.error = NULL;
     via->asked.open.options.spec = NULL;
     via->asked.open.options.group = NULL;

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/time.h"
 #include "os/futex.h"
@@ -30,6 +31,7 @@ static void leave(struct pti_via *via)
 enum fate {
     ASK_AGAIN, /* nothing comes of asking twice */
     IN_DOUBT,
+    STILL_IN_DOUBT, /* it is asked about: of the same bridge or of none */
     LEASE_LOST
 };
 
@@ -51,7 +53,7 @@ static bool goes_on(const struct pti_via *via, const struct pti_via_call *call, 
     if (pti_load_seq(&via->closing))
         return false;
     if (call->lost)
-        return call->unknown ? fate != LEASE_LOST : fate == ASK_AGAIN;
+        return call->unknown ? fate != LEASE_LOST && fate != STILL_IN_DOUBT : fate == ASK_AGAIN;
     return call->code == PTI_ANSWER_AGAIN;
 }
 
@@ -79,7 +81,7 @@ static enum ptq_err run(struct pti_via *via, struct pti_via_call *call, int64_t 
     } while (err == PTQ_OK && goes_on(via, call, fate));
     leave(via);
     if (err == PTQ_OK && call->lost)
-        return fate == LEASE_LOST ? PTQ_ELEASELOST : fate == IN_DOUBT ? PTQ_EINDOUBT : PTQ_EINTR;
+        return fate == LEASE_LOST ? PTQ_ELEASELOST : fate == ASK_AGAIN ? PTQ_EINTR : PTQ_EINDOUBT;
     if (err == PTQ_OK)
         return call->code < PTI_ANSWER_UNKNOWN ? (enum ptq_err)call->code : PTQ_EINTR; /* closing */
     if (fate == IN_DOUBT && (err == PTQ_EUNREACHABLE || err == PTQ_EINTR) && call->sent)
@@ -260,8 +262,16 @@ static void via_watch_end(struct pti_port *port, struct pti_watcher *watcher)
 
 static enum ptq_err run_put(struct pti_via *via, struct pti_via_call *call, int64_t deadline, uint64_t *ret_position)
 {
+    bool resumes = false;
+    enum ptq_err err = call->ask.verb == PTI_ASK_PUT ? pti_via_doubt_look(via, call->puts[0].retry, &resumes) : PTQ_OK;
+
+    if (err != PTQ_OK)
+        return err;
+    call->ask.thread = gettid();
     hush(via, PTQ_SIDE_PUT);
-    enum ptq_err err = run(via, call, deadline, IN_DOUBT);
+    err = run(via, call, deadline, resumes ? STILL_IN_DOUBT : IN_DOUBT);
+    if (call->ask.verb == PTI_ASK_PUT)
+        err = pti_via_doubt_judge(via, call, resumes, err);
     hear(via, PTQ_SIDE_PUT, err);
     if (err == PTQ_OK && ret_position != NULL)
         *ret_position = call->value;

@@ -7,6 +7,7 @@
 
 #include "base/time.h"
 #include "os/event.h"
+#include "remote/call.h"
 #include "remote/remote.h"
 #include "remote/via/service.h"
 
@@ -124,7 +125,8 @@ static struct pti_put *read_puts(const struct pti_via_job *job)
                                    .ttl = record.ttl,
                                    .headers = record.headers,
                                    .header_bytes = record.headers > 0 ? headers : NULL,
-                                   .due_us = record.due_us};
+                                   .due_us = record.due_us,
+                                   .retry = record.retry};
         at += whole;
         left -= whole;
     }
@@ -143,6 +145,7 @@ static void do_put(struct pti_via_job *job)
         say(job->proxy->service, job, PTQ_EPROTO, 0);
         return;
     }
+    pti_doubt_asker = job->ask.thread;
     do {
         if (is_given_up(job))
             err = PTQ_EINTR;
@@ -151,6 +154,7 @@ static void do_put(struct pti_via_job *job)
         else
             err = port->ops->put_many(port, puts, job->ask.count, job->deadline, &position);
     } while (goes_on(job, err));
+    pti_doubt_asker = 0;
     free(puts);
     watch(job->proxy, PTQ_SIDE_PUT, err);
     uint32_t code = code_of(job, err);
@@ -440,6 +444,7 @@ static bool read_open(const struct pti_via_job *job, struct pti_ask_open *ret_op
     memcpy(ret_open, job->body, sizeof *ret_open);
     ret_open->url[sizeof ret_open->url - 1] = ret_open->run[sizeof ret_open->run - 1] = '\0';
     ret_open->name[sizeof ret_open->name - 1] = ret_open->spec[sizeof ret_open->spec - 1] = '\0';
+    ret_open->open.stream = NULL;
     ret_open->open.options.error = NULL;
     ret_open->open.options.group = NULL;
     ret_open->open.options.spec = ret_open->spec[0] != '\0' ? ret_open->spec : NULL;

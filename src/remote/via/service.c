@@ -4,7 +4,8 @@
  * 1. The mutex is held for lists alone.
  * 2. A job ends with one post, which is in the list before the job is counted out: so what frees a handle comes after
  *    all other words for it.
- * 3. Only one bridge takes requests: the right to get from their queue is exclusive, and the next bridge waits for it.
+ * 3. What the queue of requests redelivers was perhaps done by a bridge that was killed: nobody is told that it was not.
+ * 4. Only one bridge takes requests: the right to get from their queue is exclusive, and the next bridge waits for it.
  */
 #define HASH_NONFATAL_OOM 1
 #include "remote/via/service.h"
@@ -296,7 +297,7 @@ static void take_in(struct pti_via_service *service, struct ptq_msg *msg)
     else if (is_of || job->ask.verb == PTI_ASK_OPEN || job->ask.verb == PTI_ASK_LOOK)
         pti_via_submit(service, job);
     else
-        answer_at_once(service, job, PTI_ANSWER_UNKNOWN);
+        answer_at_once(service, job, msg->redelivered ? PTI_ANSWER_LOST : PTI_ANSWER_UNKNOWN);
 }
 
 static void *read_requests(void *context)

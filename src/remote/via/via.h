@@ -55,6 +55,13 @@ struct pti_via_call {
     const struct pti_put *puts;
 };
 
+/* A put of this thread is in doubt. */
+struct pti_via_doubt {
+    TAILQ_ENTRY(pti_via_doubt) listed;
+    int thread;
+    uint64_t epoch; /* the bridge's handle that can be asked about it; 0: none can */
+};
+
 struct pti_via {
     struct pti_port port; /* first */
     ptq_bus *bus;
@@ -74,6 +81,7 @@ struct pti_via {
     uint64_t last_number;
     TAILQ_HEAD(, pti_via_call) calls;
     TAILQ_HEAD(, pti_via_message) messages;
+    TAILQ_HEAD(, pti_via_doubt) doubts;
     char reason[300];        /* why the last call could not be done */
 
     _Atomic uint32_t word;   /* something happened: followers look again */
@@ -101,6 +109,12 @@ void pti_via_ring(struct pti_port *bell);
 
 struct pti_via_message *pti_via_message_new(struct pti_via *via, size_t size);
 void pti_via_message_free(struct pti_via *via, struct pti_via_message *message);
+
+/* doubt.c: before a put.  PTQ_EINDOUBT: it is asked about, and nobody knows any more; *ret_resumes: it is, and its bridge is the one
+ * that is there.  And after it: what its caller is told. */
+enum ptq_err pti_via_doubt_look(struct pti_via *via, bool retry, bool *ret_resumes);
+enum ptq_err pti_via_doubt_judge(struct pti_via *via, const struct pti_via_call *call, bool resumes, enum ptq_err answer);
+void pti_via_doubts_free(struct pti_via *via);
 
 /* open.c */
 void pti_via_free(struct pti_via *via);
