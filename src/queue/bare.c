@@ -176,7 +176,7 @@ static enum ptq_err open_elsewhere(const struct pti_bare *bare, const struct pti
                          bare->name, asked.has->node, bare->name);
     answer = pti_resolve_there(bare->bus, asked.has->url, bare->bus->run, bare->there, &attach, error, ret_port);
     if (answer == PTQ_OK)
-        pti_resolve_tell_way(*ret_port, "it is not here, and of %zu bare->peers, known from %s, '%s' has it", bare->count,
+        pti_resolve_tell_way(*ret_port, "it is not here, and of %zu peers, known from %s, '%s' has it", bare->count,
                              pti_resolve_source(bare->bus), asked.has->node);
     return answer;
 }

@@ -215,6 +215,7 @@ struct pti_port {
     uint8_t full;        /* enum ptq_full; 0 where it is not known here */
     bool placed;
     bool remote;
+    bool bridged;        /* remote, through the ptqbridge of this host */
     bool letters;        /* the view of its dead letters: nothing goes in */
     bool is_null;        /* queue/null.h */
     struct ptq_queue *queue; /* the handle that it serves; set by queue.c at open */

@@ -581,7 +581,7 @@ enum ptq_err ptq_queue_path(const ptq_queue *queue, struct ptq_queue_path *ret_p
     if (!port || !ret_path)
         return queue && ret_path ? PTQ_EFORKED : PTQ_EINVAL;
     *ret_path = (struct ptq_queue_path){.remote = port->remote, .where = port->where, .url = port->url,
-                                        .via = port->remote ? "direct" : "memory", .run = port->run,
+                                        .via = port->bridged ? "bridge" : port->remote ? "direct" : "memory", .run = port->run,
                                         .node = port->node, .why = port->why};
     if (port->why[0] == '\0')
         ret_path->why = port->is_null ? "it is the queue that keeps nothing" : "it is in the directory of this bus";

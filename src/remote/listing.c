@@ -61,7 +61,8 @@ static void list_all(const struct pti_routes *routes, ptq_bus *bus, const char *
     struct names names = {.routes = routes};
 
     (void)!ptq_bus_list(bus, note_name, &names);
-    qsort(names.items, names.count, sizeof *names.items, compare_names);
+    if (names.count > 1)
+        qsort(names.items, names.count, sizeof *names.items, compare_names);
     for (size_t i = 0; i < names.count && !listing->directory.more; i++) {
         if (strcmp(names.items[i], after) > 0)
             list_name(listing, names.items[i]);

@@ -498,6 +498,17 @@ static void free_guests(struct pti_server *server)
         pti_session_free(server->sessions, "the bridge ended");
 }
 
+static void log_traffic(struct pti_server *server)
+{
+    if (!server->ran)
+        return;
+    pti_server_log(server, PTQ_BRIDGE_INFO,
+                   "component=bridge event=closed links=%llu frames_in=%llu frames_out=%llu bytes_in=%llu bytes_out=%llu",
+                   (unsigned long long)server->traffic.links, (unsigned long long)server->traffic.frames_in,
+                   (unsigned long long)server->traffic.frames_out, (unsigned long long)server->traffic.bytes_in,
+                   (unsigned long long)server->traffic.bytes_out);
+}
+
 void ptq_bridge_close(ptq_bridge *bridge)
 {
     if (bridge == NULL)
@@ -508,11 +519,7 @@ void ptq_bridge_close(ptq_bridge *bridge)
     pti_via_stop(server->via);
     pti_keeper_stop(server->keeper);
     free_guests(server);
-    pti_server_log(server, PTQ_BRIDGE_INFO,
-                   "component=bridge event=closed links=%llu frames_in=%llu frames_out=%llu bytes_in=%llu bytes_out=%llu",
-                   (unsigned long long)server->traffic.links, (unsigned long long)server->traffic.frames_in,
-                   (unsigned long long)server->traffic.frames_out, (unsigned long long)server->traffic.bytes_in,
-                   (unsigned long long)server->traffic.bytes_out);
+    log_traffic(server);
     pti_node_close(server->node);
     pti_routes_free(&server->routes);
     while (server->buses != NULL) {

@@ -83,6 +83,7 @@ struct pti_server {
     struct {
         uint64_t links, frames_in, frames_out, bytes_in, bytes_out;
     } traffic; /* of links that have ended */
+    bool ran; /* ptq_bridge_run was called */
     bool draining;
     int64_t drain_until;
     struct pti_put *puts; /* scratch */

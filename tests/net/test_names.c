@@ -401,6 +401,28 @@ static void a_home_that_has_our_memory_is_found_out(void **state)
     ptq_queue_close(here);
 }
 
+static void a_queue_that_the_bridge_of_this_host_carries_is_told_so(void **state)
+{
+    char peers[160];
+    struct ptq_queue_path path;
+    (void)state;
+
+    snprintf(peers, sizeof peers, "east=%s", east.url);
+    struct ptq_bus_options options = {.dir = west.home.dir, .peers = peers, .via = "bridge"};
+    ptq_bus *bus;
+    assert_ok(ptq_bus_open("test", &options, &bus));
+    ptq_queue *there = net_open(east.here, "carried", NULL), *queue = net_open(bus, "carried@east", NULL);
+    assert_ok(ptq_queue_path(queue, &path));
+    assert_true(path.remote);
+    assert_string_equal(path.via, "bridge");
+    assert_non_null(strstr(path.why, "at node 'east'"));
+    assert_non_null(strstr(path.why, "through the ptqbridge of this host"));
+
+    ptq_queue_close(queue);
+    ptq_queue_close(there);
+    ptq_bus_close(bus);
+}
+
 static bool is_published(void *context)
 {
     ptq_queue *queue;
@@ -478,6 +500,7 @@ int main(void)
         cmocka_unit_test(with_insecure_it_listens_everywhere),
         cmocka_unit_test(ipc_is_for_this_user_alone),
         cmocka_unit_test(a_home_that_has_our_memory_is_found_out),
+        cmocka_unit_test(a_queue_that_the_bridge_of_this_host_carries_is_told_so),
         cmocka_unit_test(what_the_bridge_learned_its_neighbours_find),
         cmocka_unit_test(all_runs_are_served_on_request),
     };

@@ -168,7 +168,9 @@ static void print_path(const struct ptq_queue_path *path)
            path->remote ? "a link to another host" : "shared memory");
     if (path->url != NULL)
         printf("  link         %s, of node %s\n", tool_escape(path->url, strlen(path->url), safe, sizeof safe), path->node);
-    printf("  via          %s\n", path->remote ? "direct: a link of this process" : "memory");
+    printf("  via          %s\n", strcmp(path->via, "bridge") == 0   ? "bridge: the ptqbridge of this host"
+                                     : strcmp(path->via, "direct") == 0 ? "direct: a link of this process"
+                                                                        : "memory");
     printf("  why          %s\n", tool_escape(path->why, strlen(path->why), safe, sizeof safe));
 }
 

@@ -228,7 +228,7 @@ struct ptq_queue_path {
     bool remote;       /**< over a link, else on shared memory */
     const char *where; /**< its file, or its address: "ptq://host:port/run/name" */
     const char *url;   /**< where its home serves, as it was dialled; NULL: shared memory */
-    const char *via;   /**< "memory", or "direct": over a link of this process */
+    const char *via;   /**< "memory"; "direct": over a link of this process; "bridge": through the ptqbridge of this host */
     const char *run, *node; /**< its home's */
     const char *why;   /**< a sentence for people: why so, and not otherwise */
 };

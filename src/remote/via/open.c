@@ -105,7 +105,7 @@ static enum ptq_err new_via(ptq_bus *bus, const char *url, const char *run, cons
         return pti_error(error, PTQ_ENOMEM, "no memory for queue '%s'", name);
     via->bus = pti_bus_hold(bus);
     via->port.ops = &pti_via_ops;
-    via->port.remote = true;
+    via->port.remote = via->port.bridged = true;
     TAILQ_INIT(&via->calls);
     TAILQ_INIT(&via->messages);
     TAILQ_INIT(&via->doubts);
@@ -154,6 +154,8 @@ static void fill_port(struct pti_via *via)
     memcpy(via->port.where, opened->where, sizeof via->port.where);
     via->port.spec = via->opened.spec;
     via->port.url = via->opened.url;
+    snprintf(via->port.why, sizeof via->port.why, "%s",
+             "through the ptqbridge of this host: PTQ_VIA=bridge, or this process was forked from one that has links");
 }
 
 static enum ptq_err refuse_flags(const char *url, const char *name, unsigned flags, struct ptq_error *error)
