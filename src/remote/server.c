@@ -350,6 +350,7 @@ enum ptq_err ptq_bridge_run(ptq_bridge *bridge)
     struct pti_server *server = &bridge->server;
     uint64_t tags[EVENTS_AT_ONCE];
 
+    server->ran = true;
     server->looked = pti_now_ns();
     while (!server->draining || !is_drained(server)) {
         int wait = wait_ms(server);
