@@ -29,7 +29,7 @@ static inline enum ptq_err show(struct pti_local *local, struct pti_place *place
     msg->type = pti_load_relaxed(&b->type);
     msg->kind = pti_load_relaxed(&b->kind) & PTI_KIND_MASK;
     msg->headers = headers_of(local, b, msg->size);
-    msg->redelivered = pti_word_redelivered(word);
+    msg->redelivered = pti_word_redelivered(word) || pti_load_relaxed(&b->kind) & PTI_KIND_TWICE;
     msg->state = PTI_MSG_LEASED;
     msg->block = block;
     msg->lane = place->number;

@@ -368,7 +368,7 @@ static bool copy_message(struct pti_ring *ring, const struct found *found, struc
     msg->sub = found->sub;
     msg->deliveries = pti_load_acquire(&b->deliveries); /* [G] */
     msg->kind = pti_load_acquire(&b->kind) & (PTI_KIND_MASK | PTI_KIND_PACK); /* [G] */
-    msg->redelivered = pti_word_redelivered(word);
+    msg->redelivered = pti_word_redelivered(word) || pti_load_relaxed(&b->kind) & PTI_KIND_TWICE;
     msg->state = state_of(word);
     if (msg->state == PTQ_VIEW_READY && pti_load_acquire(&b->due_us) > pti_now_us()) /* [G] */
         msg->state = PTQ_VIEW_DELAYED;

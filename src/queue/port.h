@@ -23,7 +23,8 @@ struct pti_port; /* a carrier's state for one handle; it begins with a struct pt
 enum pti_kind {
     PTI_KIND_DATA = 0,
     PTI_KIND_MARKER = 1, /* keeps its place, no task runs */
-    PTI_KIND_ERROR = 2   /* stands for a result that did not come: pool/job.h says what is inside */
+    PTI_KIND_ERROR = 2,  /* stands for a result that did not come: pool/job.h says what is inside */
+    PTI_KIND_AGAIN = 8   /* beside one of these, on the way in: it may be a second copy, and is handed out flagged */
 };
 
 /* A message on its way in. */

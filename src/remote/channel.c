@@ -75,6 +75,11 @@ static void answer_opened(struct pti_channel *channel)
     snprintf(opened.node, sizeof opened.node, "%s", server->bus->node);
     snprintf(opened.spec, sizeof opened.spec, "%s", port->spec);
     memcpy(opened.id, port->id, sizeof opened.id);
+    if (channel->stream != NULL) {
+        opened.streams = true;
+        opened.stream_known = channel->stream_known;
+        opened.stream_floor = channel->received;
+    }
     pti_guest_push(channel->session->guest, &channel->lane, PTI_FRAME_OPEN, PTI_FRAME_REPLY, 0, bytes,
                   pti_opened_pack(&opened, bytes, sizeof bytes));
 }
@@ -141,7 +146,7 @@ static enum ptq_err open_port(struct pti_server *server, const struct pti_open_m
         channel->port->ops->close(channel->port, PTI_DEADLINE_NOW);
         channel->port = NULL;
     }
-    return err;
+    return err == PTQ_OK ? pti_channel_bind(channel, asked, pti_server_streams(server, bus), error) : err;
 }
 
 static struct pti_channel *new_channel(struct pti_session *session, uint32_t id)
@@ -237,6 +242,7 @@ void pti_channel_free(struct pti_channel *channel)
             pti_poll_remove(server->poll_fd, channel->fds[side]);
     }
     free_requests(channel); /* each takes out what it has to say */
+    pti_channel_unbind(channel, channel->closed);
     if (session->guest != NULL)
         pti_lane_fini(&session->guest->outbox, &channel->lane);
     else

@@ -7,6 +7,7 @@
 
 #include "queue/port.h"
 #include "remote/outbox.h"
+#include "remote/streams.h"
 #include "wire/assembly.h"
 #include "wire/envelope.h"
 #include "wire/record.h"
@@ -36,6 +37,9 @@ struct pti_request {
     uint64_t number;
     uint8_t type;
     enum pti_request_state state;
+    struct pti_stream_key key; /* of a put: its name in the stream, by this number or by its source */
+    uint32_t note;             /* ... and what it is noted as while it is tried */
+    uint64_t serial;
     int64_t deadline, arrived;
     uint32_t code;
     uint64_t value;
@@ -73,6 +77,9 @@ struct pti_channel {
     char name[PTQ_NAME_MAX + 1], run[PTQ_NAME_MAX + 1];
     struct pti_lane lane;
     struct pti_assembly assembly;
+    struct pti_stream *stream; /* of its puts; NULL: their numbers are known to this session alone */
+    bool stream_known;         /* as its opener was told */
+    bool lost_stream;          /* another channel has it by now: nothing may be put here */
     struct pti_requests requests;
     struct pti_requests takes, puts, claims; /* those that wait */
     struct pti_requests starved;             /* puts that there was no memory for: their bytes are gone */
@@ -94,6 +101,7 @@ struct pti_channel {
     bool watched[2];   /* NOTIFY is owed */
     int fds[2];        /* of the port; -1: not asked for yet */
     bool armed[2];     /* in the epoll set for reading */
+    bool closed;       /* properly, by its opener */
     bool due;          /* in the server's list of those to be looked at */
     bool ready[2];
     TAILQ_ENTRY(pti_channel) due_listed;
@@ -113,6 +121,14 @@ void pti_channel_release(struct pti_channel *channel); /* draining: who waits is
 /* After a change of what waits: grants less where much waits in all, and more again. */
 void pti_channel_grant(struct pti_channel *channel);
 struct pti_lease *pti_channel_lease(struct pti_channel *channel, uint64_t position, uint32_t sub, uint32_t deliveries);
+
+/* ---- bind.c */
+/* Finds the stream that is asked for, if one is, and takes it over from a session that has it still.  PTQ_EAGAIN, PTQ_EBUSY, PTQ_ENOMEM, with
+ * a sentence. */
+enum ptq_err pti_channel_bind(struct pti_channel *channel, const struct pti_open_message *asked, struct pti_streams *streams,
+                              struct ptq_error *error);
+/* Lets it go: for good, if it was closed, else to be asked for again. */
+void pti_channel_unbind(struct pti_channel *channel, bool ended);
 
 /* ---- serve.c: one frame of a channel.  PTQ_EPROTO with a sentence. */
 enum ptq_err pti_serve(struct pti_channel *channel, const struct pti_frame *frame, const char **ret_reason);
@@ -166,6 +182,9 @@ bool pti_make_room(void **array, size_t *room, size_t count, size_t size);
 
 /* ---- enter.c: PUT and PLACE.  serve: done, or it waits; PTQ_EPROTO with a sentence.  try: the queue's answer. */
 enum ptq_err pti_enter_serve(struct pti_request *request, const uint8_t *payload, size_t size, const char **ret_reason);
+/* A loan that was filled; it is taken only on success. */
+enum ptq_err pti_enter_loaned(struct pti_request *request, struct ptq_msg *loan, const struct pti_record *record,
+                              uint64_t *ret_position);
 enum ptq_err pti_enter_try(struct pti_request *request, const uint8_t *payload, size_t size, uint64_t *ret_position);
 
 /* ---- leave.c: TAKE and SETTLE, likewise; say: sends what a take got. */

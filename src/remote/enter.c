@@ -9,6 +9,7 @@
 #include "remote/step.h"
 #include "wire/bytes.h"
 
+#define WIRE_KINDS 7u /* the other bits of a kind are the ring's own */
 #define MOST_DELAY_US (UINT64_C(1) << 46) /* two years: what is due later is due then */
 
 static bool record_fits(const struct pti_port *port, const struct pti_record *record)
@@ -26,6 +27,20 @@ static uint64_t due_of(struct pti_request *request, const struct pti_record *rec
     return (uint64_t)request->arrived / 1000 + (record->delay_us < MOST_DELAY_US ? record->delay_us : MOST_DELAY_US);
 }
 
+static struct pti_put put_of(struct pti_request *request, const struct pti_record *record)
+{
+    return (struct pti_put){.data = record->body,
+                            .size = record->size,
+                            .kind = (uint8_t)((record->kind & WIRE_KINDS) | (record->redelivered ? PTI_KIND_AGAIN : 0)),
+                            .type = record->type,
+                            .ttl = record->ttl,
+                            .headers = record->headers,
+                            .header_bytes = record->header_bytes,
+                            .due_us = due_of(request, record),
+                            .stream = request->note,
+                            .number = request->serial};
+}
+
 /* The records as what a carrier takes; their bodies stay where they are. */
 static enum ptq_err read_records(struct pti_request *request, struct pti_record_cursor *cursor)
 {
@@ -40,16 +55,7 @@ static enum ptq_err read_records(struct pti_request *request, struct pti_record_
     while ((more = pti_read_record(cursor, &record)) == PTQ_OK) {
         if (!record_fits(channel->port, &record))
             fits = PTQ_EMSGSIZE;
-        server->puts[count++] = (struct pti_put){.data = record.body,
-                                                 .size = record.size,
-                                                 .kind = record.kind,
-                                                 .type = record.type,
-                                                 .ttl = record.ttl,
-                                                 .headers = record.headers,
-                                                 .header_bytes = record.header_bytes,
-                                                 .due_us = due_of(request, &record),
-                                                 .stream = (uint32_t)channel->session->number,
-                                                 .number = request->number};
+        server->puts[count++] = put_of(request, &record);
     }
     return more == PTQ_END ? fits : PTQ_EPROTO;
 }
@@ -73,30 +79,69 @@ static enum ptq_err try_put(struct pti_request *request, const uint8_t *payload,
                              : port->ops->put_many(port, *puts, cursor.count, PTI_DEADLINE_NOW, ret_position);
 }
 
-static enum ptq_err try_place(struct pti_request *request, const uint8_t *payload, size_t size)
+static enum ptq_err try_place(struct pti_request *request, const uint8_t *payload, size_t size, uint64_t *ret_position)
 {
     struct pti_channel *channel = request->channel;
     struct pti_record_cursor cursor;
-    uint64_t position;
     uint32_t timeout;
 
-    enum ptq_err answer = pti_read_place(payload, size, &position, &timeout, &cursor);
+    enum ptq_err answer = pti_read_place(payload, size, ret_position, &timeout, &cursor);
     if (answer == PTQ_OK)
         answer = read_records(request, &cursor);
     if (answer != PTQ_OK)
         return answer;
     if (!channel->port->placed)
         return PTQ_EINVAL;
-    return channel->port->ops->place(channel->port, position, channel->session->server->puts, PTI_DEADLINE_NOW);
+    return channel->port->ops->place(channel->port, *ret_position, channel->session->server->puts, PTI_DEADLINE_NOW);
+}
+
+/* Law: intent, put, fact (remote/streams.h). */
+static void begin_entering(struct pti_request *request)
+{
+    struct pti_stream *stream = request->channel->stream;
+
+    if (stream == NULL)
+        return;
+    pti_stream_intend(stream, request->key, &request->note, &request->serial);
+    pti_step(PTI_STEP_INTENT);
+}
+
+static void end_entering(struct pti_request *request, enum ptq_err answer, uint64_t position)
+{
+    struct pti_stream *stream = request->channel->stream;
+
+    if (answer == PTQ_OK)
+        pti_step(PTI_STEP_PUBLISHED);
+    if (stream == NULL)
+        return;
+    if (answer == PTQ_OK) {
+        pti_stream_fact(stream, request->key, position);
+        pti_step(PTI_STEP_FACT);
+    } else {
+        pti_stream_undone(stream);
+    }
 }
 
 enum ptq_err pti_enter_try(struct pti_request *request, const uint8_t *payload, size_t size, uint64_t *ret_position)
 {
-    enum ptq_err answer = request->type == PTI_FRAME_PLACE ? try_place(request, payload, size)
+    begin_entering(request);
+    enum ptq_err answer = request->type == PTI_FRAME_PLACE ? try_place(request, payload, size, ret_position)
                                                            : try_put(request, payload, size, ret_position);
 
-    if (answer == PTQ_OK)
-        pti_step(PTI_STEP_PUBLISHED);
+    end_entering(request, answer, *ret_position);
+    return answer;
+}
+
+enum ptq_err pti_enter_loaned(struct pti_request *request, struct ptq_msg *loan, const struct pti_record *record,
+                              uint64_t *ret_position)
+{
+    struct pti_port *port = request->channel->port;
+
+    begin_entering(request);
+    struct pti_put put = put_of(request, record);
+    enum ptq_err answer = port->ops->publish(port, loan, &put, PTI_DEADLINE_NOW, ret_position);
+
+    end_entering(request, answer, *ret_position);
     return answer;
 }
 

@@ -65,6 +65,8 @@ static void forget_received(struct pti_channel *channel, uint64_t ack)
         return;
     pti_step(PTI_STEP_RECEIVED_READ);
     channel->received = ack;
+    if (channel->stream != NULL && !pti_stream_is_keyed(channel->stream))
+        pti_stream_received(channel->stream, ack);
     for (; request != NULL && request->number <= ack; request = next) {
         next = TAILQ_NEXT(request, listed);
         if (request->state == PTI_REQUEST_DONE)
@@ -73,14 +75,22 @@ static void forget_received(struct pti_channel *channel, uint64_t ack)
 }
 
 /* Answers above `ack` that the other side has: it will not ask for them again. */
-static enum ptq_err serve_received(struct pti_channel *channel, const uint8_t *payload, size_t size,
+static enum ptq_err serve_received(struct pti_channel *channel, const struct pti_frame *frame, const uint8_t *payload, size_t size,
                                    const char **ret_reason)
 {
-    if (channel->session->guest->outbox.version < 2 || size == 0 || size % 8 != 0)
+    bool keyed = (frame->flags & PTI_FRAME_KEYED) != 0;
+
+    if (channel->session->guest->outbox.version < 2 || size == 0 || size % 8 != 0 ||
+        (keyed && (size != 8 || channel->stream == NULL || !pti_stream_is_keyed(channel->stream))))
         return pti_refuse(ret_reason, "a RECEIVED makes no sense");
     pti_step(PTI_STEP_RECEIVED_READ);
-    for (size_t at = 0; at < size; at += 8) {
-        struct pti_request *request = find_request(channel, pti_fetch64(payload + at));
+    if (keyed) /* they are settled at their source, up to this position */
+        pti_stream_received(channel->stream, pti_fetch64(payload));
+    for (size_t at = 0; !keyed && at < size; at += 8) {
+        struct pti_stream_key key = {.number = pti_fetch64(payload + at)};
+        struct pti_request *request = find_request(channel, key.number);
+        if (channel->stream != NULL && !pti_stream_is_keyed(channel->stream))
+            pti_stream_forget(channel->stream, key);
         if (request != NULL && request->state == PTI_REQUEST_DONE)
             pti_request_free(request);
     }
@@ -103,6 +113,37 @@ static struct pti_request *new_request(struct pti_channel *channel, const struct
     return request;
 }
 
+static bool is_put(const struct pti_frame *frame)
+{
+    return frame->type == PTI_FRAME_PUT || frame->type == PTI_FRAME_PLACE;
+}
+
+/* Under which name is it known in its stream?  A key stands before what is put. */
+static enum ptq_err read_key(struct pti_channel *channel, const struct pti_frame *frame, const uint8_t **payload, size_t *size,
+                             struct pti_stream_key *ret_key, const char **ret_reason)
+{
+    *ret_key = (struct pti_stream_key){.number = frame->number};
+    if (channel->lost_stream)
+        return pti_refuse(ret_reason, "the numbers of this channel went on over another");
+    bool keyed = (frame->flags & PTI_FRAME_KEYED) != 0, must = channel->stream != NULL && pti_stream_is_keyed(channel->stream);
+    if (!keyed)
+        return must ? pti_refuse(ret_reason, "a put without a key comes among such as have one") : PTQ_OK;
+    if (channel->stream == NULL || *size < PTI_WIRE_KEY)
+        return pti_refuse(ret_reason, "a put with a key makes no sense");
+    *ret_key = (struct pti_stream_key){pti_fetch64(*payload), pti_fetch32(*payload + 8)};
+    *payload += PTI_WIRE_KEY;
+    *size -= PTI_WIRE_KEY;
+    pti_stream_set_keyed(channel->stream);
+    return PTQ_OK;
+}
+
+/* Called off, or late: it was not done, and is to be done now. */
+static bool is_tried_again(const struct pti_request *request, const struct pti_frame *frame)
+{
+    return (frame->flags & PTI_FRAME_RETRY) != 0 && is_put(frame) && request->state == PTI_REQUEST_DONE &&
+           (request->code == PTQ_EINTR || request->code == PTQ_TIMEDOUT || request->code == PTQ_FULL);
+}
+
 /* It was asked before, over a link that broke: the answer, if there is one, is said again. */
 static enum ptq_err answer_again(struct pti_request *request, const char **ret_reason)
 {
@@ -122,8 +163,10 @@ enum ptq_err pti_serve_begin(struct pti_channel *channel, const struct pti_frame
     if (frame->number <= channel->received)
         return pti_refuse(ret_reason, "something is asked again whose answer was received");
     struct pti_request *request = frame->number <= channel->highest ? find_request(channel, frame->number) : NULL;
-    if (request != NULL)
+    if (request != NULL && !is_tried_again(request, frame))
         return answer_again(request, ret_reason);
+    if (request != NULL)
+        pti_request_free(request);
     *ret_request = new_request(channel, frame);
     return *ret_request != NULL ? PTQ_OK : pti_refuse(ret_reason, "too much is asked at once");
 }
@@ -131,11 +174,20 @@ enum ptq_err pti_serve_begin(struct pti_channel *channel, const struct pti_frame
 static enum ptq_err serve_request(struct pti_channel *channel, const struct pti_frame *frame, const uint8_t *payload,
                                   size_t size, const char **ret_reason)
 {
+    struct pti_stream_key key = {0};
     struct pti_request *request;
-    enum ptq_err answer = pti_serve_begin(channel, frame, &request, ret_reason);
+    uint64_t position;
 
+    enum ptq_err answer = is_put(frame) ? read_key(channel, frame, &payload, &size, &key, ret_reason) : PTQ_OK;
+    if (answer == PTQ_OK)
+        answer = pti_serve_begin(channel, frame, &request, ret_reason);
     if (answer != PTQ_OK || request == NULL)
         return answer;
+    request->key = key;
+    if (is_put(frame) && channel->stream != NULL && pti_stream_done(channel->stream, key, &position)) {
+        pti_request_finish(request, PTQ_OK, position); /* by another session, or another bridge */
+        return PTQ_OK;
+    }
     answer = pti_request_serve(request, payload, size, ret_reason);
     if (answer != PTQ_OK)
         pti_request_free(request);
@@ -159,6 +211,7 @@ static void serve_close(struct pti_channel *channel, uint64_t number)
     uint32_t id = channel->id;
 
     pti_step(PTI_STEP_CLOSE_READ);
+    channel->closed = true;
     pti_channel_free(channel);
     pti_write_result(bytes, &result);
     guest->dirty = true;
@@ -180,7 +233,7 @@ static enum ptq_err serve_whole(struct pti_channel *channel, const struct pti_fr
         serve_cancel(channel, frame->number);
         return PTQ_OK;
     case PTI_FRAME_RECEIVED:
-        return serve_received(channel, payload, size, ret_reason);
+        return serve_received(channel, frame, payload, size, ret_reason);
     case PTI_FRAME_WATCH:
         return serve_watch(channel, payload, size, ret_reason);
     case PTI_FRAME_STATS:

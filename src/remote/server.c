@@ -70,6 +70,26 @@ static bool run_is_there(const struct pti_server *server, const char *run)
     return access(path, F_OK) == 0;
 }
 
+/* Before anything is served: what a killed bridge left undecided is read back by this. */
+static enum ptq_err open_streams(struct pti_server *server, struct pti_served_bus *served)
+{
+    enum ptq_err answer = pti_streams_open(served->bus, &served->streams);
+
+    if (answer == PTQ_OK && pti_streams_why(served->streams) != NULL)
+        pti_server_log(server, PTQ_BRIDGE_WARNING, "component=streams event=not_kept run=%s why=\"%s\"", served->bus->run,
+                       pti_streams_why(served->streams));
+    return answer;
+}
+
+struct pti_streams *pti_server_streams(struct pti_server *server, const ptq_bus *bus)
+{
+    const struct pti_served_bus *served = server->buses;
+
+    while (served->bus != bus)
+        served = served->next;
+    return served->streams;
+}
+
 /* Another run lies beside ours, in the same directory. */
 static ptq_bus *open_bus(struct pti_server *server, const char *run)
 {
@@ -84,6 +104,11 @@ static ptq_bus *open_bus(struct pti_server *server, const char *run)
     snprintf(dir, sizeof dir, "%s", server->bus->path);
     *strrchr(dir, '/') = '\0';
     if (served == NULL || count >= BUSES_MOST || ptq_bus_open(run, &options, &served->bus) != PTQ_OK) {
+        free(served);
+        return NULL;
+    }
+    if (open_streams(server, served) != PTQ_OK) {
+        ptq_bus_close(served->bus);
         free(served);
         return NULL;
     }
@@ -461,6 +486,8 @@ enum ptq_err ptq_bridge_open(ptq_bus *bus, const struct ptq_bridge_options *opti
     served->bus = bus;
     bridge->server.buses = served;
     enum ptq_err answer = make_loop(&bridge->server, options->error);
+    if (answer == PTQ_OK && open_streams(&bridge->server, served) != PTQ_OK)
+        answer = pti_error(options->error, PTQ_ENOMEM, "no memory for a bridge");
     if (answer == PTQ_OK)
         answer = read_routes(&bridge->server.routes, options);
     if (answer == PTQ_OK)
@@ -525,6 +552,7 @@ void ptq_bridge_close(ptq_bridge *bridge)
     pti_routes_free(&server->routes);
     while (server->buses != NULL) {
         struct pti_served_bus *next = server->buses->next;
+        pti_streams_close(server->buses->streams);
         if (server->buses->owned)
             ptq_bus_close(server->buses->bus);
         free(server->buses);

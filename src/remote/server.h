@@ -47,6 +47,7 @@ struct pti_session {
 
 struct pti_served_bus {
     ptq_bus *bus;
+    struct pti_streams *streams; /* who put what here */
     bool owned;
     struct pti_served_bus *next;
 };
@@ -97,6 +98,8 @@ void pti_server_log(struct pti_server *server, enum ptq_bridge_level level, cons
     __attribute__((format(printf, 3, 4)));
 /* The bus of a run ("": the usual one), opened where it is missing and `make`; NULL: not served, or not there. */
 ptq_bus *pti_server_bus(struct pti_server *server, const char *run, bool make);
+/* The streams of a bus that is served; never NULL. */
+struct pti_streams *pti_server_streams(struct pti_server *server, const ptq_bus *bus);
 /* Somebody waits until then. */
 void pti_server_remind(struct pti_server *server, int64_t when);
 

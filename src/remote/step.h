@@ -13,9 +13,9 @@ enum pti_step {
     PTI_STEP_OPENED,       /* the queue is open, nobody was told */
     /* ... a put or a place */
     PTI_STEP_PUT_READ,
-    PTI_STEP_INTENT,    /* not yet called: it stands in the stream's row that this put is about to be tried */
+    PTI_STEP_INTENT,    /* it stands in the stream's row that this put is about to be tried */
     PTI_STEP_PUBLISHED, /* it is in the queue */
-    PTI_STEP_FACT,      /* not yet called: and the stream's row says so */
+    PTI_STEP_FACT,      /* and the stream's row says so */
     PTI_STEP_ANSWERED,  /* the answer, of any request, is kept and waits to be written */
     /* ... a take */
     PTI_STEP_TAKEN,

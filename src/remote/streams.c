@@ -49,7 +49,8 @@ struct index {
     _Atomic uint32_t confirmed; /* its sender has had the answer to its OPEN: it knows what is known here */
     _Atomic uint64_t floor;     /* answers up to here were received */
     _Atomic int64_t left;       /* host time; 0: somebody speaks for it */
-    uint8_t reserved[24];
+    _Atomic uint32_t keyed;     /* its puts are named by their sources */
+    uint8_t reserved[20];
 };
 
 struct fact {
@@ -81,6 +82,7 @@ struct pti_stream {
     uint32_t facts;  /* that are there */
     uint32_t used;   /* none from here on is */
     struct pti_stream_key highest;
+    uint64_t overflow; /* up to here there may be puts without a fact; 0: none */
     void *owner;
     UT_hash_handle hh;
 };
@@ -139,7 +141,7 @@ static void add_fact(struct pti_stream *stream, struct pti_stream_key key, uint6
     while (i < PTI_STREAM_FACTS && pti_load_relaxed(&stream->row->facts[i].there) != 0)
         i++;
     if (i == PTI_STREAM_FACTS)
-        return; /* never: pti_stream_intend has looked */
+        return; /* it overflows: pti_stream_intend has noted that */
     struct fact *fact = &stream->row->facts[i];
     pti_store_release(&fact->number, key.number);
     pti_store_release(&fact->position, position);
@@ -154,7 +156,7 @@ static void add_fact(struct pti_stream *stream, struct pti_stream_key key, uint6
 
 bool pti_stream_done(struct pti_stream *stream, struct pti_stream_key key, uint64_t *ret_position)
 {
-    if (pti_load_relaxed(&stream->index->confirmed) == 0)
+    if (pti_load_relaxed(&stream->index->confirmed) == 0 && stream->overflow <= pti_load_relaxed(&stream->index->floor))
         pti_store_release(&stream->index->confirmed, 1);
     const struct fact *fact = find_fact(stream, key);
     if (fact == NULL)
@@ -165,17 +167,25 @@ bool pti_stream_done(struct pti_stream *stream, struct pti_stream_key key, uint6
 
 /* ---- the intent */
 
+/* There is no room for another fact: from now on, until all this was received, the next bridge is not to believe the row. */
+static void overflow(struct pti_stream *stream, struct pti_stream_key key)
+{
+    if (key.number > stream->overflow)
+        stream->overflow = key.number;
+    pti_store_release(&stream->index->confirmed, 0);
+}
+
 /* Law: the serial last, and first to go. */
-bool pti_stream_intend(struct pti_stream *stream, struct pti_stream_key key, uint32_t *ret_stream, uint64_t *ret_serial)
+void pti_stream_intend(struct pti_stream *stream, struct pti_stream_key key, uint32_t *ret_stream, uint64_t *ret_serial)
 {
     struct head *head = stream->streams->head;
 
-    if (stream->facts == PTI_STREAM_FACTS)
-        return false;
     *ret_stream = 0;
     *ret_serial = 0;
-    if (stream->own != NULL)
-        return true;
+    if (stream->facts == PTI_STREAM_FACTS)
+        overflow(stream, key);
+    if (stream->own != NULL || stream->facts == PTI_STREAM_FACTS)
+        return;
     pti_store_release(&head->serial, 0);
     uint64_t serial = pti_load_relaxed(&head->last) + 1 != 0 ? pti_load_relaxed(&head->last) + 1 : 1;
     pti_store_release(&head->last, serial);
@@ -185,7 +195,6 @@ bool pti_stream_intend(struct pti_stream *stream, struct pti_stream_key key, uin
     pti_store_release(&head->serial, serial);
     *ret_stream = head->id;
     *ret_serial = serial;
-    return true;
 }
 
 void pti_stream_undone(struct pti_stream *stream)
@@ -280,6 +289,7 @@ static void fill_row(struct pti_stream *stream, const uint8_t id[16], const char
     pti_store_release(&stream->index->confirmed, 0);
     pti_store_release(&stream->index->floor, 0);
     pti_store_release(&stream->index->left, 0);
+    pti_store_release(&stream->index->keyed, 0);
     pti_store_release(&stream->index->state, ROW_USED);
 }
 
@@ -502,12 +512,14 @@ static void read_back(struct pti_streams *streams)
 }
 
 /* Law: what was left is read back before anything is served, for notes are written over by the bridge that serves. */
-static void attach(struct pti_streams *streams)
+static void attach(struct pti_streams *streams, bool make)
 {
-    int failed = ENOENT, tries = TRIES;
+    int failed = EEXIST, tries = TRIES;
 
-    while ((failed == ENOENT || failed == EEXIST) && tries-- > 0) {
+    while (failed == EEXIST && tries-- > 0) {
         failed = open_segment(streams);
+        if (failed == ENOENT && !make)
+            return; /* nothing was left */
         if (failed == ENOENT)
             failed = make_segment(streams);
     }
@@ -532,7 +544,7 @@ enum ptq_err pti_streams_open(ptq_bus *bus, struct pti_streams **ret_streams)
     streams->bus = bus;
     streams->segment.fd = -1;
     streams->expire_at = INT64_MAX;
-    attach(streams);
+    attach(streams, false);
     *ret_streams = streams;
     return PTQ_OK;
 }
@@ -568,23 +580,25 @@ uint32_t pti_streams_count(const struct pti_streams *streams) { return HASH_COUN
 
 /* ---- by id */
 
-/* As long as there is no segment it is looked for, once a second: the other bridge may have ended. */
+/* It is made with the first stream.  Where that failed it is looked for once a second: the other bridge may have ended. */
 static void attach_late(struct pti_streams *streams)
 {
     if (streams->head == NULL && pti_now_ns() >= streams->attach_at)
-        attach(streams);
+        attach(streams, true);
 }
 
 enum ptq_err pti_stream_find(struct pti_streams *streams, const uint8_t id[16], const char *queue, const uint8_t queue_id[16],
-                             uint64_t first, struct pti_stream **ret_stream, bool *ret_known)
+                             struct pti_stream **ret_stream, bool *ret_known)
 {
     int64_t now = pti_host_ns();
 
     attach_late(streams);
     pti_streams_expire(streams, now);
     struct pti_stream *stream = find_stream(streams, id);
+    if (stream != NULL && stream->owner != NULL && memcmp(stream->row->queue_id, queue_id, 16) != 0)
+        return PTQ_EBUSY;
     if (stream != NULL && (strcmp(stream->row->queue, queue) != 0 || memcmp(stream->row->queue_id, queue_id, 16) != 0)) {
-        free_stream(stream); /* of a queue that is gone; whoever spoke for it was told so by the caller */
+        free_stream(stream); /* of a queue that is gone, or was another */
         stream = NULL;
     }
     bool known = stream != NULL && pti_load_relaxed(&stream->index->confirmed) != 0;
@@ -595,8 +609,6 @@ enum ptq_err pti_stream_find(struct pti_streams *streams, const uint8_t id[16], 
     if (stream == NULL)
         return PTQ_ENOMEM;
     pti_store_release(&stream->index->left, 0);
-    if (first > 0)
-        pti_stream_received(stream, first - 1);
     *ret_stream = stream;
     *ret_known = known;
     return PTQ_OK;
@@ -604,3 +616,5 @@ enum ptq_err pti_stream_find(struct pti_streams *streams, const uint8_t id[16], 
 
 void **pti_stream_owner(struct pti_stream *stream) { return &stream->owner; }
 uint64_t pti_stream_floor(const struct pti_stream *stream) { return pti_load_relaxed(&stream->index->floor); }
+bool pti_stream_is_keyed(const struct pti_stream *stream) { return pti_load_relaxed(&stream->index->keyed) != 0; }
+void pti_stream_set_keyed(struct pti_stream *stream) { pti_store_release(&stream->index->keyed, 1); }

@@ -43,18 +43,22 @@ void pti_streams_close(struct pti_streams *streams); /* NULL: nothing */
 /* NULL: rows outlive this process; else why not. */
 const char *pti_streams_why(const struct pti_streams *streams);
 
-/* The row of `id`, found or made; all below `first` is known to be received.  *ret_known: whatever it answered is there,
+/* The row of `id`, found or made.  *ret_known: whatever it answered is there,
  * so what was asked may be asked again; false also where it was made for nobody who has put anything yet.
- * PTQ_EAGAIN: 65,536 streams are kept here.  PTQ_ENOMEM. */
+ * PTQ_EAGAIN: 65,536 streams are kept here.  PTQ_EBUSY: somebody speaks for it who has another queue open.  PTQ_ENOMEM. */
 enum ptq_err pti_stream_find(struct pti_streams *streams, const uint8_t id[16], const char *queue, const uint8_t queue_id[16],
-                             uint64_t first, struct pti_stream **ret_stream, bool *ret_known);
+                             struct pti_stream **ret_stream, bool *ret_known);
 void **pti_stream_owner(struct pti_stream *stream);
 uint64_t pti_stream_floor(const struct pti_stream *stream);
+/* Its puts bear keys of their sources: what was received is told by these, and not by the numbers of requests. */
+bool pti_stream_is_keyed(const struct pti_stream *stream);
+void pti_stream_set_keyed(struct pti_stream *stream);
 
 /* Did it take effect?  Whoever asks this has the answer to his OPEN. */
 bool pti_stream_done(struct pti_stream *stream, struct pti_stream_key key, uint64_t *ret_position);
-/* It is about to be tried.  False: too many facts are kept.  The note to be made, zeroes: none. */
-bool pti_stream_intend(struct pti_stream *stream, struct pti_stream_key key, uint32_t *ret_stream, uint64_t *ret_serial);
+/* It is about to be tried; the note to be made of it, zeroes: none.  Where 320 facts are kept already the row is not to be believed
+ * by the next bridge until this, too, was received. */
+void pti_stream_intend(struct pti_stream *stream, struct pti_stream_key key, uint32_t *ret_stream, uint64_t *ret_serial);
 /* What came of it: it took effect; it did not. */
 void pti_stream_fact(struct pti_stream *stream, struct pti_stream_key key, uint64_t position);
 void pti_stream_undone(struct pti_stream *stream);

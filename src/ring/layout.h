@@ -240,7 +240,8 @@ struct pti_side_note {
     _Atomic uint64_t bytes; /* of it that have memory */
 };
 /* In a block's kind, beside enum pti_kind (queue/port.h). */
-#define PTI_KIND_MASK 0x0fu
+#define PTI_KIND_MASK 0x07u
+#define PTI_KIND_TWICE 0x08u /* PTI_KIND_AGAIN: it may have been put before, by a sender who could not know */
 #define PTI_KIND_PART 0x10u /* was copied out of a pack; while COPY, link is 1 + that pack */
 #define PTI_KIND_UNIT 0x20u /* a pack that was published open, and is not counted yet */
 #define PTI_KIND_PACK 0x40u /* holds records: struct pti_pack */

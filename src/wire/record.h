@@ -24,6 +24,7 @@
 
 #include <ptq/err.h>
 
+#define PTI_WIRE_KEY 16u /* position:64 sub:32 0:32, before a put or place that has a key */
 #define PTI_PUT_HEAD 8u
 #define PTI_PUT_RECORD 8u
 #define PTI_PLACE_HEAD 16u

@@ -64,7 +64,7 @@ static bool ends_with(const char *text, const char *suffix)
 /* What is no litter: "~node" and "~ask" are a served bus's own, for as long as it is there. */
 static bool is_furniture(const char *name)
 {
-    return strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strcmp(name, "~node") == 0 ||
+    return strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strcmp(name, "~node") == 0 || strcmp(name, "~streams~v1") == 0 ||
            strncmp(name, "~ask", 4) == 0;
 }
 
