@@ -18,33 +18,50 @@ static void lose_stream(struct pti_channel *channel)
         pti_request_finish(request, PTQ_EINTR, 0);
 }
 
-enum ptq_err pti_channel_bind(struct pti_channel *channel, const struct pti_open_message *asked, struct pti_streams *streams,
-                              struct ptq_error *error)
+/* Said once for as long as it is so: each of its rows would say the same. */
+static void tell_if_not_kept(struct pti_channel *channel, struct pti_streams *streams)
 {
+    const char *why = pti_streams_why_new(streams);
+
+    if (why != NULL)
+        pti_server_log(channel->session->server, PTQ_BRIDGE_WARNING,
+                       "component=streams event=not_kept queue=%s why=\"%s\" effect=\"what is in doubt when this bridge is killed "
+                       "comes flagged\"",
+                       channel->name, why);
+}
+
+enum ptq_err pti_channel_bind(struct pti_channel *channel, const struct pti_open_message *asked, const char *here,
+                              struct pti_streams *streams, struct ptq_error *error)
+{
+    struct pti_stream_asker asker = {.stream = asked->stream, .queue = here, .queue_id = channel->port->id,
+                                     .has_put = asked->first > 0 || asked->carrier != 0};
     struct pti_stream *stream;
     bool known;
 
-    if (memcmp(asked->stream, no_stream, sizeof no_stream) == 0 || streams == NULL || channel->session->guest->outbox.version < 2)
+    if (memcmp(asked->stream, no_stream, sizeof no_stream) == 0 || channel->session->guest->outbox.version < 2)
         return PTQ_OK;
-    enum ptq_err answer =
-        pti_stream_find(streams, asked->stream, channel->name, channel->port->id, &stream, &known);
+    enum ptq_err answer = pti_stream_find(streams, &asker, &stream, &known);
     if (answer == PTQ_EAGAIN)
         return pti_error(error, answer,
-                         "queue '%s': %u far handles have put here, or are kept for ten minutes after their links broke, which is "
-                         "the most; close some",
-                         channel->name, PTI_STREAMS_MOST);
+                         "queue '%s': %u handles of other hosts are known here, which is the most (each is kept for 10 minutes "
+                         "after its link broke); close some, or try again later",
+                         channel->name, pti_streams_count(streams));
     if (answer == PTQ_EBUSY)
         return pti_error(error, answer, "queue '%s': this handle is known here for another queue; open it anew", channel->name);
     if (answer != PTQ_OK)
         return pti_error(error, answer, "queue '%s': no memory for its numbers", channel->name);
+    tell_if_not_kept(channel, streams);
     struct pti_channel *before = *pti_stream_owner(stream);
     if (before != NULL)
         lose_stream(before);
     *pti_stream_owner(stream) = channel;
     channel->stream = stream;
     channel->stream_known = known;
-    if (asked->first > 0)
+    if (asked->first > 0) {
         channel->highest = channel->received = asked->first - 1;
+        if (!pti_stream_is_keyed(stream))
+            pti_stream_received(stream, asked->first - 1);
+    }
     return PTQ_OK;
 }
 

@@ -146,7 +146,7 @@ static enum ptq_err open_port(struct pti_server *server, const struct pti_open_m
         channel->port->ops->close(channel->port, PTI_DEADLINE_NOW);
         channel->port = NULL;
     }
-    return err == PTQ_OK ? pti_channel_bind(channel, asked, pti_server_streams(server, bus), error) : err;
+    return err == PTQ_OK ? pti_channel_bind(channel, asked, here, pti_server_streams(server, bus), error) : err;
 }
 
 static struct pti_channel *new_channel(struct pti_session *session, uint32_t id)

@@ -48,7 +48,7 @@ struct pti_request {
     uint64_t starved; /* how much it was that there was no memory for; 0: there was */
     uint32_t starved_loan; /* what a loan was asked for; 0: it was memory that was missing */
     struct ptq_msg *loan;  /* of a large put that waits, or is tried: all of it is there */
-    struct pti_put loan_put; /* its header_bytes are ours */
+    struct pti_record loan_record; /* what it is; its header_bytes are ours */
     uint32_t max;     /* of a take */
     bool more;        /* take_more */
     struct pti_lease **leases; /* what it got; NULL where it was settled */
@@ -123,10 +123,10 @@ void pti_channel_grant(struct pti_channel *channel);
 struct pti_lease *pti_channel_lease(struct pti_channel *channel, uint64_t position, uint32_t sub, uint32_t deliveries);
 
 /* ---- bind.c */
-/* Finds the stream that is asked for, if one is, and takes it over from a session that has it still.  PTQ_EAGAIN, PTQ_EBUSY, PTQ_ENOMEM, with
- * a sentence. */
-enum ptq_err pti_channel_bind(struct pti_channel *channel, const struct pti_open_message *asked, struct pti_streams *streams,
-                              struct ptq_error *error);
+/* Finds the stream that is asked for, if one is, and takes it over from a session that has it still.  `here`: what the queue is called on
+ * this bus.  PTQ_EAGAIN, PTQ_EBUSY, PTQ_ENOMEM, with a sentence. */
+enum ptq_err pti_channel_bind(struct pti_channel *channel, const struct pti_open_message *asked, const char *here,
+                              struct pti_streams *streams, struct ptq_error *error);
 /* Lets it go: for good, if it was closed, else to be asked for again. */
 void pti_channel_unbind(struct pti_channel *channel, bool ended);
 
@@ -149,6 +149,8 @@ enum ptq_err pti_serve_begin(struct pti_channel *channel, const struct pti_frame
                              const char **ret_reason);
 
 bool pti_serve_knows(struct pti_channel *channel, uint64_t number); /* it was asked before, and is kept */
+/* Has a put of this key taken effect, asked by another session, or of another bridge?  Law: this is asked before each put. */
+bool pti_serve_is_done(struct pti_channel *channel, struct pti_stream_key key, uint64_t *ret_position);
 
 /* ---- large.c: messages that are written into their place in the queue as they come.  is: does a large one begin here?
  * begin, add: a piece, as pti_gather. */

@@ -45,11 +45,17 @@ static bool may_come_again(const struct pti_channel *channel)
 static enum ptq_err starve(struct pti_channel *channel, const struct pti_frame *frame, const char **ret_reason)
 {
     struct pti_request *request;
+    struct pti_stream_key key = {.number = frame->number};
     enum ptq_err answer = pti_serve_begin(channel, frame, &request, ret_reason);
+    uint64_t position;
 
     channel->shed.number = 0;
     if (answer != PTQ_OK || request == NULL)
         return answer;
+    if ((frame->flags & PTI_FRAME_KEYED) == 0 && pti_serve_is_done(channel, key, &position)) {
+        pti_request_finish(request, PTQ_OK, position);
+        return PTQ_OK;
+    }
     if (channel->shed.code != 0 || !may_come_again(channel)) {
         pti_request_finish(request, channel->shed.code != 0 ? channel->shed.code : PTQ_ENOMEM, 0);
         return PTQ_OK;

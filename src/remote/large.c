@@ -9,13 +9,10 @@
 #include <string.h>
 
 #include "base/time.h"
-#include "os/clock.h"
 #include "queue/header.h"
 #include "remote/server.h"
 #include "remote/step.h"
 #include "wire/bytes.h"
-
-#define MOST_DELAY_US (UINT64_C(1) << 46)
 
 bool pti_large_is(const struct pti_channel *channel, const struct pti_frame *frame)
 {
@@ -52,6 +49,7 @@ static enum ptq_err append(struct pti_channel *channel, const uint8_t *bytes, si
         return PTQ_EPROTO;
     memcpy((uint8_t *)large->loan->data + large->at, bytes, size);
     large->at += size;
+    pti_step(PTI_STEP_PIECE_READ);
     return PTQ_EMPTY;
 }
 
@@ -65,14 +63,19 @@ enum ptq_err pti_large_begin(struct pti_channel *channel, const struct pti_frame
 {
     struct pti_large *large = &channel->large;
     struct pti_port *port = channel->port;
+    struct pti_stream_key key = {.number = frame->number};
     enum ptq_err answer = PTQ_OK;
     struct pti_record record;
+    uint64_t position;
     size_t body_at;
 
     if (!pti_read_beginning(frame->payload, frame->length, false, &record, &body_at))
         return pti_refuse(ret_reason, "a put makes no sense");
+    if (channel->lost_stream || (channel->stream != NULL && pti_stream_is_keyed(channel->stream)))
+        return pti_refuse(ret_reason, "a put comes over a channel that has no numbers for it");
     uint32_t timeout = pti_fetch32(frame->payload + 4);
-    if (pti_serve_knows(channel, frame->number) || channel->session->server->draining)
+    bool known = pti_serve_knows(channel, frame->number) || pti_serve_is_done(channel, key, &position);
+    if (known || channel->session->server->draining)
         return pti_gather_shed(channel, frame, PTI_RESULT_RETRY, record.size, ret_reason);
     if (!fits(port, &record))
         answer = PTQ_EMSGSIZE;
@@ -105,22 +108,6 @@ void pti_large_clear(struct pti_channel *channel)
 
 /* ---- all of it is there ---- */
 
-static void fill_put(struct pti_request *request, const struct pti_record *record)
-{
-    const struct pti_channel *channel = request->channel;
-    uint64_t delay = record->delay_us < MOST_DELAY_US ? record->delay_us : MOST_DELAY_US;
-
-    request->loan_put = (struct pti_put){.size = record->size,
-                                         .kind = record->kind,
-                                         .type = record->type,
-                                         .ttl = record->ttl,
-                                         .headers = record->headers,
-                                         .header_bytes = record->header_bytes,
-                                         .due_us = delay > 0 ? (uint64_t)pti_host_ns() / 1000 + delay : 0,
-                                         .stream = (uint32_t)channel->session->number,
-                                         .number = request->number};
-}
-
 static void serve_loan(struct pti_request *request, uint32_t timeout)
 {
     uint64_t position = 0;
@@ -150,23 +137,22 @@ enum ptq_err pti_large_add(struct pti_channel *channel, const struct pti_frame *
         pti_large_clear(channel);
         return answer != PTQ_OK ? answer : PTQ_EMPTY;
     }
+    request->key = (struct pti_stream_key){.number = frame->number};
     request->loan = large->loan;
+    request->loan_record = large->record;
     large->loan = NULL;
-    fill_put(request, &large->record);
     serve_loan(request, large->timeout);
     return PTQ_EMPTY;
 }
 
 enum ptq_err pti_large_try(struct pti_request *request, uint64_t *ret_position)
 {
-    struct pti_port *port = request->channel->port;
-    enum ptq_err answer = port->ops->publish(port, request->loan, &request->loan_put, PTI_DEADLINE_NOW, ret_position);
+    enum ptq_err answer = pti_enter_loaned(request, request->loan, &request->loan_record, ret_position);
 
     if (answer != PTQ_OK)
         return answer;
     request->loan = NULL;
-    free((void *)(uintptr_t)request->loan_put.header_bytes);
-    pti_step(PTI_STEP_PUBLISHED);
+    free((void *)(uintptr_t)request->loan_record.header_bytes);
     return PTQ_OK;
 }
 
@@ -178,7 +164,7 @@ void pti_large_drop(struct pti_request *request)
         return;
     port->ops->abort(port, request->loan);
     request->loan = NULL;
-    free((void *)(uintptr_t)request->loan_put.header_bytes);
+    free((void *)(uintptr_t)request->loan_record.header_bytes);
 }
 
 enum ptq_err pti_large_probe(struct pti_channel *channel, uint32_t size)

@@ -171,6 +171,11 @@ enum ptq_err pti_serve_begin(struct pti_channel *channel, const struct pti_frame
     return *ret_request != NULL ? PTQ_OK : pti_refuse(ret_reason, "too much is asked at once");
 }
 
+bool pti_serve_is_done(struct pti_channel *channel, struct pti_stream_key key, uint64_t *ret_position)
+{
+    return channel->stream != NULL && pti_stream_done(channel->stream, key, ret_position);
+}
+
 static enum ptq_err serve_request(struct pti_channel *channel, const struct pti_frame *frame, const uint8_t *payload,
                                   size_t size, const char **ret_reason)
 {
@@ -184,8 +189,8 @@ static enum ptq_err serve_request(struct pti_channel *channel, const struct pti_
     if (answer != PTQ_OK || request == NULL)
         return answer;
     request->key = key;
-    if (is_put(frame) && channel->stream != NULL && pti_stream_done(channel->stream, key, &position)) {
-        pti_request_finish(request, PTQ_OK, position); /* by another session, or another bridge */
+    if (is_put(frame) && pti_serve_is_done(channel, key, &position)) {
+        pti_request_finish(request, PTQ_OK, position);
         return PTQ_OK;
     }
     answer = pti_request_serve(request, payload, size, ret_reason);

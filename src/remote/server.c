@@ -75,9 +75,9 @@ static enum ptq_err open_streams(struct pti_server *server, struct pti_served_bu
 {
     enum ptq_err answer = pti_streams_open(served->bus, &served->streams);
 
-    if (answer == PTQ_OK && pti_streams_why(served->streams) != NULL)
-        pti_server_log(server, PTQ_BRIDGE_WARNING, "component=streams event=not_kept run=%s why=\"%s\"", served->bus->run,
-                       pti_streams_why(served->streams));
+    const char *why = answer == PTQ_OK ? pti_streams_why_new(served->streams) : NULL;
+    if (why != NULL)
+        pti_server_log(server, PTQ_BRIDGE_WARNING, "component=streams event=not_kept run=%s why=\"%s\"", served->bus->run, why);
     return answer;
 }
 

@@ -12,6 +12,7 @@ enum pti_step {
     PTI_STEP_SESSION_MADE, /* or found again; not yet answered */
     PTI_STEP_OPENED,       /* the queue is open, nobody was told */
     /* ... a put or a place */
+    PTI_STEP_PIECE_READ, /* a piece of a large message is where it will be read */
     PTI_STEP_PUT_READ,
     PTI_STEP_INTENT,    /* it stands in the stream's row that this put is about to be tried */
     PTI_STEP_PUBLISHED, /* it is in the queue */

@@ -46,7 +46,7 @@ enum row_state { ROW_FREE = 0, ROW_USED = 1 };
 struct index {
     uint8_t id[16];
     _Atomic uint32_t state;
-    _Atomic uint32_t confirmed; /* its sender has had the answer to its OPEN: it knows what is known here */
+    _Atomic uint32_t confirmed; /* all that was ever answered is here, or its sender knows that it is not */
     _Atomic uint64_t floor;     /* answers up to here were received */
     _Atomic int64_t left;       /* host time; 0: somebody speaks for it */
     _Atomic uint32_t keyed;     /* its puts are named by their sources */
@@ -92,11 +92,13 @@ struct own {
     struct row row;
 };
 
+uint32_t pti_streams_most = PTI_STREAMS_MOST;
+
 struct pti_streams {
     ptq_bus *bus;
     struct pti_segment segment;
     struct head *head; /* NULL: there is no segment */
-    const char *why;
+    const char *why, *why_told;
     int64_t attach_at;
     int64_t expire_at; /* nothing expires before */
     struct pti_stream *all;
@@ -259,6 +261,8 @@ static void point_at(struct pti_stream *stream, uint32_t number)
     stream->row = (struct row *)(void *)(base + row_offset(number));
 }
 
+static const char no_space[] = "no space is left on the file system of the bus";
+
 /* A row of the segment with memory under it; false: there is none to be had. */
 static bool take_row(struct pti_stream *stream)
 {
@@ -276,17 +280,18 @@ static bool take_row(struct pti_stream *stream)
     else
         pti_store_release(&streams->head->rows_used, used + 1);
     point_at(stream, number);
+    streams->why = NULL;
     return true;
 }
 
-/* Law: the state last. */
-static void fill_row(struct pti_stream *stream, const uint8_t id[16], const char *queue, const uint8_t queue_id[16])
+/* Law: the state last.  Who has put nothing yet has nothing that could be missing here. */
+static void fill_row(struct pti_stream *stream, const struct pti_stream_asker *asker)
 {
     memset(stream->row, 0, sizeof *stream->row);
-    strncpy(stream->row->queue, queue, sizeof stream->row->queue - 1);
-    memcpy(stream->row->queue_id, queue_id, sizeof stream->row->queue_id);
-    memcpy(stream->index->id, id, sizeof stream->index->id);
-    pti_store_release(&stream->index->confirmed, 0);
+    strncpy(stream->row->queue, asker->queue, sizeof stream->row->queue - 1);
+    memcpy(stream->row->queue_id, asker->queue_id, sizeof stream->row->queue_id);
+    memcpy(stream->index->id, asker->stream, sizeof stream->index->id);
+    pti_store_release(&stream->index->confirmed, asker->has_put ? 0 : 1);
     pti_store_release(&stream->index->floor, 0);
     pti_store_release(&stream->index->left, 0);
     pti_store_release(&stream->index->keyed, 0);
@@ -301,8 +306,7 @@ static struct pti_stream *list_stream(struct pti_streams *streams, struct pti_st
     return HASH_COUNT(streams->all) > before ? stream : NULL;
 }
 
-static struct pti_stream *new_stream(struct pti_streams *streams, const uint8_t id[16], const char *queue,
-                                     const uint8_t queue_id[16])
+static struct pti_stream *new_stream(struct pti_streams *streams, const struct pti_stream_asker *asker)
 {
     struct pti_stream *stream = calloc(1, sizeof *stream);
 
@@ -310,6 +314,8 @@ static struct pti_stream *new_stream(struct pti_streams *streams, const uint8_t 
         return NULL;
     stream->streams = streams;
     if (!take_row(stream)) {
+        if (streams->why == NULL)
+            streams->why = no_space;
         stream->own = calloc(1, sizeof *stream->own);
         if (stream->own == NULL) {
             free(stream);
@@ -318,7 +324,7 @@ static struct pti_stream *new_stream(struct pti_streams *streams, const uint8_t 
         stream->index = &stream->own->index;
         stream->row = &stream->own->row;
     }
-    fill_row(stream, id, queue, queue_id);
+    fill_row(stream, asker);
     if (list_stream(streams, stream) != NULL)
         return stream;
     pti_store_release(&stream->index->state, ROW_FREE);
@@ -432,9 +438,9 @@ static const char *why_not(int failed)
     switch (failed) {
     case EAGAIN:
     case EACCES:
-        return "another bridge serves this run: what is in doubt when this one is killed will be flagged";
+        return "another bridge serves this run";
     case ENOSPC:
-        return "no space is left on the file system of the bus";
+        return no_space;
     case EPERM:
         return "the file " PTI_STREAMS_FILE " belongs to another user";
     default:
@@ -576,6 +582,15 @@ void pti_streams_close(struct pti_streams *streams)
 }
 
 const char *pti_streams_why(const struct pti_streams *streams) { return streams->why; }
+
+const char *pti_streams_why_new(struct pti_streams *streams)
+{
+    const char *why = streams->why != streams->why_told ? streams->why : NULL;
+
+    streams->why_told = streams->why;
+    return why;
+}
+
 uint32_t pti_streams_count(const struct pti_streams *streams) { return HASH_COUNT(streams->all); }
 
 /* ---- by id */
@@ -587,27 +602,32 @@ static void attach_late(struct pti_streams *streams)
         attach(streams, true);
 }
 
-enum ptq_err pti_stream_find(struct pti_streams *streams, const uint8_t id[16], const char *queue, const uint8_t queue_id[16],
-                             struct pti_stream **ret_stream, bool *ret_known)
+static bool is_of(const struct pti_stream *stream, const struct pti_stream_asker *asker)
+{
+    return strcmp(stream->row->queue, asker->queue) == 0 && memcmp(stream->row->queue_id, asker->queue_id, 16) == 0;
+}
+
+enum ptq_err pti_stream_find(struct pti_streams *streams, const struct pti_stream_asker *asker, struct pti_stream **ret_stream,
+                             bool *ret_known)
 {
     int64_t now = pti_host_ns();
 
     attach_late(streams);
     pti_streams_expire(streams, now);
-    struct pti_stream *stream = find_stream(streams, id);
-    if (stream != NULL && stream->owner != NULL && memcmp(stream->row->queue_id, queue_id, 16) != 0)
+    struct pti_stream *stream = find_stream(streams, asker->stream);
+    if (stream != NULL && stream->owner != NULL && !is_of(stream, asker))
         return PTQ_EBUSY;
-    if (stream != NULL && (strcmp(stream->row->queue, queue) != 0 || memcmp(stream->row->queue_id, queue_id, 16) != 0)) {
+    if (stream != NULL && !is_of(stream, asker)) {
         free_stream(stream); /* of a queue that is gone, or was another */
         stream = NULL;
     }
-    bool known = stream != NULL && pti_load_relaxed(&stream->index->confirmed) != 0;
-    if (stream == NULL && HASH_COUNT(streams->all) >= PTI_STREAMS_MOST)
+    if (stream == NULL && HASH_COUNT(streams->all) >= pti_streams_most)
         return PTQ_EAGAIN;
     if (stream == NULL)
-        stream = new_stream(streams, id, queue, queue_id);
+        stream = new_stream(streams, asker);
     if (stream == NULL)
         return PTQ_ENOMEM;
+    bool known = pti_load_relaxed(&stream->index->confirmed) != 0;
     pti_store_release(&stream->index->left, 0);
     *ret_stream = stream;
     *ret_known = known;

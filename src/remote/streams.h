@@ -28,6 +28,8 @@
 #define PTI_STREAM_FACTS 320u                          /* puts of one stream that took effect and are not known to be received */
 #define PTI_STREAM_KEPT_NS (INT64_C(600) * 1000000000) /* after its link broke */
 
+extern uint32_t pti_streams_most; /* PTI_STREAMS_MOST; tests make it less */
+
 struct pti_streams;
 
 /* One row.  `owner` is the caller's. */
@@ -40,14 +42,22 @@ struct pti_stream_key {
 /* Reads back what a killed bridge left.  PTQ_ENOMEM. */
 enum ptq_err pti_streams_open(ptq_bus *bus, struct pti_streams **ret_streams);
 void pti_streams_close(struct pti_streams *streams); /* NULL: nothing */
-/* NULL: rows outlive this process; else why not. */
+/* NULL: rows outlive this process; else why not.  new: NULL also where that was told before. */
 const char *pti_streams_why(const struct pti_streams *streams);
+const char *pti_streams_why_new(struct pti_streams *streams);
 
-/* The row of `id`, found or made.  *ret_known: whatever it answered is there,
- * so what was asked may be asked again; false also where it was made for nobody who has put anything yet.
+/* Who asks for a row. */
+struct pti_stream_asker {
+    const uint8_t *stream;   /* 16 bytes */
+    const char *queue;       /* as it is called here */
+    const uint8_t *queue_id; /* 16 bytes */
+    bool has_put;            /* it may have asked for something under one of the numbers */
+};
+
+/* The row of a stream, found or made.  *ret_known: whatever it answered is there, so what was asked may be asked again.
  * PTQ_EAGAIN: 65,536 streams are kept here.  PTQ_EBUSY: somebody speaks for it who has another queue open.  PTQ_ENOMEM. */
-enum ptq_err pti_stream_find(struct pti_streams *streams, const uint8_t id[16], const char *queue, const uint8_t queue_id[16],
-                             struct pti_stream **ret_stream, bool *ret_known);
+enum ptq_err pti_stream_find(struct pti_streams *streams, const struct pti_stream_asker *asker, struct pti_stream **ret_stream,
+                             bool *ret_known);
 void **pti_stream_owner(struct pti_stream *stream);
 uint64_t pti_stream_floor(const struct pti_stream *stream);
 /* Its puts bear keys of their sources: what was received is told by these, and not by the numbers of requests. */

@@ -16,16 +16,31 @@
 #include <ptq/version.h>
 
 #include "base/time.h"
+#include "net/kit.h"
 #include "net/raw.h"
 #include "remote/step.h"
 #include "support/ptt.h"
 #include "wire/bytes.h"
 #include "wire/record.h"
 
-#define PUTS 8u   /* requests 1 to PUTS; each third a batch of three */
-#define TAKES 3u  /* and so many takes of one message, each settled */
-#define MOST (3 * PUTS)
-#define BATCH(n) ((n) % 3 == 0 ? 3u : 1u)
+#define MOST_PUTS 8u
+#define MOST (3 * MOST_PUTS)
+#define NTH_MOST 6u /* times that somebody comes by a step */
+#define LARGE_BYTES (PTI_WIRE_LARGE_BYTES + PTI_WIRE_PIECE_BYTES)
+
+/* What is asked: requests 1 to `puts`, then takes of one message, each settled. */
+static const struct kind {
+    const char *name;
+    bool placed;
+    unsigned puts, takes, window; /* window: how many are asked before the first is answered */
+    uint32_t third;               /* each third put is a batch of so many */
+    uint32_t size;
+} kinds[] = {
+    {"single puts and batches, one by one", false, 8, 3, 1, 3, 4},
+    {"single puts and batches, five at a time", false, 8, 3, 5, 3, 4},
+    {"places", true, 6, 2, 3, 1, 4},
+    {"large messages in pieces", false, 3, 1, 2, 1, LARGE_BYTES},
+};
 
 /* ---- the bridge */
 
@@ -84,17 +99,22 @@ static void start_bridge(struct home *home, enum pti_step step, unsigned nth)
 
 struct far {
     struct home *home;
+    const struct kind *kind;
+    uint64_t head; /* where the first is placed */
     struct raw raw;
     bool up, lost;
     uint8_t stream[PTI_STREAM_BYTES];
     uint64_t ack;
     uint64_t resync_to; /* requests up to here are flagged: the home did not know what became of them */
     uint64_t sent;
-    bool answered[PUTS + 1];
+    bool answered[MOST_PUTS + 1];
     unsigned unflagged[MOST + 1], came[MOST + 1];
     bool settled[MOST + 1], in_doubt[MOST + 1];
     unsigned resyncs;
 };
+
+static uint32_t batch_of(const struct far *far, uint64_t number) { return number % 3 == 0 ? far->kind->third : 1; }
+static uint32_t value_of(uint64_t number, uint32_t i) { return (uint32_t)(3 * (number - 1) + i + 1); }
 
 static void hang_up(struct far *far)
 {
@@ -121,10 +141,11 @@ static bool await(struct far *far, enum pti_frame_type type, struct pti_frame *r
 }
 
 /* A home that dies while it is spoken to may reset the link. */
-static void say(struct far *far, uint8_t type, uint64_t number, const void *payload, size_t size)
+static void say_piece(struct far *far, uint8_t type, uint16_t flags, uint64_t number, const void *payload, size_t size)
 {
-    uint8_t bytes[PTI_FRAME_HEADER + 2048];
+    static uint8_t bytes[PTI_FRAME_HEADER + PTI_WIRE_PIECE_BYTES];
     struct pti_frame frame = {.type = type,
+                              .flags = flags,
                               .channel = 1,
                               .number = number,
                               .ack = far->ack,
@@ -134,6 +155,15 @@ static void say(struct far *far, uint8_t type, uint64_t number, const void *payl
     memcpy(bytes + PTI_FRAME_HEADER, payload, size);
     pti_frame_seal(bytes, &frame);
     (void)!write(far->raw.fd, bytes, PTI_FRAME_HEADER + size);
+}
+
+static void say(struct far *far, uint8_t type, uint64_t number, const void *payload, size_t size)
+{
+    const uint8_t *at = payload;
+
+    for (; size > PTI_WIRE_PIECE_BYTES; at += PTI_WIRE_PIECE_BYTES, size -= PTI_WIRE_PIECE_BYTES)
+        say_piece(far, type, PTI_FRAME_MORE, number, at, PTI_WIRE_PIECE_BYTES);
+    say_piece(far, type, 0, number, at, size);
 }
 
 static bool say_hello(struct far *far)
@@ -153,7 +183,8 @@ static bool say_hello(struct far *far)
 
 static bool say_open(struct far *far)
 {
-    struct pti_open_message open = {.name = "steps", .capacity = 256, .item_size = 64, .first = far->ack + 1};
+    struct pti_open_message open = {
+        .name = "steps", .mode = PTQ_ATTACH, .placed = far->kind->placed, .first = far->sent > 0 ? far->ack + 1 : 0};
     uint8_t bytes[PTI_CONTROL_BYTES];
     struct pti_opened opened;
     struct pti_frame frame;
@@ -195,20 +226,25 @@ static void connect_again(struct far *far)
 
 static void say_put(struct far *far, uint64_t number)
 {
-    uint8_t bytes[512];
-    size_t size = PTI_PUT_HEAD;
+    static uint8_t bytes[LARGE_BYTES + 64];
+    bool placed = far->kind->placed;
+    size_t size = placed ? PTI_PLACE_HEAD : PTI_PUT_HEAD;
 
-    pti_write_put_head(bytes, BATCH(number), 20000);
-    for (unsigned i = 0; i < BATCH(number); i++) {
-        uint32_t value = (uint32_t)(3 * (number - 1) + i + 1);
-        struct pti_record record = {.size = sizeof value, .redelivered = number <= far->resync_to};
+    if (placed)
+        pti_write_place_head(bytes, far->head + number - 1, 20000);
+    else
+        pti_write_put_head(bytes, batch_of(far, number), 20000);
+    for (uint32_t i = 0; i < batch_of(far, number); i++) {
+        uint32_t value = value_of(number, i);
+        struct pti_record record = {.size = far->kind->size, .redelivered = number <= far->resync_to};
         size += pti_write_put_record(bytes + size, &record);
+        memset(bytes + size, (int)value, record.size);
         memcpy(bytes + size, &value, sizeof value);
-        size += sizeof value;
+        size += record.size;
     }
     if (number > far->sent)
         far->sent = number;
-    say(far, PTI_FRAME_PUT, number, bytes, size);
+    say(far, placed ? PTI_FRAME_PLACE : PTI_FRAME_PUT, number, bytes, size);
 }
 
 /* The results that come, until this one's. */
@@ -223,7 +259,7 @@ static bool await_result(struct far *far, uint64_t number, struct pti_result *re
         for (size_t i = 0; i < count; i++) {
             struct pti_result result;
             pti_read_result(frame.payload, i, &result);
-            if (result.number <= PUTS) {
+            if (result.number <= far->kind->puts) {
                 assert_int_equal(result.code, PTQ_OK);
                 far->answered[result.number] = true;
             }
@@ -240,17 +276,17 @@ static bool await_result(struct far *far, uint64_t number, struct pti_result *re
 
 static void advance_ack(struct far *far)
 {
-    while (far->ack < PUTS && far->answered[far->ack + 1])
+    while (far->ack < far->kind->puts && far->answered[far->ack + 1])
         far->ack++;
 }
 
-/* Up to `window` of them are asked before the first is answered. */
-static void put_all(struct far *far, unsigned window)
+static void put_all(struct far *far)
 {
     struct pti_result result;
+    unsigned puts = far->kind->puts, window = far->kind->window;
 
-    while (far->ack < PUTS) {
-        uint64_t first = far->ack + 1, last = first + window - 1 < PUTS ? first + window - 1 : PUTS;
+    while (far->ack < puts) {
+        uint64_t first = far->ack + 1, last = first + window - 1 < puts ? first + window - 1 : puts;
         connect_again(far);
         for (uint64_t n = first; n <= last; n++)
             if (!far->answered[n])
@@ -267,7 +303,7 @@ static void note(struct far *far, const struct pti_record *record, uint32_t *ret
 {
     uint32_t value;
 
-    assert_int_equal(record->size, sizeof value);
+    assert_int_equal(record->size, far->kind->size);
     memcpy(&value, record->body, sizeof value);
     assert_in_range(value, 1, MOST);
     far->came[value]++;
@@ -275,26 +311,41 @@ static void note(struct far *far, const struct pti_record *record, uint32_t *ret
     *ret_value = value;
 }
 
+/* One message, and all its pieces; of its body no more than the first. */
+static bool await_message(struct far *far, struct pti_record *ret_record)
+{
+    static uint8_t head[256];
+    struct pti_frame frame;
+    size_t body_at;
+
+    if (!await(far, PTI_FRAME_MESSAGES, &frame))
+        return false;
+    memcpy(head, frame.payload, frame.length < sizeof head ? frame.length : sizeof head);
+    assert_true(pti_read_beginning(head, frame.length < sizeof head ? frame.length : sizeof head, true, ret_record, &body_at));
+    ret_record->body = head + body_at;
+    while (frame.flags & PTI_FRAME_MORE) {
+        if (!await(far, PTI_FRAME_MESSAGES, &frame))
+            return false;
+    }
+    return true;
+}
+
 static void take_some(struct far *far)
 {
-    uint64_t number = PUTS;
+    uint64_t number = far->kind->puts;
     uint32_t value;
 
-    for (unsigned taken = 0; taken < TAKES;) {
+    for (unsigned taken = 0; taken < far->kind->takes;) {
         struct pti_take take = {.max = 1, .timeout = 20000};
         uint8_t bytes[64];
-        struct pti_record_cursor cursor;
         struct pti_record record;
         struct pti_result result;
-        struct pti_frame frame;
 
         connect_again(far);
         pti_write_take(bytes, &take);
         say(far, PTI_FRAME_TAKE, ++number, bytes, PTI_TAKE_BYTES);
-        if (!await(far, PTI_FRAME_MESSAGES, &frame))
+        if (!await_message(far, &record))
             continue;
-        assert_ok(pti_read_messages(frame.payload, frame.length, &cursor));
-        assert_ok(pti_read_record(&cursor, &record));
         note(far, &record, &value);
         struct pti_settle settle = {
             .position = record.position, .sub = record.sub, .deliveries = record.deliveries, .verb = PTI_SETTLE_ACK};
@@ -330,9 +381,9 @@ static void drain(struct far *far, ptq_queue *queue)
 
 static void assert_all_there(const struct far *far)
 {
-    for (uint64_t n = 1; n <= PUTS; n++) {
-        for (unsigned i = 0; i < BATCH(n); i++) {
-            uint32_t value = (uint32_t)(3 * (n - 1) + i + 1);
+    for (uint64_t n = 1; n <= far->kind->puts; n++) {
+        for (uint32_t i = 0; i < batch_of(far, n); i++) {
+            uint32_t value = value_of(n, i);
             if (far->came[value] == 0)
                 fail_msg("message %u is lost", value);
             if (far->unflagged[value] > 1)
@@ -349,8 +400,14 @@ static struct {
     unsigned runs, kills, resyncs;
 } totals;
 
+static ptq_queue *open_queue(ptq_bus *bus, const struct kind *kind)
+{
+    return kind->placed ? net_open_pool(bus, "steps", true, 32)
+                        : net_open(bus, "steps", &(struct ptq_queue_options){.capacity = 64, .item_size = kind->size});
+}
+
 /* True: it was killed there. */
-static bool run_killed_at(enum pti_step step, unsigned nth, unsigned window)
+static bool run_killed_at(enum pti_step step, unsigned nth, const struct kind *kind)
 {
     static struct far far;
     struct home home = {0};
@@ -358,12 +415,13 @@ static bool run_killed_at(enum pti_step step, unsigned nth, unsigned window)
 
     ptt_scratch_init_dir(&home.scratch);
     ptq_bus *bus = ptt_scratch_open(&home.scratch);
-    ptq_queue *queue;
-    assert_ok(ptq_queue_open(bus, "steps", &(struct ptq_queue_options){.capacity = 256, .item_size = 64}, &queue));
-    far = (struct far){.home = &home};
+    ptq_queue *queue = open_queue(bus, kind);
+    far = (struct far){.home = &home, .kind = kind};
+    if (kind->placed)
+        assert_ok(pti_queue_head(queue, &far.head));
     assert_int_equal(getrandom(far.stream, sizeof far.stream, 0), sizeof far.stream);
     start_bridge(&home, step, nth);
-    put_all(&far, window);
+    put_all(&far);
     take_some(&far);
     connect_again(&far);
     say(&far, PTI_FRAME_CLOSE, 1000, "", 0);
@@ -381,38 +439,60 @@ static bool run_killed_at(enum pti_step step, unsigned nth, unsigned window)
     totals.runs++;
     totals.kills += home.kills;
     totals.resyncs += far.resyncs;
-    /* A flag is for what the home cannot know: it was killed before it had heard of this stream. */
-    if (far.resyncs > 0)
-        assert_true(step <= PTI_STEP_PUT_READ || step == PTI_STEP_ANSWER_BEGUN || step == PTI_STEP_ANSWERED);
     ptq_queue_close(queue);
     ptq_bus_close(bus);
     ptt_scratch_fini(&home.scratch);
     return home.kills > 0;
 }
 
-static void a_bridge_killed_at_any_step_loses_and_doubles_nothing(void **state)
+/* The home has known the stream since before anything was put, so that nothing needs a flag. */
+static void kill_at_every_step(const struct kind *kind)
 {
-    const unsigned windows[] = {1, 5};
-    (void)state;
-
-    for (size_t w = 0; w < 2; w++) {
-        for (enum pti_step step = PTI_STEP_HELLO_READ; step <= PTI_STEP_CLOSE_READ; step++) {
-            unsigned nth = 1;
-            while (nth <= 6 && run_killed_at(step, nth, windows[w]))
-                nth++;
-            if (nth == 1)
-                fail_msg("nobody comes by step %u", step);
-        }
+    memset(&totals, 0, sizeof totals);
+    for (enum pti_step step = PTI_STEP_HELLO_READ; step <= PTI_STEP_CLOSE_READ; step++) {
+        unsigned nth = 1;
+        while (nth <= NTH_MOST && run_killed_at(step, nth, kind))
+            nth++;
+        if (nth == 1 && (step != PTI_STEP_PIECE_READ || kind->size > PTI_WIRE_LARGE_BYTES))
+            fail_msg("nobody comes by step %u", step);
     }
-    print_message("runs=%u kills=%u asked_as_new=%u lost=0 doubled=0\n", totals.runs, totals.kills, totals.resyncs);
+    print_message("%s: runs=%u kills=%u lost=0 doubled=0 asked_as_new=%u\n", kind->name, totals.runs, totals.kills, totals.resyncs);
+    assert_int_equal(totals.resyncs, 0);
+}
+
+static void a_bridge_killed_at_any_step_of_puts_loses_and_doubles_nothing(void **state)
+{
+    (void)state;
+    kill_at_every_step(&kinds[0]);
+}
+
+static void a_bridge_killed_at_any_step_of_many_puts_at_once_loses_and_doubles_nothing(void **state)
+{
+    (void)state;
+    kill_at_every_step(&kinds[1]);
+}
+
+static void a_bridge_killed_at_any_step_of_places_loses_and_doubles_nothing(void **state)
+{
+    (void)state;
+    kill_at_every_step(&kinds[2]);
+}
+
+static void a_bridge_killed_at_any_step_of_large_messages_loses_and_doubles_nothing(void **state)
+{
+    (void)state;
+    kill_at_every_step(&kinds[3]);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_bridge_killed_at_any_step_loses_and_doubles_nothing),
+        cmocka_unit_test(a_bridge_killed_at_any_step_of_puts_loses_and_doubles_nothing),
+        cmocka_unit_test(a_bridge_killed_at_any_step_of_many_puts_at_once_loses_and_doubles_nothing),
+        cmocka_unit_test(a_bridge_killed_at_any_step_of_places_loses_and_doubles_nothing),
+        cmocka_unit_test(a_bridge_killed_at_any_step_of_large_messages_loses_and_doubles_nothing),
     };
 
     signal(SIGPIPE, SIG_IGN);
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return ptt_run_beside(tests, sizeof tests / sizeof *tests, 4);
 }

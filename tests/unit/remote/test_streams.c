@@ -36,11 +36,19 @@ static struct pti_streams *open_streams(ptq_bus *bus)
     return streams;
 }
 
+static enum ptq_err try_find(struct pti_streams *streams, const uint8_t id[16], const struct pti_port *port,
+                             struct pti_stream **ret_stream, bool *ret_known)
+{
+    struct pti_stream_asker asker = {.stream = id, .queue = "q", .queue_id = port->id, .has_put = true};
+
+    return pti_stream_find(streams, &asker, ret_stream, ret_known);
+}
+
 static struct pti_stream *find(struct pti_streams *streams, const uint8_t id[16], const struct pti_port *port, bool *ret_known)
 {
     struct pti_stream *stream;
 
-    assert_ok(pti_stream_find(streams, id, "q", port->id, &stream, ret_known));
+    assert_ok(try_find(streams, id, port, &stream, ret_known));
     return stream;
 }
 
@@ -77,7 +85,7 @@ static int serve_and_die(void *context)
     bool known;
 
     if (pti_streams_open(bus, &streams) != PTQ_OK || pti_streams_why(streams) != NULL ||
-        pti_stream_find(streams, ID, "q", port->id, &stream, &known) != PTQ_OK ||
+        try_find(streams, ID, port, &stream, &known) != PTQ_OK ||
         pti_stream_done(stream, KEY(life->number), &position))
         return 1;
     if (life->at >= AT_INTENT)
@@ -237,6 +245,26 @@ static void a_stream_is_not_known_before_its_sender_knew_it(void **state)
     close_port(port);
 }
 
+/* It cannot have asked for anything that is not here. */
+static void a_stream_that_has_put_nothing_is_known_at_once(void **state)
+{
+    struct ptt_scratch *scratch = *state;
+    struct pti_port *port = open_port(scratch->bus);
+    struct pti_stream_asker asker = {.stream = ID, .queue = "q", .queue_id = port->id};
+    struct pti_streams *streams = open_streams(scratch->bus);
+    struct pti_stream *stream;
+    bool known = false;
+
+    assert_ok(pti_stream_find(streams, &asker, &stream, &known));
+    assert_true(known);
+    pti_streams_close(streams);
+    streams = open_streams(scratch->bus);
+    (void)find(streams, ID, port, &known);
+    assert_true(known);
+    pti_streams_close(streams);
+    close_port(port);
+}
+
 /* ---- facts */
 
 static void add(struct pti_stream *stream, uint64_t number, uint32_t sub)
@@ -349,9 +377,9 @@ static void there_is_an_end_to_streams(void **state)
         stream = find(streams, id, port, &known);
         first = first != NULL ? first : stream;
     }
-    assert_answer(PTQ_EAGAIN, pti_stream_find(streams, ID, "q", port->id, &stream, &known));
+    assert_answer(PTQ_EAGAIN, try_find(streams, ID, port, &stream, &known));
     pti_stream_close(first);
-    assert_ok(pti_stream_find(streams, ID, "q", port->id, &stream, &known));
+    assert_ok(try_find(streams, ID, port, &stream, &known));
     pti_streams_close(streams);
     close_port(port);
 }
@@ -419,6 +447,7 @@ int main(void)
         CASE(a_put_that_found_no_room_is_no_fact),
         CASE(a_queue_that_is_gone_makes_its_stream_unknown),
         CASE(a_stream_is_not_known_before_its_sender_knew_it),
+        CASE(a_stream_that_has_put_nothing_is_known_at_once),
         CASE(facts_are_kept_until_they_were_received),
         CASE(a_row_that_overflows_is_not_believed),
         CASE(a_stream_is_kept_for_ten_minutes),
