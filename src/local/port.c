@@ -109,6 +109,18 @@ static int64_t local_age(struct pti_port *port, const struct ptq_msg *msg)
     return now > put ? (int64_t)((now - put) / 1000) : 0;
 }
 
+static uint16_t local_left(struct pti_port *port, const struct ptq_msg *msg)
+{
+    struct pti_ring *ring = &pti_local_of(port)->ring;
+    uint64_t stamp = pti_load_relaxed(&pti_block_at(ring, msg->unit ? msg->unit->block : msg->block)->stamp);
+    uint64_t ttl = pti_stamp_ttl_ms(stamp), put = pti_stamp_put_us(stamp), now = pti_now_us();
+    uint64_t age = now > put ? (now - put) / 1000 : 0;
+
+    if (ttl == 0 || put == 0)
+        return 0;
+    return (uint16_t)pti_ttl_pack(age < ttl ? ttl - age : 1);
+}
+
 static enum ptq_err local_fd(struct pti_port *port, enum ptq_side side, int *ret_fd)
 {
     return pti_local_fd(pti_local_of(port), side, ret_fd);
@@ -172,6 +184,7 @@ const struct pti_port_ops pti_local_ops = {
     .purge = local_purge,
     .pause = local_pause,
     .age = local_age,
+    .left = local_left,
     .fd = local_fd,
     .watch_begin = pti_local_watch_begin,
     .watch_arm_word = pti_local_watch_arm_word,

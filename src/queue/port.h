@@ -24,6 +24,7 @@ enum pti_kind {
     PTI_KIND_DATA = 0,
     PTI_KIND_MARKER = 1, /* keeps its place, no task runs */
     PTI_KIND_ERROR = 2,  /* stands for a result that did not come: pool/job.h says what is inside */
+    PTI_KIND_END = 3,    /* in an outbox: here its queue is to be ended */
     PTI_KIND_AGAIN = 8   /* beside one of these, on the way in: it may be a second copy, and is handed out flagged */
 };
 
@@ -173,6 +174,8 @@ struct pti_port_ops {
     enum ptq_err (*pause)(struct pti_port *port, bool pause);
     /* Milliseconds since a leased message was put; -1: it bears no stamp.  NULL: never known. */
     int64_t (*age)(struct pti_port *port, const struct ptq_msg *msg);
+    /* What a leased message has left to live, as struct pti_put says it.  NULL: not known. */
+    uint16_t (*left)(struct pti_port *port, const struct ptq_msg *msg);
 
     enum ptq_err (*fd)(struct pti_port *port, enum ptq_side side, int *ret_fd);
 

@@ -85,6 +85,7 @@ struct pti_remote {
     uint64_t *given_up;                 /* numbers that the home may still be at, to be called off over the next link */
     size_t given_up_count;
     bool streamed;                      /* the home keeps the numbers of its puts beyond the session */
+    bool keeps_stream;                  /* when it is closed the home goes on remembering, as after a broken link */
     uint64_t forgotten;                 /* how often it knew nothing of the stream any more */
     unsigned puts_out;                  /* pushed over this link, and not answered */
     TAILQ_HEAD(, pti_doubt) doubts;     /* the newest last */

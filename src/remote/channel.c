@@ -301,15 +301,16 @@ void pti_channel_mark(struct pti_channel *channel, enum ptq_side side)
 }
 
 /* In the order in which they asked, until the queue has nothing more.  Of puts, a batch that finds no room lets the
- * single ones behind it try. */
-static void try_all(struct pti_requests *waiting)
+ * single ones behind it try, unless they are carried in order. */
+static void try_all(struct pti_channel *channel, struct pti_requests *waiting)
 {
     struct pti_request *request = TAILQ_FIRST(waiting), *next;
+    bool ordered = channel->stream != NULL && pti_stream_is_keyed(channel->stream);
 
     for (; request != NULL; request = next) {
         next = TAILQ_NEXT(request, waiting);
         enum ptq_err answer = pti_request_try(request); /* may free it */
-        if (answer == PTQ_EMPTY)
+        if (answer == PTQ_EMPTY || (answer == PTQ_FULL && ordered))
             return;
     }
 }
@@ -338,10 +339,10 @@ static void look_at_side(struct pti_channel *channel, enum ptq_side side)
         return;
     channel->ready[side] = false;
     if (side == PTQ_SIDE_GET) {
-        try_all(&channel->claims);
-        try_all(&channel->takes);
+        try_all(channel, &channel->claims);
+        try_all(channel, &channel->takes);
     } else {
-        try_all(&channel->puts);
+        try_all(channel, &channel->puts);
     }
     notify(channel, side);
     if (channel->fds[side] >= 0)

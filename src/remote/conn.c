@@ -61,17 +61,17 @@ static void on_readable(void *context, struct pti_link *link)
     struct pti_conn *conn = context;
     struct pti_frame frame;
     const char *reason = "";
-    enum ptq_err answer, read = PTQ_OK;
+    enum ptq_err answer;
 
     pthread_mutex_lock(&conn->mutex);
     while ((answer = pti_link_next(link, &frame, &reason)) == PTQ_OK) {
-        if ((read = pti_conn_read(conn, link, &frame, &reason)) != PTQ_OK)
+        if (pti_conn_read(conn, link, &frame, &reason) != PTQ_OK)
             break;
     }
     if (pti_link_is_lively(link))
         conn->heard = pti_now_ns();
     if (answer != PTQ_EMPTY) {
-        conn->refusal = read == PTQ_EVERSION ? read : PTQ_EPROTO;
+        conn->refusal = PTQ_EPROTO;
         snprintf(conn->reason, sizeof conn->reason, "%s", reason);
     }
     pthread_mutex_unlock(&conn->mutex);

@@ -167,13 +167,21 @@ static enum ptq_err keep_payload(struct pti_request *request, const uint8_t *pay
     return PTQ_OK;
 }
 
+/* What has keys is carried in order: it does not go past what waits. */
+static bool must_queue(const struct pti_request *request)
+{
+    const struct pti_channel *channel = request->channel;
+
+    return channel->stream != NULL && pti_stream_is_keyed(channel->stream) && !TAILQ_EMPTY(&channel->puts);
+}
+
 enum ptq_err pti_enter_serve(struct pti_request *request, const uint8_t *payload, size_t size, const char **ret_reason)
 {
     size_t timeout_at = request->type == PTI_FRAME_PLACE ? 8 : 4;
     uint64_t position = 0;
 
     pti_step(PTI_STEP_PUT_READ);
-    enum ptq_err answer = pti_enter_try(request, payload, size, &position);
+    enum ptq_err answer = must_queue(request) ? PTQ_FULL : pti_enter_try(request, payload, size, &position);
 
     if (answer == PTQ_EPROTO)
         return pti_refuse(ret_reason, "a put makes no sense");

@@ -31,15 +31,13 @@
 #define NAMES_MOST 100000 /* of one peer */
 
 struct pti_directory_keeper {
-    struct pti_server *server;
     ptq_bus *bus;
     const struct pti_node *node;
     const struct pti_routes *routes;
     struct pti_peer_name {
         char node[64], url[256];
         struct pti_conn *conn; /* held, so that a look needs no new link */
-        bool up, was_asked;
-        char why[300]; /* it is down, as it was logged */
+        bool up;
         int64_t heard;
         char *queues; /* its lines, as they were heard; NULL: none */
     } *peers;
@@ -57,7 +55,6 @@ struct pti_directory_keeper {
 struct page {
     struct pti_asking *asking;
     struct pti_directory directory;
-    struct ptq_error error;
 };
 
 static void begin_page(struct pti_directory_keeper *keeper, struct pti_peer_name *peer, const char *after, struct page *page)
@@ -67,7 +64,7 @@ static void begin_page(struct pti_directory_keeper *keeper, struct pti_peer_name
     *page = (struct page){0};
     snprintf(ask.run, sizeof ask.run, "%s", keeper->bus->run);
     snprintf(ask.after, sizeof ask.after, "%s", after);
-    if (pti_remote_ask_begin(keeper->bus->insecure, peer->url, &ask, &page->error, &page->directory, &page->asking) != PTQ_OK)
+    if (pti_remote_ask_begin(keeper->bus->insecure, peer->url, &ask, NULL, &page->directory, &page->asking) != PTQ_OK)
         page->asking = NULL;
 }
 
@@ -77,7 +74,7 @@ static bool end_page(const struct pti_directory_keeper *keeper, const struct pti
 {
     char here[PTQ_NAME_MAX + 1];
 
-    if (page->asking == NULL || pti_remote_ask_end(page->asking, &page->error) != PTQ_OK)
+    if (page->asking == NULL || pti_remote_ask_end(page->asking, NULL) != PTQ_OK)
         return false;
     for (size_t i = 0; i < page->directory.count; i++) {
         if (pti_routes_import(keeper->routes, page->directory.names[i], here))
@@ -90,27 +87,12 @@ static bool end_page(const struct pti_directory_keeper *keeper, const struct pti
     return true;
 }
 
-/* Once a change. */
-static void log_peer(const struct pti_directory_keeper *keeper, struct pti_peer_name *peer, bool was_up, const char *why)
-{
-    bool is_news = !peer->was_asked || peer->up != was_up || (!peer->up && strcmp(peer->why, why) != 0);
-
-    peer->was_asked = true;
-    snprintf(peer->why, sizeof peer->why, "%s", peer->up ? "" : why);
-    if (is_news && peer->up)
-        pti_server_log(keeper->server, PTQ_BRIDGE_INFO, "component=directory event=peer_up peer=%s url=%s", peer->node, peer->url);
-    else if (is_news)
-        pti_server_log(keeper->server, PTQ_BRIDGE_WARNING, "component=directory event=peer_down peer=%s url=%s why=\"%s\"",
-                       peer->node, peer->url, peer->why);
-}
-
 /* The first page was begun.  What a peer had stays believed for a while after it has gone silent. */
 static void list_queues(struct pti_directory_keeper *keeper, struct pti_peer_name *peer, struct page *page)
 {
     char after[PTQ_NAME_MAX + 1] = "", *text = NULL;
     size_t size = 0, names = 0;
     FILE *file = open_memstream(&text, &size);
-    bool was_up = peer->up;
 
     if (file == NULL)
         return;
@@ -119,7 +101,6 @@ static void list_queues(struct pti_directory_keeper *keeper, struct pti_peer_nam
         begin_page(keeper, peer, after, page);
         peer->up = end_page(keeper, peer, page, file, after, &names);
     }
-    log_peer(keeper, peer, was_up, page->error.text);
     bool whole = fclose(file) == 0;
     if (whole && peer->up) {
         free(peer->queues);
@@ -257,7 +238,6 @@ enum ptq_err pti_keeper_start(struct pti_server *server, const char *const *peer
 
     if (keeper == NULL)
         return pti_error(error, PTQ_ENOMEM, "no memory for peers");
-    keeper->server = server;
     keeper->bus = server->bus;
     keeper->node = server->node;
     keeper->routes = &server->routes;

@@ -26,7 +26,7 @@ enum pti_step {
     /* ... the end */
     PTI_STEP_RECEIVED_READ, /* answers were received, and are about to be forgotten */
     PTI_STEP_CLOSE_READ,
-    /* not yet called: the mover, from an outbox or along a route */
+    /* the mover, from an outbox or along a route: leased, asked, answered; its user was told; acked at the source */
     PTI_STEP_MOVE_LEASED,
     PTI_STEP_MOVE_ASKED,
     PTI_STEP_MOVE_ANSWERED,
