@@ -7,25 +7,27 @@
 #include "base/time.h"
 #include "net/world.h"
 
-static void after_some_bytes(_Atomic int64_t *counter, uint64_t *seed)
+static void after_some_bytes(_Atomic int64_t *counter, uint64_t most, uint64_t *seed)
 {
     if (atomic_load(counter) == 0)
-        atomic_store(counter, 1 + (int64_t)(ptt_random(seed) % 9000));
+        atomic_store(counter, 1 + (int64_t)(ptt_random(seed) % most));
 }
+
+enum { FEW_PUTS = 60, MOST_BYTES = 9000 };
 
 static void truncate_somewhere(struct world *world, uint64_t *seed)
 {
-    after_some_bytes(&world->proxy.way[ptt_random(seed) % 2].truncate, seed);
+    after_some_bytes(&world->proxy.way[ptt_random(seed) % 2].truncate, 40 * FEW_PUTS, seed); /* a put is more than that, both ways */
 }
 
 static void repeat_somewhere(struct world *world, uint64_t *seed)
 {
-    after_some_bytes(&world->proxy.way[ptt_random(seed) % 2].duplicate, seed);
+    after_some_bytes(&world->proxy.way[ptt_random(seed) % 2].duplicate, MOST_BYTES, seed);
 }
 
 static void half_close_somewhere(struct world *world, uint64_t *seed)
 {
-    after_some_bytes(&world->proxy.way[ptt_random(seed) % 2].half_close, seed);
+    after_some_bytes(&world->proxy.way[ptt_random(seed) % 2].half_close, MOST_BYTES, seed);
 }
 
 /* What was lost is found out by the checksum of the next frame, or by nothing coming for 3 s: so there are few of them. */
@@ -35,7 +37,7 @@ static void puts_over_links_that_lose_bytes_arrive_once(void **state)
     (void)state;
 
     world_init(&world, NULL);
-    world_put_through(&world, 60, truncate_somewhere);
+    world_put_through(&world, FEW_PUTS, truncate_somewhere);
     world_fini(&world);
 }
 
