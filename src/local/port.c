@@ -210,6 +210,7 @@ static void take_fast(struct pti_port_ops *ops)
     ops->fast_take_many = pti_fast_take_many;
     ops->fast_recv = pti_fast_recv;
     ops->fast_ack = pti_fast_settle;
+    ops->fast_ack_many = pti_fast_settle_many;
 }
 
 static void make_tables(void)

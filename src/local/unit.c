@@ -18,7 +18,7 @@
 #include "ring/pack.h"
 
 #define NOT_BACK UINT32_MAX
-#define AHEAD 512      /* bytes: how far before a record is looked at its line is asked for */
+#define AHEAD 512      /* bytes: how far before a record is looked at its line is asked for, where no pack stands behind this one */
 #define OWN_MSGS 256u /* message objects of a unit's own, at most: for more at once than these the place's are used */
 #define MADE_STEP 16u /* of which as many are made at once: a page of them that nobody asks for is never touched */
 
@@ -300,14 +300,28 @@ static enum ptq_err show_next(struct pti_local *local, struct pti_place *place, 
     return PTQ_OK;
 }
 
+/* The records of the pack at the head, if there is one: else it is a block that a producer is about to write.  NULL: none. */
+static const unsigned char *next_pack(struct pti_local *local, const struct pti_place *place)
+{
+    const struct pti_ring *ring = &local->ring;
+    uint64_t h = place->lane.head, slot = pti_load_relaxed(pti_slot_at(ring, h));
+    uint32_t block = pti_slot_block(slot);
+
+    if (pti_slot_lap(slot) != pti_lap(ring, h) || block >= ring->geometry.blocks)
+        return NULL;
+    return pti_pack_of(pti_block_at(ring, block))->records;
+}
+
 /* The straight way, of a plain unit into its own message objects.  Where anything is the matter it ends, and show_next tells. */
-static size_t show_plain(struct pti_local *local, struct pti_unit *unit, size_t max, struct ptq_msg **msgs)
+static size_t show_plain(struct pti_local *local, const struct pti_place *place, struct pti_unit *unit, size_t max, struct ptq_msg **msgs)
 {
     const unsigned char *records = pti_pack_of(block_of(local, unit))->records;
     uint64_t room = pti_pack_room(&local->ring), position = pti_word_position(unit->word), at = unit->at;
     uint32_t item_size = local->ring.geometry.item_size, next = unit->next, mask = unit->msgs_mask;
     size_t n = 0, most = unit->count - next < max ? unit->count - next : max;
+    const unsigned char *ahead = next_pack(local, place);
 
+    ahead = ahead ? ahead : records + AHEAD;
     if (__builtin_expect(unit->made <= mask, 0))
         make_msgs(local, unit, next + (uint32_t)most);
     for (; n < most && at + sizeof(struct pti_record) <= room; n++, next++) {
@@ -315,7 +329,7 @@ static size_t show_plain(struct pti_local *local, struct pti_unit *unit, size_t 
         struct ptq_msg *msg = &unit->msgs[next & mask];
         uint32_t length = pti_load_relaxed(&record->length);
 
-        __builtin_prefetch((const char *)record + AHEAD);
+        __builtin_prefetch(ahead + at);
         if (length > item_size || at + sizeof *record + length > room || msg->state != PTI_MSG_FREE)
             break;
         at += pti_record_size(length);
@@ -343,7 +357,7 @@ enum ptq_err pti_unit_show(struct pti_local *local, struct pti_place *place, siz
     pti_bias_enter(local, &place->bias);
     unit = pti_load_relaxed(&place->unit);
     if (unit && unit->is_plain)
-        count = show_plain(local, unit, max, msgs);
+        count = show_plain(local, place, unit, max, msgs);
     while (unit && count < max && err == PTQ_OK) {
         err = show_next(local, place, &msgs[count]);
         count += err == PTQ_OK;

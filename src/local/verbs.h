@@ -31,6 +31,7 @@ bool pti_fast_put_many(struct pti_port *port, const struct ptq_bytes *items, siz
 bool pti_fast_take_many(struct pti_port *port, size_t max, struct ptq_msg **msgs, size_t *ret_count);
 bool pti_fast_recv(struct pti_port *port, void *buffer, size_t room, size_t *ret_size);
 bool pti_fast_settle(struct pti_port *port, struct ptq_msg *msg);
+size_t pti_fast_settle_many(struct pti_port *port, struct ptq_msg *const *msgs, size_t count);
 extern bool pti_fast_is_off; /* of handles that are opened from now on: for tests */
 
 /* local/pack.c: of handles with PTQ_PIPELINE */

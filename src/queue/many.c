@@ -11,6 +11,9 @@ static enum ptq_err ack_some(ptq_msg *const *msgs, size_t count, size_t *ret_cou
         return PTQ_EINVAL;
     if (__builtin_expect(!msg->queue->port, 0))
         return PTQ_EFORKED;
+    if (msg->port->ops->fast_ack_many && (*ret_count = msg->port->ops->fast_ack_many(msg->port, msgs, count)) > 0)
+        return PTQ_OK;
+    *ret_count = 1;
     if (!msg->port->ops->ack_many)
         return msg->port->ops->ack(msg->port, msg);
     return msg->port->ops->ack_many(msg->port, msgs, count, ret_count);

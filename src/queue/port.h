@@ -91,6 +91,8 @@ struct pti_port_ops {
     bool (*fast_take_many)(struct pti_port *port, size_t max, struct ptq_msg **msgs, size_t *ret_count);
     bool (*fast_recv)(struct pti_port *port, void *buffer, size_t size, size_t *ret_size);
     bool (*fast_ack)(struct pti_port *port, struct ptq_msg *msg);
+    /* How many of the first, which are acked; the next is none of this port's, or not plain. */
+    size_t (*fast_ack_many)(struct pti_port *port, struct ptq_msg *const *msgs, size_t count);
 
     /* ---- in: PTQ_FULL, PTQ_TIMEDOUT, PTQ_EENDED, PTQ_ENOSPC, PTQ_EGONE, PTQ_EINTR, ... */
 

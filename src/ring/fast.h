@@ -230,9 +230,9 @@ PTI_FAST struct pti_block *pti_fast_lease(struct pti_ring *ring, struct pti_lane
 
 /* ---- done */
 
-/* Acks a lease of this lane whose block has a home.  False: nothing was done. */
-PTI_FAST bool pti_fast_ack(struct pti_ring *ring, struct pti_lane *lane, struct pti_block *b, uint32_t block, uint64_t lease,
-                           uint32_t size)
+/* Acks a lease of this lane whose block has a home.  False: nothing was done.  After the last of several: pti_wake_after_store. */
+PTI_FAST bool pti_fast_ack_quietly(struct pti_ring *ring, struct pti_lane *lane, struct pti_block *b, uint32_t block, uint64_t lease,
+                                   uint32_t size)
 {
     struct pti_entry *entry = lane->entry;
     uint64_t acked = pti_load_relaxed(&entry->acked);
@@ -244,6 +244,14 @@ PTI_FAST bool pti_fast_ack(struct pti_ring *ring, struct pti_lane *lane, struct 
     pti_store_release(&b->word, (lease & ~UINT64_C(0xffff)) | pti_word(PTI_OWNED, (home - 1) & 2047, 0, 0)); /* [A, M] */
     pti_store_release(&entry->acked, acked + 1); /* [J] */
     pti_store_relaxed(&entry->bytes_acked, pti_load_relaxed(&entry->bytes_acked) + size);
+    return true;
+}
+
+PTI_FAST bool pti_fast_ack(struct pti_ring *ring, struct pti_lane *lane, struct pti_block *b, uint32_t block, uint64_t lease,
+                           uint32_t size)
+{
+    if (__builtin_expect(!pti_fast_ack_quietly(ring, lane, b, block, lease, size), 0))
+        return false;
     pti_wake_after_store(ring);
     return true;
 }

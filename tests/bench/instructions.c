@@ -56,7 +56,8 @@ struct counted {
 
 static struct counted table[] = {{.name = "ptq_put", .each = 1},           {.name = "ptq_get", .each = 1},
                                  {.name = "ptq_ack", .each = 1},           {.name = "ptq_recv", .each = 1},
-                                 {.name = "ptq_put_many", .each = BATCH}, {.name = "ptq_get_many", .each = BATCH}};
+                                 {.name = "ptq_put_many", .each = BATCH}, {.name = "ptq_get_many", .each = BATCH},
+                                 {.name = "ptq_ack_many", .each = BATCH}};
 #define TABLE (sizeof table / sizeof table[0])
 
 /* -- the child: what is called ---------------------------------------------------------------------------------- */
@@ -81,8 +82,7 @@ static void round_of_calls(ptq_queue *queue, bool many)
     bench_must(ptq_put_many(queue, items, BATCH, PTQ_FOREVER, NULL), "ptq_put_many");
     for (size_t left = BATCH; left > 0; left -= got) {
         bench_must(ptq_get_many(queue, msgs, 1, BATCH, PTQ_FOREVER, &got), "ptq_get_many");
-        for (size_t i = 0; i < got; i++)
-            bench_must(ptq_ack(msgs[i]), "ptq_ack");
+        bench_must(ptq_ack_many(msgs, got), "ptq_ack_many");
     }
 }
 

@@ -1,7 +1,8 @@
 /* stream.c -- messages a second through one ptq queue, from producers to consumers.
  *
  * --mode get: ptq_put, then ptq_get, read in place, ptq_ack.  --mode recv: ptq_put, then ptq_recv.  --mode many:
- * ptq_put_many and ptq_get_many by --batch, each message acked by itself.
+ * ptq_put_many, ptq_get_many and ptq_ack_many by --batch, each message with a lease of its own.  --mode each: the same,
+ * each acked by itself.
  * --poll adaptive: calls that wait, as a program makes them; ptq polls and sleeps by its own rule.
  * --poll hard: PTQ_NOWAIT again and again.
  */
@@ -66,7 +67,7 @@ static void produce(struct bench *bench, unsigned index)
     ptq_bus *bus = bench_open_bus(bench->dir, NULL);
     ptq_queue *queue = bench_open_queue(bench, bus, "stream");
     bench_barrier(bench);
-    if (strcmp(bench->options.mode, "many") == 0)
+    if (strcmp(bench->options.mode, "many") == 0 || strcmp(bench->options.mode, "each") == 0)
         produce_many(bench, index, queue);
     else
         produce_single(bench, index, queue);
@@ -114,16 +115,31 @@ static enum ptq_err take_copied(struct consumer *consumer, int timeout)
     return err;
 }
 
-static enum ptq_err take_many(struct consumer *consumer, int timeout)
+static enum ptq_err take_batch(struct consumer *consumer, int timeout, bool at_once)
 {
     static ptq_msg *msgs[BATCH_MAX];
     size_t count;
     enum ptq_err err = ptq_get_many(consumer->queue, msgs, 1, consumer->bench->options.batch, timeout, &count);
-    for (size_t i = 0; err == PTQ_OK && i < count; i++) {
+    if (err != PTQ_OK)
+        return err;
+    for (size_t i = 0; i < count; i++) {
         check(consumer, ptq_msg_data(msgs[i]), ptq_msg_size(msgs[i]));
-        bench_must(ptq_ack(msgs[i]), "ptq_ack");
+        if (!at_once)
+            bench_must(ptq_ack(msgs[i]), "ptq_ack");
     }
-    return err;
+    if (at_once)
+        bench_must(ptq_ack_many(msgs, count), "ptq_ack_many");
+    return PTQ_OK;
+}
+
+static enum ptq_err take_many(struct consumer *consumer, int timeout)
+{
+    return take_batch(consumer, timeout, true);
+}
+
+static enum ptq_err take_many_ack_each(struct consumer *consumer, int timeout)
+{
+    return take_batch(consumer, timeout, false);
 }
 
 typedef enum ptq_err take_some(struct consumer *consumer, int timeout);
@@ -157,6 +173,8 @@ static void consume(struct bench *bench, unsigned index)
     bench_barrier(bench);
     if (strcmp(bench->options.mode, "many") == 0)
         consume_all(&consumer, index, take_many);
+    else if (strcmp(bench->options.mode, "each") == 0)
+        consume_all(&consumer, index, take_many_ack_each);
     else if (strcmp(bench->options.mode, "recv") == 0)
         consume_all(&consumer, index, take_copied);
     else
