@@ -13,7 +13,7 @@
 #include "common/say.h"
 
 struct values {
-    struct tool_texts listen, peers, exports, imports, denies, renames;
+    struct tool_texts listen, peers, exports, imports, denies, renames, moves;
     const char *dir, *run, *node, *print;
     bool all_runs, insecure, quiet, verbose, version;
     int grace_ms, drain_ms;
@@ -33,6 +33,9 @@ static const struct tool_option options[] = {
     {0, "deny", TOOL_TEXTS, FIELD(denies), "GLOB", "neither export nor import these, whatever else is said; repeatable"},
     {0, "rename", TOOL_TEXTS, FIELD(renames), "HERE=THERE",
      "what is called HERE in this bus is called THERE by other hosts; one * in both, or in none, as '*=east.*'; repeatable"},
+    {0, "move", TOOL_TEXTS, FIELD(moves), "GLOB=PEER",
+     "carry the messages of these queues to their namesakes at a peer, or at an address; where several fit, to the first that a message has "
+     "not been at; repeatable"},
     {0, "dir", TOOL_TEXT, FIELD(dir), "DIR", "where buses live; else $PTQ_DIR, else /dev/shm/ptq-UID"},
     {0, "run", TOOL_TEXT, FIELD(run), "NAME", "which bus; else $PTQ_RUN, else \"default\""},
     {0, "all-runs", TOOL_FLAG, FIELD(all_runs), NULL, "serve the other buses of the directory too"},
@@ -106,7 +109,8 @@ static void write_log(void *context, enum ptq_bridge_level level, const char *li
     if (level > most)
         return;
     clock_gettime(CLOCK_REALTIME, &now);
-    if (!may_log(now.tv_sec))
+    bool is_own = strncmp(line, "component=bridge ", 17) == 0; /* of the whole: no peer provokes it */
+    if (!may_log(now.tv_sec) && !is_own)
         return;
     gmtime_r(&now.tv_sec, &parts);
     strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%S", &parts);
@@ -176,6 +180,8 @@ static int serve(ptq_bus *bus)
                                                 .deny_count = values.denies.count,
                                                 .renames = values.renames.items,
                                                 .rename_count = values.renames.count,
+                                                .moves = values.moves.items,
+                                                .move_count = values.moves.count,
                                                 .all_runs = values.all_runs,
                                                 .grace_ms = values.grace_ms,
                                                 .drain_ms = values.drain_ms,

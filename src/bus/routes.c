@@ -143,9 +143,19 @@ bool pti_routes_renames(const struct pti_routes *routes)
     return false;
 }
 
+bool pti_routes_carry(const struct pti_routes *routes, const char *here, char ret_there[PTQ_NAME_MAX + 1])
+{
+    for (size_t i = 0; i < routes->count; i++) {
+        if (routes->rules[i].kind == PTI_RULE_DENY && fnmatch(routes->rules[i].here, here, 0) == 0)
+            return false;
+    }
+    name_there(routes, here, ret_there);
+    return true;
+}
+
 /* ---- making ---- */
 
-static bool is_glob(const char *text)
+bool pti_routes_is_glob(const char *text)
 {
     static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-*?[]!";
 
@@ -174,7 +184,7 @@ enum ptq_err pti_routes_add(struct pti_routes *routes, enum pti_rule_kind kind, 
 
     if (kind == PTI_RULE_RENAME)
         answer = read_rename(text, &rule, error);
-    else if (!is_glob(text))
+    else if (!pti_routes_is_glob(text))
         answer = pti_error(error, PTQ_EINVAL, "%s '%.200s' is no glob of names of queues, as 'tasks' or 'jobs-*'", words[kind], text);
     else
         strcpy(rule.here, text);

@@ -29,6 +29,9 @@ struct pti_routes {
 enum ptq_err pti_routes_add(struct pti_routes *routes, enum pti_rule_kind kind, const char *text, struct ptq_error *error);
 void pti_routes_free(struct pti_routes *routes);
 
+/* Is it a glob of names of queues? */
+bool pti_routes_is_glob(const char *text);
+
 bool pti_routes_renames(const struct pti_routes *routes);
 
 /* What others call the queue `here`, if it is exported. */
@@ -38,6 +41,8 @@ bool pti_routes_serve(const struct pti_routes *routes, const char *there, char r
 /* Likewise of queues of others: what is called `there` among them, and what is called `here` in this bus. */
 bool pti_routes_import(const struct pti_routes *routes, const char *there, char ret_here[PTQ_NAME_MAX + 1]);
 bool pti_routes_seek(const struct pti_routes *routes, const char *here, char ret_there[PTQ_NAME_MAX + 1]);
+/* What the queue `here` is called where it is carried to, if it is not denied. */
+bool pti_routes_carry(const struct pti_routes *routes, const char *here, char ret_there[PTQ_NAME_MAX + 1]);
 
 /* What concerns imports, as lines: for the processes of this host (queue/peers.c).  read: passes over other lines. */
 void pti_routes_write(const struct pti_routes *routes, FILE *file);

@@ -15,6 +15,7 @@
 #include "bus/node.h"
 #include "os/event.h"
 #include "remote/access.h"
+#include "remote/route.h"
 #include "remote/via/via.h"
 
 #define EVENTS_AT_ONCE 64
@@ -500,6 +501,8 @@ enum ptq_err ptq_bridge_open(ptq_bus *bus, const struct ptq_bridge_options *opti
         answer = listen_all(&bridge->server, options);
     if (answer == PTQ_OK && (answer = pti_via_serve(bus, log_via, &bridge->server, &bridge->server.via)) != PTQ_OK)
         (void)!pti_error(options->error, answer, "a bridge cannot serve the programs of its own host: %s", ptq_strerror(answer));
+    if (answer == PTQ_OK && options->move_count > 0)
+        answer = pti_routes_start(&bridge->server, options, &bridge->server.carrier);
     if (answer != PTQ_OK) {
         ptq_bridge_close(bridge);
         return answer;
@@ -544,6 +547,7 @@ void ptq_bridge_close(ptq_bridge *bridge)
     struct pti_server *server = &bridge->server;
     for (size_t i = 0; i < server->listener_count; i++)
         pti_listener_close(server->listeners[i]);
+    pti_routes_stop(server->carrier);
     pti_via_stop(server->via);
     pti_keeper_stop(server->keeper);
     free_guests(server);

@@ -53,6 +53,7 @@ struct pti_served_bus {
 };
 
 struct pti_node;
+struct pti_route_keeper;     /* carries queues to other homes */
 struct pti_directory_keeper; /* learns and publishes the directories of peers */
 
 struct pti_server {
@@ -63,6 +64,7 @@ struct pti_server {
     struct pti_listener **listeners;
     size_t listener_count;
     struct pti_directory_keeper *keeper;
+    struct pti_route_keeper *carrier;
     struct pti_routes routes;
     struct pti_node *node; /* who the bus is to others, and the page that proves it */
     struct pti_via_service *via; /* for the programs of this host */

@@ -28,11 +28,11 @@ static int exec_program(void *context)
 
 static pid_t spawn(const char *program, const char *const *arguments, const char *log, int *ret_fd)
 {
-    char *words[32] = {(char *)(uintptr_t)program};
+    char *words[56] = {(char *)(uintptr_t)program};
     int ends[2];
 
     for (size_t i = 0; arguments[i] != NULL; i++) {
-        assert_true(i < 30);
+        assert_true(i < 54);
         words[i + 1] = (char *)(uintptr_t)arguments[i];
     }
     assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
@@ -63,7 +63,7 @@ void net_read_line(int fd, char *line, size_t size)
 
 void net_bridge_start(struct net *net, const char *const *options)
 {
-    const char *words[28] = {"--dir",
+    const char *words[52] = {"--dir",
                              net->home.dir,
                              "--run",
                              "test",

@@ -35,6 +35,11 @@ struct ptq_bridge_options {
      * renames: "HERE=THERE": what is called HERE in this bus is called THERE by other hosts; one * in both, or in none. */
     const char *const *exports, *const *imports, *const *denies, *const *renames;
     size_t export_count, import_count, deny_count, rename_count;
+    /** "GLOB=PEER" or "GLOB=URL": messages of these queues are carried to the queues of their names there, which are made where they are
+     * missing; each once, whoever is killed.  A message is never carried to a bus that it has been at.  Where several fit, it goes to
+     * the first of them that it has not been at; where none is left, it stays. */
+    const char *const *moves;
+    size_t move_count;
     bool all_runs;             /**< serve every run of the directory, not only that of the bus */
     int grace_ms;              /**< how long a silent session keeps its leases; 0: 10000 */
     int drain_ms;              /**< how long ptq_bridge_stop lets leases be settled; 0: 5000 */

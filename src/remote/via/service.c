@@ -300,6 +300,11 @@ static void take_in(struct pti_via_service *service, struct ptq_msg *msg)
         answer_at_once(service, job, msg->redelivered ? PTI_ANSWER_LOST : PTI_ANSWER_UNKNOWN);
 }
 
+bool pti_via_is_serving(struct pti_via_service *service)
+{
+    return service != NULL && pti_load_seq(&service->is_serving);
+}
+
 static void *read_requests(void *context)
 {
     struct pti_via_service *service = context;
@@ -312,6 +317,7 @@ static void *read_requests(void *context)
         int64_t now = pti_now_ns();
         if (!may) {
             may = service->ask->ops->claim(service->ask, now + LOOK_NS) == PTQ_OK;
+            pti_store_seq(&service->is_serving, may);
             continue;
         }
         if (now >= look_at) {

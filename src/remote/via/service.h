@@ -73,7 +73,7 @@ struct pti_via_service {
     int poll_fd, wake_fd;
     pthread_t reader, poster;
     bool has_reader, has_poster;
-    _Atomic bool stopping, is_posting;
+    _Atomic bool stopping, is_posting, is_serving;
     _Atomic uint64_t last_lease;
     pthread_mutex_t mutex;
     pthread_cond_t news;     /* a job, or the end */

@@ -23,6 +23,8 @@ void pti_far_ask(ptq_bus *bus, const char *run, const char *name, bool making, s
 struct pti_via_service;
 typedef void pti_via_log(void *context, const char *line);
 enum ptq_err pti_via_serve(ptq_bus *bus, pti_via_log *log, void *log_context, struct pti_via_service **ret_service);
+/* Of several bridges of a bus it is the one that serves: the others wait until it ends. */
+bool pti_via_is_serving(struct pti_via_service *service);
 void pti_via_stop(struct pti_via_service *service); /* NULL is fine */
 
 /* ---- the program's side, between open.c, caller.c and port.c */
