@@ -266,7 +266,7 @@ enum ptq_err pti_remote_open(ptq_bus *bus, const char *url, const char *run, con
                              const struct pti_open *open, struct ptq_error *error, struct pti_port **ret_port)
 {
     struct pti_open_message asked;
-    struct pti_remote *remote;
+    struct pti_remote *remote = NULL;
     int64_t until = open->options.wait_ms != 0 ? pti_deadline(open->options.wait_ms) : 0;
     struct timespec nap = {.tv_nsec = FIRST_LOOK_MS * PTI_NS_PER_MS};
     enum ptq_err answer;

@@ -244,7 +244,7 @@ static enum ptq_err try_put(struct pti_remote *remote, const struct pti_put *put
 
 enum ptq_err pti_pipeline_put(struct pti_remote *remote, const struct pti_put *put, int64_t deadline)
 {
-    uint64_t landed;
+    uint64_t landed = 0;
     enum ptq_err answer;
     bool asked = false;
 

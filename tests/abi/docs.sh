@@ -28,6 +28,17 @@ sed -n '/^<!-- differences:/,/^<!-- end of differences/p' docs/concepts.md | gre
     say "docs/concepts.md does not print tests/contract/differences.def: tools/dev/differences --write" >&2
     echo x >>"$work/bad"
 }
+# Each row is met by a case of the suite; a third column says something of its own.
+rows=$(sed -n 's/^DIFFERENCE(\([a-z_]*\),.*/\1/p' tests/contract/differences.def)
+[ "$(echo "$rows" | wc -l)" -ge 15 ] || fail "differences.def has only $(echo "$rows" | wc -l) rows"
+for row in $rows; do
+    grep -qw "DIFFERENCE_$row" tests/contract/case_*.c || { say "differences.def: no case of the contract meets $row" >&2; echo x >>"$work/bad"; }
+done
+sed -n 's/^THROUGH_BRIDGE(\([a-z_]*\), \([0-9]*\))$/\1 \2/p' tests/contract/through_bridge.def >"$work/through"
+while read -r row value; do
+    grep -q "^DIFFERENCE($row, [0-9]*, [0-9]*," tests/contract/differences.def || { say "through_bridge.def: there is no row $row" >&2; echo x >>"$work/bad"; }
+    ! grep -q "^DIFFERENCE($row, [0-9]*, $value," tests/contract/differences.def || { say "through_bridge.def: $row is as over a link" >&2; echo x >>"$work/bad"; }
+done <"$work/through"
 # Tests that pages name are there.
 grep -o '`[a-z0-9_]*`' docs/migration.md | tr -d '`' | grep '_.*_' | grep -v '^ptq_' | sort -u >"$work/tests"
 [ "$(wc -l <"$work/tests")" -ge 30 ] || fail "docs/migration.md names only $(wc -l <"$work/tests") tests"

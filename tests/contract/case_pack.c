@@ -259,7 +259,7 @@ static void one_exclusive_producer_at_a_time(void **state)
     struct ptq_queue_options options = {.flags = PTQ_EXCLUSIVE, .error = &error};
     ptq_queue *first, *second, *plain = contract_open(c, "tasks", NULL);
 
-    if (c->carrier->remote) {
+    if (contract_differs(c, DIFFERENCE_exclusive_is_of_its_host)) {
         assert_answer(PTQ_EINVAL, ptq_queue_open(c->bus, contract_address(c, "tasks"), &options, &first));
         ptq_queue_close(plain);
         return;
@@ -492,10 +492,7 @@ static void what_was_received_behind_one_that_is_given_back_comes_again_flagged(
     struct contract *c = *state;
     ptq_msg *msg;
 
-    if (c->carrier->remote) {
-        print_message("skipped: over links what was received is settled by itself\n");
-        skip();
-    }
+    contract_skip_if(c, DIFFERENCE_pipeline_does_not_gather);
     ptq_queue *pipe = open_pipe(c, "tasks", 1000);
     put_range(pipe, 0, 3);
     assert_ok(ptq_flush(pipe, PTT_LONG));

@@ -30,6 +30,7 @@ struct contract_carrier {
     void (*start)(struct contract *c);  /* home is there; fills bus, dir, peers */
     void (*attach)(struct contract *c); /* in a child: opens bus by dir and peers */
     void (*stop)(struct contract *c);   /* after bus was closed */
+    void (*restart_home)(struct contract *c); /* kills the bridge in front of the home, and starts it anew; NULL: there is none */
 };
 extern const struct contract_carrier contract_local, contract_general, contract_remote, contract_ipc,
     contract_ws, contract_bridge;

@@ -50,6 +50,17 @@ static void stop_remote(struct contract *c)
     ptt_scratch_fini(&far);
 }
 
+static void restart_home(struct contract *c)
+{
+    const char *const options[] = {"--grace", GRACE "ms", NULL};
+    struct net net = {.home = c->home};
+
+    ptt_kill(c->bridge);
+    snprintf(net.url, sizeof net.url, "%s", strchr(c->peers, '=') + 1);
+    net_bridge_start(&net, options);
+    c->bridge = net.bridge;
+}
+
 /* ---- through the ptqbridge of the far bus: no link and no thread in this process ---- */
 
 static void open_bridged(struct contract *c)
@@ -86,11 +97,13 @@ const struct contract_carrier contract_bridge = {.name = "bridge",
                                                  .suffix = "@home",
                                                  .start = start_bridged,
                                                  .attach = open_bridged,
-                                                 .stop = stop_bridged};
+                                                 .stop = stop_bridged,
+                                                 .restart_home = restart_home};
 
 #define CARRIER(of)                                                                                                    \
     {                                                                                                                  \
-        .name = of, .remote = true, .suffix = "@home", .start = start_remote, .attach = open_bus, .stop = stop_remote  \
+        .name = of, .remote = true, .suffix = "@home", .start = start_remote, .attach = open_bus, .stop = stop_remote,                 \
+        .restart_home = restart_home                                                                                   \
     }
 const struct contract_carrier contract_remote = CARRIER("remote"); /* tcp */
 const struct contract_carrier contract_ipc = CARRIER("ipc");

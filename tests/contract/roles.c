@@ -1,6 +1,7 @@
 /* roles.c -- what the suite's own processes do.  Each is this program again, with a bus of its own, as a user's would be:
  *     contract --child CARRIER DIR PEERS ROLE QUEUE PAGE-FD ARGUMENT
  */
+#include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -124,7 +125,56 @@ static int answer_to(ptq_queue *queue, struct ptt_page *page, uint64_t argument)
     return err == PTQ_OK ? 0 : 3;
 }
 
+static struct contract own;          /* of this process */
+static unsigned threads_before_open;
+
+static unsigned count_threads(void)
+{
+    DIR *tasks = opendir("/proc/self/task");
+    struct dirent *entry;
+    unsigned count = 0;
+
+    while (tasks != NULL && (entry = readdir(tasks)) != NULL)
+        count += entry->d_name[0] != '.';
+    if (tasks != NULL)
+        closedir(tasks);
+    return count;
+}
+
+/* words[1] and [2]: threads before the queue was opened, and after it was used. */
+static int tell_threads(ptq_queue *queue, struct ptt_page *page, uint64_t argument)
+{
+    page->words[1] = threads_before_open;
+    int code = put_and_get(queue, contract_page_new(), 1);
+    page->words[2] = count_threads();
+    (void)argument;
+    return code;
+}
+
+/* words[1]: what a child of this process is answered that opens a handle of its own, and uses it. */
+static int fork_and_open(ptq_queue *queue, struct ptt_page *page, uint64_t argument)
+{
+    (void)argument;
+    if (ptq_put(queue, "x", 1, PTT_LONG) != PTQ_OK)
+        return 1;
+    pid_t child = fork();
+    if (child == 0) {
+        ptq_queue *ours;
+        ptq_msg *msg;
+        own.carrier->attach(&own);
+        enum ptq_err err = ptq_queue_open(own.bus, contract_address(&own, "tasks"), NULL, &ours);
+        if (err == PTQ_OK)
+            err = ptq_get(ours, PTT_LONG, &msg);
+        if (err == PTQ_OK)
+            err = ptq_ack(msg);
+        page->words[1] = (uint64_t)err;
+        _exit(0);
+    }
+    return ptt_reap(child, PTT_LONG);
+}
+
 static const struct role roles[] = {
+    {"count-threads", tell_threads}, {"fork-and-open", fork_and_open},
     {"answer-to", answer_to},
     {"hold-leases", hold_leases}, {"put-and-live", put_and_live}, {"sleep-in-get", sleep_in_get},
     {"put-and-get", put_and_get}, {"put-numbers", put_numbers},   {"recv-to-end", recv_to_end},
@@ -146,8 +196,10 @@ static int run_role(const struct role *role, char **argv)
     struct contract c = {.carrier = contract_carrier_named(argv[2])};
     ptq_queue *queue = NULL;
 
+    threads_before_open = count_threads();
     snprintf(c.dir, sizeof c.dir, "%s", argv[3]);
     snprintf(c.peers, sizeof c.peers, "%s", argv[4]);
+    own = c;
     c.carrier->attach(&c);
     if (ptq_queue_open(c.bus, contract_address(&c, argv[6]), NULL, &queue) != PTQ_OK)
         return 99;
