@@ -13,6 +13,7 @@
 
 #include "base/time.h"
 #include "bus/node.h"
+#include "os/clock.h"
 #include "os/event.h"
 #include "remote/access.h"
 #include "remote/route.h"
@@ -269,6 +270,15 @@ static void forgive_our_absence(struct pti_server *server, int64_t now)
         session->down_since += now - due;
 }
 
+/* Nobody is woken for it: a row that is kept for too long harms nobody. */
+static void mind_streams(struct pti_server *server)
+{
+    for (struct pti_served_bus *served = server->buses; served != NULL; served = served->next) {
+        if (pti_streams_count(served->streams) > 0)
+            pti_streams_expire(served->streams, pti_host_ns());
+    }
+}
+
 /* ---- draining ---- */
 
 static void begin_to_drain(struct pti_server *server)
@@ -365,6 +375,7 @@ static void run_round(struct pti_server *server, const uint64_t *tags, int count
     look_at_due(server);
     end_round(server);
     mind_sessions(server, now);
+    mind_streams(server);
     if (!server->draining && pti_load_seq(&server->stops) > 0) {
         begin_to_drain(server);
         end_round(server);

@@ -93,6 +93,7 @@ struct own {
 };
 
 uint32_t pti_streams_most = PTI_STREAMS_MOST;
+int64_t pti_stream_kept_ns = PTI_STREAM_KEPT_NS;
 
 struct pti_streams {
     ptq_bus *bus;
@@ -357,8 +358,8 @@ void pti_stream_leave(struct pti_stream *stream, int64_t host_ns)
 
     stream->owner = NULL;
     pti_store_release(&stream->index->left, host_ns != 0 ? host_ns : 1);
-    if (streams->expire_at > host_ns + PTI_STREAM_KEPT_NS)
-        streams->expire_at = host_ns + PTI_STREAM_KEPT_NS;
+    if (streams->expire_at > host_ns + pti_stream_kept_ns)
+        streams->expire_at = host_ns + pti_stream_kept_ns;
 }
 
 void pti_streams_expire(struct pti_streams *streams, int64_t host_ns)
@@ -373,10 +374,10 @@ void pti_streams_expire(struct pti_streams *streams, int64_t host_ns)
         next = stream->hh.next;
         if (left == 0)
             continue;
-        if (host_ns - left >= PTI_STREAM_KEPT_NS)
+        if (host_ns - left >= pti_stream_kept_ns)
             free_stream(stream);
-        else if (left + PTI_STREAM_KEPT_NS < streams->expire_at)
-            streams->expire_at = left + PTI_STREAM_KEPT_NS;
+        else if (left + pti_stream_kept_ns < streams->expire_at)
+            streams->expire_at = left + pti_stream_kept_ns;
     }
 }
 

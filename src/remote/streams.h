@@ -26,9 +26,11 @@
 #define PTI_STREAMS_FILE "~streams~v1"
 #define PTI_STREAMS_MOST 65536u                        /* rows; a new one beyond that is refused */
 #define PTI_STREAM_FACTS 320u                          /* puts of one stream that took effect and are not known to be received */
-#define PTI_STREAM_KEPT_NS (INT64_C(600) * 1000000000) /* after its link broke */
+#define PTI_STREAM_KEPT_NS (INT64_C(600) * 1000000000) /* after its session */
 
-extern uint32_t pti_streams_most; /* PTI_STREAMS_MOST; tests make it less */
+/* What they are called after; tests make them less. */
+extern uint32_t pti_streams_most;
+extern int64_t pti_stream_kept_ns;
 
 struct pti_streams;
 
@@ -77,7 +79,7 @@ void pti_stream_undone(struct pti_stream *stream);
 void pti_stream_received(struct pti_stream *stream, uint64_t number);
 void pti_stream_forget(struct pti_stream *stream, struct pti_stream_key key);
 
-/* Nobody speaks for it any more: it is kept for PTI_STREAM_KEPT_NS.  close: it came to a proper end. */
+/* Nobody speaks for it any more: it is kept for 10 minutes.  close: it came to a proper end. */
 void pti_stream_leave(struct pti_stream *stream, int64_t host_ns);
 void pti_stream_close(struct pti_stream *stream);
 void pti_streams_expire(struct pti_streams *streams, int64_t host_ns);
