@@ -120,6 +120,8 @@ static enum ptq_err open_at_only_peer(const struct pti_bare *bare, const struct 
                              pti_resolve_source(bare->bus));
     if (answer == PTQ_EUNREACHABLE || answer == PTQ_EPROTO)
         return tell_silence(&asked, bare->name, error);
+    if (answer == PTQ_ENOENT)
+        return pti_error(error, answer, "there is no queue '%s', here or at the only peer '%s'", bare->name, peer->node);
     return answer == PTQ_OK ? PTQ_OK : pti_error(error, answer, "%s", asked.silence.text);
 }
 

@@ -141,6 +141,9 @@ static enum ptq_err open_port(struct pti_server *server, const struct pti_open_m
     if (!pti_routes_serve(&server->routes, asked->name, here))
         return not_exported(server, asked, error);
     enum ptq_err err = pti_carriers.open_local(bus, here, &open, error, &channel->port);
+    if (err == PTQ_ENOENT)
+        (void)!pti_error(error, err, "queue '%s' does not exist at '%s' (run '%s'); create it, or look at the name and the run", asked->name,
+                         server->bus->node, bus->run);
     if (err == PTQ_OK && channel->port->item_size > largest_item(channel, channel->port->placed)) {
         err = too_large(asked->name, channel->port->item_size, largest_item(channel, channel->port->placed), error);
         channel->port->ops->close(channel->port, PTI_DEADLINE_NOW);

@@ -99,6 +99,6 @@ void pti_guest_greet(struct pti_guest *guest, const struct pti_frame *frame)
     session->request_bytes = hello.limits.request_bytes < PTI_WIRE_REQUEST_BYTES ? hello.limits.request_bytes
                                                                                  : PTI_WIRE_REQUEST_BYTES;
     answer_hello(guest, &hello, hello.version_max < PTQ_WIRE_VERSION ? hello.version_max : PTQ_WIRE_VERSION, known);
-    pti_server_log(server, PTQ_BRIDGE_INFO, "component=session event=up session=%llu peer=%s known=%s software=\"%s\"",
-                   (unsigned long long)session->number, guest->name, known ? "yes" : "no", hello.software);
+    pti_server_log(server, PTQ_BRIDGE_INFO, "component=session event=up session=%llu peer=%s node=\"%s\" known=%s software=\"%s\"",
+                   (unsigned long long)session->number, guest->name, session->node, known ? "yes" : "no", hello.software);
 }

@@ -31,13 +31,15 @@
 #define NAMES_MOST 100000 /* of one peer */
 
 struct pti_directory_keeper {
+    struct pti_server *server;
     ptq_bus *bus;
     const struct pti_node *node;
     const struct pti_routes *routes;
     struct pti_peer_name {
         char node[64], url[256];
         struct pti_conn *conn; /* held, so that a look needs no new link */
-        bool up;
+        bool up, looked;
+        char why[200]; /* it is not */
         int64_t heard;
         char *queues; /* its lines, as they were heard; NULL: none */
     } *peers;
@@ -60,22 +62,30 @@ struct page {
 static void begin_page(struct pti_directory_keeper *keeper, struct pti_peer_name *peer, const char *after, struct page *page)
 {
     struct pti_directory_ask ask = {0};
+    struct ptq_error error = {0};
 
     *page = (struct page){0};
     snprintf(ask.run, sizeof ask.run, "%s", keeper->bus->run);
     snprintf(ask.after, sizeof ask.after, "%s", after);
-    if (pti_remote_ask_begin(keeper->bus->insecure, peer->url, &ask, NULL, &page->directory, &page->asking) != PTQ_OK)
+    if (pti_remote_ask_begin(keeper->bus->insecure, peer->url, &ask, &error, &page->directory, &page->asking) != PTQ_OK) {
         page->asking = NULL;
+        snprintf(peer->why, sizeof peer->why, "%s", error.text);
+    }
 }
 
 /* The last name of it goes to `after`. */
-static bool end_page(const struct pti_directory_keeper *keeper, const struct pti_peer_name *peer, struct page *page, FILE *file, char after[PTQ_NAME_MAX + 1],
+static bool end_page(const struct pti_directory_keeper *keeper, struct pti_peer_name *peer, struct page *page, FILE *file, char after[PTQ_NAME_MAX + 1],
                      size_t *names)
 {
     char here[PTQ_NAME_MAX + 1];
+    struct ptq_error error = {0};
 
-    if (page->asking == NULL || pti_remote_ask_end(page->asking, NULL) != PTQ_OK)
+    if (page->asking == NULL)
         return false;
+    if (pti_remote_ask_end(page->asking, &error) != PTQ_OK) {
+        snprintf(peer->why, sizeof peer->why, "%s", error.text);
+        return false;
+    }
     for (size_t i = 0; i < page->directory.count; i++) {
         if (pti_routes_import(keeper->routes, page->directory.names[i], here))
             fprintf(file, "queue %s %s\n", here, peer->node);
@@ -87,12 +97,26 @@ static bool end_page(const struct pti_directory_keeper *keeper, const struct pti
     return true;
 }
 
+/* When it is another than before. */
+static void tell_state(struct pti_directory_keeper *keeper, struct pti_peer_name *peer, bool was_up)
+{
+    if (peer->looked && peer->up == was_up)
+        return;
+    peer->looked = true;
+    if (peer->up)
+        pti_server_log(keeper->server, PTQ_BRIDGE_INFO, "component=peer event=up peer=%s url=%s", peer->node, peer->url);
+    else
+        pti_server_log(keeper->server, PTQ_BRIDGE_WARNING, "component=peer event=down peer=%s url=%s why=\"%s\"", peer->node, peer->url,
+                       peer->why);
+}
+
 /* The first page was begun.  What a peer had stays believed for a while after it has gone silent. */
 static void list_queues(struct pti_directory_keeper *keeper, struct pti_peer_name *peer, struct page *page)
 {
     char after[PTQ_NAME_MAX + 1] = "", *text = NULL;
     size_t size = 0, names = 0;
     FILE *file = open_memstream(&text, &size);
+    bool was_up = peer->up;
 
     if (file == NULL)
         return;
@@ -102,6 +126,7 @@ static void list_queues(struct pti_directory_keeper *keeper, struct pti_peer_nam
         peer->up = end_page(keeper, peer, page, file, after, &names);
     }
     bool whole = fclose(file) == 0;
+    tell_state(keeper, peer, was_up);
     if (whole && peer->up) {
         free(peer->queues);
         peer->queues = text;
@@ -213,6 +238,10 @@ static enum ptq_err read_peer(struct pti_directory_keeper *keeper, const char *t
     snprintf(peer->url, sizeof peer->url, "%s", equals + 1);
     if (!pti_name_is_valid(peer->node))
         return pti_error(error, PTQ_EINVAL, "peer name '%s' is not legal; use [A-Za-z0-9._-]", peer->node);
+    for (size_t i = 0; i < keeper->count; i++) {
+        if (strcmp(keeper->peers[i].node, peer->node) == 0)
+            return pti_error(error, PTQ_EINVAL, "peer '%s' is named twice", peer->node);
+    }
     keeper->count++;
     return pti_access_check("dial", peer->url, keeper->bus->insecure, error);
 }
@@ -238,6 +267,7 @@ enum ptq_err pti_keeper_start(struct pti_server *server, const char *const *peer
 
     if (keeper == NULL)
         return pti_error(error, PTQ_ENOMEM, "no memory for peers");
+    keeper->server = server;
     keeper->bus = server->bus;
     keeper->node = server->node;
     keeper->routes = &server->routes;

@@ -42,7 +42,7 @@
 /* Where to.  Its id is written by the keeper's thread and read by the movers'. */
 struct home {
     char url[256];
-    bool known;
+    bool known, told;
     uint8_t id[PTI_PATH_NODE];
     int64_t asked;
 };
@@ -380,22 +380,35 @@ static void end_those_gone(struct pti_route_keeper *keeper)
 
 /* ---- looking ---- */
 
+/* Nothing is carried there yet; said once. */
+static void tell_silence(struct pti_route_keeper *keeper, struct home *home, const char *why)
+{
+    if (!home->known && !home->told)
+        pti_server_log(keeper->server, PTQ_BRIDGE_WARNING, "component=route event=waiting url=%s why=\"%s\"", home->url, why);
+    home->told = true;
+}
+
 static void ask_for_id(struct pti_route_keeper *keeper, struct home *home)
 {
     static const uint8_t none[PTI_NODE_BYTES];
     struct pti_directory_ask ask = {.name = PTI_PATH_HEADER}; /* any name: what is wanted is who answers */
     struct pti_directory directory = {0};
     struct pti_asking *asking;
+    struct ptq_error error = {0};
 
     if (home->known && pti_now_ns() - home->asked < ASK_AGAIN_NS)
         return;
     snprintf(ask.run, sizeof ask.run, "%s", keeper->bus->run);
-    if (pti_remote_ask_begin(keeper->bus->insecure, home->url, &ask, NULL, &directory, &asking) != PTQ_OK ||
-        pti_remote_ask_end(asking, NULL) != PTQ_OK)
+    if (pti_remote_ask_begin(keeper->bus->insecure, home->url, &ask, &error, &directory, &asking) != PTQ_OK ||
+        pti_remote_ask_end(asking, &error) != PTQ_OK) {
+        tell_silence(keeper, home, error.text);
         return;
+    }
     free(directory.names);
-    if (memcmp(directory.node_id, none, sizeof none) == 0)
-        return; /* an older one, which could not be told from others */
+    if (memcmp(directory.node_id, none, sizeof none) == 0) {
+        tell_silence(keeper, home, "it is an older ptqbridge, which does not say who it is: it could not be told whether a message was there");
+        return;
+    }
     pthread_mutex_lock(&keeper->mutex);
     bool is_new = !home->known;
     memcpy(home->id, directory.node_id, sizeof home->id);

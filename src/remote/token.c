@@ -23,11 +23,11 @@ bool pti_token_is_here(ptq_bus *bus, const struct pti_hello *home, const char *u
                        size_t size)
 {
     static const char *const reasons[] = {
-        [PTI_SEEN_HERE] = "it counts in the same " PTI_NODE_FILE " that is seen here: one memory",
-        [PTI_SEEN_NO_TOKEN] = "it tells nothing of its memory, as older ones do",
-        [PTI_SEEN_NO_PAGE] = "the directory of this bus has no " PTI_NODE_FILE ", and its has: another memory",
-        [PTI_SEEN_OTHER_PAGE] = "its " PTI_NODE_FILE " is another than that of this bus: another memory",
-        [PTI_SEEN_COPY] = "the " PTI_NODE_FILE " of this bus is a copy of its, which stands still: another memory",
+        [PTI_SEEN_HERE] = "it counts in the very " PTI_NODE_FILE " that is seen here: one memory, which is used without a link",
+        [PTI_SEEN_NO_TOKEN] = "it tells nothing of its memory, as older ones do, so it is reached over the network",
+        [PTI_SEEN_NO_PAGE] = "its memory is not that of this bus, whose directory has no " PTI_NODE_FILE ", so it is reached over the network",
+        [PTI_SEEN_OTHER_PAGE] = "its memory is not that of this bus (the " PTI_NODE_FILE " there is another), so it is reached over the network",
+        [PTI_SEEN_COPY] = "its memory is not that of this bus, whose " PTI_NODE_FILE " is a copy of the one there, so it is reached over the network",
     };
     struct pti_token token = {.slot = home->token_slot, .value = home->token_value};
 

@@ -250,6 +250,20 @@ static bool says_down(void *context)
     return strstr(text, " down\n") != NULL && strstr(text, "queue remembered gone\n") != NULL;
 }
 
+static bool logs_down(void *context)
+{
+    const struct net *third = context;
+    char path[200], text[4000];
+
+    snprintf(path, sizeof path, "%s/bridge.log", third->home.dir);
+    FILE *file = fopen(path, "re");
+    if (file == NULL)
+        return false;
+    text[fread(text, 1, sizeof text - 1, file)] = '\0';
+    fclose(file);
+    return strstr(text, "component=peer event=down peer=gone url=tcp://127.0.0.1:") != NULL;
+}
+
 /* For as long as names are believed. */
 static void the_names_of_a_peer_that_has_gone_silent_are_kept_for_a_while(void **state)
 {
@@ -264,18 +278,19 @@ static void the_names_of_a_peer_that_has_gone_silent_are_kept_for_a_while(void *
     assert_true(ptt_wait_until(has_published, &third.home, PTT_LONG));
     net_bridge_kill(&gone);
     assert_true(ptt_wait_until(says_down, &third, PTT_LONG));
+    assert_true(ptt_wait_until(logs_down, &third, PTT_LONG));
 
     ptq_queue_close(queue);
     net_fini(&third);
     net_fini(&gone);
 }
 
-static void run_doctor(const char *dir, const char *peers, char text[8000])
+static void run_tool(const char *words, const char *dir, const char *peers, char text[8000])
 {
     char command[600];
     size_t length = 0, part;
 
-    snprintf(command, sizeof command, "PTQ_DIR=%s PTQ_RUN=test PTQ_PEERS=%s %s doctor 2>&1", dir, peers, PTQ);
+    snprintf(command, sizeof command, "PTQ_DIR=%s PTQ_RUN=test PTQ_PEERS=%s %s %s 2>&1", dir, peers, PTQ, words);
     FILE *pipe = popen(command, "re");
     assert_non_null(pipe);
     while ((part = fread(text + length, 1, 8000 - 1 - length, pipe)) > 0)
@@ -291,16 +306,35 @@ static void doctor_warns_of_a_name_that_is_here_and_there(void **state)
 
     snprintf(peers, sizeof peers, "west=%s", west.url);
     ptq_queue *here = net_open(east.here, "twin", NULL), *there = net_open(west.here, "twin", NULL);
-    run_doctor(east.home.dir, peers, text);
+    run_tool("doctor", east.home.dir, peers, text);
     if (strstr(text, "1 both here and at another host ('west')") == NULL || strstr(text, ": twin") == NULL)
         fail_msg("%s", text);
     snprintf(peers, sizeof peers, "myself=%s", east.url); /* the same memory is no other host */
-    run_doctor(east.home.dir, peers, text);
+    run_tool("doctor", east.home.dir, peers, text);
     if (strstr(text, "none of this bus was found at a peer too") == NULL)
         fail_msg("%s", text);
 
     ptq_queue_close(there);
     ptq_queue_close(here);
+}
+
+static void what_is_not_found_is_told_with_where_it_was_looked_for(void **state)
+{
+    static const char *const looks[][2] = {
+        {"info nosuch", "there is no queue 'nosuch', here or at the only peer 'west'"},
+        {"info nosuch@west", "does not exist at 'home' (run 'test')"},
+        {"info nosuch@nowhere", "no peer is called 'nowhere'"},
+        {"info nosuch@self", "create it with: ptq create nosuch"},
+    };
+    char peers[200], text[8000];
+    (void)state;
+
+    snprintf(peers, sizeof peers, "west=%s", west.url);
+    for (size_t i = 0; i < sizeof looks / sizeof looks[0]; i++) {
+        run_tool(looks[i][0], east.home.dir, peers, text);
+        if (strstr(text, looks[i][1]) == NULL)
+            fail_msg("%s: %s", looks[i][0], text);
+    }
 }
 
 /* ---- two at once ---- */
@@ -392,6 +426,7 @@ int main(void)
         cmocka_unit_test(the_litter_of_a_killed_bridge_goes_with_the_next),
         cmocka_unit_test(the_names_of_a_peer_that_has_gone_silent_are_kept_for_a_while),
         cmocka_unit_test(doctor_warns_of_a_name_that_is_here_and_there),
+        cmocka_unit_test(what_is_not_found_is_told_with_where_it_was_looked_for),
         cmocka_unit_test(two_hosts_that_make_one_queue_at_once_end_up_with_one),
     };
 

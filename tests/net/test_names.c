@@ -396,7 +396,7 @@ static void a_home_that_has_our_memory_is_found_out(void **state)
     ptq_queue *here = net_open(east.here, "near", NULL);
     assert_reached(east.home.dir, false, "one memory");
     assert_reached(east.far.dir, true, "has no ~node");
-    assert_reached(west.home.dir, true, "another than that of this bus");
+    assert_reached(west.home.dir, true, "its memory is not that of this bus");
 
     ptq_queue_close(here);
 }

@@ -36,9 +36,10 @@ static int fail_open(ptq_bus *bus, const char *name, enum ptq_err err, const cha
 {
     char buffer[600];
 
-    if (err == PTQ_ENOENT)
+    bool elsewhere = (strpbrk(name, "@:") != NULL && strstr(name, "@self") == NULL) || strncmp(text, "there is no", 11) == 0; /* the library says where it looked */
+    if (err == PTQ_ENOENT && !elsewhere)
         return tool_fail(err, name, "no such queue on bus '%s' (%s) - create it with: ptq create %.*s", ptq_bus_run(bus),
-                         ptq_bus_path(bus), (int)strcspn(name, "!"), name); /* "tasks!dead" is a view of tasks */
+                         ptq_bus_path(bus), (int)strcspn(name, "!@"), name); /* "tasks!dead" is a view of tasks */
     if (text[0] == '\0')
         return tool_fail(err, name, "cannot open: %s", ptq_strerror(err));
     return tool_fail(err, name, "cannot open: %s", adapt_text(name, text, buffer, sizeof buffer));
