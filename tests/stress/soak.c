@@ -43,6 +43,9 @@ static const struct test tests[] = {
     {"flood in ptq_wait_any", "flood", {"any", "500000", "SEED"}, 0},
     {"pool", "../process/pool_chaos", {NULL}, 0},
     {"flood in both", "flood", {"mixed", "500000", "SEED"}, 0},
+#ifdef SOAK_BRIDGES
+    {"bridges killed", "bridges", {"200", "400000"}, 0},
+#endif
 };
 
 static struct soak {
