@@ -52,6 +52,9 @@ static enum ptq_err set_node(ptq_bus *bus, const char *node, struct ptq_error *e
 }
 
 /* A switch of the environment: 0 or 1. */
+#define OUTBOX_USUAL 65536u
+#define OUTBOX_MOST (1u << 22)
+
 static enum ptq_err read_switch(const char *name, bool given, bool *ret_on, struct ptq_error *error)
 {
     const char *value = read_environment(name);
@@ -76,6 +79,20 @@ static enum ptq_err read_via(const char *given, enum pti_via_choice *ret_via, st
     }
     return word == NULL ? PTQ_OK
                         : pti_error(error, PTQ_EINVAL, "PTQ_VIA is '%.100s'; it may be auto, direct or bridge", word);
+}
+
+static enum ptq_err read_outbox(uint32_t given, uint32_t *ret_outbox, struct ptq_error *error)
+{
+    const char *text = read_environment("PTQ_OUTBOX");
+    char *end = NULL;
+    unsigned long long value = text != NULL ? strtoull(text, &end, 10) : OUTBOX_USUAL;
+
+    if (given == 0 && text != NULL && (*text < '0' || *text > '9' || *end != '\0' || value < 1 || value > OUTBOX_MOST))
+        return pti_error(error, PTQ_EINVAL, "PTQ_OUTBOX is '%.100s'; it may be a number of messages from 1 to %u", text, OUTBOX_MOST);
+    if (given > OUTBOX_MOST)
+        return pti_error(error, PTQ_EINVAL, "an outbox of %u messages is too large: at most %u", given, OUTBOX_MOST);
+    *ret_outbox = given != 0 ? given : (uint32_t)value;
+    return PTQ_OK;
 }
 
 /* ---- the others ---- */
@@ -180,6 +197,8 @@ static enum ptq_err set_up(ptq_bus *bus, const char *run, const struct ptq_bus_o
         answer = read_switch("PTQ_GUARD", options->guard, &bus->guard, options->error);
     if (answer == PTQ_OK)
         answer = read_via(options->via, &bus->via, options->error);
+    if (answer == PTQ_OK)
+        answer = read_outbox(options->outbox, &bus->outbox, options->error);
     if (answer == PTQ_OK)
         answer = set_node(bus, choose(options->node, "PTQ_NODE"), options->error);
     if (answer == PTQ_OK)

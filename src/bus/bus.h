@@ -31,6 +31,7 @@ struct ptq_bus {
     bool insecure;
     bool guard;     /* a truncated segment answers PTQ_ECORRUPT instead of raising SIGBUS */
     enum pti_via_choice via;
+    uint32_t outbox; /* messages in one that is made */
     struct pti_peer *peers;
     size_t peer_count;
     _Atomic uint32_t holders; /* its user, and every queue that was opened through it */

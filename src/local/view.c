@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "bus/attach.h"
+#include "bus/out.h"
 #include "local/stats.h"
 #include "queue/port.h"
 #include "os/guard.h"
@@ -34,7 +35,7 @@ static bool read_name(const char *text, char name[PTQ_NAME_MAX + 1], bool *ret_l
     memcpy(name, text, length);
     name[length] = 0;
     *ret_letters = suffix != NULL;
-    return pti_name_is_valid(name);
+    return pti_name_is_valid(name) || pti_out_is_queue(name);
 }
 
 enum ptq_err ptq_view_open(ptq_bus *bus, const char *text, struct ptq_error *error, ptq_view **ret_view)

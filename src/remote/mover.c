@@ -38,6 +38,7 @@
 #define REST_NS (250 * PTI_NS_PER_MS)
 #define AGAIN_NS PTI_NS_PER_S
 #define LOOK_MS 500
+#define LOOK_DOWN_MS 50
 #define DRAIN_NS PTI_NS_PER_S
 #define CLOSE_NS PTI_NS_PER_S
 #define NEVER_ASKED UINT64_MAX
@@ -135,13 +136,18 @@ static bool grow(struct load *load)
     return true;
 }
 
+static uint16_t ttl_left(struct pti_mover *mover, const struct ptq_msg *msg)
+{
+    return mover->source->ops->left != NULL ? mover->source->ops->left(mover->source, msg) : 0;
+}
+
 static struct pti_put put_of(struct pti_mover *mover, const struct ptq_msg *msg)
 {
     return (struct pti_put){.data = msg->size > 0 ? msg->data : NULL,
                             .size = msg->size,
                             .kind = msg->kind,
                             .type = msg->type,
-                            .ttl = mover->source->ops->left != NULL ? mover->source->ops->left(mover->source, msg) : 0,
+                            .ttl = ttl_left(mover, msg),
                             .headers = msg->headers,
                             .header_bytes = msg->headers > 0 ? pti_headers_of(msg) : NULL};
 }
@@ -276,7 +282,7 @@ static bool take_some(struct pti_mover *mover)
     struct ptq_msg *msgs[TAKE_MOST];
     size_t count = 0, done = 0, room = count_room(mover), most = room > 0 ? room : 1;
 
-    if (mover->stalled || (mover->open == NULL && room == 0) || pti_now_ns() < mover->take_at)
+    if (mover->stalled || (mover->open == NULL && room == 0) || pti_now_ns() < mover->take_at || !pti_load_relaxed(&mover->connected))
         return false;
     enum ptq_err err = source->ops->take(source, most, PTI_DEADLINE_NOW, msgs, &count);
     mover->dry = err != PTQ_OK;
@@ -355,6 +361,8 @@ static struct pti_call *make_put(struct pti_mover *mover, struct load *load)
     if (call == NULL)
         return NULL;
     pti_call_set_key(call, load->position, 0);
+    for (size_t i = 0; i < load->count; i++)
+        load->puts[i].ttl = ttl_left(mover, load->msgs[i]);
     call->flagged = load->asked_at != NEVER_ASKED && forgets > load->asked_at;
     for (size_t i = 0; mover->move.keeps_flag && i < load->count; i++)
         call->flagged |= load->msgs[i]->redelivered;
@@ -367,7 +375,8 @@ static bool may_pass(enum ptq_err code)
 {
     return code == PTQ_EAGAIN || code == PTQ_ENOMEM || code == PTQ_ENOSPC || code == PTQ_FULL || code == PTQ_TIMEDOUT ||
            code == PTQ_EINTR || code == PTQ_EINDOUBT || code == PTQ_EUNREACHABLE || code == PTQ_EVERSION ||
-           code == PTQ_EPROTO || code == PTQ_ESYS || code == PTQ_EBUSY || code == PTQ_EFORKED;
+           code == PTQ_EPROTO || code == PTQ_ESYS || code == PTQ_EBUSY || code == PTQ_EFORKED || code == PTQ_EGONE ||
+           code == PTQ_ENOENT;
 }
 
 static void take_answer(struct pti_mover *mover, struct load *load, enum ptq_err code, uint64_t value)
@@ -584,7 +593,7 @@ static void wait_for_news(struct pti_mover *mover, int64_t at_most_ns)
     int64_t now = pti_now_ns(), until = now + at_most_ns;
     struct pollfd fds[2] = {{.fd = mover->event, .events = POLLIN}, {.fd = -1, .events = POLLIN}};
 
-    if (mover->dry && mover->target != NULL && !mover->stalled && count_room(mover) > 0 && now >= mover->take_at)
+    if (mover->dry && mover->target != NULL && pti_load_relaxed(&mover->connected) && !mover->stalled && count_room(mover) > 0 && now >= mover->take_at)
         fds[1].fd = mover->source_fd;
     if (mover->take_at > now && mover->take_at < until)
         until = mover->take_at;
@@ -602,6 +611,7 @@ static void close_target(struct pti_mover *mover, bool keeps)
     mover->forgets += remote->forgotten;
     mover->target->ops->close(mover->target, pti_now_ns() + CLOSE_NS);
     mover->target = NULL;
+    pti_store_relaxed(&mover->connected, false);
 }
 
 static bool open_target(struct pti_mover *mover)
@@ -626,13 +636,13 @@ static bool open_target(struct pti_mover *mover)
     return false;
 }
 
-/* The handle is of no use any more, though its queue is there. */
+/* The handle is of no use any more: the queue is opened anew by its name, if it is there, or comes again. */
 static bool has_failed(struct pti_mover *mover)
 {
     struct pti_remote *remote = pti_remote_of(mover->target);
 
     pthread_mutex_lock(&remote->conn->mutex);
-    bool failed = remote->state == PTI_REMOTE_FAILED && remote->failure != PTQ_ENOENT && remote->failure != PTQ_EGONE;
+    bool failed = remote->state == PTI_REMOTE_FAILED;
     pti_store_relaxed(&mover->connected, remote->conn->state == PTI_CONN_UP && remote->state == PTI_REMOTE_OPEN);
     pthread_mutex_unlock(&remote->conn->mutex);
     return failed && mover->under_way == 0;
@@ -662,12 +672,14 @@ static void run_round(struct pti_mover *mover)
 
     begin_again(mover);
     tell_settled(mover, settled);
+    if (has_failed(mover)) {
+        close_target(mover, true);
+        return;
+    }
     bool took = take_some(mover);
     start_some(mover);
     if (!settled && !took)
-        wait_for_news(mover, LOOK_MS * PTI_NS_PER_MS);
-    if (has_failed(mover))
-        close_target(mover, true);
+        wait_for_news(mover, (pti_load_relaxed(&mover->connected) ? LOOK_MS : LOOK_DOWN_MS) * PTI_NS_PER_MS);
 }
 
 /* What is under way may still be answered. */

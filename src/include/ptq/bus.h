@@ -28,6 +28,8 @@ struct ptq_bus_options {
     const char *via;         /**< how queues of other hosts are reached: "direct", by links and threads of this process; "bridge",
                                   through the ptqbridge that serves this run, with neither; "auto": direct, but through the bridge
                                   in a child of a process that has links; NULL: $PTQ_VIA, else "auto" */
+    uint32_t outbox;         /**< messages that an outbox (PTQ_ACK_LOCAL) holds, where this process makes it; 0: $PTQ_OUTBOX, else
+                                  65536.  Memory is taken as it is needed */
 };
 
 /**
@@ -67,6 +69,24 @@ PTQ_MUST_CHECK enum ptq_err ptq_bus_list_other(ptq_bus *bus, bool (*each)(const 
  */
 PTQ_MUST_CHECK enum ptq_err ptq_bus_list_peers(ptq_bus *bus, bool (*each)(const char *node, const char *url, void *context),
                                                void *context);
+
+/** An outbox: what this host's processes put with PTQ_ACK_LOCAL and the ptqbridge has not carried home yet. */
+struct ptq_outbox {
+    const char *name;   /**< as ptq_view_open takes it: what waits there */
+    const char *target; /**< the queue: "ptq://host:port/run/name" */
+    const char *url;    /**< where its home serves */
+    uint64_t moved, refused; /**< messages, since it was made; what was refused stands in the queue "<name of the target>.refused" here */
+    bool carried;       /**< its link was up, when that was looked at last */
+    const char *why;    /**< what the bridge waits for; "" */
+};
+
+/**
+ * Calls `each` with every outbox of the bus, in no order; `each` returns false to stop early.  What it is given is borrowed until it
+ * returns.  Outboxes are made by opening a queue with PTQ_ACK_LOCAL, and removed by the ptqbridge when they are empty and nobody has
+ * had them open for a while.
+ */
+PTQ_MUST_CHECK enum ptq_err ptq_bus_list_outboxes(ptq_bus *bus, bool (*each)(const struct ptq_outbox *outbox, void *context),
+                                                  void *context);
 
 /** What ptq_bus_gc did. */
 struct ptq_gc_report {

@@ -89,7 +89,7 @@ enum ptq_stamps {
                                 Where the queue has pack_size, small messages share entries: see ptq_put */
 #define PTQ_PRODUCER 8u    /**< counts as a producer before its first put */
 #define PTQ_CONSUMER 16u   /**< counts as a consumer before its first get */
-/* 32u is kept: an ack by this host alone. */
+#define PTQ_ACK_LOCAL 32u  /**< a put is answered once it stands in an outbox of this host: see ptq_flush.  Of a queue of this host: nothing */
 #define PTQ_VIA_BRIDGE 64u /**< a queue of another host: through the ptqbridge of this one, whatever ptq_bus_options.via says */
 #define PTQ_DIRECT 128u    /**< ... by a link of this process */
 
@@ -170,7 +170,8 @@ struct ptq_queue_options {
                                   where the queue is made with PTQ_PIPELINE, else what item_size leaves.  What is above 0 lets a
                                   producer with PTQ_EXCLUSIVE share entries */
     /* Of this handle alone. */
-    unsigned flags;          /**< PTQ_WATCH_PEERS, PTQ_PIPELINE, PTQ_EXCLUSIVE, PTQ_PRODUCER, PTQ_CONSUMER, PTQ_VIA_BRIDGE, PTQ_DIRECT */
+    unsigned flags;          /**< PTQ_WATCH_PEERS, PTQ_PIPELINE, PTQ_EXCLUSIVE, PTQ_PRODUCER, PTQ_CONSUMER, PTQ_ACK_LOCAL, PTQ_VIA_BRIDGE,
+                                  PTQ_DIRECT */
     struct ptq_error *error; /**< filled when the call fails; may be NULL */
 };
 
@@ -334,6 +335,15 @@ void ptq_abort(ptq_msg *loan);
  * goes past it: after PTQ_FULL, PTQ_ENOSPC or PTQ_ENOMEM it is asked again by the one after, after anything else it and what was put
  * behind it is dropped.  Queues with lease_ms or expired_to_dead refuse PTQ_PIPELINE:
  * PTQ_EINVAL at open.
+ *
+ * On a handle opened with PTQ_ACK_LOCAL, of a queue of another host, PTQ_OK of a put, a loan's publish or an end means: it stands in
+ * the outbox of that queue on this host, one for all its processes, and survives them and the ptqbridge, but not the host.  The
+ * ptqbridge carries it home, in order, once, whatever is killed or cut meanwhile; no bridge and no home is needed to put, or to open
+ * the queue once its outbox is there.  A full outbox is a full queue: puts wait, or answer PTQ_FULL, and its descriptor tells.  Positions
+ * that puts tell are the outbox's.  Flush waits until all that stands there is home, but for what is delayed, which waits here for its
+ * time.  What its home refuses for good (ended meanwhile, too large there) or what outlives its time on the way is put into the queue
+ * "<name>.refused" of this host, with a header "ptq.refused" that says why; the next flush answers that code, PTQ_ELATE for the
+ * latter, once.  Everything else, gets too, is asked of the home.
  */
 PTQ_MUST_CHECK enum ptq_err ptq_flush(ptq_queue *queue, int timeout_ms);
 

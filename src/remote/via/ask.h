@@ -45,7 +45,7 @@ enum pti_ask_verb {
     PTI_ASK_PAUSE,    /* value */
     PTI_ASK_KICK,     /* value */
     PTI_ASK_LOOK,     /* struct pti_ask_look behind, and count times an address; answers as many struct pti_ask_seen */
-    PTI_ASK_OUTBOX,   /* value: the outbox of that hash was made */
+    PTI_ASK_OUTBOX,   /* an outbox was made */
     PTI_ASK_VERBS
 };
 #define PTI_ASK_MORE 1u     /* flag of TAKE: take_more */
@@ -89,7 +89,7 @@ struct pti_ask_opened {
     uint64_t capacity, window, bytes;
     uint32_t item_size, header_size, max_deliveries;
     uint8_t full;
-    bool placed, letters;
+    bool placed, letters, is_here; /* is_here: in the memory of this bus */
     uint8_t id[16];
     char run[PTQ_NAME_MAX + 1], node[64], where[256], url[256], spec[PTQ_SPEC_TEXT_MAX + 1];
 };

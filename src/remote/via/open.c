@@ -9,7 +9,7 @@
 #include "bus/attach.h"
 #include "remote/link.h"
 #include "remote/remote.h"
-#include "remote/via/via.h"
+#include "remote/via/out.h"
 
 /* ---- messages ---- */
 
@@ -69,6 +69,7 @@ void pti_via_free(struct pti_via *via)
         TAILQ_REMOVE(&via->messages, message, listed);
         free(message);
     }
+    pti_via_out_close(via);
     pti_via_doubts_free(via);
     pthread_mutex_destroy(&via->mutex);
     pthread_mutex_destroy(&via->opening);
@@ -78,8 +79,11 @@ void pti_via_free(struct pti_via *via)
 
 static enum ptq_err open_queues(struct pti_via *via, struct ptq_error *error)
 {
-    struct pti_open ask = {.options = {.mode = PTQ_ATTACH}}, answer = pti_via_answer_open();
+    struct pti_open ask = pti_via_ask_open(), answer = pti_via_answer_open();
     char name[PTI_VIA_NAME];
+
+    if (via->outbox == NULL) /* who has an outbox can wait for a bridge to come */
+        ask = (struct pti_open){.options = {.mode = PTQ_ATTACH}};
     enum ptq_err err = pti_carriers.open_local(via->bus, PTI_ASK_NAME, &ask, NULL, &via->ask);
 
     if (err == PTQ_ENOENT)
@@ -124,6 +128,8 @@ static enum ptq_err new_via(ptq_bus *bus, const char *url, const char *run, cons
     enum ptq_err err = PTQ_OK;
     if (getrandom(via->client, sizeof via->client, 0) != sizeof via->client)
         err = pti_error(error, PTQ_ESYS, "no random numbers for queue '%s'", name);
+    if (err == PTQ_OK && (open->options.flags & PTQ_ACK_LOCAL) && (err = pti_via_out_find(via, error)) == PTQ_ENOENT)
+        err = PTQ_OK;
     if (err == PTQ_OK)
         err = open_queues(via, error);
     if (err != PTQ_OK) {
@@ -154,7 +160,8 @@ static void fill_port(struct pti_via *via)
     memcpy(via->port.where, opened->where, sizeof via->port.where);
     via->port.spec = via->opened.spec;
     via->port.url = via->opened.url;
-    snprintf(via->port.why, sizeof via->port.why, "%s",
+    snprintf(via->port.why, sizeof via->port.why, "%s%s",
+             via->outbox != NULL ? "puts are answered by an outbox of this host (PTQ_ACK_LOCAL), and the rest goes " : "",
              "through the ptqbridge of this host: PTQ_VIA=bridge, or this process was forked from one that has links");
 }
 
@@ -174,6 +181,7 @@ static enum ptq_err refuse_flags(const char *url, const char *name, unsigned fla
 static enum ptq_err open_through(ptq_bus *bus, const char *url, const char *run, const char *name, const struct pti_open *open,
                                  struct ptq_error *error, struct pti_port **ret_port)
 {
+    bool keeps = open->options.flags & PTQ_ACK_LOCAL;
     struct pti_via *via;
     enum ptq_err err = refuse_flags(url, name, open->options.flags, error);
 
@@ -181,11 +189,20 @@ static enum ptq_err open_through(ptq_bus *bus, const char *url, const char *run,
         err = new_via(bus, url, run, name, open, error, &via);
     if (err != PTQ_OK)
         return err;
-    err = pti_via_connect(via, open->options.wait_ms > 0 ? open->options.wait_ms * PTI_NS_PER_MS : 0, error);
+    if (via->outbox == NULL)
+        err = pti_via_connect(via, open->options.wait_ms > 0 ? open->options.wait_ms * PTI_NS_PER_MS : 0, error);
+    if (err == PTQ_OK && keeps && via->opened.is_here) { /* it needs no carrying */
+        pti_via_free(via);
+        return pti_carriers.open_local(bus, name, open, error, ret_port);
+    }
+    if (err == PTQ_OK && keeps && via->outbox == NULL)
+        err = pti_via_out_make(via, error);
     if (err != PTQ_OK) {
         pti_via_free(via);
         return err;
     }
+    if (keeps)
+        via->port.ops = pti_via_out_ops();
     via->asked.open.options.mode = PTQ_ATTACH; /* whoever opens it again must not make it anew */
     via->asked.open.options.prefault = via->asked.open.options.ephemeral = false;
     via->asked.open.options.wait_ms = 0;
@@ -269,7 +286,7 @@ static void ask_through(ptq_bus *bus, const char *run, const char *name, bool ma
 /* A child of a process that has links cannot have its own: it goes through the bridge, where there is one. */
 static bool goes_through(const ptq_bus *bus, unsigned flags)
 {
-    if (flags & (PTQ_VIA_BRIDGE | PTQ_DIRECT))
+    if (flags & (PTQ_VIA_BRIDGE | PTQ_DIRECT | PTQ_ACK_LOCAL))
         return !(flags & PTQ_DIRECT);
     if (bus->via != PTI_VIA_AUTO)
         return bus->via == PTI_VIA_BRIDGE;
@@ -283,6 +300,10 @@ enum ptq_err pti_far_open(ptq_bus *bus, const char *url, const char *run, const 
 
     if ((flags & PTQ_VIA_BRIDGE) && (flags & PTQ_DIRECT))
         return pti_error(error, PTQ_EINVAL, "queue '%s': PTQ_VIA_BRIDGE and PTQ_DIRECT exclude each other", name);
+    if ((flags & PTQ_ACK_LOCAL) && (flags & PTQ_DIRECT))
+        return pti_error(error, PTQ_EINVAL,
+                         "queue '%s': PTQ_ACK_LOCAL needs the ptqbridge of this host, which carries the outbox: open it without "
+                         "PTQ_DIRECT", name);
     if (!goes_through(bus, flags))
         return pti_remote_open(bus, url, run, name, open, error, ret_port);
     enum ptq_err err = open_through(bus, url, run, name, open, error, ret_port);

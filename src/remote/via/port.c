@@ -7,11 +7,11 @@
 
 #include "base/time.h"
 #include "os/futex.h"
-#include "remote/via/via.h"
+#include "remote/via/out.h"
 
 #define PATIENCE_NS (3 * PTI_NS_PER_S) /* until a bridge that is away is unreachable */
 #define AGAIN_NS (20 * PTI_NS_PER_MS)
-
+#define OUTBOX 2 /* watcher->bell: no bell, but the outbox itself */
 
 /* ---- one call ---- */
 
@@ -167,8 +167,10 @@ static enum ptq_err via_fd(struct pti_port *port, enum ptq_side side, int *ret_f
 {
     struct pti_via *via = pti_via_of(port);
     struct pti_port *bell;
-    enum ptq_err err = find_bell(via, side, &bell);
 
+    if (side == PTQ_SIDE_PUT && via->outbox != NULL)
+        return via->outbox->ops->fd(via->outbox, side, ret_fd);
+    enum ptq_err err = find_bell(via, side, &bell);
     if (err == PTQ_OK)
         err = tell_of_bell(via, side);
     if (err != PTQ_OK && err != PTQ_EUNREACHABLE)
@@ -178,29 +180,45 @@ static enum ptq_err via_fd(struct pti_port *port, enum ptq_side side, int *ret_f
 
 static struct pti_port *bell_of(struct pti_port *port, const struct pti_watcher *watcher)
 {
-    return pti_load_acquire(&pti_via_of(port)->bells[watcher->bell]);
+    struct pti_via *via = pti_via_of(port);
+
+    return watcher->bell == OUTBOX ? via->outbox : pti_load_acquire(&via->bells[watcher->bell]);
+}
+
+static enum ptq_err watch_bell(struct pti_via *via, struct pti_watcher *watcher)
+{
+    enum ptq_side side = watcher->side;
+    bool is_new = pti_load_acquire(&via->bells[side]) == NULL;
+    struct pti_port *bell;
+    enum ptq_err err = find_bell(via, side, &bell);
+
+    if (err == PTQ_OK && is_new)
+        err = tell_of_bell(via, side);
+    if (err != PTQ_OK)
+        return err;
+    watcher->bell = (uint8_t)side;
+    watcher->side = PTQ_SIDE_GET; /* of the bell */
+    watcher->interrupts_seen = pti_load_seq(&via->interrupts_seen);
+    return bell->ops->watch_begin(bell, watcher);
+}
+
+static enum ptq_err watch_outbox(struct pti_via *via, struct pti_watcher *watcher)
+{
+    watcher->bell = OUTBOX;
+    watcher->interrupts_seen = pti_load_seq(&via->interrupts_seen);
+    return via->outbox->ops->watch_begin(via->outbox, watcher);
 }
 
 static enum ptq_err via_watch_begin(struct pti_port *port, struct pti_watcher *watcher)
 {
     struct pti_via *via = pti_via_of(port);
-    struct pti_port *bell;
-    enum ptq_side side = watcher->side;
 
     if (!enter(via)) {
         leave(via);
         return PTQ_EINTR;
     }
-    bool is_new = pti_load_acquire(&via->bells[side]) == NULL;
-    enum ptq_err err = find_bell(via, side, &bell);
-    if (err == PTQ_OK && is_new)
-        err = tell_of_bell(via, side);
-    if (err == PTQ_OK) {
-        watcher->bell = (uint8_t)side;
-        watcher->side = PTQ_SIDE_GET; /* of the bell */
-        watcher->interrupts_seen = pti_load_seq(&via->interrupts_seen);
-        err = bell->ops->watch_begin(bell, watcher);
-    }
+    bool is_put = watcher->side == PTQ_SIDE_PUT && via->outbox != NULL;
+    enum ptq_err err = is_put ? watch_outbox(via, watcher) : watch_bell(via, watcher);
     if (err != PTQ_OK)
         leave(via);
     return err;
@@ -578,6 +596,10 @@ static enum ptq_err via_ack_many(struct pti_port *port, struct ptq_msg *const *m
 static void rouse(struct pti_via *via)
 {
     via->answer->ops->interrupt(via->answer);
+    if (via->outbox != NULL) {
+        via->outbox->ops->interrupt(via->outbox);
+        pti_futex_wake(&via->out.page->words.news, INT32_MAX);
+    }
     pti_via_wake(via);
     for (int side = 0; side < 2; side++) {
         struct pti_port *bell = pti_load_acquire(&via->bells[side]);
@@ -598,6 +620,8 @@ static void via_explain(struct pti_port *port, enum ptq_err err, char *buffer, s
 {
     struct pti_via *via = pti_via_of(port);
 
+    if (via->outbox != NULL && err != PTQ_EUNREACHABLE && err != PTQ_EINDOUBT)
+        pti_via_out_explain(via, err, buffer, size);
     if (err != PTQ_EUNREACHABLE && err != PTQ_EINDOUBT)
         return;
     pthread_mutex_lock(&via->mutex);

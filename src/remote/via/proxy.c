@@ -464,6 +464,7 @@ static void describe(const struct pti_port *port, const char *url, struct pti_as
     opened->full = port->full;
     opened->placed = port->placed;
     opened->letters = port->letters;
+    opened->is_here = !port->remote;
     memcpy(opened->id, port->id, sizeof opened->id);
     memcpy(opened->run, port->run, sizeof opened->run);
     memcpy(opened->node, port->node, sizeof opened->node);

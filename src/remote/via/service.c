@@ -284,6 +284,12 @@ static void take_in(struct pti_via_service *service, struct ptq_msg *msg)
         (void)!service->ask->ops->ack(service->ask, msg);
         return;
     }
+    if (job->ask.verb == PTI_ASK_OUTBOX) {
+        free_job(job);
+        (void)!service->ask->ops->ack(service->ask, msg);
+        pti_carrier_poke(service->carrier);
+        return;
+    }
     pthread_mutex_lock(&service->mutex);
     struct pti_proxy *proxy = find_proxy(service, job->ask.client);
     bool is_of = proxy != NULL && job->ask.verb != PTI_ASK_OPEN && job->ask.verb != PTI_ASK_LOOK;
@@ -318,6 +324,8 @@ static void *read_requests(void *context)
         if (!may) {
             may = service->ask->ops->claim(service->ask, now + LOOK_NS) == PTQ_OK;
             pti_store_seq(&service->is_serving, may);
+            if (may)
+                pti_carrier_serve(service->carrier);
             continue;
         }
         if (now >= look_at) {
@@ -512,6 +520,9 @@ static enum ptq_err start(struct pti_via_service *service)
         pti_poll_add(service->poll_fd, service->wake_fd, 0, true) != 0 ||
         getrandom(&random, sizeof random, 0) != sizeof random)
         return PTQ_ENOMEM;
+    err = pti_carrier_start(service->bus, service->log, service->log_context, &service->carrier);
+    if (err != PTQ_OK)
+        return err;
     pti_store_seq(&service->last_lease, random | 1);
     pti_store_seq(&service->is_posting, true);
     service->has_poster = pthread_create(&service->poster, NULL, post_answers, service) == 0;
@@ -561,6 +572,7 @@ void pti_via_stop(struct pti_via_service *service)
     if (service == NULL)
         return;
     stop_reader(service);
+    pti_carrier_stop(service->carrier);
     pthread_mutex_lock(&service->mutex);
     pthread_cond_broadcast(&service->news);
     while (service->proxy_count > 0 || service->workers > 0)

@@ -9,6 +9,7 @@
 
 #include <uthash.h>
 
+#include "remote/via/out.h"
 #include "remote/via/via.h"
 
 struct pti_via_service;
@@ -70,6 +71,7 @@ struct pti_via_service {
     pti_via_log *log;
     void *log_context;
     struct pti_port *ask;
+    struct pti_via_carrier *carrier; /* of the outboxes */
     int poll_fd, wake_fd;
     pthread_t reader, poster;
     bool has_reader, has_poster;

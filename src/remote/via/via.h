@@ -11,6 +11,7 @@
 #include <sys/queue.h>
 
 #include "base/atomic.h"
+#include "bus/out.h"
 #include "remote/via/ask.h"
 
 /* open_remote and ask_remote of struct pti_carriers: by a link of this process, or through the bridge, as the handle, the bus
@@ -73,6 +74,10 @@ struct pti_via {
     struct pti_ask_open asked;
     struct pti_ask_opened opened;
     bool claimed;
+    struct pti_port *outbox; /* PTQ_ACK_LOCAL: what is put stands there; else NULL */
+    struct pti_out_map out;
+    _Atomic uint64_t refused_seen;
+    _Atomic bool ended;
 
     pthread_mutex_t opening; /* one thread (re)opens */
     pthread_mutex_t mutex;   /* of all that follows; never held in a call on a queue */
