@@ -21,9 +21,9 @@ static enum ptq_err look_at_first(ptq_pool *pool, enum pti_seen *ret_seen)
         return err == PTQ_END || err == PTQ_EMPTY || err == PTQ_EINTR ? PTQ_OK : err;
 
     if (pti_position_compare(msg->position, pool->order.next) < 0)
-        return ptq_ack(msg); /* its result is out; its worker died before the ack */
+        return pti_pool_settled(ptq_ack(msg)); /* its result is out; its worker died before the ack */
     if (msg->kind != PTI_KIND_MARKER)
-        return pti_queue_untake(msg);
+        return pti_pool_settled(pti_queue_untake(msg));
     struct pti_put put = {.data = msg->data, .size = msg->size, .kind = PTI_KIND_MARKER};
     err = pti_queue_place(pool->done, msg->position, &put, PTI_DEADLINE_NOW);
     if (err != PTQ_OK && err != PTQ_ELATE) {
@@ -31,7 +31,7 @@ static enum ptq_err look_at_first(ptq_pool *pool, enum pti_seen *ret_seen)
         return err == PTQ_FULL ? PTQ_OK : err; /* no block at this moment */
     }
     *ret_seen = PTI_SEEN_PLACED;
-    return ptq_ack(msg);
+    return pti_pool_settled(ptq_ack(msg));
 }
 
 static enum ptq_err look_if_lost(ptq_pool *pool, enum pti_seen *ret_seen)

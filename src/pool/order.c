@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "base/time.h"
 #include "bus/bus.h"
@@ -16,6 +17,7 @@
 
 /* In so many parts of a window the limit moves while the getter need not wait: each may cost a journey to the home. */
 #define STEPS 4
+#define NAP_NS (20 * PTI_NS_PER_MS) /* before a home that is away is asked again */
 
 void pti_order_init(struct pti_order *order)
 {
@@ -70,6 +72,8 @@ enum ptq_err pti_order_done(ptq_pool *pool, struct ptq_result *result)
     pti_results_drop(&pool->order.out, result);
     (void)pthread_mutex_unlock(&pool->mutex);
     enum ptq_err err = ptq_ack(result->msg);
+    if (result->again != NULL)
+        err = ptq_ack(result->again);
     enum ptq_err raised = raise_limit(pool, pool->window < STEPS ? 1 : pool->window / STEPS);
     return pti_pool_answer(pool, err != PTQ_OK ? err : raised);
 }
@@ -123,11 +127,39 @@ static int64_t earlier(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
+/* Law: no ticket is passed over while its result is there.  Over links an answer may go astray, and what it had leased comes back a
+ * moment later than what stands behind it is handed out. */
+static enum ptq_err is_early(ptq_pool *pool, const ptq_msg *msg, bool *ret_early)
+{
+    bool gone = false;
+    *ret_early = pool->done->port->remote && pti_position_compare(msg->position, pool->order.next) > 0;
+    if (!*ret_early)
+        return PTQ_OK;
+    enum ptq_err err = pti_queue_census(pool->done, pool->order.next, &gone);
+    *ret_early = !gone;
+    return err;
+}
+
+/* As pti_queue_take; PTQ_EMPTY: what there is has to wait for another. */
+static enum ptq_err take_in_turn(ptq_pool *pool, int64_t deadline, ptq_msg **ret_msg)
+{
+    size_t count;
+    bool early;
+    enum ptq_err err = pti_queue_take(pool->done, 1, deadline, ret_msg, &count);
+    if (err != PTQ_OK)
+        return err;
+    err = is_early(pool, *ret_msg, &early);
+    if (!early)
+        return PTQ_OK;
+    (void)pti_queue_untake(*ret_msg);
+    (void)nanosleep(&(struct timespec){.tv_nsec = NAP_NS}, NULL);
+    return err != PTQ_OK ? err : PTQ_EMPTY;
+}
+
 /* PTQ_EMPTY: look again; PTQ_OK with a message; else the answer. */
 static enum ptq_err sleep_briefly(ptq_pool *pool, int64_t until, ptq_msg **ret_msg)
 {
-    size_t count;
-    enum ptq_err err = pti_queue_take(pool->done, 1, until, ret_msg, &count);
+    enum ptq_err err = take_in_turn(pool, until, ret_msg);
     return err == PTQ_TIMEDOUT ? PTQ_EMPTY : err;
 }
 
@@ -170,7 +202,8 @@ static enum ptq_err claim(ptq_pool *pool, int64_t deadline)
     if (err != PTQ_OK)
         return err; /* the claim is kept; the next call asks again */
     (void)pthread_mutex_lock(&pool->mutex);
-    order->next = head;
+    if (!order->gives) /* else it was lost with a session: who had it meanwhile has left a gap, or nothing */
+        order->next = head;
     order->claimed = true;
     (void)pthread_mutex_unlock(&pool->mutex);
     return PTQ_OK;
@@ -213,8 +246,7 @@ static enum ptq_err consider(ptq_pool *pool)
 static enum ptq_err get_message(ptq_pool *pool, int64_t deadline, ptq_msg **ret_msg)
 {
     for (;;) {
-        size_t count;
-        enum ptq_err err = pti_queue_take(pool->done, 1, PTI_DEADLINE_NOW, ret_msg, &count);
+        enum ptq_err err = take_in_turn(pool, PTI_DEADLINE_NOW, ret_msg);
         if (err != PTQ_EMPTY)
             return err;
         err = consider(pool);
@@ -249,8 +281,33 @@ static struct ptq_result *take_ahead(ptq_pool *pool)
 /* Takes note of where the head is now. */
 static void pass(struct pti_order *order, uint64_t ticket)
 {
+    if (!order->gives || pti_position_compare(ticket, order->next) > 0)
+        order->given = ticket;
+    order->gives = true;
     if (pti_position_compare(ticket, order->next) >= 0)
         order->next = ticket + 1;
+}
+
+/* What this handle gave out already comes again when a session was lost before its ack arrived.  Nobody is to see it twice: who still
+ * holds it settles this lease too; else it is settled here. */
+static bool is_known(ptq_pool *pool, ptq_msg *msg)
+{
+    struct pti_order *order = &pool->order;
+    bool known = msg->redelivered && pool->done->port->remote && order->gives &&
+                 pti_position_compare(msg->position, order->given) >= 0 &&
+                 pti_position_compare(msg->position, order->next) < 0;
+    if (!known)
+        return false;
+    (void)pthread_mutex_lock(&pool->mutex);
+    struct ptq_result *held = order->out.first;
+    while (held != NULL && !pti_position_is(held->ticket, msg->position))
+        held = held->next;
+    ptq_msg *lost = held != NULL ? held->again : NULL;
+    if (held != NULL)
+        held->again = msg;
+    (void)pthread_mutex_unlock(&pool->mutex);
+    ptq_ack(held != NULL ? lost : msg);
+    return true;
 }
 
 /* Makes a result of a leased entry.  PTQ_END: it is the note of the end; PTQ_ENOMEM gives it back. */
@@ -275,16 +332,41 @@ static enum ptq_err deliver(ptq_pool *pool, ptq_msg *msg, struct ptq_result **re
     return PTQ_OK;
 }
 
-static enum ptq_err get_result(ptq_pool *pool, int64_t deadline, struct ptq_result **ret_result)
+static enum ptq_err get_once(ptq_pool *pool, int64_t deadline, struct ptq_result **ret_result)
 {
     enum ptq_err err = claim(pool, deadline);
     if (err != PTQ_OK)
         return err;
     ptq_msg *msg = NULL;
-    err = get_message(pool, deadline, &msg);
+    do
+        err = get_message(pool, deadline, &msg);
+    while (err == PTQ_OK && is_known(pool, msg));
+    if (err == PTQ_EBUSY)
+        pool->order.claimed = false; /* it was lost with a session, and somebody has it */
     if (err != PTQ_OK)
         return err;
     return deliver(pool, msg, ret_result);
+}
+
+/* The home is away, or so was the answer to a question that may be asked twice; the claim is to be had again. */
+static bool may_pass(enum ptq_err err)
+{
+    return err == PTQ_EUNREACHABLE || err == PTQ_EINDOUBT || err == PTQ_EBUSY;
+}
+
+static enum ptq_err get_result(ptq_pool *pool, int64_t deadline, struct ptq_result **ret_result)
+{
+    for (;;) {
+        enum ptq_err err = get_once(pool, deadline, ret_result);
+        int64_t now = pti_now_ns();
+        if (!may_pass(err))
+            return err;
+        if (deadline == PTI_DEADLINE_NOW || now >= deadline)
+            return err == PTQ_EINDOUBT ? PTQ_EUNREACHABLE : err;
+        pti_staff_tend(pool);
+        if (nanosleep(&(struct timespec){.tv_nsec = NAP_NS}, NULL) != 0)
+            return PTQ_EINTR;
+    }
 }
 
 static bool start_getting(ptq_pool *pool)
@@ -335,6 +417,7 @@ static enum ptq_err keep(ptq_pool *pool, struct ptq_result *result)
     if (msg == NULL) {
         (void)pthread_mutex_lock(&pool->mutex);
         pti_results_drop(&pool->order.out, result);
+        pool->order.gives = false;
         (void)pthread_mutex_unlock(&pool->mutex);
         (void)ptq_nack(result->msg, 0);
         free(result);
@@ -344,7 +427,7 @@ static enum ptq_err keep(ptq_pool *pool, struct ptq_result *result)
     pti_results_drop(&pool->order.out, result);
     pti_results_append(&pool->order.ahead, result);
     (void)pthread_mutex_unlock(&pool->mutex);
-    enum ptq_err err = ptq_ack(msg);
+    enum ptq_err err = pti_pool_settled(ptq_ack(msg));
     return err != PTQ_OK ? err : raise_limit(pool, 1);
 }
 

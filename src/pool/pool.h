@@ -29,6 +29,7 @@
 struct ptq_result {
     ptq_pool *pool;
     ptq_msg *msg; /* NULL: read ahead, its bytes are in `copy` */
+    ptq_msg *again; /* the lease of `msg` was lost with a session, and this is the one that counts; usually NULL */
     void *copy;
     struct pti_result body;
     uint64_t ticket;
@@ -47,6 +48,8 @@ struct pti_order {
     _Atomic uint32_t getting;
     bool claimed, ended;
     uint64_t next;               /* the ticket that comes out next; known once claimed */
+    uint64_t given;              /* from here to `next` all were given out by this handle; so once `gives` */
+    bool gives;
     uint64_t limit;              /* told to the jobs queue last; 0: not yet */
     struct pti_results out;      /* got, not done: by ticket */
     struct pti_results ahead;    /* read ahead by join: by ticket, all before `next` */
@@ -92,6 +95,12 @@ static inline bool pti_position_is(uint64_t a, uint64_t b)
 /* ptq_pool_open; a test may ask for a first position. */
 enum ptq_err pti_pool_open(ptq_bus *bus, const char *name, const struct ptq_pool_options *options,
                            const struct pti_open *test, ptq_pool **ret_pool);
+
+/* A lease that was lost with its session is given back already: what it was comes again. */
+static inline enum ptq_err pti_pool_settled(enum ptq_err answer)
+{
+    return answer == PTQ_ELEASELOST || answer == PTQ_EINDOUBT ? PTQ_OK : answer;
+}
 
 /* For poll: rounded up; -1 for PTI_DEADLINE_NEVER. */
 int pti_ms_until(int64_t deadline);

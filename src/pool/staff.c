@@ -188,6 +188,14 @@ static char *peers_text(const ptq_bus *bus)
     return text;
 }
 
+static const char *via_text(const ptq_bus *bus)
+{
+    static const char *const texts[] = {
+        [PTI_VIA_AUTO] = "auto", [PTI_VIA_DIRECT] = "direct", [PTI_VIA_BRIDGE] = "bridge"};
+
+    return texts[bus->via];
+}
+
 static void write_words(ptq_pool *pool, const struct ptq_spawn_options *options, unsigned count, struct words *words)
 {
     const char *slash = strrchr(pool->bus->path, '/');
@@ -203,6 +211,7 @@ static void write_words(ptq_pool *pool, const struct ptq_spawn_options *options,
     add_word(words, "dir=", dir);
     add_word(words, "node=", pool->bus->node);
     add_word(words, "peers=", peers != NULL ? peers : "");
+    add_word(words, "via=", via_text(pool->bus));
     add_word(words, "insecure=", pool->bus->insecure ? "1" : NULL);
     add_word(words, "name=", options->name);
     add_word(words, "count=", number);

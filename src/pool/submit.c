@@ -5,9 +5,13 @@
  */
 #include <poll.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/time.h"
 #include "pool/pool.h"
+
+#define EARLY_MOST 8
+#define PAUSE_NS (20 * PTI_NS_PER_MS)
 
 /* One thing that is to be put. */
 struct entry {
@@ -90,15 +94,27 @@ static enum ptq_err put_watchfully(ptq_pool *pool, struct entry *entry, int64_t 
     }
 }
 
-/* Law: a ticket that is in doubt is not drawn again.  A slice at a time, with an eye on the workers. */
+static bool answered_early(int64_t deadline)
+{
+    return pti_now_ns() < deadline;
+}
+
+/* Law: a ticket that is in doubt is not drawn again.  A slice at a time, with an eye on the workers.  A home that is away is waited
+ * for; but where the answer is there before its time, again and again, there is nobody left who could be asked. */
 static enum ptq_err clear_up(ptq_pool *pool, struct entry *entry, int64_t deadline, uint64_t *ret_ticket)
 {
     enum ptq_err err = PTQ_EINDOUBT;
 
     entry->retry = true;
-    while (err == PTQ_EINDOUBT && pti_now_ns() < deadline) {
-        int64_t slice = pti_now_ns() + PTI_POOL_SLICE;
-        err = put(pool, entry, slice < deadline ? slice : deadline, ret_ticket);
+    for (unsigned early = 0; err == PTQ_EINDOUBT && early < EARLY_MOST && pti_now_ns() < deadline;) {
+        int64_t slice = pti_now_ns() + PTI_POOL_SLICE, until = slice < deadline ? slice : deadline;
+        err = put(pool, entry, until, ret_ticket);
+        if (err == PTQ_EVERSION) /* a home that keeps no numbers */
+            return PTQ_EINDOUBT;
+        if (err == PTQ_EINDOUBT && answered_early(until)) {
+            early++;
+            (void)nanosleep(&(struct timespec){.tv_nsec = PAUSE_NS}, NULL);
+        }
         if (pti_staff_exists(pool))
             pti_staff_tend(pool);
     }
@@ -115,6 +131,9 @@ static enum ptq_err submit(ptq_pool *pool, struct entry *entry, int timeout_ms, 
     enum ptq_err err = watch ? put_watchfully(pool, entry, deadline, &ticket) : put(pool, entry, deadline, &ticket);
     while (err == PTQ_EINDOUBT && pti_now_ns() < deadline) {
         err = clear_up(pool, entry, deadline, &ticket);
+        if (err == PTQ_EINDOUBT)
+            break;
+        entry->retry = false;
         if (err == PTQ_FULL || err == PTQ_TIMEDOUT) /* it was not in, and is not in doubt any more */
             err = watch ? put_watchfully(pool, entry, deadline, &ticket) : put(pool, entry, deadline, &ticket);
     }

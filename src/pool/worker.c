@@ -15,7 +15,12 @@
 #include "pool/pool.h"
 #include "queue/header.h"
 
-#define PAUSE_NS (50 * PTI_NS_PER_MS) /* between attempts to place where memory is short */
+#define PAUSE_NS (50 * PTI_NS_PER_MS) /* between attempts where memory is short, or the home away */
+
+static void nap(void)
+{
+    (void)nanosleep(&(struct timespec){.tv_nsec = PAUSE_NS}, NULL);
+}
 
 static bool is_leaving(const struct pti_worker *worker)
 {
@@ -43,7 +48,7 @@ static enum ptq_err place(const struct pti_worker *worker, uint64_t ticket, cons
         if (is_leaving(worker) && err != PTQ_EINTR)
             return PTQ_EINTR;
         if (err != PTQ_EINTR)
-            (void)nanosleep(&(struct timespec){.tv_nsec = PAUSE_NS}, NULL);
+            nap();
     }
 }
 
@@ -186,6 +191,14 @@ static enum ptq_err do_entry(struct pti_worker *worker, const ptq_msg *msg)
     return place_result(worker, &worker->task, run_ns);
 }
 
+/* A home that is away is waited for, whichever way leads there. */
+static bool is_to_be_asked_again(enum ptq_err err)
+{
+    if (err == PTQ_EUNREACHABLE || err == PTQ_EINDOUBT)
+        nap();
+    return err == PTQ_EINTR || err == PTQ_EUNREACHABLE || err == PTQ_EINDOUBT;
+}
+
 enum ptq_err pti_worker_run(struct pti_worker *worker)
 {
     for (;;) {
@@ -193,7 +206,7 @@ enum ptq_err pti_worker_run(struct pti_worker *worker)
         if (is_leaving(worker))
             return PTQ_EINTR;
         enum ptq_err err = pti_pool_take_job(worker->pool, PTI_DEADLINE_NEVER, &msg);
-        if (err == PTQ_EINTR)
+        if (is_to_be_asked_again(err))
             continue;
         if (err == PTQ_END) {
             pti_pool_note_end(worker->pool);

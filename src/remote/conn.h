@@ -67,6 +67,14 @@ struct pti_conn {
     int64_t echoed;               /* when the newest PING that came back was sent */
 };
 
+/* With the mutex: why it is down, for whoever asked.  What one link carried wrongly says nothing of a home that was spoken to before. */
+static inline enum ptq_err pti_conn_refusal(const struct pti_conn *conn)
+{
+    bool was_noise = conn->refusal == PTQ_EPROTO && conn->home.incarnation != 0;
+
+    return conn->refusal != PTQ_OK && !was_noise ? conn->refusal : PTQ_EUNREACHABLE;
+}
+
 /* The session with the home at `url`, made and dialled where there is none. */
 enum ptq_err pti_conn_hold(const char *url, bool insecure, struct ptq_error *error, struct pti_conn **ret_conn);
 /* The last to let go says good-bye, up to `deadline`. */

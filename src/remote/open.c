@@ -60,7 +60,7 @@ static enum ptq_err join(struct pti_remote *remote, struct ptq_error *error)
 
 static enum ptq_err explain_silence(struct pti_conn *conn, struct ptq_error *error)
 {
-    enum ptq_err code = conn->refusal != PTQ_OK ? conn->refusal : PTQ_EUNREACHABLE;
+    enum ptq_err code = pti_conn_refusal(conn);
 
     if (code != PTQ_EUNREACHABLE)
         return pti_error(error, code, "the home at '%s' refuses: %s", conn->url, conn->reason);

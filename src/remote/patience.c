@@ -151,12 +151,6 @@ enum ptq_err pti_call_give_up(struct pti_call *call, enum ptq_err code, bool *re
     return call->type == PTI_FRAME_STATS || call->type == PTI_FRAME_DIRECTORY ? PTQ_EUNREACHABLE : PTQ_EINDOUBT;
 }
 
-/* The home may have said why. */
-static enum ptq_err why_unreachable(const struct pti_conn *conn)
-{
-    return conn->refusal != PTQ_OK ? conn->refusal : PTQ_EUNREACHABLE;
-}
-
 enum ptq_err pti_call_may_begin(const struct pti_call *call)
 {
     struct pti_remote *remote = call->remote;
@@ -179,7 +173,7 @@ static enum ptq_err begin_call(struct pti_call *call)
         return answer;
     bool given_up = conn->state != PTI_CONN_UP && pti_now_ns() > conn->down_since + LINK_DEADLINE;
     if (given_up && call->deadline == PTI_DEADLINE_NOW && call->type != PTI_FRAME_SETTLE)
-        return why_unreachable(conn);
+        return pti_conn_refusal(conn);
     pti_call_enlist(call);
     return PTQ_OK;
 }
@@ -209,7 +203,7 @@ static enum ptq_err wait_call(struct pti_call **call_ptr, bool may_interrupt, bo
     if (first == ANSWERED || (first == INTERRUPTED && end_early(call) == ANSWERED))
         return call->code;
     pthread_mutex_lock(&conn->mutex);
-    enum ptq_err code = pti_call_give_up(call, first == INTERRUPTED ? PTQ_EINTR : why_unreachable(conn), ret_break);
+    enum ptq_err code = pti_call_give_up(call, first == INTERRUPTED ? PTQ_EINTR : pti_conn_refusal(conn), ret_break);
     if (call->abandoned)
         *call_ptr = NULL;
     pthread_mutex_unlock(&conn->mutex);

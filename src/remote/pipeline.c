@@ -164,10 +164,10 @@ static enum ptq_err why_late(struct pti_remote *remote, int64_t deadline)
 
     pthread_mutex_lock(&conn->mutex);
     bool away = conn->state != PTI_CONN_UP && pti_now_ns() >= conn->down_since + LINK_DEADLINE;
-    enum ptq_err refusal = conn->refusal;
+    enum ptq_err refusal = pti_conn_refusal(conn);
     pthread_mutex_unlock(&conn->mutex);
     if (away)
-        return refusal != PTQ_OK ? refusal : PTQ_EUNREACHABLE;
+        return refusal;
     return deadline == PTI_DEADLINE_NOW ? PTQ_FULL : PTQ_TIMEDOUT;
 }
 

@@ -123,12 +123,17 @@ PTQ_MUST_CHECK enum ptq_err ptq_pool_submit_marker(ptq_pool *pool, const void *d
  * The first get makes this handle the pool's only getter until it is closed or dies; another handle's get stands by
  * until then or its deadline, with PTQ_NOWAIT or after it PTQ_EBUSY.  PTQ_EBUSY also while another thread is in this
  * call.  PTQ_EMPTY, PTQ_TIMEDOUT; PTQ_END: the pool was stopped and the last ticket is out.
+ * A home that is away is waited for; PTQ_EUNREACHABLE if it still is at the deadline.
  * A pool that nobody works for just waits; PTQ_ENOWORKERS only where this handle spawned workers, they crashed
  * so often that it gave up (crash_limit), and nobody else works for the pool.
  */
 PTQ_MUST_CHECK enum ptq_err ptq_pool_get(ptq_pool *pool, int timeout_ms, ptq_result **ret_result);
 
-/** Done with it: the result leaves the pool.  Takes `result`, even on error.  NULL is fine. */
+/**
+ * Done with it: the result leaves the pool.  Takes `result`, even on error.  NULL is fine.
+ * PTQ_ELEASELOST, PTQ_EINDOUBT: the pool is on another host, and the session was lost before its home heard of it.  This handle
+ * settles it when it comes again, unseen; only if this process ends before that, the next getter gets it, flagged.
+ */
 enum ptq_err ptq_result_done(ptq_result *result);
 
 enum ptq_result_kind {
@@ -307,7 +312,7 @@ struct ptq_work_options {
 
 /**
  * Makes the calling thread a worker of the pool, on this host or another, until the pool ends (PTQ_OK), ptq_pool_leave
- * is called (PTQ_EINTR), or it cannot go on (PTQ_EGONE, PTQ_EUNREACHABLE, ...).
+ * is called (PTQ_EINTR), or it cannot go on (PTQ_EGONE, ...).  A home that is away is waited for.
  */
 PTQ_MUST_CHECK enum ptq_err ptq_pool_work(ptq_pool *pool, const struct ptq_work_options *options);
 
