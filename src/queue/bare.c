@@ -3,7 +3,8 @@
  * Laws.  A queue is made here by its bare name only when every peer has said that it has none, so that nobody makes a
  * second one because the home of the first was silent.  Two who ask and make at once are both told no: so whoever made
  * one asks again.  Where both have it then, the one with the greater id takes his away, if it is empty and nobody has
- * it open, and so does the other if he has waited in vain (the greater one may have looked before his was there).
+ * it open, and so does the other if he has waited in vain (the greater one may have looked before his was there).  Where a peer
+ * has fallen silent meanwhile he takes it away, too.
  */
 #include <fcntl.h>
 #include <stdlib.h>
@@ -201,22 +202,37 @@ static enum ptq_err withdraw(const struct pti_bare *bare, const struct pti_peer 
                      bare->name, other->node, bare->name, bare->name, other->node);
 }
 
-/* A peer that is silent now said a moment ago that it had none. */
-static enum ptq_err look_again(const struct pti_bare *bare, struct pti_port *port, struct ptq_error *error, bool *ret_again)
+/* Law: a peer that has fallen silent between the two looks may be making one behind the cut, and will not hear of ours.  Only
+ * where a neighbour uses it by now it stays. */
+static enum ptq_err give_up(const struct pti_bare *bare, const struct pti_open *open, const struct asked *asked, struct ptq_error *error,
+                            struct pti_port **port)
+{
+    struct pti_open attach = *open;
+
+    (*port)->ops->close(*port, PTI_DEADLINE_NOW);
+    attach.options.mode = PTQ_ATTACH;
+    if (pti_reap_empty(bare->bus, bare->name) != PTQ_OK && pti_carriers.open_local(bare->bus, bare->name, &attach, error, port) == PTQ_OK)
+        return PTQ_OK;
+    return asked->silent != NULL ? tell_silence(asked, bare->name, error)
+                                 : pti_error(error, PTQ_ENOMEM, "queue '%s': no memory to ask the peers", bare->name);
+}
+
+static enum ptq_err look_again(const struct pti_bare *bare, const struct pti_open *open, struct ptq_error *error, struct pti_port **port,
+                               bool *ret_again)
 {
     int64_t until = pti_deadline(WITHDRAW_MS);
-    struct asked asked;
+    struct asked asked = {0};
 
     while (ask_all(bare, true, &asked) == PTQ_OK) {
-        if (asked.has == NULL)
+        if (asked.has == NULL && asked.silent == NULL)
             return PTQ_OK;
+        if (asked.has == NULL)
+            break;
         if (!asked.all_greater || pti_now_ns() >= until)
-            return withdraw(bare, asked.has, port, error, ret_again);
+            return withdraw(bare, asked.has, *port, error, ret_again);
         rest();
     }
-    port->ops->close(port, PTI_DEADLINE_NOW);
-    (void)pti_reap_empty(bare->bus, bare->name);
-    return pti_error(error, PTQ_ENOMEM, "queue '%s': no memory to ask the peers", bare->name);
+    return give_up(bare, open, &asked, error, port);
 }
 
 /* Who finds that a neighbour has made it meanwhile leaves the second look to him. */
@@ -230,7 +246,7 @@ static enum ptq_err make_here(const struct pti_bare *bare, const struct pti_open
     enum ptq_err answer = pti_carriers.open_local(bare->bus, bare->name, &make, error, &port);
     *ret_again = answer == PTQ_EEXIST && open->options.mode == PTQ_OPEN_OR_CREATE;
     if (answer == PTQ_OK)
-        answer = look_again(bare, port, error, ret_again);
+        answer = look_again(bare, open, error, &port, ret_again);
     if (answer == PTQ_OK)
         *ret_port = port;
     return answer;

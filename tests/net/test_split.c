@@ -1,0 +1,218 @@
+/* test_split.c -- two hosts that make one name while the links between them are cut: never two queues by accident, and two that
+ * were made on purpose are told. */
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "net/kit.h"
+#include "net/proxy.h"
+
+/* Each reaches the other through a proxy. */
+static struct side {
+    struct net net;
+    struct proxy proxy; /* in front of it */
+    ptq_bus *bus;       /* its own, whose peer is the other's proxy */
+} sides[2];
+
+static int start_sides(void **state)
+{
+    char peers[96];
+    (void)state;
+
+    for (int i = 0; i < 2; i++) {
+        net_init(&sides[i].net, NULL);
+        proxy_start(&sides[i].proxy, sides[i].net.url);
+    }
+    for (int i = 0; i < 2; i++) {
+        snprintf(peers, sizeof peers, "other=%s", sides[!i].proxy.url);
+        struct ptq_bus_options options = {.dir = sides[i].net.home.dir, .peers = peers};
+        assert_ok(ptq_bus_open("test", &options, &sides[i].bus));
+    }
+    return 0;
+}
+
+static int end_sides(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        ptq_bus_close(sides[i].bus);
+        proxy_stop(&sides[i].proxy);
+        net_fini(&sides[i].net);
+    }
+    return 0;
+}
+
+static void stall(bool on)
+{
+    for (int i = 0; i < 2; i++)
+        atomic_store(&sides[i].proxy.stall, on);
+    for (int i = 0; !on && i < 2; i++)
+        proxy_cut_all(&sides[i].proxy);
+}
+
+static bool is_here(const struct side *side, const char *name)
+{
+    char path[300];
+
+    snprintf(path, sizeof path, "%s/%s~v2", ptq_bus_path(side->net.here), name);
+    return access(path, F_OK) == 0;
+}
+
+struct maker {
+    struct side *side;
+    pthread_barrier_t *barrier;
+    ptq_queue *queue;
+    char name[32];
+    enum ptq_err answer;
+    struct ptq_error error;
+};
+
+static void *make(void *context)
+{
+    struct maker *maker = context;
+    struct ptq_queue_options options = {.capacity = 4, .item_size = 16, .error = &maker->error};
+
+    pthread_barrier_wait(maker->barrier);
+    maker->answer = ptq_queue_open(maker->side->bus, maker->name, &options, &maker->queue);
+    return NULL;
+}
+
+/* Both make it at once while the links are spoiled; then all is whole again.  How many got it. */
+static unsigned race(int number, uint64_t *seed, bool silent)
+{
+    pthread_barrier_t barrier;
+    struct maker makers[2];
+    pthread_t threads[2];
+    unsigned got = 0;
+
+    pthread_barrier_init(&barrier, NULL, 3);
+    for (int i = 0; i < 2; i++) {
+        makers[i] = (struct maker){.side = &sides[i], .barrier = &barrier};
+        snprintf(makers[i].name, sizeof makers[i].name, "split-%d", number);
+        if (!silent)
+            atomic_store(&sides[i].proxy.cut_after, (int64_t)(1 + ptt_random(seed) % 3000));
+        assert_int_equal(pthread_create(&threads[i], NULL, make, &makers[i]), 0);
+    }
+    pthread_barrier_wait(&barrier);
+    usleep((useconds_t)(ptt_random(seed) % 1500)); /* where in their doings it strikes */
+    if (silent)
+        stall(true);
+    for (int i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
+    stall(false);
+    pthread_barrier_destroy(&barrier);
+
+    for (int i = 0; i < 2; i++) {
+        got += makers[i].answer == PTQ_OK;
+        if (makers[i].answer != PTQ_OK && makers[i].answer != PTQ_EUNREACHABLE && makers[i].answer != PTQ_EBUSY)
+            fail_msg("race %d: maker %d: %s: %s", number, i, ptq_err_name(makers[i].answer), makers[i].error.text);
+    }
+    if (is_here(&sides[0], makers[0].name) && is_here(&sides[1], makers[1].name))
+        fail_msg("race %d: both have one; they were told %s, %s", number, ptq_err_name(makers[0].answer), ptq_err_name(makers[1].answer));
+    if (got == 2)
+        assert_memory_equal(makers[0].queue->port->id, makers[1].queue->port->id, 16);
+    for (int i = 0; i < 2; i++)
+        ptq_queue_close(makers[i].queue);
+    for (int i = 0; i < 2; i++)
+        (void)!ptq_queue_unlink(sides[i].net.here, makers[0].name, true);
+    return got;
+}
+
+enum { CUTS = 60, SILENCES = 4 };
+
+static void two_that_make_one_queue_while_links_are_cut_never_make_two(void **state)
+{
+    uint64_t seed = ptt_seed();
+    unsigned got = 0;
+    (void)state;
+
+    for (int i = 0; i < CUTS; i++)
+        got += race(i, &seed, false);
+    print_message("of %d makers %u have it\n", 2 * CUTS, got);
+    assert_true(got > 0);
+}
+
+static void nor_while_links_are_silent(void **state)
+{
+    uint64_t seed = ptt_seed();
+    unsigned got = 0;
+    (void)state;
+
+    for (int i = 0; i < SILENCES; i++)
+        got += race(CUTS + i, &seed, true);
+    print_message("of %d makers %u have it\n", 2 * SILENCES, got);
+}
+
+/* It is one that a neighbour has put into: it is not taken away from him, whoever is silent. */
+static void what_was_made_before_the_cut_stays_usable_behind_it(void **state)
+{
+    (void)state;
+
+    ptq_queue *queue = net_open(sides[0].bus, "before", NULL);
+    stall(true);
+    ptq_queue *again = net_open(sides[0].bus, "before", NULL);
+    assert_ok(ptq_put(again, "x", 1, PTQ_NOWAIT));
+    stall(false);
+
+    ptq_queue_close(again);
+    ptq_queue_close(queue);
+}
+
+static void run_doctor(const struct side *side, const char *peer, char text[8000])
+{
+    char command[600];
+    size_t length = 0, part;
+
+    snprintf(command, sizeof command, "PTQ_DIR=%s PTQ_RUN=test PTQ_PEERS=other=%s %s doctor 2>&1", side->net.home.dir, peer, PTQ);
+    FILE *pipe = popen(command, "re");
+    assert_non_null(pipe);
+    while ((part = fread(text + length, 1, 8000 - 1 - length, pipe)) > 0)
+        length += part;
+    text[length] = '\0';
+    assert_true(pclose(pipe) >= 0);
+}
+
+/* Said outright, on both sides of a cut: once it has healed a third is told of both, and doctor tells each. */
+static void two_that_were_made_outright_behind_a_cut_are_told_after_it(void **state)
+{
+    char text[8000], peers[200];
+    struct ptq_error error;
+    ptq_queue *made[2], *third = NULL;
+    struct ptq_queue_options options = {.mode = PTQ_ATTACH, .error = &error};
+    (void)state;
+
+    stall(true);
+    for (int i = 0; i < 2; i++)
+        made[i] = net_open(sides[i].bus, "outright@self", NULL);
+    stall(false);
+    snprintf(peers, sizeof peers, "one=%s,two=%s", sides[0].proxy.url, sides[1].proxy.url);
+    ptq_bus *bus = net_open_far(&sides[0].net, peers);
+    assert_answer(PTQ_EEXIST, ptq_queue_open(bus, "outright", &options, &third));
+    assert_non_null(strstr(error.text, "outright@one"));
+    assert_non_null(strstr(error.text, "outright@two"));
+    for (int i = 0; i < 2; i++) {
+        run_doctor(&sides[i], sides[!i].proxy.url, text);
+        if (strstr(text, "both here and at another host ('other')") == NULL || strstr(text, "outright") == NULL)
+            fail_msg("%s", text);
+        assert_true(made[i]->port->url == NULL);
+    }
+
+    ptq_bus_close(bus);
+    for (int i = 0; i < 2; i++)
+        ptq_queue_close(made[i]);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(two_that_make_one_queue_while_links_are_cut_never_make_two),
+        cmocka_unit_test(nor_while_links_are_silent),
+        cmocka_unit_test(what_was_made_before_the_cut_stays_usable_behind_it),
+        cmocka_unit_test(two_that_were_made_outright_behind_a_cut_are_told_after_it),
+    };
+
+    cmocka_set_test_filter(getenv("PTT_FILTER"));
+    return cmocka_run_group_tests(tests, start_sides, end_sides);
+}
