@@ -242,7 +242,8 @@ struct pti_open {
     uint64_t window;                  /* jobs and done of a pool: both rings get the same N; 0: an ordinary queue */
     uint64_t start;                   /* tests: first position, as a number of laps; 0: 1 */
     const uint8_t *stream;            /* remote: whose numbers its puts bear, 16 bytes; NULL: the handle's own */
-    uint32_t carrier;                 /* remote: who opens: 0 a handle, 1 an outbox, 2 an inbox, 3 a route */
+    uint32_t carrier;                 /* remote: who opens: 0 a handle, 1 an outbox, 2 an inbox, 3 a route, 4 a program by its bridge */
+    bool has_put;                     /* remote: by `stream`, over whatever link */
 };
 
 #endif

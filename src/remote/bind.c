@@ -34,7 +34,7 @@ enum ptq_err pti_channel_bind(struct pti_channel *channel, const struct pti_open
                               struct pti_streams *streams, struct ptq_error *error)
 {
     struct pti_stream_asker asker = {.stream = asked->stream, .queue = here, .queue_id = channel->port->id,
-                                     .has_put = asked->first > 0 || asked->carrier != 0};
+                                     .has_put = asked->first > 0 || (asked->carrier != 0 && asked->carrier != PTI_CARRIER_PROGRAM)};
     struct pti_stream *stream;
     bool known;
 
@@ -57,6 +57,7 @@ enum ptq_err pti_channel_bind(struct pti_channel *channel, const struct pti_open
     *pti_stream_owner(stream) = channel;
     channel->stream = stream;
     channel->stream_known = known;
+    channel->unordered = asked->carrier == PTI_CARRIER_PROGRAM;
     if (asked->first > 0) {
         channel->highest = channel->received = asked->first - 1;
         if (!pti_stream_is_keyed(stream))

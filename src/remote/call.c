@@ -123,7 +123,7 @@ static void push_call(struct pti_call *call)
     struct pti_remote *remote = call->remote;
     struct pti_conn *conn = remote->conn;
 
-    if (call->keyed && conn->outbox.version < 2) {
+    if (call->keyed && (conn->outbox.version < 2 || !remote->streamed)) {
         pti_call_finish(call, PTQ_EVERSION, 0);
         return;
     }
@@ -269,6 +269,8 @@ void pti_call_answer(struct pti_call *call, enum ptq_err code, uint64_t value)
     struct pti_remote *remote = call->remote;
     uint64_t number = call->number;
 
+    if (call->keyed && code == PTQ_OK)
+        remote->keyed_at = 1 + remote->forgotten;
     bool made_room = is_put(call) && remote->puts_out >= PTI_PUTS_OUT;
     pti_call_finish(call, code, value);
     if (made_room)

@@ -87,6 +87,8 @@ struct pti_remote {
     bool streamed;                      /* the home keeps the numbers of its puts beyond the session */
     bool keeps_stream;                  /* when it is closed the home goes on remembering, as after a broken link */
     uint64_t forgotten;                 /* how often it knew nothing of the stream any more */
+    uint64_t keyed_at;                  /* 1 + that, when a put with a key was answered last */
+    uint64_t settled_told;              /* keys up to here will not be asked again, as the home was told */
     unsigned puts_out;                  /* pushed over this link, and not answered */
     TAILQ_HEAD(, pti_doubt) doubts;     /* the newest last */
     _Atomic unsigned doubt_count;
@@ -198,8 +200,22 @@ enum ptq_err pti_doubt_look(struct pti_call *call, bool retry);
 /* After it ended: what the caller is told. */
 enum ptq_err pti_doubt_judge(struct pti_call *call, enum ptq_err answer);
 void pti_doubts_fini(struct pti_remote *remote);
-/* Not 0: this thread puts for that one, of another process (via/). */
-extern __thread pid_t pti_doubt_asker;
+
+/* ---- named.c: puts for another process, whose numbers outlive this one */
+struct pti_named {
+    const struct pti_put *puts;
+    size_t count;
+    bool placed;
+    uint64_t position; /* where the one put is placed */
+    uint64_t key;
+    bool again;        /* it was asked, perhaps by others, and nobody knows what became of it */
+    uint64_t settled;  /* keys up to here will not be asked again */
+};
+
+/* Does the home keep the numbers of puts? */
+bool pti_remote_is_streamed(struct pti_port *port);
+/* PTQ_EVERSION: again, of a home that keeps none. */
+enum ptq_err pti_remote_put_named(struct pti_port *port, const struct pti_named *named, int64_t deadline, uint64_t *ret_position);
 
 /* ---- start.c: calls whose asker does not wait */
 

@@ -308,7 +308,7 @@ void pti_channel_mark(struct pti_channel *channel, enum ptq_side side)
 static void try_all(struct pti_channel *channel, struct pti_requests *waiting)
 {
     struct pti_request *request = TAILQ_FIRST(waiting), *next;
-    bool ordered = channel->stream != NULL && pti_stream_is_keyed(channel->stream);
+    bool ordered = pti_channel_is_ordered(channel);
 
     for (; request != NULL; request = next) {
         next = TAILQ_NEXT(request, waiting);

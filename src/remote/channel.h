@@ -80,6 +80,7 @@ struct pti_channel {
     struct pti_stream *stream; /* of its puts; NULL: their numbers are known to this session alone */
     bool stream_known;         /* as its opener was told */
     bool lost_stream;          /* another channel has it by now: nothing may be put here */
+    bool unordered;            /* its keys are of a program's puts, each of which waits for itself */
     struct pti_requests requests;
     struct pti_requests takes, puts, claims; /* those that wait */
     struct pti_requests starved;             /* puts that there was no memory for: their bytes are gone */
@@ -107,7 +108,11 @@ struct pti_channel {
     TAILQ_ENTRY(pti_channel) due_listed;
 };
 
+#define PTI_CARRIER_PROGRAM 4u
+
 /* ---- channel.c */
+/* Its puts go in one after the other. */
+bool pti_channel_is_ordered(const struct pti_channel *channel);
 void pti_channel_open(struct pti_session *session, const struct pti_frame *frame);
 void pti_channel_free(struct pti_channel *channel);
 struct pti_channel *pti_channel_find(struct pti_session *session, uint32_t id);

@@ -9,13 +9,6 @@
 #include "remote/call.h"
 #include "wire/crc32c.h"
 
-__thread pid_t pti_doubt_asker;
-
-static pid_t asker(void)
-{
-    return pti_doubt_asker != 0 ? pti_doubt_asker : gettid();
-}
-
 /* Everything that makes it the same message, but for the time that is left of a delay. */
 static uint32_t sum_of(const struct pti_call *call)
 {
@@ -33,7 +26,7 @@ static uint32_t sum_of(const struct pti_call *call)
 
 static struct pti_doubt *find(struct pti_remote *remote)
 {
-    pid_t thread = asker();
+    pid_t thread = gettid();
     struct pti_doubt *doubt;
 
     TAILQ_FOREACH(doubt, &remote->doubts, listed) {
@@ -76,7 +69,7 @@ static struct pti_doubt *add(const struct pti_call *call, uint64_t number)
 
     if (doubt == NULL)
         return NULL;
-    *doubt = (struct pti_doubt){.thread = asker(), .number = number, .forgotten = remote->forgotten,
+    *doubt = (struct pti_doubt){.thread = gettid(), .number = number, .forgotten = remote->forgotten,
                                 .size = call->out.size, .crc = sum_of(call)};
     TAILQ_INSERT_TAIL(&remote->doubts, doubt, listed);
     pti_fetch_add_seq(&remote->doubt_count, 1);

@@ -122,8 +122,18 @@ static void end_entering(struct pti_request *request, enum ptq_err answer, uint6
     }
 }
 
+/* The same key may have been asked twice, by who was cut off from the first. */
+static bool is_in(const struct pti_request *request, uint64_t *ret_position)
+{
+    struct pti_stream *stream = request->channel->stream;
+
+    return stream != NULL && pti_stream_is_keyed(stream) && pti_stream_done(stream, request->key, ret_position);
+}
+
 enum ptq_err pti_enter_try(struct pti_request *request, const uint8_t *payload, size_t size, uint64_t *ret_position)
 {
+    if (is_in(request, ret_position))
+        return PTQ_OK;
     begin_entering(request);
     enum ptq_err answer = request->type == PTI_FRAME_PLACE ? try_place(request, payload, size, ret_position)
                                                            : try_put(request, payload, size, ret_position);
@@ -167,12 +177,15 @@ static enum ptq_err keep_payload(struct pti_request *request, const uint8_t *pay
     return PTQ_OK;
 }
 
-/* What has keys is carried in order: it does not go past what waits. */
+/* What a mover carries is carried in order: it does not go past what waits. */
+bool pti_channel_is_ordered(const struct pti_channel *channel)
+{
+    return channel->stream != NULL && pti_stream_is_keyed(channel->stream) && !channel->unordered;
+}
+
 static bool must_queue(const struct pti_request *request)
 {
-    const struct pti_channel *channel = request->channel;
-
-    return channel->stream != NULL && pti_stream_is_keyed(channel->stream) && !TAILQ_EMPTY(&channel->puts);
+    return pti_channel_is_ordered(request->channel) && !TAILQ_EMPTY(&request->channel->puts);
 }
 
 enum ptq_err pti_enter_serve(struct pti_request *request, const uint8_t *payload, size_t size, const char **ret_reason)

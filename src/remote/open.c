@@ -118,6 +118,7 @@ static enum ptq_err wait_until_open(struct pti_remote *remote, struct ptq_error 
 static enum ptq_err draw_stream(struct pti_open_message *asked, const struct pti_open *open)
 {
     asked->carrier = open->carrier;
+    asked->first = open->has_put ? 1 : 0;
     if (open->stream != NULL)
         memcpy(asked->stream, open->stream, sizeof asked->stream);
     else if (getrandom(asked->stream, sizeof asked->stream, 0) != sizeof asked->stream)

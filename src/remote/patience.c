@@ -134,7 +134,7 @@ enum ptq_err pti_call_give_up(struct pti_call *call, enum ptq_err code, bool *re
     if (call->pushed && asked && pti_outbox_holds(&call->remote->conn->outbox, &call->out))
         *ret_break = true; /* half a frame is on the wire, and its bytes are the caller's */
     if (!goes_on || *ret_break) {
-        if (asked && call->type == PTI_FRAME_PUT && call->answered == NULL)
+        if (asked && call->type == PTI_FRAME_PUT && call->answered == NULL && !call->keyed)
             pti_doubt_keep(call);
         pti_call_delist(call);
         call->out.begun = false;

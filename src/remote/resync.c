@@ -21,6 +21,7 @@ void pti_remote_ask_stream(struct pti_remote *remote, struct pti_open_message *a
     if (remote->conn->outbox.version < 2) {
         memset(asked->stream, 0, sizeof asked->stream);
         asked->carrier = 0;
+        asked->first = 0;
     } else if (remote->last_number > 0) {
         asked->first = pti_remote_received_to(remote) + 1;
     }

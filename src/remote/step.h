@@ -38,6 +38,15 @@ enum pti_step {
     PTI_STEP_IN_ACK_SEEN,
     PTI_STEP_IN_ACK_SENT,
     PTI_STEP_IN_FREED,
+    /* the bridge of a program's own host */
+    PTI_STEP_VIA_READ,   /* a request was taken, and not looked at */
+    PTI_STEP_VIA_OPENED, /* a handle is open over a link */
+    PTI_STEP_VIA_ASKING, /* a put has its name, and is about to be asked */
+    PTI_STEP_VIA_LEASED, /* what was taken at the home has the program's name for it */
+    PTI_STEP_VIA_DONE,   /* what was asked is done; the answer is about to be put */
+    PTI_STEP_VIA_POSTED, /* it lies in the program's queue */
+    PTI_STEP_VIA_ACKED,  /* and the request is gone */
+    PTI_STEP_VIA_CLOSED, /* the handle is closed at the home */
     PTI_STEPS
 };
 

@@ -29,8 +29,8 @@ enum pti_ask_verb {
     PTI_ASK_CLOSE,
     PTI_ASK_CANCEL,   /* value: the number of the request that is not waited for any longer */
     PTI_ASK_BELL,     /* side: from now on it is rung */
-    PTI_ASK_PUT,      /* count times struct pti_ask_record, headers, data */
-    PTI_ASK_PLACE,    /* value: the position; one record */
+    PTI_ASK_PUT,      /* count times struct pti_ask_record, headers, data; key, settled */
+    PTI_ASK_PLACE,    /* value: the position; one record; key, settled */
     PTI_ASK_TAKE,     /* value: at most; flag MORE; answers leases */
     PTI_ASK_ACK,      /* count times lease:64 */
     PTI_ASK_NACK,     /* value: the lease; delay_ms */
@@ -50,6 +50,7 @@ enum pti_ask_verb {
 };
 #define PTI_ASK_MORE 1u     /* flag of TAKE: take_more */
 #define PTI_ASK_NO_ANSWER 2u /* flag: nobody waits */
+#define PTI_ASK_AGAIN 4u    /* flag of PUT, PLACE: it was asked, perhaps of another bridge: it is done unless it was */
 
 struct pti_ask {
     uint32_t layout; /* PTI_ASK_LAYOUT */
@@ -61,14 +62,15 @@ struct pti_ask {
     int64_t timeout_ns; /* 0: ask once; -1: for ever */
     int32_t delay_ms;
     uint32_t count;
-    int32_t thread; /* PUT: whose doubts are meant, with a record that says `retry` */
-    uint32_t reserved;
+    uint64_t key;     /* of PUT, PLACE: the program's own count of them, by which the home knows it */
+    uint64_t settled; /* keys up to here will not be asked again */
 };
 
 struct pti_ask_open {
     struct pti_open open; /* pointers in it mean nothing */
     char url[PTI_ASK_URL], run[PTQ_NAME_MAX + 1], name[PTQ_NAME_MAX + 1], spec[PTQ_SPEC_TEXT_MAX + 1];
     bool has_run, bells[2];
+    bool has_put; /* by this handle, through whatever bridge */
 };
 
 /* Have these homes such a queue?  No handle is needed for it. */
@@ -90,11 +92,12 @@ struct pti_ask_opened {
     uint32_t item_size, header_size, max_deliveries;
     uint8_t full;
     bool placed, letters, is_here; /* is_here: in the memory of this bus */
+    bool streams; /* the home keeps keys */
     uint8_t id[16];
     char run[PTQ_NAME_MAX + 1], node[64], where[256], url[256], spec[PTQ_SPEC_TEXT_MAX + 1];
 };
 
-#define PTI_ASK_LAYOUT (0x50540001u + (uint32_t)(sizeof(struct pti_ask_open) << 4))
+#define PTI_ASK_LAYOUT (0x50540002u + (uint32_t)(sizeof(struct pti_ask_open) << 4))
 
 /* A message on its way in: then 4 * headers bytes, and data, from the next multiple of 8 on. */
 struct pti_ask_record {
@@ -102,8 +105,7 @@ struct pti_ask_record {
     uint32_t size, type;
     uint16_t ttl;
     uint8_t kind, headers;
-    bool retry;
-    uint8_t reserved[3];
+    uint8_t reserved[4];
 };
 
 /* The answer PTI_ANSWER_UNKNOWN: this bridge does not know the handle, and nothing was done. */

@@ -58,8 +58,7 @@ static void write_put(uint8_t *at, const struct pti_put *put)
                                     .type = put->type,
                                     .ttl = put->ttl,
                                     .kind = put->kind,
-                                    .headers = put->headers,
-                                    .retry = put->retry};
+                                    .headers = put->headers};
 
     memcpy(at, &record, sizeof record);
     at += sizeof record;
@@ -383,6 +382,7 @@ enum ptq_err pti_via_run(struct pti_via *via, struct pti_via_call *call, int64_t
     call->ask.timeout_ns = timeout_of(deadline);
     pthread_mutex_lock(&via->mutex);
     call->ask = fill_ask(via, &call->ask, ++via->last_number);
+    call->ask.settled = pti_via_settled(via);
     TAILQ_INSERT_TAIL(&via->calls, call, listed);
     pthread_mutex_unlock(&via->mutex);
     enum ptq_err err = run_listed(via, call, deadline, may_interrupt);
@@ -413,6 +413,9 @@ static enum ptq_err try_to_connect(struct pti_via *via, struct ptq_error *error)
                          via->asked.name, via->bus->run);
     for (int side = 0; side < 2; side++)
         via->asked.bells[side] = pti_load_acquire(&via->bells[side]) != NULL;
+    pthread_mutex_lock(&via->mutex);
+    via->asked.has_put = via->last_key > 0;
+    pthread_mutex_unlock(&via->mutex);
     int wait_ms = via->asked.open.options.wait_ms;
     enum ptq_err err = pti_via_run(via, &call, wait_ms > 0 ? pti_deadline(wait_ms) : PTI_DEADLINE_NOW, false);
     if (err == PTQ_OK && call.code != PTQ_OK) {

@@ -1,12 +1,15 @@
-/* doubt.c -- puts through the bridge whose fate is unknown: who may still be asked about them (PTQ_RETRY).
+/* doubt.c -- the names of puts through the bridge, and those whose fate is unknown: who may ask about them again (PTQ_RETRY).
  *
- * Law: only the bridge's handle that was asked knows the number of a put.  When that is gone the put stays in doubt: as new it
- * could come twice without a word.
+ * Each put of a handle bears a key, which the home knows in the handle's stream, whatever bridge asks.  So what a bridge that was killed
+ * had been asked is asked again of the next, and done once.
+ *
+ * Law: while a put may be asked again, no key from its own on counts as settled: the home keeps what it knows of it.
  */
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "remote/via/via.h"
+#include "wire/crc32c.h"
 
 #define DOUBTS_MOST 64
 
@@ -31,25 +34,73 @@ static void drop(struct pti_via *via, struct pti_via_doubt *doubt)
     free(doubt);
 }
 
-enum ptq_err pti_via_doubt_look(struct pti_via *via, bool retry, bool *ret_resumes)
+uint64_t pti_via_settled(const struct pti_via *via)
+{
+    uint64_t settled = via->last_key;
+    const struct pti_via_doubt *doubt;
+    const struct pti_via_call *call;
+
+    TAILQ_FOREACH(call, &via->puts, putting) {
+        if (call->ask.key <= settled)
+            settled = call->ask.key - 1;
+    }
+    TAILQ_FOREACH(doubt, &via->doubts, listed) {
+        if (doubt->key != 0 && doubt->key <= settled)
+            settled = doubt->key - 1;
+    }
+    return settled;
+}
+
+/* Everything that makes it the same message, but for its times. */
+static uint32_t sum_of(const struct pti_via_call *call, size_t *ret_size)
+{
+    uint32_t crc = 0;
+
+    *ret_size = 0;
+    for (uint32_t i = 0; i < call->ask.count; i++) {
+        const struct pti_put *put = &call->puts[i];
+        uint32_t facts[] = {put->size, put->type, put->kind, put->headers};
+        crc = pti_crc32c(crc, facts, sizeof facts);
+        crc = pti_crc32c(crc, put->header_bytes, 4u * put->headers);
+        crc = pti_crc32c(crc, put->data, put->size);
+        *ret_size += put->size;
+    }
+    return crc;
+}
+
+static bool is_same(const struct pti_via_doubt *doubt, const struct pti_via_call *call)
+{
+    size_t size;
+    uint32_t crc = sum_of(call, &size);
+
+    return doubt->crc == crc && doubt->size == size;
+}
+
+enum ptq_err pti_via_doubt_look(struct pti_via *via, struct pti_via_call *call, bool retry)
 {
     enum ptq_err answer = PTQ_OK;
 
-    *ret_resumes = false;
     pthread_mutex_lock(&via->mutex);
-    struct pti_via_doubt *doubt = find(via);
-    if (doubt != NULL && !retry)
+    struct pti_via_doubt *doubt = call->ask.verb == PTI_ASK_PUT ? find(via) : NULL;
+    if (doubt != NULL && !retry) {
         drop(via, doubt);
-    else if (doubt != NULL && (doubt->epoch != via->epoch || !via->connected))
+        doubt = NULL;
+    }
+    if (doubt != NULL && doubt->key == 0)
         answer = PTQ_EINDOUBT;
-    else
-        *ret_resumes = doubt != NULL;
+    else if (doubt != NULL && !is_same(doubt, call))
+        answer = PTQ_EINVAL;
+    if (answer == PTQ_OK) {
+        call->ask.key = doubt != NULL ? doubt->key : ++via->last_key;
+        call->ask.flags |= doubt != NULL ? PTI_ASK_AGAIN : 0;
+        TAILQ_INSERT_TAIL(&via->puts, call, putting);
+    }
     pthread_mutex_unlock(&via->mutex);
     return answer;
 }
 
 /* With the mutex held.  No memory: then the next retry is taken for another put, as over a link. */
-static void keep(struct pti_via *via, bool is_known)
+static void keep(struct pti_via *via, const struct pti_via_call *call)
 {
     struct pti_via_doubt *doubt = find(via), *other;
     unsigned count = 0;
@@ -58,30 +109,36 @@ static void keep(struct pti_via *via, bool is_known)
         doubt = calloc(1, sizeof *doubt);
         if (doubt == NULL)
             return;
-        doubt->thread = gettid();
         TAILQ_INSERT_TAIL(&via->doubts, doubt, listed);
     }
-    doubt->epoch = is_known ? via->epoch : 0;
+    doubt->thread = gettid();
+    doubt->key = call->ask.key;
+    doubt->crc = sum_of(call, &doubt->size);
     TAILQ_FOREACH(other, &via->doubts, listed)
         count++;
     if (count > DOUBTS_MOST)
-        TAILQ_FIRST(&via->doubts)->epoch = 0;
+        TAILQ_FIRST(&via->doubts)->key = 0;
 }
 
-enum ptq_err pti_via_doubt_judge(struct pti_via *via, const struct pti_via_call *call, bool resumes, enum ptq_err answer)
+/* It says nothing of what another bridge was asked before. */
+static bool is_no_answer(enum ptq_err answer, bool resumes)
 {
-    bool unasked = answer == PTQ_EUNREACHABLE || answer == PTQ_EINTR || answer == PTQ_EAGAIN;
-    bool said = call->done && !call->lost && call->code < PTI_ANSWER_UNKNOWN;
+    return answer == PTQ_EUNREACHABLE || answer == PTQ_EINTR || answer == PTQ_EAGAIN || answer == PTQ_ENOMEM ||
+           (answer == PTQ_EVERSION && !resumes);
+}
 
-    if (answer != PTQ_EINDOUBT && !resumes)
-        return answer;
+enum ptq_err pti_via_doubt_judge(struct pti_via *via, struct pti_via_call *call, bool resumes, enum ptq_err answer)
+{
+    if ((call->ask.flags & PTI_ASK_AGAIN) && is_no_answer(answer, resumes))
+        answer = PTQ_EINDOUBT;
     pthread_mutex_lock(&via->mutex);
-    if (answer == PTQ_EINDOUBT)
-        keep(via, said);
-    else if (!unasked)
+    TAILQ_REMOVE(&via->puts, call, putting);
+    if (answer == PTQ_EINDOUBT && call->ask.verb == PTI_ASK_PUT)
+        keep(via, call);
+    else if (resumes && answer != PTQ_EVERSION)
         drop(via, find(via));
     pthread_mutex_unlock(&via->mutex);
-    return unasked ? PTQ_EINDOUBT : answer; /* what was in doubt is so still */
+    return answer;
 }
 
 void pti_via_doubts_free(struct pti_via *via)

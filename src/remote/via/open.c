@@ -111,6 +111,7 @@ static enum ptq_err new_via(ptq_bus *bus, const char *url, const char *run, cons
     via->port.ops = &pti_via_ops;
     via->port.remote = via->port.bridged = true;
     TAILQ_INIT(&via->calls);
+    TAILQ_INIT(&via->puts);
     TAILQ_INIT(&via->messages);
     TAILQ_INIT(&via->doubts);
     pthread_mutex_init(&via->mutex, NULL);

@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "base/time.h"
 #include "os/futex.h"
@@ -31,7 +30,7 @@ static void leave(struct pti_via *via)
 enum fate {
     ASK_AGAIN, /* nothing comes of asking twice */
     IN_DOUBT,
-    STILL_IN_DOUBT, /* it is asked about: of the same bridge or of none */
+    BY_KEY, /* asked again under its key, if the home keeps them; else in doubt */
     LEASE_LOST
 };
 
@@ -48,12 +47,20 @@ static enum ptq_err run_once(struct pti_via *via, struct pti_via_call *call, int
     return err;
 }
 
-static bool goes_on(const struct pti_via *via, const struct pti_via_call *call, enum fate fate)
+static bool has_streams(struct pti_via *via)
+{
+    pthread_mutex_lock(&via->mutex);
+    bool streams = via->opened.streams;
+    pthread_mutex_unlock(&via->mutex);
+    return streams;
+}
+
+static bool goes_on(struct pti_via *via, const struct pti_via_call *call, enum fate fate)
 {
     if (pti_load_seq(&via->closing))
         return false;
     if (call->lost)
-        return call->unknown ? fate != LEASE_LOST && fate != STILL_IN_DOUBT : fate == ASK_AGAIN;
+        return call->unknown ? fate != LEASE_LOST : fate == ASK_AGAIN || (fate == BY_KEY && has_streams(via));
     return call->code == PTI_ANSWER_AGAIN;
 }
 
@@ -73,6 +80,8 @@ static enum ptq_err run(struct pti_via *via, struct pti_via_call *call, int64_t 
         call->size = 0;
         call->sent = false;
         err = run_once(via, call, deadline, may_interrupt);
+        if (fate == BY_KEY && call->sent && (err != PTQ_OK || (call->lost && !call->unknown)))
+            call->ask.flags |= PTI_ASK_AGAIN;
         if (err == PTQ_OK && call->code == PTI_ANSWER_AGAIN && !call->lost && deadline != PTI_DEADLINE_NEVER &&
             pti_now_ns() >= deadline) {
             leave(via);
@@ -84,8 +93,9 @@ static enum ptq_err run(struct pti_via *via, struct pti_via_call *call, int64_t 
         return fate == LEASE_LOST ? PTQ_ELEASELOST : fate == ASK_AGAIN ? PTQ_EINTR : PTQ_EINDOUBT;
     if (err == PTQ_OK)
         return call->code < PTI_ANSWER_UNKNOWN ? (enum ptq_err)call->code : PTQ_EINTR; /* closing */
-    if (fate == IN_DOUBT && (err == PTQ_EUNREACHABLE || err == PTQ_EINTR) && call->sent)
-        return PTQ_EINDOUBT; /* it was asked, and nobody says what became of it */
+    bool was_asked = fate == BY_KEY ? (call->ask.flags & PTI_ASK_AGAIN) != 0 : fate == IN_DOUBT && call->sent;
+    if (was_asked && (err == PTQ_EUNREACHABLE || err == PTQ_EINTR))
+        return PTQ_EINDOUBT; /* and nobody says what became of it */
     return err;
 }
 
@@ -280,16 +290,14 @@ static void via_watch_end(struct pti_port *port, struct pti_watcher *watcher)
 
 static enum ptq_err run_put(struct pti_via *via, struct pti_via_call *call, int64_t deadline, uint64_t *ret_position)
 {
-    bool resumes = false;
-    enum ptq_err err = call->ask.verb == PTI_ASK_PUT ? pti_via_doubt_look(via, call->puts[0].retry, &resumes) : PTQ_OK;
+    enum ptq_err err = pti_via_doubt_look(via, call, call->puts[0].retry);
+    bool resumes = (call->ask.flags & PTI_ASK_AGAIN) != 0;
 
     if (err != PTQ_OK)
         return err;
-    call->ask.thread = gettid();
     hush(via, PTQ_SIDE_PUT);
-    err = run(via, call, deadline, resumes ? STILL_IN_DOUBT : IN_DOUBT);
-    if (call->ask.verb == PTI_ASK_PUT)
-        err = pti_via_doubt_judge(via, call, resumes, err);
+    err = run(via, call, deadline, BY_KEY);
+    err = pti_via_doubt_judge(via, call, resumes, err);
     hear(via, PTQ_SIDE_PUT, err);
     if (err == PTQ_OK && ret_position != NULL)
         *ret_position = call->value;

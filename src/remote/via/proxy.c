@@ -8,7 +8,9 @@
 #include "base/time.h"
 #include "os/event.h"
 #include "remote/call.h"
+#include "remote/channel.h"
 #include "remote/remote.h"
+#include "remote/step.h"
 #include "remote/via/service.h"
 
 #define NAP_NS PTI_NS_PER_MS
@@ -20,6 +22,13 @@ static void nap(void)
     struct timespec a_little = {.tv_nsec = NAP_NS};
 
     nanosleep(&a_little, NULL);
+}
+
+void pti_via_step(enum pti_via_step step)
+{
+    static const enum pti_step steps[] = {PTI_STEP_VIA_READ, PTI_STEP_VIA_DONE, PTI_STEP_VIA_POSTED, PTI_STEP_VIA_ACKED};
+
+    pti_step(steps[step]);
 }
 
 /* ---- answers ---- */
@@ -125,17 +134,30 @@ static struct pti_put *read_puts(const struct pti_via_job *job)
                                    .ttl = record.ttl,
                                    .headers = record.headers,
                                    .header_bytes = record.headers > 0 ? headers : NULL,
-                                   .due_us = record.due_us,
-                                   .retry = record.retry};
+                                   .due_us = record.due_us};
         at += whole;
         left -= whole;
     }
     return puts;
 }
 
-static void do_put(struct pti_via_job *job)
+static enum ptq_err put_once(const struct pti_via_job *job, const struct pti_put *puts, uint64_t *ret_position)
 {
     struct pti_port *port = job->proxy->port;
+    struct pti_named named = {.puts = puts, .count = job->ask.count, .placed = job->ask.verb == PTI_ASK_PLACE,
+                              .position = job->ask.value, .key = job->ask.key, .again = (job->ask.flags & PTI_ASK_AGAIN) != 0,
+                              .settled = job->ask.settled};
+
+    pti_step(PTI_STEP_VIA_ASKING);
+    if (port->remote)
+        return pti_remote_put_named(port, &named, job->deadline, ret_position);
+    if (named.placed)
+        return port->ops->place(port, named.position, puts, job->deadline);
+    return named.again ? PTQ_EVERSION : port->ops->put_many(port, puts, named.count, job->deadline, ret_position);
+}
+
+static void do_put(struct pti_via_job *job)
+{
     struct pti_put *puts = job->size / sizeof(struct pti_ask_record) >= job->ask.count ? read_puts(job) : NULL;
     uint64_t position = 0;
     enum ptq_err err;
@@ -145,16 +167,9 @@ static void do_put(struct pti_via_job *job)
         say(job->proxy->service, job, PTQ_EPROTO, 0);
         return;
     }
-    pti_doubt_asker = job->ask.thread;
-    do {
-        if (is_given_up(job))
-            err = PTQ_EINTR;
-        else if (job->ask.verb == PTI_ASK_PLACE)
-            err = port->ops->place(port, job->ask.value, puts, job->deadline);
-        else
-            err = port->ops->put_many(port, puts, job->ask.count, job->deadline, &position);
-    } while (goes_on(job, err));
-    pti_doubt_asker = 0;
+    do
+        err = !is_given_up(job) ? put_once(job, puts, &position) : job->ask.flags & PTI_ASK_AGAIN ? PTQ_EINDOUBT : PTQ_EINTR;
+    while (goes_on(job, err));
     free(puts);
     watch(job->proxy, PTQ_SIDE_PUT, err);
     uint32_t code = code_of(job, err);
@@ -258,6 +273,7 @@ static void hand_over(struct pti_via_job *job, struct ptq_msg **msgs, size_t cou
         write_message(answer + at, msgs[done], lease);
         at += message_bytes(msgs[done]);
     }
+    pti_step(PTI_STEP_VIA_LEASED);
     untake_from(proxy->port, msgs, done, fits);
     if (done == 0) {
         free(answer);
@@ -444,7 +460,9 @@ static bool read_open(const struct pti_via_job *job, struct pti_ask_open *ret_op
     memcpy(ret_open, job->body, sizeof *ret_open);
     ret_open->url[sizeof ret_open->url - 1] = ret_open->run[sizeof ret_open->run - 1] = '\0';
     ret_open->name[sizeof ret_open->name - 1] = ret_open->spec[sizeof ret_open->spec - 1] = '\0';
-    ret_open->open.stream = NULL;
+    ret_open->open.stream = job->ask.client;
+    ret_open->open.carrier = PTI_CARRIER_PROGRAM;
+    ret_open->open.has_put = ret_open->has_put;
     ret_open->open.options.error = NULL;
     ret_open->open.options.group = NULL;
     ret_open->open.options.spec = ret_open->spec[0] != '\0' ? ret_open->spec : NULL;
@@ -465,6 +483,7 @@ static void describe(const struct pti_port *port, const char *url, struct pti_as
     opened->placed = port->placed;
     opened->letters = port->letters;
     opened->is_here = !port->remote;
+    opened->streams = port->remote && pti_remote_is_streamed((struct pti_port *)(uintptr_t)port);
     memcpy(opened->id, port->id, sizeof opened->id);
     memcpy(opened->run, port->run, sizeof opened->run);
     memcpy(opened->node, port->node, sizeof opened->node);
@@ -511,7 +530,7 @@ static enum ptq_err too_large(const char *name, uint32_t item_size, struct ptq_e
                      name, item_size, PTI_WIRE_PLACED_BYTES);
 }
 
-static void do_open(struct pti_via_service *service, struct pti_via_job *job)
+static void open_in_turn(struct pti_via_service *service, struct pti_via_job *job)
 {
     struct pti_proxy *proxy = new_proxy(service, job);
     struct pti_ask_opened opened;
@@ -539,23 +558,39 @@ static void do_open(struct pti_via_service *service, struct pti_via_job *job)
         say_why(service, job, err, error.text);
         return;
     }
+    pti_step(PTI_STEP_VIA_OPENED);
     describe(proxy->port, ask.url, &opened);
     for (int side = 0; side < 2; side++) {
         if (ask.bells[side])
             (void)!add_bell(proxy, (enum ptq_side)side);
     }
     uint8_t *answer = new_answer(job, PTQ_OK, 0, sizeof opened);
-    if (answer != NULL)
+    if (answer != NULL) /* else it asks again */
         memcpy(answer + sizeof(struct pti_answer), &opened, sizeof opened);
     pti_fetch_add_seq(&proxy->running, 1); /* as for any job: the poster needs it still */
     job->proxy = proxy;
-    bool is_known = answer != NULL && pti_via_enlist(service, proxy);
+    bool is_known = pti_via_enlist(service, proxy, job);
+    bool again = answer != NULL && !is_known && pti_load_seq(&job->cancelled);
     if (!is_known) {
         free(answer);
         answer = NULL;
-        proxy->port->ops->close(proxy->port, PTI_DEADLINE_NOW);
     }
-    pti_via_post(service, job, answer, sizeof(struct pti_answer) + sizeof opened, !is_known);
+    if (again)
+        pti_via_begin_again(service, proxy);
+    else if (!is_known)
+        proxy->port->ops->close(proxy->port, PTI_DEADLINE_NOW);
+    pti_via_post(service, job, answer, sizeof(struct pti_answer) + sizeof opened, !is_known && !again);
+}
+
+static void do_open(struct pti_via_service *service, struct pti_via_job *job)
+{
+    pti_via_turn_begin(service, job);
+    if (pti_load_seq(&job->cancelled)) {
+        pti_via_turn_end(service, job);
+        pti_via_post(service, job, NULL, 0, false);
+    } else {
+        open_in_turn(service, job);
+    }
 }
 
 static bool read_look(const struct pti_via_job *job, struct pti_ask_look *ret_look)
@@ -610,6 +645,7 @@ static void do_close(struct pti_via_job *job)
     struct pti_proxy *proxy = job->proxy;
     struct pti_via_lease *lease, *next;
 
+    pti_via_turn_begin(proxy->service, job);
     pti_store_seq(&proxy->closing, true);
     while (pti_load_seq(&proxy->running) > 1) {
         proxy->port->ops->interrupt(proxy->port);
@@ -626,8 +662,14 @@ static void do_close(struct pti_via_job *job)
             pti_poll_remove(proxy->service->poll_fd, proxy->bells[side].fd);
     }
     pthread_mutex_unlock(&proxy->mutex);
+    pti_via_turn_end(proxy->service, job);
+    if (proxy->port->remote && job->end == PTI_VIA_BRIDGE_STOPS)
+        pti_remote_of(proxy->port)->keeps_stream = true;
+    if (job->end == PTI_VIA_BEGINS_AGAIN)
+        pti_via_turn_wait(proxy->service, proxy->client);
     proxy->port->ops->close(proxy->port, pti_now_ns() + CLOSE_NS);
     proxy->port = NULL;
+    pti_step(PTI_STEP_VIA_CLOSED);
     bool tells = job->msg != NULL && !(job->ask.flags & PTI_ASK_NO_ANSWER) && job->ask.verb == PTI_ASK_CLOSE;
     pti_via_post(proxy->service, job, tells ? new_answer(job, PTQ_OK, 0, 0) : NULL, sizeof(struct pti_answer), true);
 }

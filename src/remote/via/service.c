@@ -57,6 +57,7 @@ void pti_via_post(struct pti_via_service *service, struct pti_via_job *job, uint
     struct pti_via_post *post = calloc(1, sizeof *post);
     struct pti_proxy *proxy = job->proxy;
 
+    pti_via_step(PTI_VIA_DONE);
     if (job->ask.flags & PTI_ASK_NO_ANSWER) {
         free(answer);
         answer = NULL;
@@ -70,6 +71,10 @@ void pti_via_post(struct pti_via_service *service, struct pti_via_job *job, uint
     pthread_mutex_lock(&service->mutex);
     if (job->is_listed)
         TAILQ_REMOVE(&proxy->jobs, job, running);
+    if (job->is_turning) {
+        TAILQ_REMOVE(&service->turns, job, turning);
+        pthread_cond_broadcast(&service->fewer);
+    }
     TAILQ_INSERT_TAIL(&service->posts, post, listed);
     pthread_mutex_unlock(&service->mutex);
     if (proxy != NULL && !frees)
@@ -151,17 +156,83 @@ void pti_via_submit(struct pti_via_service *service, struct pti_via_job *job)
     pthread_mutex_unlock(&service->mutex);
 }
 
+/* ---- turns ---- */
+
+/* With the mutex held: it comes after those that are there. */
+static void join_turns(struct pti_via_service *service, struct pti_via_job *job)
+{
+    job->is_turning = true;
+    TAILQ_INSERT_TAIL(&service->turns, job, turning);
+}
+
+void pti_via_turn_begin(struct pti_via_service *service, struct pti_via_job *job)
+{
+    struct pti_via_job *other;
+
+    pthread_mutex_lock(&service->mutex);
+    for (other = TAILQ_FIRST(&service->turns); other != job;) {
+        if (memcmp(other->ask.client, job->ask.client, sizeof job->ask.client) != 0) {
+            other = TAILQ_NEXT(other, turning);
+            continue;
+        }
+        pthread_cond_wait(&service->fewer, &service->mutex);
+        other = TAILQ_FIRST(&service->turns);
+    }
+    pthread_mutex_unlock(&service->mutex);
+}
+
+void pti_via_turn_end(struct pti_via_service *service, struct pti_via_job *job)
+{
+    pthread_mutex_lock(&service->mutex);
+    if (job->is_turning)
+        TAILQ_REMOVE(&service->turns, job, turning);
+    job->is_turning = false;
+    pthread_cond_broadcast(&service->fewer);
+    pthread_mutex_unlock(&service->mutex);
+}
+
+/* With the mutex held. */
+static bool is_opening(const struct pti_via_service *service, const uint8_t client[PTI_CLIENT_BYTES])
+{
+    const struct pti_via_job *job;
+
+    TAILQ_FOREACH(job, &service->turns, turning) {
+        if (job->ask.verb == PTI_ASK_OPEN && memcmp(job->ask.client, client, PTI_CLIENT_BYTES) == 0)
+            return true;
+    }
+    return false;
+}
+
+void pti_via_turn_wait(struct pti_via_service *service, const uint8_t client[PTI_CLIENT_BYTES])
+{
+    pthread_mutex_lock(&service->mutex);
+    while (is_opening(service, client))
+        pthread_cond_wait(&service->fewer, &service->mutex);
+    pthread_mutex_unlock(&service->mutex);
+}
+
+/* With the mutex held: whoever opens it is late, for it is opened again. */
+static void supersede(struct pti_via_service *service, const uint8_t client[PTI_CLIENT_BYTES])
+{
+    struct pti_via_job *job;
+
+    TAILQ_FOREACH(job, &service->turns, turning) {
+        if (job->ask.verb == PTI_ASK_OPEN && memcmp(job->ask.client, client, PTI_CLIENT_BYTES) == 0)
+            pti_store_seq(&job->cancelled, true);
+    }
+}
+
 /* ---- handles ---- */
 
-bool pti_via_enlist(struct pti_via_service *service, struct pti_proxy *proxy)
+bool pti_via_enlist(struct pti_via_service *service, struct pti_proxy *proxy, const struct pti_via_job *job)
 {
     pthread_mutex_lock(&service->mutex);
     unsigned before = HASH_COUNT(service->proxies);
-    bool may = !pti_load_seq(&service->stopping);
+    bool may = !pti_load_seq(&service->stopping) && !pti_load_seq(&job->cancelled);
     if (may)
         HASH_ADD(hh, service->proxies, client, sizeof proxy->client, proxy);
     bool added = may && HASH_COUNT(service->proxies) > before;
-    service->proxy_count += added;
+    service->proxy_count++; /* until the poster has freed it, in any case */
     pthread_mutex_unlock(&service->mutex);
     return added;
 }
@@ -188,21 +259,31 @@ static void join_proxy(struct pti_proxy *proxy, struct pti_via_job *job)
 static void end_proxy(struct pti_via_service *service, struct pti_proxy *proxy, struct pti_via_job *job)
 {
     pthread_mutex_lock(&service->mutex);
-    HASH_DELETE(hh, service->proxies, proxy);
+    if (find_proxy(service, proxy->client) == proxy)
+        HASH_DELETE(hh, service->proxies, proxy);
     if (job->proxy == NULL)
         join_proxy(proxy, job);
+    join_turns(service, job);
     pthread_mutex_unlock(&service->mutex);
     pti_via_submit(service, job);
 }
 
-static void close_proxy(struct pti_via_service *service, struct pti_proxy *proxy)
+/* Law: the home forgets the handle's puts only with the handle: not with this bridge. */
+static void close_proxy(struct pti_via_service *service, struct pti_proxy *proxy, enum pti_via_end end)
 {
     struct pti_via_job *job = calloc(1, sizeof *job);
 
     if (job == NULL)
         return; /* the next look finds it again */
     job->ask = (struct pti_ask){.verb = PTI_ASK_CLOSE, .flags = PTI_ASK_NO_ANSWER};
+    memcpy(job->ask.client, proxy->client, sizeof job->ask.client);
+    job->end = end;
     end_proxy(service, proxy, job);
+}
+
+void pti_via_begin_again(struct pti_via_service *service, struct pti_proxy *proxy)
+{
+    close_proxy(service, proxy, PTI_VIA_BEGINS_AGAIN);
 }
 
 static void remove_queues(struct pti_via_service *service, const uint8_t client[PTI_CLIENT_BYTES])
@@ -236,7 +317,7 @@ static void look_for_dead(struct pti_via_service *service)
             continue;
         pti_via_say(service, "component=via event=died queue=%s", proxy->port->where);
         remove_queues(service, proxy->client);
-        close_proxy(service, proxy);
+        close_proxy(service, proxy, PTI_VIA_END);
     }
 }
 
@@ -280,6 +361,7 @@ static void take_in(struct pti_via_service *service, struct ptq_msg *msg)
 {
     struct pti_via_job *job = read_request(msg);
 
+    pti_via_step(PTI_VIA_READ);
     if (job == NULL) {
         (void)!service->ask->ops->ack(service->ask, msg);
         return;
@@ -295,9 +377,16 @@ static void take_in(struct pti_via_service *service, struct ptq_msg *msg)
     bool is_of = proxy != NULL && job->ask.verb != PTI_ASK_OPEN && job->ask.verb != PTI_ASK_LOOK;
     if (is_of)
         join_proxy(proxy, job);
+    if (job->ask.verb == PTI_ASK_OPEN)
+        supersede(service, job->ask.client);
     pthread_mutex_unlock(&service->mutex);
     if (job->ask.verb == PTI_ASK_OPEN && proxy != NULL)
-        close_proxy(service, proxy); /* it begins again: what it had is lost */
+        close_proxy(service, proxy, PTI_VIA_BEGINS_AGAIN); /* it begins again: what it had is lost */
+    if (job->ask.verb == PTI_ASK_OPEN) {
+        pthread_mutex_lock(&service->mutex);
+        join_turns(service, job);
+        pthread_mutex_unlock(&service->mutex);
+    }
     if (is_of && job->ask.verb == PTI_ASK_CLOSE)
         end_proxy(service, proxy, job);
     else if (is_of || job->ask.verb == PTI_ASK_OPEN || job->ask.verb == PTI_ASK_LOOK)
@@ -412,6 +501,7 @@ static void answer_proxy(struct pti_via_service *service, struct pti_proxy *prox
     enum ptq_err err = put_answer(proxy->answer, post->answer, post->size);
     struct pti_answer head;
 
+    pti_via_step(PTI_VIA_POSTED);
     if (err == PTQ_OK)
         return;
     memcpy(&head, post->answer, sizeof head);
@@ -430,6 +520,7 @@ static void do_post(struct pti_via_service *service, struct pti_via_post *post)
         answer_stranger(service, post);
     if (post->request != NULL)
         (void)!service->ask->ops->ack(service->ask, post->request);
+    pti_via_step(PTI_VIA_ACKED);
     if (post->frees) {
         pti_proxy_free(post->proxy);
         pthread_mutex_lock(&service->mutex);
@@ -541,6 +632,7 @@ enum ptq_err pti_via_serve(ptq_bus *bus, pti_via_log *log, void *log_context, st
     service->log_context = log_context;
     service->poll_fd = service->wake_fd = -1;
     TAILQ_INIT(&service->jobs);
+    TAILQ_INIT(&service->turns);
     TAILQ_INIT(&service->posts);
     pthread_mutex_init(&service->mutex, NULL);
     pthread_cond_init(&service->news, NULL);
@@ -563,7 +655,7 @@ static void stop_reader(struct pti_via_service *service)
     service->ask->ops->interrupt(service->ask);
     pthread_join(service->reader, NULL);
     while (service->proxies != NULL)
-        close_proxy(service, service->proxies);
+        close_proxy(service, service->proxies, PTI_VIA_BRIDGE_STOPS);
 }
 
 /* Requests that are under way end first, then handles, then the threads. */

@@ -42,7 +42,7 @@ struct pti_proxy {
 
 /* A request that is under way. */
 struct pti_via_job {
-    TAILQ_ENTRY(pti_via_job) listed, running;
+    TAILQ_ENTRY(pti_via_job) listed, running, turning;
     struct pti_proxy *proxy; /* NULL: OPEN, LOOK */
     struct pti_ask ask;
     struct ptq_msg *msg;     /* leased from the queue of requests; NULL: the bridge's own */
@@ -51,6 +51,8 @@ struct pti_via_job {
     int64_t deadline;
     uint8_t *own;            /* the body, where there is no msg */
     bool is_listed;          /* in proxy->jobs */
+    bool is_turning;         /* in service->turns */
+    enum pti_via_end { PTI_VIA_END, PTI_VIA_BEGINS_AGAIN, PTI_VIA_BRIDGE_STOPS } end; /* why a handle is closed */
     bool is_short;           /* it may not wait for as long as it was asked to */
     _Atomic bool cancelled;
 };
@@ -81,11 +83,16 @@ struct pti_via_service {
     pthread_cond_t news;     /* a job, or the end */
     pthread_cond_t fewer;    /* workers, or proxies */
     TAILQ_HEAD(, pti_via_job) jobs;
+    TAILQ_HEAD(, pti_via_job) turns; /* that open or close a handle: of one handle in turn */
     TAILQ_HEAD(, pti_via_post) posts;
     struct pti_proxy *proxies;
     unsigned proxy_count;    /* those that are closing included */
     unsigned workers, idle;
 };
+
+/* Where it may be killed, for tests: those of remote/step.h that service.c comes by (it cannot include that beside the ring's own). */
+enum pti_via_step { PTI_VIA_READ, PTI_VIA_DONE, PTI_VIA_POSTED, PTI_VIA_ACKED };
+void pti_via_step(enum pti_via_step step);
 
 /* proxy.c: does what is asked, and lets the poster answer. */
 void pti_via_do(struct pti_via_service *service, struct pti_via_job *job);
@@ -95,8 +102,17 @@ void pti_proxy_free(struct pti_proxy *proxy); /* by the poster */
 void pti_via_submit(struct pti_via_service *service, struct pti_via_job *job);
 /* Takes the answer.  request may be NULL. */
 void pti_via_post(struct pti_via_service *service, struct pti_via_job *job, uint8_t *answer, size_t size, bool frees);
-/* It is known from now on; false: the service is being stopped. */
-bool pti_via_enlist(struct pti_via_service *service, struct pti_proxy *proxy);
+/* It is known from now on; false: the service is being stopped, or the handle is being opened anew. */
+bool pti_via_enlist(struct pti_via_service *service, struct pti_proxy *proxy, const struct pti_via_job *job);
+
+/* The other open has its stream: it is closed behind that. */
+void pti_via_begin_again(struct pti_via_service *service, struct pti_proxy *proxy);
+
+/* Waits until those before it, of its handle, have ended theirs. */
+void pti_via_turn_begin(struct pti_via_service *service, struct pti_via_job *job);
+void pti_via_turn_end(struct pti_via_service *service, struct pti_via_job *job);
+/* Waits until nobody opens the handle. */
+void pti_via_turn_wait(struct pti_via_service *service, const uint8_t client[PTI_CLIENT_BYTES]);
 void pti_via_say(struct pti_via_service *service, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

@@ -41,6 +41,7 @@ struct pti_via_message {
 /* One request that was asked and is not answered. */
 struct pti_via_call {
     TAILQ_ENTRY(pti_via_call) listed;
+    TAILQ_ENTRY(pti_via_call) putting; /* a put, from its first asking to its end */
     struct pti_ask ask;
     bool done;          /* under the mutex: the answer is there, or it never will be */
     bool sent;
@@ -62,7 +63,9 @@ struct pti_via_call {
 struct pti_via_doubt {
     TAILQ_ENTRY(pti_via_doubt) listed;
     int thread;
-    uint64_t epoch; /* the bridge's handle that can be asked about it; 0: none can */
+    uint64_t key; /* 0: it cannot be asked about any more */
+    size_t size;
+    uint32_t crc;
 };
 
 struct pti_via {
@@ -85,8 +88,8 @@ struct pti_via {
     uint64_t epoch;          /* of the bridge's side: grows each time it is opened */
     bool claim_lost;
     bool is_led;
-    uint64_t last_number;
-    TAILQ_HEAD(, pti_via_call) calls;
+    uint64_t last_number, last_key;
+    TAILQ_HEAD(, pti_via_call) calls, puts;
     TAILQ_HEAD(, pti_via_message) messages;
     TAILQ_HEAD(, pti_via_doubt) doubts;
     char reason[300];        /* why the last call could not be done */
@@ -117,10 +120,12 @@ void pti_via_ring(struct pti_port *bell);
 struct pti_via_message *pti_via_message_new(struct pti_via *via, size_t size);
 void pti_via_message_free(struct pti_via *via, struct pti_via_message *message);
 
-/* doubt.c: before a put.  PTQ_EINDOUBT: it is asked about, and nobody knows any more; *ret_resumes: it is, and its bridge is the one
- * that is there.  And after it: what its caller is told. */
-enum ptq_err pti_via_doubt_look(struct pti_via *via, bool retry, bool *ret_resumes);
-enum ptq_err pti_via_doubt_judge(struct pti_via *via, const struct pti_via_call *call, bool resumes, enum ptq_err answer);
+/* doubt.c: before a put: gives it its key, new or, of one that is in doubt, the same again (PTI_ASK_AGAIN).  PTQ_EINVAL: it says so
+ * and is another; PTQ_EINDOUBT: nobody can be asked any more.  And after it: what its caller is told. */
+enum ptq_err pti_via_doubt_look(struct pti_via *via, struct pti_via_call *call, bool retry);
+enum ptq_err pti_via_doubt_judge(struct pti_via *via, struct pti_via_call *call, bool resumes, enum ptq_err answer);
+/* With the mutex held: no key up to here will be asked again. */
+uint64_t pti_via_settled(const struct pti_via *via);
 void pti_via_doubts_free(struct pti_via *via);
 
 /* open.c */
