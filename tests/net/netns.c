@@ -90,6 +90,23 @@ static void lay_cable(struct netns *ns)
         netns_run(ns, side, "ip link set lo up && ip addr add %s/24 dev cable && ip link set cable up", addresses[side]);
 }
 
+static const char *const grace[] = {"--grace", "1s", NULL};
+
+void netns_go_through_bridge(struct netns *ns)
+{
+    static const char *const options[] = {"--node", "far", NULL};
+    struct ptq_error error = {0};
+    struct net *net = &ns->net;
+    struct ptq_bus_options far = {
+        .dir = net->far.dir, .peers = net->peers, .node = "far", .via = "bridge", .error = &error};
+
+    snprintf(ns->near.home.dir, sizeof ns->near.home.dir, "%s", net->far.dir);
+    net_bridge_start(&ns->near, options);
+    ptq_bus_close(net->there);
+    if (ptq_bus_open("test", &far, &net->there) != PTQ_OK)
+        fail_msg("%s", error.text);
+}
+
 /* Law: nng has not begun in this process, so that its threads will all be in the far namespace. */
 static int run_scene(void *context)
 {
@@ -107,11 +124,13 @@ static int run_scene(void *context)
     ptt_scratch_init_dir(&net->far);
     net->here = ptt_scratch_open(&net->home);
     snprintf(net->url, sizeof net->url, "tcp://%s:7400", addresses[NETNS_HOME]);
-    net_bridge_start(net, NULL);
+    net_bridge_start(net, grace);
     assert_int_equal(setns(ns.fds[NETNS_FAR], CLONE_NEWNET), 0);
     snprintf(net->peers, sizeof net->peers, "home=%s", net->url);
     net->there = net_open_far(net, net->peers);
     scene(&ns);
+    if (ns.near.bridge != 0)
+        ptt_kill(ns.near.bridge);
     net_fini(net);
     return 0;
 }

@@ -2,7 +2,7 @@
  *
  * A scene runs in a child of its own, so that nothing of it is left when it ends: it is in the far namespace, with the
  * far host's bus open (net.there); the bridge is in the home's.  The directories of both are this host's, so that the
- * scene can look into the home's bus (net.here) while the cable is cut.
+ * scene can look into the home's bus (net.here) while the cable is cut.  The home's grace is a second.
  */
 #ifndef PTQ_TESTS_NET_NETNS_H
 #define PTQ_TESTS_NET_NETNS_H
@@ -13,12 +13,16 @@ enum netns_side { NETNS_HOME = 0, NETNS_FAR = 1 };
 
 struct netns {
     struct net net;
-    int fds[2]; /* of the namespaces */
+    struct net near; /* the far host's own bridge, where there is one */
+    int fds[2];      /* of the namespaces */
 };
 
 /* As the body of a case: forks, makes all of it, runs the scene, takes all of it away.  Fails the case if the scene failed
  * an assert, skips it and says why where namespaces, `ip` or `tc` are missing. */
 void netns_case(void (*scene)(struct netns *ns));
+
+/* In a scene, first: the far host's bus goes through a bridge of that host from now on. */
+void netns_go_through_bridge(struct netns *ns);
 
 /* In a scene: ends it, skipped, unless there is such a program. */
 void netns_need(const char *program);

@@ -87,6 +87,38 @@ static void unplug(struct netns *ns)
     put_through(ns, 300, pull_the_cable);
 }
 
+/* Longer than silence and grace together: the session is over at home, and what it held is handed out again.  No end of file
+ * ever comes: nobody hears of it but by what he does not hear. */
+static void outlast_grace(struct netns *ns)
+{
+    ptq_queue *far = net_open(ns->net.there, "held@home", NULL), *here = net_open(ns->net.here, "held", NULL);
+    ptq_msg *held, *again;
+
+    assert_ok(ptq_put(far, "work", 4, PTT_LONG));
+    assert_ok(ptq_get(far, PTT_LONG, &held));
+    netns_run(ns, NETNS_HOME, "ip link set cable down");
+    assert_ok(ptq_get(here, PTT_LONG, &again));
+    assert_true(ptq_msg_redelivered(again));
+    netns_run(ns, NETNS_HOME, "ip link set cable up");
+
+    assert_answer(PTQ_ELEASELOST, ptq_ack(held));
+    assert_ok(ptq_ack(again));
+    ptq_queue_close(far);
+    ptq_queue_close(here);
+}
+
+static void pull_past_grace(struct netns *ns)
+{
+    netns_run(ns, NETNS_HOME, "ip link set cable down");
+    usleep(5500 * 1000);
+    netns_run(ns, NETNS_HOME, "ip link set cable up");
+}
+
+static void unplug_past_grace(struct netns *ns)
+{
+    put_through(ns, 300, pull_past_grace);
+}
+
 struct heap {
     ptq_queue *queue;
     char *body;
@@ -170,6 +202,71 @@ static void a_slow_link_lets_small_ones_pass_by_large_ones(void **state)
     netns_case(be_slow);
 }
 
+static void a_session_that_is_silent_for_longer_than_its_grace_gives_back_what_it_held(void **state)
+{
+    (void)state;
+    netns_case(outlast_grace);
+}
+
+static void a_cable_that_is_pulled_for_longer_than_the_grace_loses_and_doubles_nothing(void **state)
+{
+    (void)state;
+    netns_case(unplug_past_grace);
+}
+
+/* ---- the same, through the bridge of the far host */
+
+#define THROUGH_BRIDGE(scene)                                                                                          \
+    static void scene##_through_bridge(struct netns *ns)                                                               \
+    {                                                                                                                  \
+        netns_go_through_bridge(ns);                                                                                   \
+        scene(ns);                                                                                                     \
+    }
+THROUGH_BRIDGE(lose_packets)
+THROUGH_BRIDGE(reset_connections)
+THROUGH_BRIDGE(cut_the_way_back)
+THROUGH_BRIDGE(cut_the_way_there)
+THROUGH_BRIDGE(outlast_grace)
+THROUGH_BRIDGE(unplug_past_grace)
+THROUGH_BRIDGE(be_slow)
+
+static void through_the_bridge_lost_packets_lose_and_double_nothing(void **state)
+{
+    (void)state;
+    netns_case(lose_packets_through_bridge);
+}
+
+static void through_the_bridge_reset_connections_lose_and_double_nothing(void **state)
+{
+    (void)state;
+    netns_case(reset_connections_through_bridge);
+}
+
+static void through_the_bridge_a_way_that_is_cut_for_a_while_loses_and_doubles_nothing(void **state)
+{
+    (void)state;
+    netns_case(cut_the_way_back_through_bridge);
+    netns_case(cut_the_way_there_through_bridge);
+}
+
+static void through_the_bridge_a_session_that_is_silent_gives_back_what_it_held(void **state)
+{
+    (void)state;
+    netns_case(outlast_grace_through_bridge);
+}
+
+static void through_the_bridge_a_cable_that_is_pulled_loses_and_doubles_nothing(void **state)
+{
+    (void)state;
+    netns_case(unplug_past_grace_through_bridge);
+}
+
+static void through_the_bridge_a_slow_link_lets_small_ones_pass_by_large_ones(void **state)
+{
+    (void)state;
+    netns_case(be_slow_through_bridge);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -178,8 +275,16 @@ int main(void)
         cmocka_unit_test(a_way_there_that_is_cut_for_a_while_loses_and_doubles_nothing),
         cmocka_unit_test(a_cable_that_is_pulled_and_put_back_loses_and_doubles_nothing),
         cmocka_unit_test(a_slow_link_lets_small_ones_pass_by_large_ones),
+        cmocka_unit_test(a_session_that_is_silent_for_longer_than_its_grace_gives_back_what_it_held),
+        cmocka_unit_test(a_cable_that_is_pulled_for_longer_than_the_grace_loses_and_doubles_nothing),
+        cmocka_unit_test(through_the_bridge_a_way_that_is_cut_for_a_while_loses_and_doubles_nothing),
+        cmocka_unit_test(through_the_bridge_a_cable_that_is_pulled_loses_and_doubles_nothing),
+        cmocka_unit_test(through_the_bridge_a_slow_link_lets_small_ones_pass_by_large_ones),
+        cmocka_unit_test(through_the_bridge_a_session_that_is_silent_gives_back_what_it_held),
+        cmocka_unit_test(through_the_bridge_lost_packets_lose_and_double_nothing),
+        cmocka_unit_test(through_the_bridge_reset_connections_lose_and_double_nothing),
         cmocka_unit_test(reset_connections_lose_and_double_nothing),
     };
 
-    return ptt_run_beside(tests, sizeof tests / sizeof *tests, 6);
+    return ptt_run_beside(tests, sizeof tests / sizeof *tests, 8);
 }

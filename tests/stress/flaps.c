@@ -1,8 +1,8 @@
-/* flaps.c -- flaps FLAPS MESSAGES: links that break again and again under load, and what became of every message.
+/* flaps.c -- flaps FLAPS MESSAGES [bridge]: links that break again and again under load, and what became of every message.
  *
  * Four producers and a consumer are far from the home, behind a proxy that cuts, corrupts, truncates, repeats and half closes;
  * another consumer is of the home.  Producers put single messages, batches, and through a handle that gathers, until all
- * flaps are over and so many messages were put.  What was promised must come; nothing may come twice without a flag.  The
+ * flaps are over and so many messages were put; with "bridge" all of them go through the ptqbridge of their host.  What was promised must come; nothing may come twice without a flag.  The
  * totals are printed.
  */
 #include <pthread.h>
@@ -33,6 +33,7 @@ struct producer {
 static struct producer producers[PRODUCERS];
 static _Atomic uint64_t put_total, strange, flagged, lost_leases;
 static _Atomic bool stop;
+static bool through_bridge;
 static uint64_t flaps_wanted = 50, messages_wanted = 100000;
 
 static uint8_t fate_of(enum ptq_err answer)
@@ -199,14 +200,34 @@ static struct totals add_up(void)
     return totals;
 }
 
+/* The far host's own bridge, in place of links of this process. */
+static void go_through_bridge(struct world *world, struct net *near)
+{
+    static const char *const options[] = {"--node", "far", NULL};
+    struct ptq_error error = {0};
+    char peers[96];
+    struct ptq_bus_options far = {
+        .dir = world->net.far.dir, .peers = peers, .node = "far", .via = "bridge", .error = &error};
+
+    snprintf(peers, sizeof peers, "home=%s", world->proxy.url);
+    snprintf(near->home.dir, sizeof near->home.dir, "%s", world->net.far.dir);
+    net_bridge_start(near, options);
+    ptq_bus_close(world->bus);
+    if (ptq_bus_open("test", &far, &world->bus) != PTQ_OK)
+        fail_msg("%s", error.text);
+}
+
 static void links_that_flap_lose_and_double_nothing(void **state)
 {
+    struct net near = {.bridge = 0};
     struct world world;
     pthread_t threads[PRODUCERS + 2];
     struct ptq_queue_stats stats;
     (void)state;
 
     world_init(&world, NULL);
+    if (through_bridge)
+        go_through_bridge(&world, &near);
     ptq_queue *here = net_open(world.net.here, "flaps", &(struct ptq_queue_options){.capacity = 4096});
     ptq_queue *far = net_open(world.bus, "flaps", NULL);
     ptq_queue *gathers = net_open(world.bus, "flaps", &(struct ptq_queue_options){.flags = PTQ_PIPELINE});
@@ -246,6 +267,8 @@ static void links_that_flap_lose_and_double_nothing(void **state)
     ptq_queue_close(gathers);
     ptq_queue_close(far);
     ptq_queue_close(here);
+    if (near.bridge != 0)
+        net_bridge_kill(&near);
     world_fini(&world);
 }
 
@@ -253,7 +276,8 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(links_that_flap_lose_and_double_nothing)};
 
-    if (argc == 3) {
+    through_bridge = argc == 4 && strcmp(argv[3], "bridge") == 0;
+    if (argc >= 3) {
         flaps_wanted = strtoull(argv[1], NULL, 10);
         messages_wanted = strtoull(argv[2], NULL, 10);
     }
