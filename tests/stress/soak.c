@@ -42,6 +42,9 @@ static const struct test tests[] = {
     {"chaos", "chaos", {"40", "SEED"}, 40000},
     {"flood in ptq_wait_any", "flood", {"any", "500000", "SEED"}, 0},
     {"pool", "../process/pool_chaos", {NULL}, 0},
+#ifdef HAS_REMOTE
+    {"pool over three buses", "../process/pool_three", {"20"}, 20000},
+#endif
     {"flood in both", "flood", {"mixed", "500000", "SEED"}, 0},
 #ifdef SOAK_BRIDGES
     {"bridges killed", "bridges", {"200", "400000"}, 0},
