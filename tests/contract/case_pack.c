@@ -74,11 +74,11 @@ static void close_and_a_get_of_ones_own_flush(void **state)
 static void capacity_counts_the_messages_of_packs(void **state)
 {
     struct contract *c = *state;
+    contract_skip_if(c, DIFFERENCE_pipeline_does_not_gather);
     ptq_queue *pipe = open_pipe(c, "tasks", 10), *queue = contract_open(c, "tasks", NULL);
     uint64_t number = 0;
     enum ptq_err err;
 
-    contract_skip_if(c, DIFFERENCE_pipeline_does_not_gather);
     while ((err = ptq_put(pipe, &number, 8, PTQ_NOWAIT)) == PTQ_OK && number < 100)
         number++;
     assert_answer(PTQ_FULL, err);
@@ -101,11 +101,11 @@ static void capacity_counts_the_messages_of_packs(void **state)
 static void records_have_one_position_and_a_sub_each(void **state)
 {
     struct contract *c = *state;
+    contract_skip_if(c, DIFFERENCE_pipeline_does_not_gather);
     ptq_queue *pipe = open_pipe(c, "tasks", 1000);
     ptq_msg *msgs[5];
     size_t count;
 
-    contract_skip_if(c, DIFFERENCE_pipeline_does_not_gather);
     put_range(pipe, 0, 5);
     assert_ok(ptq_flush(pipe, PTT_LONG));
     assert_ok(ptq_get_many(pipe, msgs, 5, 5, PTT_LONG, &count));
@@ -130,11 +130,11 @@ static void records_have_one_position_and_a_sub_each(void **state)
 static void nack_gives_back_a_record_and_all_after_it(void **state)
 {
     struct contract *c = *state;
+    contract_skip_if(c, DIFFERENCE_pipeline_does_not_gather);
     ptq_queue *pipe = open_pipe(c, "tasks", 1000);
     ptq_msg *msgs[6], *again;
     size_t count;
 
-    contract_skip_if(c, DIFFERENCE_pipeline_does_not_gather);
     put_range(pipe, 0, 8);
     assert_ok(ptq_flush(pipe, PTT_LONG));
     assert_ok(ptq_get_many(pipe, msgs, 6, 6, PTT_LONG, &count));
@@ -370,11 +370,11 @@ static void an_ack_of_many_settles_records_in_any_order(void **state)
 static void an_ack_of_many_tells_of_records_that_were_given_back(void **state)
 {
     struct contract *c = *state;
+    contract_skip_if(c, DIFFERENCE_pipeline_does_not_gather);
     ptq_queue *pipe = open_pipe(c, "tasks", 1000);
     ptq_msg *msgs[6], *held[5];
     size_t count;
 
-    contract_skip_if(c, DIFFERENCE_pipeline_does_not_gather);
     put_range(pipe, 0, 6);
     assert_ok(ptq_flush(pipe, PTT_LONG));
     assert_ok(ptq_get_many(pipe, msgs, 6, 6, PTT_LONG, &count));

@@ -159,9 +159,9 @@ static void a_sleeping_get_is_told_when_the_last_producer_is_killed(void **state
 static void a_sleeping_put_is_told_when_the_last_consumer_is_killed(void **state)
 {
     struct contract *c = *state;
+    contract_skip_if(c, DIFFERENCE_peers_are_seen_at_home);
     struct ptt_page *page = contract_page_new();
 
-    contract_skip_if(c, DIFFERENCE_peers_are_seen_at_home);
     create(c, 2, false);
     ptq_queue *queue = open_with(c, PTQ_WATCH_PEERS);
     struct caller putter = {.call = call_put, .queue = queue, .timeout_ms = PTT_LONG, .number = 7};

@@ -483,6 +483,75 @@ static void outboxes_are_listed_and_looked_into_but_are_no_queues_of_users(void 
     ptq_queue_close(here);
 }
 
+static void large_messages_go_in_their_turn(void **state)
+{
+    struct hosts *hosts = *state;
+    size_t sizes[] = {100, 20u << 20, 200, 5u << 20, 300000, 10};
+    struct ptq_queue_options large = {.item_size = 20u << 20, .capacity = 8};
+    ptq_queue *here = net_open(hosts->net.here, "tasks", &large), *out = open_out(hosts->bus);
+    uint8_t *bytes = malloc(sizes[1]);
+    ptq_msg *msg;
+
+    for (size_t i = 0; i < sizes[1]; i++)
+        bytes[i] = (uint8_t)(i * 31 + i / 4099);
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
+        assert_ok(ptq_put(out, bytes, sizes[i], PTT_LONG));
+    assert_ok(ptq_flush(out, PTT_LONG));
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        assert_ok(ptq_get(here, PTT_LONG, &msg));
+        assert_int_equal(ptq_msg_size(msg), sizes[i]);
+        assert_memory_equal(ptq_msg_data(msg), bytes, sizes[i]);
+        assert_ok(ptq_ack(msg));
+    }
+    free(bytes);
+    ptq_queue_close(out);
+    ptq_queue_close(here);
+}
+
+/* What `ptq COMMAND` prints on the far host. */
+static void run_ptq(const struct hosts *hosts, const char *command, char *text, size_t size)
+{
+    char line[600];
+
+    snprintf(line, sizeof line, "PTQ_DIR=%s PTQ_RUN=test timeout 20 %s %s 2>&1", hosts->net.far.dir, PTQ, command);
+    FILE *output = popen(line, "r");
+    assert_non_null(output);
+    text[fread(text, 1, size - 1, output)] = '\0';
+    (void)pclose(output);
+}
+
+static void assert_says(const char *text, const char *part)
+{
+    if (strstr(text, part) == NULL)
+        fail_msg("'%s' is not in: %s", part, text);
+}
+
+static void the_tools_show_outboxes(void **state)
+{
+    struct hosts *hosts = *state;
+    ptq_queue *here = open_here(hosts, 1000), *out = open_out(hosts->bus);
+    char text[4000] = "", name[64] = "", command[100];
+
+    put_numbers(out, 1, 3);
+    assert_ok(ptq_flush(out, PTT_LONG));
+    run_ptq(hosts, "ls -l", text, sizeof text);
+    assert_says(text, "/test/tasks");
+    assert_says(text, "carried");
+    net_bridge_kill(&hosts->near);
+    assert_ok(ptq_put(out, "lying there", 11, PTT_LONG));
+    run_ptq(hosts, "ls -l", text, sizeof text);
+    assert_says(text, "no ptqbridge carries it");
+    assert_int_equal(sscanf(strstr(text, "~out."), "%60s", name), 1);
+    snprintf(command, sizeof command, "peek '%s'", name);
+    run_ptq(hosts, command, text, sizeof text);
+    assert_says(text, "lying there");
+    snprintf(command, sizeof command, "info '%s'", name);
+    run_ptq(hosts, command, text, sizeof text);
+    assert_says(text, "65536");
+    ptq_queue_close(out);
+    ptq_queue_close(here);
+}
+
 static void what_cannot_be_meant_is_refused_clearly(void **state)
 {
     struct hosts *hosts = *state;
@@ -555,6 +624,8 @@ int main(void)
         CASE(a_stopped_bridge_holds_up_nothing_but_the_carrying),
         CASE(a_second_bridge_carries_on_when_the_first_is_killed),
         CASE(outboxes_are_listed_and_looked_into_but_are_no_queues_of_users),
+        CASE(large_messages_go_in_their_turn),
+        CASE(the_tools_show_outboxes),
         CASE(what_cannot_be_meant_is_refused_clearly),
         CASE(an_outbox_goes_only_when_it_is_empty_and_nobody_has_it),
     };

@@ -25,6 +25,9 @@ const struct tool_usage ls_usages[] = {
      .summary = "list queues",
      .text = "Lists the queues of the bus that live on this host, in alphabetical order; with GLOB those that match.  A GLOB such "
              "as '*!dead' lists the views of dead letters, of those queues that have any.\n\n"
+             "With --long, outboxes follow: what this host put with PTQ_ACK_LOCAL for queues of others, how much waits to be carried "
+             "there, is under way, was carried, was refused (it stands in the queue of that name and '.refused'), and how that "
+             "stands.  Their NAMEs are no queues' of users, but ptq peek and ptq info show what they hold.\n\n"
              "FLAGS of --long: F full, D has dead letters, R recovered something after a death, X a dead process is not yet "
              "recovered, E ended.",
      .examples = "ptq ls -l 'job*'",
@@ -99,6 +102,64 @@ static const char *match(ptq_bus *bus, const char *glob, const char *name, char 
     return strchr(glob, '!') != NULL && fnmatch(glob, view, 0) == 0 && has_dead_letters(bus, name) ? view : NULL;
 }
 
+/* -- outboxes */
+
+struct outboxes {
+    ptq_bus *bus;
+    const char *glob;
+    struct tool_table table;
+    unsigned count;
+};
+
+static const char *state_of(const struct ptq_outbox *outbox, const struct ptq_queue_stats *stats)
+{
+    if (stats->consumers == 0)
+        return "no ptqbridge carries it";
+    return outbox->carried ? "carried" : "waits for its home";
+}
+
+static bool add_outbox(const struct ptq_outbox *outbox, void *context)
+{
+    struct outboxes *outboxes = context;
+    const char *slash = strrchr(outbox->target, '/');
+    struct ptq_queue_stats stats;
+    ptq_view *view = NULL;
+    char safe[512];
+
+    if (outboxes->glob != NULL && (slash == NULL || fnmatch(outboxes->glob, slash + 1, 0) != 0))
+        return true;
+    enum ptq_err err = ptq_view_open(outboxes->bus, outbox->name, NULL, &view);
+    if (err == PTQ_OK)
+        err = ptq_view_stats(view, &stats);
+    ptq_view_close(view);
+    if (err != PTQ_OK)
+        return true; /* it went away meanwhile */
+    outboxes->count++;
+    tool_table_cell(&outboxes->table, "%s", outbox->name);
+    tool_table_cell(&outboxes->table, "%s", tool_escape(outbox->target, strlen(outbox->target), safe, sizeof safe));
+    tool_table_cell(&outboxes->table, "%llu", (unsigned long long)(stats.ready + stats.delayed));
+    tool_table_cell(&outboxes->table, "%llu", (unsigned long long)stats.leased);
+    tool_table_cell(&outboxes->table, "%llu", (unsigned long long)outbox->moved);
+    tool_table_cell(&outboxes->table, "%llu", (unsigned long long)outbox->refused);
+    tool_table_cell(&outboxes->table, "%s", state_of(outbox, &stats));
+    return true;
+}
+
+static void list_outboxes(ptq_bus *bus, const char *glob)
+{
+    static const struct tool_column outbox_columns[] = {{"OUTBOX", true}, {"FOR", true},     {"WAITING", false}, {"UNDER WAY", false},
+                                                        {"CARRIED", false}, {"REFUSED", false}, {"STATE", true}};
+    struct outboxes outboxes = {.bus = bus, .glob = glob};
+
+    tool_table_init(&outboxes.table, outbox_columns, sizeof outbox_columns / sizeof outbox_columns[0]);
+    (void)!ptq_bus_list_outboxes(bus, add_outbox, &outboxes);
+    if (outboxes.count > 0) {
+        putchar('\n');
+        tool_table_print(&outboxes.table, stdout);
+    }
+    tool_table_fini(&outboxes.table);
+}
+
 static int list_queues(ptq_bus *bus, const char *glob, const struct ls_options *options)
 {
     struct tool_table table;
@@ -121,6 +182,8 @@ static int list_queues(ptq_bus *bus, const char *glob, const struct ls_options *
     if (options->detail && !options->json)
         tool_table_print(&table, stdout);
     tool_table_fini(&table);
+    if (options->detail && !options->json)
+        list_outboxes(bus, glob);
     names_fini(&names);
     return code;
 }

@@ -168,6 +168,7 @@ static enum pti_moved on_moved(void *context, const struct ptq_msg *msg, enum pt
     (void)position;
 
     if (code == PTQ_OK) {
+        pti_store_relaxed(&box->out.page->words.state, PTI_OUT_CARRIED);
         pti_fetch_add_seq(&box->out.page->words.moved, 1);
         return PTI_MOVED_ACK;
     }
