@@ -3,7 +3,7 @@
  * Bridges 1, 2, 3 serve a queue one after another (a lock), each after reading back what the one before left: the serial
  * of its intent, in the streams' segment, is looked for among the notes in the queue's entries, whose owners have been
  * recovered.  A sender asks for the numbers 1 and 2 until each was answered.  F and G are strangers: each registers at
- * entry 0 when it is free, puts something of its own, and closes or is killed.  R is a recoverer, killed or stuck anywhere.
+ * entry 0 when it is free, puts something of its own, and closes or is killed.  R and Q are recoverers, killed or stuck anywhere.
  *
  * Checked: each number is in the queue exactly once when it was answered; no note is still open when it is read back.
  * One `atomic` is one access of one word.  That a line is decided rightly is journal.pml's: here it is a ghost.
@@ -11,7 +11,9 @@
 #ifndef MAXC
 #define MAXC 2
 #endif
+#ifndef N
 #define N 2             /* numbers */
+#endif
 #define NONE 0
 #define OPEN 1
 #define DONE 2
@@ -20,19 +22,20 @@
 #define F 4
 #define G 5
 #define R 6
+#define Q 7
 /* entries */
 byte cnt[2], low[2], line[2]; bit effect[2]; bit used[2];       /* effect: of what the line announces */
 byte nserial[2], nbefore[2], nstatus[2];
 byte writer[2]; bit reader[8];                                  /* readers: of entry 0 (bit of each person), entry 1 by `reader1` */
 bit reader1[8];
 /* streams' segment */
-byte iserial, inumber, last; bit fact[3];
+byte iserial, inumber, last; bit fact[N+1];
 /* ghosts */
-byte put[3]; bit answered[3]; bit dead[8], fin[8]; byte crashes, lock; bit refused;
+byte put[N+1]; bit answered[N+1]; bit dead[8], fin[8]; byte crashes, lock; bit refused;
 
 #define ALIVE !dead[me]
-#define NOREADERS(x) ((x==0 && !reader[1] && !reader[2] && !reader[3] && !reader[F] && !reader[G] && !reader[R]) || \
-                      (x==1 && !reader1[1] && !reader1[2] && !reader1[3] && !reader1[R]))
+#define NOREADERS(x) ((x==0 && !reader[1] && !reader[2] && !reader[3] && !reader[F] && !reader[G] && !reader[R] && !reader[Q]) || \
+                      (x==1 && !reader1[1] && !reader1[2] && !reader1[3] && !reader1[R] && !reader1[Q]))
 #define READ(x,v) if :: x==0 -> reader[me]=v :: else -> reader1[me]=v fi
 
 inline judge(x) {
@@ -181,7 +184,7 @@ proctype Bridge(byte me) {
   /* a proper end */
   if :: at==0 -> recover(0) :: else -> recover(1) fi;
   atomic { ALIVE -> writer[at]=0; lock=0; fin[me]=1;
-           assert(put[1]==1 && put[2]==1) } }
+           assert(put[1]==1 && put[N]==1) } }
 
 proctype Stranger(byte me) {
   byte s, v, l; bit got;
@@ -210,15 +213,25 @@ proctype Crash() {
   KILL(1) KILL(2) KILL(F) KILL(R)
   :: break
   od }
-init { atomic { run Bridge(1); run Bridge(2); run Bridge(3); run Stranger(F);
+init { atomic { run Bridge(1); run Bridge(2); run Bridge(3);
+#ifdef NOSTRANGER
+  fin[F]=1;
+#else
+  run Stranger(F);
+#endif
 #ifdef STRANGERS
   run Stranger(G);
 #else
   fin[G]=1;
 #endif
-#ifdef RECOVERER
+#ifdef RECOVERERS       /* 1 or 2 */
   run Recoverer(R);
 #else
   fin[R]=1;
+#endif
+#if RECOVERERS>1
+  run Recoverer(Q);
+#else
+  fin[Q]=1;
 #endif
   run Crash() } }
