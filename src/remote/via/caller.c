@@ -459,6 +459,8 @@ enum ptq_err pti_via_connect(struct pti_via *via, int64_t patience_ns, struct pt
         return PTQ_OK;
     pthread_mutex_lock(&via->opening);
     while (!is_connected(via) && (err = try_to_connect(via, error)) != PTQ_OK) {
+        if (error == NULL && err == PTQ_EPROTO)
+            err = PTQ_EUNREACHABLE; /* it was open before: what one link carried wrongly says nothing of its home */
         if (err != PTQ_EUNREACHABLE || pti_now_ns() >= until || pti_load_seq(&via->closing))
             break;
         nap(RETRY_NS);
