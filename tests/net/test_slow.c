@@ -1,6 +1,7 @@
-/* test_slow.c -- a pool whose far workers, getter and submitter share one slow link: what is large holds up nothing else. */
+/* test_slow.c -- slow links, shared by the parts of a pool or by a giant and small ones: what is large holds up nothing else. */
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -156,6 +157,82 @@ static void share_a_link(struct netns *ns)
     ptq_pool_close(far.here);
 }
 
+/* ---- one large message, and others */
+
+enum { GIANT = 48 << 20, BESIDE = 8, ANON_MOST_KB = 16 << 10 };
+
+struct putting {
+    ptq_queue *queue;
+    char *body;
+    _Atomic uint64_t done;
+};
+
+static void *put_giant(void *context)
+{
+    struct putting *putting = context;
+    enum ptq_err err = ptq_put(putting->queue, putting->body, GIANT, PTQ_FOREVER);
+
+    atomic_store(&putting->done, 1);
+    return (void *)(uintptr_t)err;
+}
+
+/* What the process has of its own, without what it shares. */
+static unsigned long anonymous_kb(pid_t pid)
+{
+    char path[64], line[200];
+    unsigned long kb = 0;
+
+    snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+    FILE *file = fopen(path, "re");
+    while (file != NULL && kb == 0 && fgets(line, sizeof line, file) != NULL)
+        (void)sscanf(line, "RssAnon: %lu kB", &kb);
+    if (file != NULL)
+        fclose(file);
+    return kb;
+}
+
+/* Its pieces take seconds; others go there and back meanwhile, and the home holds no copy of it but where it belongs. */
+static void put_a_giant(struct netns *ns)
+{
+    struct ptq_queue_options large = {.item_size = GIANT, .capacity = 2};
+    struct putting putting = {.body = calloc(1, GIANT)};
+    uint64_t beside = 0, one = 1;
+    unsigned long most = 0;
+    pthread_t thread;
+    void *answer;
+    size_t size;
+
+    for (int side = 0; side < 2; side++)
+        netns_run(ns, side, "tc qdisc add dev cable root tbf rate 160mbit burst 64kb latency 50ms");
+    putting.queue = net_open(ns->net.there, "giant@home", &large);
+    ptq_queue *small = net_open(ns->net.there, "small@home", NULL);
+    assert_int_equal(pthread_create(&thread, NULL, put_giant, &putting), 0);
+    while (atomic_load(&putting.done) == 0) {
+        assert_ok(ptq_put(small, &one, sizeof one, PTT_LONG));
+        assert_ok(ptq_recv(small, &one, sizeof one, PTT_LONG, &size));
+        unsigned long now = anonymous_kb(ns->net.bridge);
+        most = now > most ? now : most;
+        beside++;
+    }
+    pthread_join(thread, &answer);
+
+    assert_int_equal((uintptr_t)answer, PTQ_OK);
+    print_message("%llu went there and back beside it, the bridge had %lu KiB of its own\n", (unsigned long long)beside, most);
+    assert_true(beside >= BESIDE);
+#ifndef __SANITIZE_ADDRESS__
+    assert_true(most > 0 && most < ANON_MOST_KB);
+#endif
+    ptq_queue_close(small);
+    ptq_queue_close(putting.queue);
+    free(putting.body);
+}
+
+static void a_large_message_on_a_slow_link_starves_nobody_and_is_not_held_twice(void **state)
+{
+    (void)state;
+    netns_case(put_a_giant);
+}
+
 static void jobs_and_results_of_one_pool_pass_by_each_other_on_a_slow_link(void **state)
 {
     (void)state;
@@ -165,10 +242,11 @@ static void jobs_and_results_of_one_pool_pass_by_each_other_on_a_slow_link(void 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_large_message_on_a_slow_link_starves_nobody_and_is_not_held_twice),
         cmocka_unit_test(jobs_and_results_of_one_pool_pass_by_each_other_on_a_slow_link),
     };
 
     if (ptq_task_register(NULL, give, NULL) != PTQ_OK)
         return 2;
-    return ptt_run_beside(tests, sizeof tests / sizeof *tests, 1);
+    return ptt_run_beside(tests, sizeof tests / sizeof *tests, 2);
 }
