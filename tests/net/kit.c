@@ -9,6 +9,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/time.h"
+
 struct spawning {
     char *const *words;
     int out;
@@ -61,32 +63,48 @@ void net_read_line(int fd, char *line, size_t size)
     line[length] = '\0';
 }
 
-void net_bridge_start(struct net *net, const char *const *options)
+#define PORTS_FIRST 10000u
+#define PORTS 20000u /* below those that the kernel gives to who dials, or asks for any */
+#define PORT_TRIES 20
+
+/* False: it did not come up. */
+static bool start_bridge(struct net *net, const char *url, const char *const *options, const char *log)
 {
-    const char *words[52] = {"--dir",
-                             net->home.dir,
-                             "--run",
-                             "test",
-                             "--node",
-                             "home",
-                             "--quiet",
-                             "--ready-fd",
-                             "1",
-                             "--listen",
-                             net->url[0] != '\0' ? net->url : "tcp://127.0.0.1:0"};
-    char line[160] = "", log[96];
+    const char *words[52] = {"--dir", net->home.dir, "--run", "test", "--node", "home", "--quiet", "--ready-fd", "1", "--listen", url};
+    char line[160] = "";
     size_t count = 11;
     int fd;
-
-    snprintf(log, sizeof log, "%s/bridge.log", net->home.dir);
 
     for (size_t i = 0; options != NULL && options[i] != NULL; i++)
         words[count++] = options[i];
     net->bridge = spawn(PTQBRIDGE, words, log, &fd);
     net_read_line(fd, line, sizeof line);
     close(fd);
-    if (sscanf(line, "listening on %127s", net->url) != 1)
-        fail_msg("ptqbridge did not come up: '%s'; see %s", line, log);
+    if (sscanf(line, "listening on %127s", net->url) == 1)
+        return true;
+    (void)ptt_reap(net->bridge, PTT_LONG);
+    net->bridge = 0;
+    return false;
+}
+
+/* Law: a bridge that is killed gets its address again.  So it is none that the kernel may give to others meanwhile. */
+void net_bridge_start(struct net *net, const char *const *options)
+{
+    static uint64_t seed;
+    char url[64], log[96];
+    bool given = net->url[0] != '\0', up = false;
+
+    snprintf(log, sizeof log, "%s/bridge.log", net->home.dir);
+    if (seed == 0)
+        seed = (uint64_t)getpid() << 32 ^ (uint64_t)pti_now_ns();
+    if (given)
+        up = start_bridge(net, net->url, options, log);
+    for (int i = 0; !given && !up && i < PORT_TRIES; i++) {
+        snprintf(url, sizeof url, "tcp://127.0.0.1:%u", PORTS_FIRST + (unsigned)(ptt_random(&seed) % PORTS));
+        up = start_bridge(net, url, options, log);
+    }
+    if (!up)
+        fail_msg("ptqbridge did not come up at '%s'; see %s", given ? net->url : url, log);
 }
 
 void net_bridge_kill(struct net *net)
