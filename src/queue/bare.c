@@ -93,10 +93,9 @@ static enum ptq_err ask_all(const struct pti_bare *bare, bool making, struct ask
 
 static enum ptq_err tell_silence(const struct asked *asked, const char *name, struct ptq_error *error)
 {
-    enum ptq_err code =
-        asked->silence.code == PTQ_EPERM || asked->silence.code == PTQ_EFORKED || asked->silence.code == PTQ_EINVAL
-            ? asked->silence.code
-            : PTQ_EUNREACHABLE;
+    enum ptq_err said = asked->silence.code;
+    bool is_told = said == PTQ_EPERM || said == PTQ_EFORKED || said == PTQ_EINVAL || said == PTQ_EVERSION;
+    enum ptq_err code = is_told ? said : PTQ_EUNREACHABLE;
 
     return pti_error(
         error, code,

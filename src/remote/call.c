@@ -132,6 +132,8 @@ static void push_call(struct pti_call *call)
         for (int i = 0; i < 4; i++)
             call->head[call->timeout_at + i] = (uint8_t)(timeout >> 8 * i);
     }
+    if (call->type == PTI_FRAME_TAKE && conn->outbox.version < 2)
+        pti_write_take_plain(call->head);
     call->out.number = call->number;
     call->pushed = true;
     call->written_at = 0;

@@ -176,6 +176,12 @@ static struct pti_channel *new_channel(struct pti_session *session, uint32_t id)
     return channel;
 }
 
+static bool is_same_queue(const struct pti_channel *channel, const struct pti_open_message *asked)
+{
+    return strcmp(channel->name, asked->name) == 0 && (asked->run[0] == '\0' || strcmp(channel->run, asked->run) == 0) &&
+           channel->port->letters == asked->letters;
+}
+
 void pti_channel_open(struct pti_session *session, const struct pti_frame *frame)
 {
     struct pti_open_message asked;
@@ -186,7 +192,7 @@ void pti_channel_open(struct pti_session *session, const struct pti_frame *frame
         return;
     }
     struct pti_channel *channel = pti_channel_find(session, frame->channel);
-    if (channel != NULL && strcmp(channel->name, asked.name) != 0) {
+    if (channel != NULL && !is_same_queue(channel, &asked)) {
         pti_guest_refuse(session->guest, PTQ_EPROTO, "channel %u is open for another queue", frame->channel);
         return;
     }

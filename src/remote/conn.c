@@ -61,17 +61,17 @@ static void on_readable(void *context, struct pti_link *link)
     struct pti_conn *conn = context;
     struct pti_frame frame;
     const char *reason = "";
-    enum ptq_err answer;
+    enum ptq_err answer, read = PTQ_OK;
 
     pthread_mutex_lock(&conn->mutex);
     while ((answer = pti_link_next(link, &frame, &reason)) == PTQ_OK) {
-        if (pti_conn_read(conn, link, &frame, &reason) != PTQ_OK)
+        if ((read = pti_conn_read(conn, link, &frame, &reason)) != PTQ_OK)
             break;
     }
     if (pti_link_is_lively(link))
         conn->heard = pti_now_ns();
     if (answer != PTQ_EMPTY) {
-        conn->refusal = PTQ_EPROTO;
+        conn->refusal = read == PTQ_EVERSION ? read : PTQ_EPROTO;
         snprintf(conn->reason, sizeof conn->reason, "%s", reason);
     }
     pthread_mutex_unlock(&conn->mutex);
@@ -302,12 +302,13 @@ static int on_tick(void *context)
 
 /* ---- life ---- */
 
-static struct pti_conn *find(const char *url)
+/* Where its name leads is judged by one word for all who share it: the strict and the lenient share none. */
+static struct pti_conn *find(const char *url, bool insecure)
 {
     struct pti_conn *conn;
 
     TAILQ_FOREACH(conn, &list, listed) {
-        if (strcmp(conn->url, url) == 0)
+        if (strcmp(conn->url, url) == 0 && conn->insecure == insecure)
             return conn;
     }
     return NULL;
@@ -364,7 +365,7 @@ enum ptq_err pti_conn_hold(const char *url, bool insecure, struct ptq_error *err
     if (answer != PTQ_OK)
         return answer;
     pthread_mutex_lock(&list_mutex);
-    struct pti_conn *conn = find(url);
+    struct pti_conn *conn = find(url, insecure);
     if (conn == NULL)
         answer = new_conn(url, insecure, error, &conn);
     if (answer == PTQ_OK) {

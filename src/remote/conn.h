@@ -63,6 +63,7 @@ struct pti_conn {
     unsigned attempts;            /* links that ended, ever; for those who wait for the first */
     enum ptq_err refusal;         /* the home said no, in so many words; else PTQ_OK */
     char reason[400];             /* why it is down */
+    char misfit[96];              /* ... because of versions */
     uint64_t rtt_ns;
     int64_t echoed;               /* when the newest PING that came back was sent */
 };
@@ -92,7 +93,7 @@ void pti_conn_kick(struct pti_conn *conn);
 /* Ends the link for `reason`; the session goes on over the next one.  Without conn->mutex. */
 void pti_conn_break(struct pti_conn *conn, const char *reason);
 
-/* The reader (reader.c): takes in one frame.  PTQ_EPROTO with a sentence. */
+/* The reader (reader.c): takes in one frame.  PTQ_EPROTO or PTQ_EVERSION with a sentence. */
 enum ptq_err pti_conn_read(struct pti_conn *conn, struct pti_link *link, const struct pti_frame *frame,
                            const char **ret_reason);
 

@@ -61,6 +61,15 @@ static void go_up(struct pti_conn *conn)
     }
 }
 
+/* We offered no such version: a home that is newer, and does not know how to say so. */
+static enum ptq_err refuse_version(struct pti_conn *conn, const struct pti_hello *hello, const char **ret_reason)
+{
+    snprintf(conn->misfit, sizeof conn->misfit, "wire version %u is spoken there, 1 to %u here; update the older side",
+             hello->version, PTQ_WIRE_VERSION);
+    *ret_reason = conn->misfit;
+    return PTQ_EVERSION;
+}
+
 static enum ptq_err read_hello(struct pti_conn *conn, struct pti_link *link, const struct pti_frame *frame,
                                const char **ret_reason)
 {
@@ -68,7 +77,9 @@ static enum ptq_err read_hello(struct pti_conn *conn, struct pti_link *link, con
 
     if (conn->state != PTI_CONN_GREETING || pti_hello_unpack(frame->payload, frame->length, &hello) != PTQ_OK)
         return pti_refuse(ret_reason, "the home's greeting makes no sense");
-    if (hello.version < 1 || hello.version > PTQ_WIRE_VERSION || frame->version != PTI_HELLO_VERSION ||
+    if (hello.version > PTQ_WIRE_VERSION)
+        return refuse_version(conn, &hello, ret_reason);
+    if (hello.version < 1 || frame->version != PTI_HELLO_VERSION ||
         memcmp(hello.session, conn->session, sizeof conn->session) != 0)
         return pti_refuse(ret_reason, "the home's greeting is not for us");
     bool again = conn->home.incarnation != 0;

@@ -149,7 +149,7 @@ enum ptq_err pti_leave_serve(struct pti_request *request, const uint8_t *payload
     if (pti_read_take(payload, size, &take) != PTQ_OK)
         return pti_refuse(ret_reason, "a TAKE makes no sense");
     request->max = take.max;
-    request->more = take.more;
+    request->more = take.more && request->channel->session->guest->outbox.version >= 2;
     request->deadline = pti_request_deadline(take.timeout);
     enum ptq_err answer = pti_leave_try(request);
     if (answer == PTQ_EMPTY && request->deadline != PTI_DEADLINE_NOW)

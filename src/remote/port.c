@@ -208,15 +208,6 @@ static bool has_lost_claim(struct pti_remote *remote)
     return lost;
 }
 
-/* A home of version 1 takes the bit for a part of the number. */
-static bool may_ask_more(struct pti_remote *remote)
-{
-    pthread_mutex_lock(&remote->conn->mutex);
-    bool may = remote->conn->outbox.version >= 2;
-    pthread_mutex_unlock(&remote->conn->mutex);
-    return may;
-}
-
 static enum ptq_err take_once(struct pti_remote *remote, bool more, uint32_t max, int64_t deadline, struct ptq_msg **msgs,
                               size_t *ret_count)
 {
@@ -226,7 +217,7 @@ static enum ptq_err take_once(struct pti_remote *remote, bool more, uint32_t max
         return PTQ_ENOMEM;
     call->max = max;
     call->msgs = msgs;
-    pti_write_take(call->head, &(struct pti_take){.max = max, .more = more && may_ask_more(remote)});
+    pti_write_take(call->head, &(struct pti_take){.max = max, .more = more});
     pti_call_set_head(call, PTI_TAKE_BYTES, 4);
     enum ptq_err answer = pti_call_run(&call, deadline, may_wait(deadline));
     if (answer == PTQ_OK)

@@ -39,7 +39,7 @@ void pti_remote_note_stream(struct pti_remote *remote, const struct pti_opened *
     remote->forgotten++;
     for (; call != NULL; call = next) {
         next = TAILQ_NEXT(call, listed);
-        if (call->type != PTI_FRAME_PUT || !call->sent)
+        if (call->type != PTI_FRAME_PUT || (!call->sent && !call->flagged))
             continue;
         if (remote->streamed)
             call->flagged = true;

@@ -47,7 +47,7 @@ enum pti_frame_type {
 enum pti_frame_flag {
     PTI_FRAME_REPLY = 1, /* an answer, where the type is the same both ways */
     PTI_FRAME_MORE = 2,  /* a piece: the rest follows in the next frames of this channel, with the same number */
-    /* version 2; not yet sent */
+    /* version 2 */
     PTI_FRAME_KEYED = 4, /* the payload begins with the key of what is put: position:64 sub:32 0:32 */
     PTI_FRAME_RETRY = 8  /* to be done unless it was, also if it was called off */
 };

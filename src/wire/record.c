@@ -200,6 +200,11 @@ void pti_write_take(uint8_t *at, const struct pti_take *take)
     pti_store32(at + 4, take->timeout);
 }
 
+void pti_write_take_plain(uint8_t *at)
+{
+    pti_store32(at, pti_fetch32(at) & ~TAKE_MORE);
+}
+
 enum ptq_err pti_read_take(const uint8_t *payload, size_t size, struct pti_take *ret_take)
 {
     if (size != PTI_TAKE_BYTES || (pti_fetch32(payload) & ~TAKE_MORE) == 0)

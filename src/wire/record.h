@@ -12,7 +12,7 @@
  *                length:32 kind:8 flags:8 type:16 position:64 sub:32 deliveries:32 [more] [headers] body
  *      more      type:32 headers:8 0:8 ttl:16 delay:64      with flag 2; type is all of it, headers their size in fours
  *
- * Flags: 1 redelivered (version 2, not yet sent: of a PUT, may be a second copy); 2 more.  ttl as pti_ttl_pack (ring/layout.h); delay: microseconds from its coming in.
+ * Flags: 1 redelivered (version 2: of a PUT, may be a second copy); 2 more.  ttl as pti_ttl_pack (ring/layout.h); delay: microseconds from its coming in.
  * Timeouts are milliseconds: 0 asks once, 0xffffffff waits for ever.
  */
 #ifndef PTQ_WIRE_RECORD_H
@@ -95,6 +95,8 @@ struct pti_take {
     uint32_t timeout;
 };
 void pti_write_take(uint8_t *at, const struct pti_take *take);
+/* Without `more`, of what was written: a home of version 1 takes the bit for a part of the number. */
+void pti_write_take_plain(uint8_t *at);
 enum ptq_err pti_read_take(const uint8_t *payload, size_t size, struct pti_take *ret_take);
 
 enum pti_settle_verb { PTI_SETTLE_ACK = 1, PTI_SETTLE_NACK = 2, PTI_SETTLE_UNTAKE = 3 };
