@@ -9,13 +9,13 @@
 #include "input.h"
 #include "signals.h"
 
-enum { BATCH_MAX = 65536 };
+enum { BATCH_MAX = 65536, UNKNOWN_MOST = 64 << 20 };
 
 struct put_options {
     const char *file;
     uint64_t count, batch;
     int timeout, wait, delay, ttl;
-    bool line, null, create, positions;
+    bool line, null, create, positions, outbox;
     struct tool_texts headers;
     const char *trace;
 };
@@ -36,6 +36,9 @@ static const struct tool_option put_options[] = {
      "where it belongs in a distributed trace, as the standard's traceparent: 00-<32 digits>-<16 digits>-01"},
     {'c', "create", TOOL_FLAG, FIELD(create), NULL, "create the queue if there is none"},
     {'w', "wait", TOOL_MS, FIELD(wait), "MS", "wait so long for the queue to come into being"},
+    {'o', "outbox", TOOL_FLAG, FIELD(outbox), NULL,
+     "of a queue of another host: done once the messages stand in the outbox that this host has for it; the ptqbridge here carries "
+     "them home, in order, each once, and may be away meanwhile, as the home may"},
     {'p', "position", TOOL_FLAG, FIELD(positions), NULL, "print the position that each message, or batch, got"},
     {0}};
 #undef FIELD
@@ -51,7 +54,8 @@ const struct tool_usage put_usages[] = {
      .examples = "ptq put tasks 'hello'\n"
                  "ptq put tasks -f picture.jpg\n"
                  "ptq put reminders --delay 10m 'tea is ready'\n"
-                 "find . -print0 | ptq put tasks --null --batch 64",
+                 "find . -print0 | ptq put tasks --null --batch 64\n"
+                 "ptq put readings@home --outbox '21.5'",
      .options = put_options},
     {0}};
 
@@ -297,6 +301,8 @@ static int put_input(struct putting *putting)
     struct input input;
 
     enum ptq_err err = ptq_queue_stats(putting->queue, &stats);
+    if (err != PTQ_OK && options->outbox) /* its home is away: what is too long is told when it is put */
+        stats.item_size = UNKNOWN_MOST, err = PTQ_OK;
     if (err != PTQ_OK)
         return fail_queue(putting->queue, err, 0, "cannot look at it");
     int code = input_open(&input, options->file, separator, stats.item_size);
@@ -380,7 +386,8 @@ int cmd_put(int argc, char **argv)
 
     int code = open_bus(&bus);
     if (code == TOOL_OK) {
-        struct ptq_queue_options how = {.mode = options.create ? PTQ_OPEN_OR_CREATE : PTQ_ATTACH, .wait_ms = options.wait};
+        struct ptq_queue_options how = {.mode = options.create ? PTQ_OPEN_OR_CREATE : PTQ_ATTACH, .wait_ms = options.wait,
+                                         .flags = options.outbox ? PTQ_ACK_LOCAL : 0};
         code = open_queue(bus, argv[first], &how, &queue);
     }
     if (code == TOOL_OK) {
