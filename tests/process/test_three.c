@@ -322,8 +322,11 @@ static void mend_all(struct scene *scene)
 
 static void init_link(struct scene *scene, int i)
 {
+    char url[sizeof scene->links[i].url];
+
     proxy_start(&scene->links[i], scene->home.url);
-    snprintf(scene->peers[i], sizeof scene->peers[i], "home=%s", scene->links[i].url);
+    memcpy(url, scene->links[i].url, sizeof url);
+    snprintf(scene->peers[i], sizeof scene->peers[i], "home=%s", url);
 }
 
 static void open_pools(struct scene *scene)
