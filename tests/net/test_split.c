@@ -101,6 +101,8 @@ static unsigned race(int number, uint64_t *seed, bool silent)
         stall(true);
     for (int i = 0; i < 2; i++)
         pthread_join(threads[i], NULL);
+    for (int i = 0; i < 2; i++)
+        atomic_store(&sides[i].proxy.cut_after, 0); /* what has not struck is not for the next */
     stall(false);
     pthread_barrier_destroy(&barrier);
 
@@ -150,7 +152,7 @@ static void what_was_made_before_the_cut_stays_usable_behind_it(void **state)
 {
     (void)state;
 
-    ptq_queue *queue = net_open(sides[0].bus, "before", NULL);
+    ptq_queue *queue = net_open(sides[0].bus, "before", &(struct ptq_queue_options){.wait_ms = PTT_LONG});
     stall(true);
     ptq_queue *again = net_open(sides[0].bus, "before", NULL);
     assert_ok(ptq_put(again, "x", 1, PTQ_NOWAIT));
@@ -180,7 +182,7 @@ static void two_that_were_made_outright_behind_a_cut_are_told_after_it(void **st
     char text[8000], peers[200];
     struct ptq_error error;
     ptq_queue *made[2], *third = NULL;
-    struct ptq_queue_options options = {.mode = PTQ_ATTACH, .error = &error};
+    struct ptq_queue_options options = {.mode = PTQ_ATTACH, .wait_ms = PTT_LONG, .error = &error};
     (void)state;
 
     stall(true);
