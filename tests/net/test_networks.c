@@ -7,10 +7,32 @@
 #include "net/ledger.h"
 #include "net/netns.h"
 
+struct opening {
+    ptq_bus *bus;
+    const char *name;
+    ptq_queue *queue;
+};
+
+/* The first link of all may be one that is reset. */
+static bool is_open(void *context)
+{
+    struct opening *opening = context;
+
+    return ptq_queue_open(opening->bus, opening->name, NULL, &opening->queue) == PTQ_OK;
+}
+
+static ptq_queue *open_patiently(ptq_bus *bus, const char *name)
+{
+    struct opening opening = {bus, name, NULL};
+
+    assert_true(ptt_wait_until(is_open, &opening, PTT_LONG));
+    return opening.queue;
+}
+
 /* Puts numbers from afar while the network is as it is; each must arrive once.  `during` is told when a third is done. */
 static void put_through(struct netns *ns, uint64_t count, void (*during)(struct netns *ns))
 {
-    ptq_queue *far = net_open(ns->net.there, "through@home", NULL), *here = net_open(ns->net.here, "through", NULL);
+    ptq_queue *far = open_patiently(ns->net.there, "through@home"), *here = net_open(ns->net.here, "through", NULL);
     struct ledger *put = ledger_new(far, count), *got = ledger_new(here, count);
     pthread_t producer, consumer;
 
