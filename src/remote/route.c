@@ -497,7 +497,7 @@ static void *keep(void *context)
     struct pollfd stop = {.fd = keeper->stop_fd, .events = POLLIN};
 
     do {
-        if (!pti_via_is_serving(keeper->server->via))
+        if (!pti_via_is_serving(pti_load_acquire(&keeper->server->via)))
             continue;
         for (size_t i = 0; i < keeper->home_count && !is_stopping(keeper); i++)
             ask_for_id(keeper, &keeper->homes[i]);

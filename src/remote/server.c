@@ -23,6 +23,7 @@
 #define PING_MS 1000
 #define FAREWELL_LOOK_MS 5
 #define DRAIN_LOOK_MS 20
+#define VIA_AGAIN_MS 1000
 #define BUSES_MOST 64
 #define LATE_MS 1000 /* a round that comes so much later than it was to: we did not run */
 
@@ -244,6 +245,8 @@ static int wait_ms(const struct pti_server *server)
         int64_t due = session->down_since + server->options.grace_ms * PTI_NS_PER_MS;
         until = session->guest == NULL && due < until ? due : until;
     }
+    if (pti_load_relaxed(&server->via) == NULL && server->via_at < until)
+        until = server->via_at;
     if (server->draining && now + DRAIN_LOOK_MS * PTI_NS_PER_MS < until)
         until = now + DRAIN_LOOK_MS * PTI_NS_PER_MS;
     if (until == PTI_DEADLINE_NEVER)
@@ -277,6 +280,33 @@ static void mind_streams(struct pti_server *server)
         if (pti_streams_count(served->streams) > 0)
             pti_streams_expire(served->streams, pti_host_ns());
     }
+}
+
+static void log_via(void *context, const char *line)
+{
+    pti_server_log(context, PTQ_BRIDGE_INFO, "%s", line);
+}
+
+/* Law: a bus without room for the programs of this host is served to others all the same. */
+static void serve_programs(struct pti_server *server, int64_t now)
+{
+    struct pti_via_service *via;
+
+    if (pti_load_relaxed(&server->via) != NULL || server->draining || now < server->via_at)
+        return;
+    enum ptq_err answer = pti_via_serve(server->buses->bus, log_via, server, &via);
+    if (answer == PTQ_OK) {
+        pti_store_release(&server->via, via);
+        if (server->via_at != 0)
+            pti_server_log(server, PTQ_BRIDGE_INFO, "component=via event=served");
+        return;
+    }
+    if (server->via_at == 0)
+        pti_server_log(server, PTQ_BRIDGE_WARNING,
+                       "component=via event=not_served why=\"%s\" effect=\"programs of this host that have no links of their own "
+                       "wait; it is tried again each second\"",
+                       ptq_strerror(answer));
+    server->via_at = now + VIA_AGAIN_MS * PTI_NS_PER_MS;
 }
 
 /* ---- draining ---- */
@@ -376,6 +406,7 @@ static void run_round(struct pti_server *server, const uint64_t *tags, int count
     end_round(server);
     mind_sessions(server, now);
     mind_streams(server);
+    serve_programs(server, now);
     if (!server->draining && pti_load_seq(&server->stops) > 0) {
         begin_to_drain(server);
         end_round(server);
@@ -478,11 +509,6 @@ static void init_server(struct pti_server *server, ptq_bus *bus, const struct pt
     TAILQ_INIT(&server->due);
 }
 
-static void log_via(void *context, const char *line)
-{
-    pti_server_log(context, PTQ_BRIDGE_INFO, "%s", line);
-}
-
 enum ptq_err ptq_bridge_open(ptq_bus *bus, const struct ptq_bridge_options *options, ptq_bridge **ret_bridge)
 {
     if (bus == NULL || options == NULL || ret_bridge == NULL)
@@ -510,8 +536,8 @@ enum ptq_err ptq_bridge_open(ptq_bus *bus, const struct ptq_bridge_options *opti
         answer = pti_keeper_start(&bridge->server, options->peers, options->peer_count, options->error, &bridge->server.keeper);
     if (answer == PTQ_OK)
         answer = listen_all(&bridge->server, options);
-    if (answer == PTQ_OK && (answer = pti_via_serve(bus, log_via, &bridge->server, &bridge->server.via)) != PTQ_OK)
-        (void)!pti_error(options->error, answer, "a bridge cannot serve the programs of its own host: %s", ptq_strerror(answer));
+    if (answer == PTQ_OK)
+        serve_programs(&bridge->server, pti_now_ns());
     if (answer == PTQ_OK && options->move_count > 0)
         answer = pti_routes_start(&bridge->server, options, &bridge->server.carrier);
     if (answer != PTQ_OK) {
@@ -559,7 +585,7 @@ void ptq_bridge_close(ptq_bridge *bridge)
     for (size_t i = 0; i < server->listener_count; i++)
         pti_listener_close(server->listeners[i]);
     pti_routes_stop(server->carrier);
-    pti_via_stop(server->via);
+    pti_via_stop(pti_load_relaxed(&server->via));
     pti_keeper_stop(server->keeper);
     free_guests(server);
     log_traffic(server);

@@ -67,7 +67,8 @@ struct pti_server {
     struct pti_route_keeper *carrier;
     struct pti_routes routes;
     struct pti_node *node; /* who the bus is to others, and the page that proves it */
-    struct pti_via_service *via; /* for the programs of this host */
+    struct pti_via_service *_Atomic via; /* for the programs of this host; NULL: there was no room for it yet */
+    int64_t via_at;                      /* when to try that again */
 
     pthread_mutex_t inbox_mutex;
     TAILQ_HEAD(, pti_guest) inbox;

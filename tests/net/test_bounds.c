@@ -180,6 +180,45 @@ static void without_memory_for_rows_nothing_comes_twice_in_silence(void **state)
     assert_int_equal(status, 0);
 }
 
+/* There is room for the bridge's own page, and for no queue of its own. */
+static void take_nearly_all(struct hand_home *home, bool up)
+{
+    if (up)
+        return;
+    leave = 16384;
+    take_the_room(home, true);
+}
+
+static int run_where_no_queue_has_room(void *context)
+{
+    struct hand_home *home = context;
+    struct hand_home brings_back = *home;
+
+    if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+        mount("tmpfs", home->scratch.dir, "tmpfs", 0, "size=1m,mode=0700") != 0)
+        return CANNOT_MOUNT;
+    signal(SIGPIPE, SIG_IGN);
+    home->starts = take_nearly_all;
+    (void)hand_run(home, &few, PTI_STEPS, 0);
+    take_the_room(&brings_back, false);
+    return 0;
+}
+
+static void a_bus_without_room_for_another_queue_is_served_to_others(void **state)
+{
+    struct hand_home home = {0};
+    (void)state;
+
+    ptt_scratch_init_dir(&home.scratch);
+    int status = ptt_reap(ptt_fork(run_where_no_queue_has_room, &home), PTT_LONG);
+    ptt_scratch_fini(&home.scratch);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == CANNOT_MOUNT) {
+        print_message("nothing can be mounted here\n");
+        skip();
+    }
+    assert_int_equal(status, 0);
+}
+
 /* ---- two bridges */
 
 static void a_second_bridge_of_a_run_doubles_nothing_in_silence(void **state)
@@ -214,6 +253,7 @@ int main(void)
         cmocka_unit_test(one_stream_more_than_are_kept_is_refused_with_a_sentence),
         cmocka_unit_test(what_a_home_has_forgotten_after_its_time_comes_flagged),
         cmocka_unit_test(without_memory_for_rows_nothing_comes_twice_in_silence),
+        cmocka_unit_test(a_bus_without_room_for_another_queue_is_served_to_others),
         cmocka_unit_test(a_second_bridge_of_a_run_doubles_nothing_in_silence),
     };
 
