@@ -83,7 +83,7 @@ static int ask_the_tool(struct hosts *h, const char *name, const char *peers, co
     char command[400], text[4000] = "";
     size_t length = 0, part;
 
-    snprintf(command, sizeof command, "PTQ_DIR=%s PTQ_RUN=test PTQ_PEERS=%s %s info %s 2>&1", paths[1], peers, PTQ, name);
+    snprintf(command, sizeof command, "PTQ_DIR=%s PTQ_RUN=test PTQ_PEERS=%s '%s' info %s 2>&1", paths[1], peers, PTQ, name);
     FILE *pipe = popen(command, "re");
     HOSTS_TRUE(h, pipe != NULL);
     while ((part = fread(text + length, 1, sizeof text - 1 - length, pipe)) > 0)

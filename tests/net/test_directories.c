@@ -290,7 +290,7 @@ static void run_tool(const char *words, const char *dir, const char *peers, char
     char command[600];
     size_t length = 0, part;
 
-    snprintf(command, sizeof command, "PTQ_DIR=%s PTQ_RUN=test PTQ_PEERS=%s %s %s 2>&1", dir, peers, PTQ, words);
+    snprintf(command, sizeof command, "PTQ_DIR=%s PTQ_RUN=test PTQ_PEERS=%s '%s' %s 2>&1", dir, peers, PTQ, words);
     FILE *pipe = popen(command, "re");
     assert_non_null(pipe);
     while ((part = fread(text + length, 1, 8000 - 1 - length, pipe)) > 0)

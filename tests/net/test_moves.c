@@ -572,7 +572,7 @@ static void a_move_that_is_none_is_told_so(void **state)
     for (size_t i = 0; i < sizeof moves / sizeof moves[0]; i++) {
         struct ptt_scratch scratch;
         ptt_scratch_init_dir(&scratch);
-        snprintf(command, sizeof command, "timeout 20 %s --dir %s --listen tcp://127.0.0.1:0 --move '%s' 2>&1", PTQBRIDGE, scratch.dir, moves[i]);
+        snprintf(command, sizeof command, "timeout 20 '%s' --dir %s --listen tcp://127.0.0.1:0 --move '%s' 2>&1", PTQBRIDGE, scratch.dir, moves[i]);
         FILE *pipe = popen(command, "re");
         assert_non_null(pipe);
         text[fread(text, 1, sizeof text - 1, pipe)] = '\0';

@@ -78,7 +78,7 @@ static void put_numbers(ptq_queue *queue, uint32_t from, uint32_t to)
         assert_ok(ptq_put(queue, &number, sizeof number, PTT_LONG));
 }
 
-static void get_numbers(ptq_queue *queue, uint32_t from, uint32_t to)
+static void get_numbers_of(ptq_queue *queue, uint32_t from, uint32_t to, bool may_be_flagged)
 {
     for (uint32_t due = from; due <= to; due++) {
         uint32_t number = 0;
@@ -86,9 +86,14 @@ static void get_numbers(ptq_queue *queue, uint32_t from, uint32_t to)
         assert_ok(ptq_get(queue, PTT_LONG, &msg));
         memcpy(&number, ptq_msg_data(msg), sizeof number);
         assert_int_equal(number, due);
-        assert_false(ptq_msg_redelivered(msg));
+        assert_true(may_be_flagged || !ptq_msg_redelivered(msg));
         assert_ok(ptq_ack(msg));
     }
+}
+
+static void get_numbers(ptq_queue *queue, uint32_t from, uint32_t to)
+{
+    get_numbers_of(queue, from, to, false);
 }
 
 static void assert_empty(ptq_queue *queue)
@@ -441,7 +446,7 @@ static void a_second_bridge_carries_on_when_the_first_is_killed(void **state)
     net_bridge_kill(&hosts->near);
     put_numbers(out, 101, 200);
     assert_ok(ptq_flush(out, PTT_LONG));
-    get_numbers(here, 1, 200);
+    get_numbers_of(here, 1, 200, true); /* killed between its open and its first put, the first has told its home nothing yet */
     assert_empty(here);
     net_bridge_kill(&second);
     ptq_queue_close(out);
@@ -513,7 +518,7 @@ static void run_ptq(const struct hosts *hosts, const char *command, char *text, 
 {
     char line[600];
 
-    snprintf(line, sizeof line, "PTQ_DIR=%s PTQ_RUN=test timeout 20 %s %s 2>&1", hosts->net.far.dir, PTQ, command);
+    snprintf(line, sizeof line, "PTQ_DIR=%s PTQ_RUN=test timeout 20 '%s' %s 2>&1", hosts->net.far.dir, PTQ, command);
     FILE *output = popen(line, "r");
     assert_non_null(output);
     text[fread(text, 1, size - 1, output)] = '\0';

@@ -249,7 +249,7 @@ static void a_rule_that_is_none_is_told_so(void **state)
     for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {
         struct ptt_scratch scratch;
         ptt_scratch_init_dir(&scratch);
-        snprintf(command, sizeof command, "timeout 20 %s --dir %s --listen tcp://127.0.0.1:0 %s '%s' 2>&1", PTQBRIDGE, scratch.dir,
+        snprintf(command, sizeof command, "timeout 20 '%s' --dir %s --listen tcp://127.0.0.1:0 %s '%s' 2>&1", PTQBRIDGE, scratch.dir,
                  rules[i][0], rules[i][1]);
         FILE *pipe = popen(command, "re");
         assert_non_null(pipe);

@@ -167,7 +167,7 @@ static void run_doctor(const struct side *side, const char *peer, char text[8000
     char command[600];
     size_t length = 0, part;
 
-    snprintf(command, sizeof command, "PTQ_DIR=%s PTQ_RUN=test PTQ_PEERS=other=%s %s doctor 2>&1", side->net.home.dir, peer, PTQ);
+    snprintf(command, sizeof command, "PTQ_DIR=%s PTQ_RUN=test PTQ_PEERS=other=%s '%s' doctor 2>&1", side->net.home.dir, peer, PTQ);
     FILE *pipe = popen(command, "re");
     assert_non_null(pipe);
     while ((part = fread(text + length, 1, 8000 - 1 - length, pipe)) > 0)
