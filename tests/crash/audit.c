@@ -138,9 +138,10 @@ static bool check_order(struct audit *audit, const struct audit_seen *drain, boo
         }
         bool delayed = is_given_back(audit, b->id);
         bool sorted = a->position < b->position || (a->position == b->position && a->sub < b->sub);
-        /* The peer finds what the dead had leased once it has noticed that death, and what was given back before at once. */
-        bool apart = !at_once && audit->dead_before && a->redelivered && b->redelivered &&
-                     (audit->two_deaths || is_given_back(audit, a->id));
+        /* The peer finds what the dead had leased once it has noticed that death, and what was given back before at once; each
+         * lease that runs out ends by itself, when it is noticed and there is room for its copy. */
+        bool apart = !at_once && a->redelivered && b->redelivered &&
+                     (audit->ledger->limited || (audit->dead_before && (audit->two_deaths || is_given_back(audit, a->id))));
         /* What went back untaken was away while others took what is behind it. */
         if (!at_once && !sorted && !b->redelivered && !delayed && untaken > 0) {
             untaken--;
@@ -179,6 +180,7 @@ static void tally_all(const struct audit *audit, const struct audit_seen *drain,
 struct doubt {
     uint32_t flagged, gone;
     uint64_t dropped, parked; /* so many are missing, so many never come */
+    uint64_t acking;          /* so many were being acked and did not come: acked, or, of the dead and the late, dropped */
 };
 
 /* One that is missing, and may be: the queue counts a drop for it, or somebody was receiving. */
@@ -214,6 +216,7 @@ static bool check_put(struct audit *audit, uint32_t id, const struct tally *tall
     case ACKING:
         if (tally->times > 0 && (!tally->flagged || tally->alive))
             return wrong(audit, "message %u, being acked, came %s", id, tally->alive ? "to another" : "without a flag");
+        doubt->acking += tally->times == 0;
         return true;
     case IS_ACKED:
         return tally->times == 0 || wrong(audit, "message %u was acked and came again", id);
@@ -279,6 +282,8 @@ static bool check_messages(struct audit *audit, const struct audit_seen *drain, 
                      (unsigned long long)doubt.parked);
     for (; *ret_buried > audit->dead && doubt.dropped < audit->dropped; --*ret_buried)
         doubt.dropped++; /* purged before anybody took it, who would have buried it */
+    for (; doubt.acking > 0 && doubt.dropped < audit->dropped; doubt.acking--)
+        doubt.dropped++; /* its ack never came to be: it was dropped as what a dead or late holder had */
     odd = audit->dropped - doubt.dropped + audit->delayed - doubt.parked;
     if (odd > in_doubt)
         return wrong(audit, "%llu are dropped and %llu delayed, of which %llu and %llu can be", (unsigned long long)audit->dropped,
