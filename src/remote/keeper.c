@@ -225,25 +225,50 @@ static void *keep(void *context)
 
 /* ---- life ---- */
 
-static enum ptq_err read_peer(struct pti_directory_keeper *keeper, const char *text, struct ptq_error *error)
+static enum ptq_err split_peer(const char *text, struct pti_peer *peer, struct ptq_error *error)
 {
-    struct pti_peer_name *peer = &keeper->peers[keeper->count];
     const char *equals = strchr(text, '=');
     size_t length = equals != NULL ? (size_t)(equals - text) : 0;
 
     if (length == 0 || length >= sizeof peer->node || strlen(equals + 1) >= sizeof peer->url)
-        return pti_error(error, PTQ_EINVAL, "peer '%s' is not of the form name=url, as in 'east=tcp://127.0.0.1:7400'",
+        return pti_error(error, PTQ_EINVAL, "peer '%.200s' is not of the form name=url, as in 'east=tcp://127.0.0.1:7400'",
                          text);
     snprintf(peer->node, sizeof peer->node, "%.*s", (int)length, text);
     snprintf(peer->url, sizeof peer->url, "%s", equals + 1);
     if (!pti_name_is_valid(peer->node))
         return pti_error(error, PTQ_EINVAL, "peer name '%s' is not legal; use [A-Za-z0-9._-]", peer->node);
-    for (size_t i = 0; i < keeper->count; i++) {
-        if (strcmp(keeper->peers[i].node, peer->node) == 0)
-            return pti_error(error, PTQ_EINVAL, "peer '%s' is named twice", peer->node);
+    return PTQ_OK;
+}
+
+enum ptq_err pti_peers_check(const char *const *peers, size_t count, bool far, struct ptq_error *error)
+{
+    enum ptq_err answer = PTQ_OK;
+    struct pti_peer peer, other;
+
+    for (size_t i = 0; i < count && answer == PTQ_OK; i++) {
+        answer = split_peer(peers[i], &peer, error);
+        for (size_t j = 0; j < i && answer == PTQ_OK; j++) {
+            if (split_peer(peers[j], &other, NULL) == PTQ_OK && strcmp(peer.node, other.node) == 0)
+                answer = pti_error(error, PTQ_EINVAL, "peer '%s' is named twice", peer.node);
+        }
+        if (answer == PTQ_OK)
+            answer = pti_access_check("dial", peer.url, far, error);
     }
+    return answer;
+}
+
+static enum ptq_err add_peer(struct pti_directory_keeper *keeper, const char *text, struct ptq_error *error)
+{
+    struct pti_peer_name *peer = &keeper->peers[keeper->count];
+    struct pti_peer said;
+    enum ptq_err answer = split_peer(text, &said, error);
+
+    if (answer != PTQ_OK)
+        return answer;
+    memcpy(peer->node, said.node, sizeof peer->node);
+    memcpy(peer->url, said.url, sizeof peer->url);
     keeper->count++;
-    return pti_access_check("dial", peer->url, keeper->bus->insecure, error);
+    return PTQ_OK;
 }
 
 void pti_keeper_tidy(ptq_bus *bus, const struct pti_node *node, bool without_peers)
@@ -276,8 +301,10 @@ enum ptq_err pti_keeper_start(struct pti_server *server, const char *const *peer
     keeper->peers = calloc(count, sizeof *keeper->peers);
     if (keeper->stop_fd < 0 || keeper->peers == NULL)
         answer = pti_error(error, PTQ_ENOMEM, "no memory for peers");
+    if (answer == PTQ_OK)
+        answer = pti_peers_check(peers, count, keeper->bus->insecure, error);
     for (size_t i = 0; i < count && answer == PTQ_OK; i++)
-        answer = read_peer(keeper, peers[i], error);
+        answer = add_peer(keeper, peers[i], error);
     if (answer == PTQ_OK && pthread_create(&keeper->thread, NULL, keep, keeper) != 0)
         answer = pti_error(error, PTQ_ENOMEM, "no thread for peers");
     keeper->running = answer == PTQ_OK;

@@ -526,12 +526,10 @@ static enum ptq_err find_url(const struct ptq_bridge_options *options, const cha
     return pti_error(options->error, PTQ_EINVAL, "move to '%.200s': no peer is called that; name it with --peer NAME=URL, or write its address", to);
 }
 
-static enum ptq_err read_rule(struct pti_route_keeper *keeper, const struct ptq_bridge_options *options, const char *text)
+static enum ptq_err read_rule(const struct ptq_bridge_options *options, const char *text, bool far, struct rule *rule, char url[256])
 {
-    struct rule *rule = &keeper->rules[keeper->rule_count];
     const char *equals = strchr(text, '=');
     size_t length = equals != NULL ? (size_t)(equals - text) : 0;
-    char url[256];
 
     if (equals == NULL || length == 0 || length > PTQ_NAME_MAX || strlen(equals + 1) >= sizeof rule->to)
         return pti_error(options->error, PTQ_EINVAL, "move '%.200s' is not of the form GLOB=PEER or GLOB=URL, as in 'jobs-*=east'", text);
@@ -540,8 +538,26 @@ static enum ptq_err read_rule(struct pti_route_keeper *keeper, const struct ptq_
     if (!pti_routes_is_glob(rule->glob))
         return pti_error(options->error, PTQ_EINVAL, "move '%.200s': '%s' is no glob of names of queues, as 'tasks' or 'jobs-*'", text, rule->glob);
     enum ptq_err answer = find_url(options, rule->to, url);
-    if (answer == PTQ_OK)
-        answer = pti_access_check("dial", url, keeper->bus->insecure, options->error);
+    return answer == PTQ_OK ? pti_access_check("dial", url, far, options->error) : answer;
+}
+
+enum ptq_err pti_moves_check(const struct ptq_bridge_options *options, bool far)
+{
+    enum ptq_err answer = PTQ_OK;
+    struct rule rule;
+    char url[256];
+
+    for (size_t i = 0; i < options->move_count && answer == PTQ_OK; i++)
+        answer = read_rule(options, options->moves[i], far, &rule, url);
+    return answer;
+}
+
+static enum ptq_err add_rule(struct pti_route_keeper *keeper, const struct ptq_bridge_options *options, const char *text)
+{
+    struct rule *rule = &keeper->rules[keeper->rule_count];
+    char url[256];
+    enum ptq_err answer = read_rule(options, text, keeper->bus->insecure, rule, url);
+
     if (answer != PTQ_OK)
         return answer;
     for (rule->home = 0; rule->home < keeper->home_count && strcmp(keeper->homes[rule->home].url, url) != 0;)
@@ -569,7 +585,7 @@ enum ptq_err pti_routes_start(struct pti_server *server, const struct ptq_bridge
     if (keeper->stop_fd < 0 || keeper->rules == NULL || keeper->homes == NULL)
         answer = pti_error(options->error, PTQ_ENOMEM, "no memory for routes");
     for (size_t i = 0; i < options->move_count && answer == PTQ_OK; i++)
-        answer = read_rule(keeper, options, options->moves[i]);
+        answer = add_rule(keeper, options, options->moves[i]);
     if (answer == PTQ_OK && pthread_create(&keeper->thread, NULL, keep, keeper) != 0)
         answer = pti_error(options->error, PTQ_ENOMEM, "no thread for routes");
     keeper->running = answer == PTQ_OK;

@@ -7,6 +7,8 @@
 struct pti_server;
 struct pti_route_keeper;
 
+/* Are the moves right?  PTQ_EINVAL, PTQ_EPERM with a sentence. */
+enum ptq_err pti_moves_check(const struct ptq_bridge_options *options, bool far);
 /* Checks the rules and begins.  PTQ_EINVAL with a sentence, PTQ_EPERM, PTQ_ENOMEM. */
 enum ptq_err pti_routes_start(struct pti_server *server, const struct ptq_bridge_options *options,
                               struct pti_route_keeper **ret_keeper);

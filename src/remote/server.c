@@ -475,25 +475,6 @@ static enum ptq_err listen_all(struct pti_server *server, const struct ptq_bridg
     return PTQ_OK;
 }
 
-static enum ptq_err read_routes(struct pti_routes *routes, const struct ptq_bridge_options *options)
-{
-    const struct {
-        enum pti_rule_kind kind;
-        const char *const *texts;
-        size_t count;
-    } lists[] = {{PTI_RULE_EXPORT, options->exports, options->export_count},
-                 {PTI_RULE_IMPORT, options->imports, options->import_count},
-                 {PTI_RULE_DENY, options->denies, options->deny_count},
-                 {PTI_RULE_RENAME, options->renames, options->rename_count}};
-    enum ptq_err answer = PTQ_OK;
-
-    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
-        for (size_t j = 0; j < lists[i].count && answer == PTQ_OK; j++)
-            answer = pti_routes_add(routes, lists[i].kind, lists[i].texts[j], options->error);
-    }
-    return answer;
-}
-
 static void init_server(struct pti_server *server, ptq_bus *bus, const struct ptq_bridge_options *options)
 {
     server->options = *options;
@@ -527,7 +508,7 @@ enum ptq_err ptq_bridge_open(ptq_bus *bus, const struct ptq_bridge_options *opti
     if (answer == PTQ_OK && open_streams(&bridge->server, served) != PTQ_OK)
         answer = pti_error(options->error, PTQ_ENOMEM, "no memory for a bridge");
     if (answer == PTQ_OK)
-        answer = read_routes(&bridge->server.routes, options);
+        answer = pti_options_routes(options, &bridge->server.routes);
     if (answer == PTQ_OK)
         answer = pti_node_open(bus, options->error, &bridge->server.node);
     if (answer == PTQ_OK)

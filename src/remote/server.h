@@ -106,6 +106,10 @@ struct pti_streams *pti_server_streams(struct pti_server *server, const ptq_bus 
 /* Somebody waits until then. */
 void pti_server_remind(struct pti_server *server, int64_t when);
 
+/* ---- check.c: PTQ_EINVAL, PTQ_EPERM with a sentence; PTQ_ENOMEM */
+enum ptq_err pti_options_routes(const struct ptq_bridge_options *options, struct pti_routes *ret_routes);
+enum ptq_err pti_options_check(const struct ptq_bridge_options *options, bool far);
+
 /* ---- session.c */
 struct pti_session *pti_session_find(struct pti_server *server, const uint8_t id[PTI_SESSION_BYTES]);
 struct pti_session *pti_session_new(struct pti_server *server, const struct pti_hello *hello);
@@ -116,6 +120,8 @@ void pti_session_free(struct pti_session *session, const char *why);
 /* ---- keeper.c */
 enum ptq_err pti_keeper_start(struct pti_server *server, const char *const *peers, size_t count, struct ptq_error *error,
                               struct pti_directory_keeper **ret_keeper);
+/* Are these "name=url", each name once, and may they be dialled?  PTQ_EINVAL, PTQ_EPERM with a sentence. */
+enum ptq_err pti_peers_check(const char *const *peers, size_t count, bool far, struct ptq_error *error);
 /* Takes away what bridges that were killed left half written, and, if we know no peers, what they published. */
 void pti_keeper_tidy(ptq_bus *bus, const struct pti_node *node, bool without_peers);
 void pti_keeper_stop(struct pti_directory_keeper *keeper);

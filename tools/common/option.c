@@ -11,7 +11,7 @@
 
 #include "say.h"
 
-enum { OPTIONS_MAX = 64, LONG_ONLY = 256 /* values of options without a letter begin here */ };
+enum { OPTIONS_MAX = 96, LONG_ONLY = 256 /* values of options without a letter begin here */ };
 
 /* The tables of one command line, joined, as getopt wants them. */
 struct joined {
@@ -171,7 +171,7 @@ static bool add_text(struct tool_texts *texts, const char *text)
     return true;
 }
 
-static bool store_value(const struct tool_option *option, const char *text, void *values)
+bool tool_store(const struct tool_option *option, const char *text, void *values)
 {
     void *field = (char *)values + option->field;
     uint64_t number;
@@ -203,9 +203,9 @@ static bool store_value(const struct tool_option *option, const char *text, void
     return false;
 }
 
-static const char *describe_kind(enum tool_kind kind)
+const char *tool_wants(const struct tool_option *option)
 {
-    switch (kind) {
+    switch (option->kind) {
     case TOOL_COUNT:
         return "a number from 1, such as 32 or 10k";
     case TOOL_SIZE:
@@ -218,6 +218,8 @@ static const char *describe_kind(enum tool_kind kind)
         return "permission bits in octal, such as 0660";
     case TOOL_TEXTS:
         return "given too often";
+    case TOOL_CHOICE:
+        return option->argument;
     default:
         return "something else";
     }
@@ -227,9 +229,8 @@ static const char *describe_kind(enum tool_kind kind)
 
 static _Noreturn void refuse_value(const char *command, const struct tool_option *option, const char *text)
 {
-    if (option->kind == TOOL_CHOICE)
-        exit(tool_misuse(command, "--%s cannot be '%s': it is one of %s", option->name, text, option->argument));
-    exit(tool_misuse(command, "--%s cannot be '%s': it is %s", option->name, text, describe_kind(option->kind)));
+    exit(tool_misuse(command, "--%s cannot be '%s': it is %s%s", option->name, text, option->kind == TOOL_CHOICE ? "one of " : "",
+                     tool_wants(option)));
 }
 
 static _Noreturn void refuse_option(const char *command, int found, char **argv)
@@ -247,7 +248,8 @@ static _Noreturn void refuse_option(const char *command, int found, char **argv)
     exit(tool_misuse(command, "unknown option %s", text));
 }
 
-static int read_line(const struct tool_usage *usage, struct joined *joined, int argc, char **argv)
+/* Tells `seen`, or, without it, stores. */
+static int read_line(const struct tool_usage *usage, struct joined *joined, int argc, char **argv, tool_seen *seen, void *context)
 {
     int found;
 
@@ -263,7 +265,9 @@ static int read_line(const struct tool_usage *usage, struct joined *joined, int 
         if (found == '?' || found == ':')
             refuse_option(usage->name, found, argv);
         const struct tool_option *option = find_option(joined, found, &values);
-        if (!store_value(option, optarg, values))
+        if (seen != NULL)
+            seen(option, option->kind == TOOL_FLAG ? NULL : optarg, context);
+        else if (!tool_store(option, optarg, values))
             refuse_value(usage->name, option, optarg);
     }
     return optind;
@@ -274,7 +278,15 @@ int tool_read(const struct tool_usage *usage, int argc, char **argv, void *value
     struct joined joined;
 
     join(&joined, "", usage->options, values);
-    return read_line(usage, &joined, argc, argv);
+    return read_line(usage, &joined, argc, argv, NULL, NULL);
+}
+
+int tool_scan(const struct tool_usage *usage, int argc, char **argv, tool_seen *seen, void *context)
+{
+    struct joined joined;
+
+    join(&joined, "", usage->options, NULL);
+    return read_line(usage, &joined, argc, argv, seen, context);
 }
 
 int tool_read_globals(const struct tool_usage *overview, int argc, char **argv)
@@ -282,7 +294,7 @@ int tool_read_globals(const struct tool_usage *overview, int argc, char **argv)
     struct joined joined;
 
     join(&joined, "+", tool_program.globals, tool_program.values);
-    return read_line(overview, &joined, argc, argv);
+    return read_line(overview, &joined, argc, argv, NULL, NULL);
 }
 
 int tool_read_operands(const struct tool_usage *usage, int argc, char **argv, void *values, int least, int most)

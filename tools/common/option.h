@@ -62,6 +62,15 @@ extern const struct tool_program tool_program; /* each program defines it */
  * it cannot understand (2). */
 int tool_read(const struct tool_usage *usage, int argc, char **argv, void *values);
 
+/* As tool_read, but tells each option as it stands on the command line, in its order, and stores nothing.  `text` is NULL for a
+ * flag. */
+typedef void tool_seen(const struct tool_option *option, const char *text, void *context);
+int tool_scan(const struct tool_usage *usage, int argc, char **argv, tool_seen *seen, void *context);
+
+/* One value as its option wants it, into `values`; false: it is none.  wants: what it should have been, in words. */
+bool tool_store(const struct tool_option *option, const char *text, void *values);
+const char *tool_wants(const struct tool_option *option);
+
 /* Reads the globals that stand before the command; returns the index of the command, or argc. */
 int tool_read_globals(const struct tool_usage *overview, int argc, char **argv);
 

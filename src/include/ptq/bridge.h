@@ -51,6 +51,14 @@ struct ptq_bridge_options {
 };
 
 /**
+ * Whether ptq_bridge_open would understand these, for a bus that is opened with `bus` (NULL: all defaults): opens nothing, makes
+ * nothing, and asks nobody but the resolver of names.  Addresses may still be in use.
+ *
+ * PTQ_EINVAL, PTQ_EPERM: no, and options->error says why.  PTQ_ENOMEM.
+ */
+PTQ_MUST_CHECK enum ptq_err ptq_bridge_check(const struct ptq_bus_options *bus, const struct ptq_bridge_options *options);
+
+/**
  * Listens.  The bus stays the caller's and must outlive the bridge.  Starts nng, with its threads, in this process.
  *
  * PTQ_EINVAL: no address, or not one; PTQ_EPERM: beyond the loopback without ptq_bus_options.insecure; PTQ_EBUSY: the

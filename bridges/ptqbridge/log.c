@@ -1,0 +1,226 @@
+/* log.c -- what ptqbridge writes to standard error: as text, as JSON, or for the journal; repeats are folded.
+ *
+ * A line that was written less than FOLD_MS ago is counted, and told once more with "repeated=120" when that time is over.  Beyond that
+ * at most LINES_A_SECOND: what a hostile peer provokes must not fill the disk.
+ */
+#include "log.h"
+
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/text.h"
+
+enum { LINES_A_SECOND = 50, FOLD_MS = 5000, FOLDS = 32, LINE_ROOM = 1024 };
+
+struct fold {
+    char line[LINE_ROOM]; /* "": free */
+    enum ptq_bridge_level level;
+    int64_t since_ms;
+    unsigned repeats;
+};
+
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static enum ptq_bridge_level most = PTQ_BRIDGE_INFO;
+static enum log_format format = LOG_TEXT;
+static struct fold folds[FOLDS];
+
+void log_set(enum ptq_bridge_level new_most, enum log_format new_format)
+{
+    pthread_mutex_lock(&mutex);
+    most = new_most;
+    format = new_format;
+    pthread_mutex_unlock(&mutex);
+}
+
+static int64_t now_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* ---- forms ---- */
+
+static void write_string(FILE *out, const char *text, size_t length)
+{
+    putc('"', out);
+    for (size_t i = 0; i < length;) {
+        size_t size = tool_utf8((const unsigned char *)text + i, length - i);
+        unsigned char letter = (unsigned char)text[i];
+        if (size == 0)
+            fputs("\\ufffd", out);
+        else if (letter < ' ' || letter == 0x7f)
+            fprintf(out, "\\u%04x", letter);
+        else
+            fprintf(out, "%s%.*s", letter == '"' || letter == '\\' ? "\\" : "", (int)size, text + i);
+        i += size > 0 ? size : 1;
+    }
+    putc('"', out);
+}
+
+static bool is_number(const char *text, size_t length)
+{
+    return length > 0 && length < 16 && strspn(text, "0123456789") >= length && (text[0] != '0' || length == 1);
+}
+
+/* One key=value or key="words"; answers where the next begins.  A quote that nothing or a blank follows ends the words. */
+static const char *write_pair(FILE *out, const char *pair)
+{
+    size_t key = strcspn(pair, "= ");
+
+    fputs(",", out);
+    write_string(out, pair, key);
+    fputs(":", out);
+    if (pair[key] != '=') {
+        fputs("true", out);
+        return pair + key + strspn(pair + key, " ");
+    }
+    const char *value = pair + key + 1, *end = value + strcspn(value, " ");
+    bool quoted = *value == '"';
+    if (quoted) {
+        for (end = ++value; *end != '\0' && !(*end == '"' && (end[1] == ' ' || end[1] == '\0'));)
+            end++;
+    }
+    if (!quoted && is_number(value, (size_t)(end - value)))
+        fprintf(out, "%.*s", (int)(end - value), value);
+    else
+        write_string(out, value, (size_t)(end - value));
+    end += quoted && *end == '"';
+    return end + strspn(end, " ");
+}
+
+static void write_json(FILE *out, const char *when, const char *level, const char *line)
+{
+    fprintf(out, "{\"v\":1,\"time\":\"%s\",\"level\":\"%s\"", when, level);
+    while (*line != '\0')
+        line = write_pair(out, line);
+    fputs("}\n", out);
+}
+
+/* In one write, so that lines of several processes do not mix. */
+static void write_line(enum ptq_bridge_level level, const char *line)
+{
+    static const char *const names[] = {"", "error", "warning", "info", "debug"};
+    static const int priorities[] = {3, 3, 4, 6, 7};
+    char when[40], safe[4 * LINE_ROOM + 16], text[4 * LINE_ROOM + 128];
+    struct timespec now;
+    struct tm parts;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    gmtime_r(&now.tv_sec, &parts);
+    size_t length = strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%S", &parts);
+    snprintf(when + length, sizeof when - length, ".%03ldZ", now.tv_nsec / 1000000);
+    FILE *out = fmemopen(text, sizeof text, "w");
+    if (out == NULL)
+        return;
+    if (format == LOG_JSON)
+        write_json(out, when, names[level], line);
+    else if (format == LOG_JOURNAL)
+        fprintf(out, "<%d>%s\n", priorities[level], tool_escape(line, strlen(line), safe, sizeof safe));
+    else
+        fprintf(out, "%s level=%s %s\n", when, names[level], tool_escape(line, strlen(line), safe, sizeof safe));
+    long size = ftell(out);
+    fclose(out);
+    (void)!write(STDERR_FILENO, text, size > 0 ? (size_t)size : 0);
+}
+
+/* ---- less of it ---- */
+
+static void end_fold(struct fold *fold)
+{
+    char line[LINE_ROOM + 40];
+
+    if (fold->repeats > 0) {
+        snprintf(line, sizeof line, "%s repeated=%u", fold->line, fold->repeats);
+        write_line(fold->level, line);
+    }
+    fold->line[0] = '\0';
+    fold->repeats = 0;
+}
+
+/* Was it written lately?  Else it is noted, in place of the oldest. */
+static bool is_repeat(enum ptq_bridge_level level, const char *line, int64_t now)
+{
+    struct fold *place = &folds[0];
+
+    for (struct fold *fold = folds; fold < folds + FOLDS; fold++) {
+        if (fold->line[0] != '\0' && now - fold->since_ms >= FOLD_MS)
+            end_fold(fold);
+        if (strcmp(fold->line, line) == 0) {
+            fold->repeats++;
+            return true;
+        }
+        bool better = place->line[0] != '\0' && (fold->line[0] == '\0' || fold->since_ms < place->since_ms);
+        place = better ? fold : place;
+    }
+    end_fold(place);
+    snprintf(place->line, sizeof place->line, "%s", line);
+    place->level = level;
+    place->since_ms = now;
+    return false;
+}
+
+static bool may_log(int64_t now)
+{
+    static int64_t second;
+    static unsigned lines, left_out;
+    char line[80];
+
+    if (now / 1000 != second) {
+        snprintf(line, sizeof line, "component=log event=folded lines=%u", left_out);
+        if (left_out > 0)
+            write_line(PTQ_BRIDGE_WARNING, line);
+        second = now / 1000;
+        lines = left_out = 0;
+    }
+    if (++lines <= LINES_A_SECOND)
+        return true;
+    left_out++;
+    return false;
+}
+
+void log_line(void *context, enum ptq_bridge_level level, const char *words)
+{
+    char line[LINE_ROOM];
+    int64_t now = now_ms();
+    (void)context;
+
+    snprintf(line, sizeof line, "%s", words);
+    pthread_mutex_lock(&mutex);
+    bool is_own = strncmp(line, "component=bridge ", 17) == 0; /* of the whole: no peer provokes it */
+    if (level <= most && line[0] != '\0' && !is_repeat(level, line, now) && (may_log(now) || is_own))
+        write_line(level, line);
+    pthread_mutex_unlock(&mutex);
+}
+
+void log_say(enum ptq_bridge_level level, const char *words, ...)
+{
+    char line[LINE_ROOM];
+    va_list arguments;
+
+    va_start(arguments, words);
+    vsnprintf(line, sizeof line, words, arguments);
+    va_end(arguments);
+    log_line(NULL, level, line);
+}
+
+int log_flush(bool all)
+{
+    int64_t now = now_ms(), next = INT64_MAX;
+
+    pthread_mutex_lock(&mutex);
+    for (struct fold *fold = folds; fold < folds + FOLDS; fold++) {
+        if (fold->repeats > 0 && (all || now - fold->since_ms >= FOLD_MS))
+            end_fold(fold);
+        if (fold->repeats > 0 && fold->since_ms + FOLD_MS < next)
+            next = fold->since_ms + FOLD_MS;
+    }
+    pthread_mutex_unlock(&mutex);
+    return next == INT64_MAX ? -1 : (int)(next > now ? next - now : 0);
+}

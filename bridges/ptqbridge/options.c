@@ -1,0 +1,208 @@
+/* options.c -- the one table of what ptqbridge can be told. */
+#include "options.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ONE(name) offsetof(struct values, name)
+#define SWITCH(name) offsetof(struct switches, name)
+#define ALONE NULL, NULL, SETTING_SWITCH
+
+const struct setting settings[] = {
+    {"listen", "url", SETTING_VALUES,
+     {'l', "listen", TOOL_TEXTS, ONE(listen), "URL",
+      "serve here: tcp://127.0.0.1:7400 (port 0: any), ipc:///path, ws://127.0.0.1:7401/ptq; repeatable"}, NULL, 0, NULL},
+    {"link", "url", SETTING_NAMED,
+     {'p', "peer", TOOL_TEXTS, ONE(peers), "NAME=URL",
+      "another host: which queues it has is published in this bus, for processes without PTQ_PEERS; repeatable"}, NULL, 0, NULL},
+    {"export", NULL, SETTING_NAMES,
+     {0, "export", TOOL_TEXTS, ONE(exports), "GLOB", "serve these queues of this bus and no others; repeatable"}, NULL, 0, NULL},
+    {"import", NULL, SETTING_NAMES,
+     {0, "import", TOOL_TEXTS, ONE(imports), "GLOB",
+      "of the queues of peers, let processes of this host find these by their bare names, and no others; repeatable"}, NULL, 0, NULL},
+    {"deny", "queue", SETTING_LISTED,
+     {0, "deny", TOOL_TEXTS, ONE(denies), "GLOB", "neither export nor import these, whatever else is said; repeatable"}, NULL, 0, NULL},
+    {"rename", NULL, SETTING_PAIRS,
+     {0, "rename", TOOL_TEXTS, ONE(renames), "HERE=THERE",
+      "what is called HERE in this bus is called THERE by other hosts; one * in both, or in none, as '*=east.*'; repeatable"}, NULL, 0, NULL},
+    {"move", NULL, SETTING_PAIRS,
+     {0, "move", TOOL_TEXTS, ONE(moves), "GLOB=PEER",
+      "carry the messages of these queues to their namesakes at a peer, or at an address; where several fit, to the first that a message has "
+      "not been at; repeatable"}, NULL, 0, NULL},
+    {"bridge", "dir", SETTING_ONE,
+     {0, "dir", TOOL_TEXT, ONE(dir), "DIR", "where buses live"}, "/dev/shm/ptq-UID", SETTING_FIXED, "PTQ_DIR"},
+    {"bridge", "run", SETTING_ONE, {0, "run", TOOL_TEXT, ONE(run), "NAME", "which bus"}, "default", SETTING_FIXED, "PTQ_RUN"},
+    {"bridge", "all-runs", SETTING_ONE,
+     {0, "all-runs", TOOL_FLAG, ONE(all_runs), NULL, "serve the other buses of the directory too"}, "no", 0, NULL},
+    {"bridge", "node", SETTING_ONE,
+     {0, "node", TOOL_TEXT, ONE(node), "NAME", "the name of this host"}, "the host name", SETTING_FIXED, "PTQ_NODE"},
+    {"bridge", "insecure", SETTING_ONE,
+     {0, "insecure", TOOL_FLAG, ONE(insecure), NULL,
+      "listen on and dial plain addresses beyond the loopback: anybody on that wire can read, put and get"}, "no", SETTING_FIXED,
+     "PTQ_INSECURE"},
+    {"bridge", "grace", SETTING_ONE,
+     {0, "grace", TOOL_MS, ONE(grace_ms), "MS", "how long a silent session keeps its leases"}, "10s", 0, NULL},
+    {"bridge", "drain", SETTING_ONE,
+     {0, "drain", TOOL_MS, ONE(drain_ms), "MS", "after SIGTERM, how long leases may still be settled"}, "5s", 0, NULL},
+    {"bridge", "log-level", SETTING_ONE,
+     {0, "log-level", TOOL_CHOICE, ONE(log_level), "error|warning|info|debug", "what is logged: this, and what is worse"}, "info", 0, NULL},
+    {"bridge", "log-format", SETTING_ONE,
+     {0, "log-format", TOOL_CHOICE, ONE(log_format), "text|json|journal",
+      "lines for people, objects for programs, or lines that begin with a priority, for the journal"}, "text", 0, NULL},
+    {ALONE, {'c', "config", TOOL_TEXT, SWITCH(config), "FILE", "read this, and what FILE.d holds: ptq-bridge.conf(5)"}, NULL, 0,
+     "PTQ_BRIDGE_CONFIG"},
+    {ALONE, {0, "check", TOOL_FLAG, SWITCH(check), NULL, "say whether all of that is right, and leave"}, NULL, 0, ""},
+    {ALONE, {0, "dump-config", TOOL_FLAG, SWITCH(dump_config), NULL,
+      "show each value and where it comes from, as a file of the same meaning, and leave"}, NULL, 0, ""},
+    {ALONE, {0, "ready-fd", TOOL_COUNT, SWITCH(ready_fd), "FD",
+      "write a line to this descriptor, and close it, when it is listening"}, NULL, 0, ""},
+    {ALONE, {'q', "quiet", TOOL_FLAG, SWITCH(quiet), NULL, "the same as --log-level warning"}, NULL, 0, ""},
+    {ALONE, {'v', "verbose", TOOL_FLAG, SWITCH(verbose), NULL, "the same as --log-level debug"}, NULL, 0, ""},
+    {ALONE, {0, "print", TOOL_TEXT, SWITCH(print), "WHAT", "print man, keys, list or completion, and leave"}, NULL, 0, ""},
+    {ALONE, {'V', "version", TOOL_FLAG, SWITCH(version), NULL, "show the version"}, NULL, 0, ""},
+    {0}};
+#undef ONE
+#undef SWITCH
+#undef ALONE
+
+enum { ROWS_MOST = sizeof settings / sizeof settings[0] };
+static struct tool_option rows[ROWS_MOST];              /* those with a name on the command line */
+static const struct setting *sources[ROWS_MOST];
+static char helps[ROWS_MOST][400];
+
+const struct tool_program tool_program = {"ptqbridge", rows, NULL, false};
+
+static const struct tool_usage usage = {
+    .name = "ptqbridge",
+    .operands = "",
+    .summary = "serve the queues of this host to others",
+    .text =
+        "Other hosts open a queue of this bus by PTQ_PEERS=name=URL and its bare name, by name@node, or by "
+        "ptq://host:port/run/name, and use it by the same calls.  What a peer that went away had leased is redelivered "
+        "after the grace; a bridge that is killed returns all leases at once, and may be started again at any time.\n\n"
+        "Each of these may also stand in a file (--config) or in the environment, as PTQ_BRIDGE_GRACE does for --grace; the command "
+        "line goes before the environment, and that before the file.  A list is taken whole from one of them.\n\n"
+        "SIGTERM and SIGINT drain: nothing new is begun, leases may be settled for a while; a second one does not "
+        "wait.  "
+        "The log goes to standard error, one line each: time, level, component, pairs.  When it is ready it says "
+        "\"ptqbridge: listening on URL\" there, with the real port.",
+    .examples = "ptqbridge --listen tcp://127.0.0.1:7400\n"
+                "ptqbridge --run demo --listen tcp://127.0.0.1:0 --listen ipc:///run/user/1000/ptq.sock\n"
+                "ptqbridge --listen tcp://127.0.0.1:7400 --peer east=tcp://127.0.0.1:7500\n"
+                "ptqbridge --listen tcp://127.0.0.1:7400 --export 'jobs-*' --deny '*-private' --rename '*=east.*'\n"
+                "ptqbridge --config /etc/ptq/ptq-bridge.conf --check",
+    .options = rows};
+
+const struct tool_usage *make_usage(void)
+{
+    size_t count = 0;
+
+    for (const struct setting *setting = settings; setting->form != 0; setting++) {
+        if (setting->option.name == NULL)
+            continue;
+        snprintf(helps[count], sizeof helps[count], "%s%s%s", setting->option.help, setting->initial != NULL ? "; " : "",
+                 setting->initial != NULL ? setting->initial : "");
+        rows[count] = setting->option;
+        rows[count].help = helps[count];
+        sources[count++] = setting;
+    }
+    return &usage;
+}
+
+const struct setting *setting_of(const struct tool_option *option)
+{
+    return sources[option - rows];
+}
+
+bool setting_environment(const struct setting *setting, char name[64])
+{
+    const char *flag = setting->option.name;
+
+    if (setting->environment != NULL) {
+        snprintf(name, 64, "%s", setting->environment);
+        return name[0] != '\0';
+    }
+    if (flag == NULL || setting->form == SETTING_ABOUT || (setting->marks & SETTING_SECRET) != 0)
+        return false;
+    snprintf(name, 64, "PTQ_BRIDGE_%s", flag);
+    for (char *at = name; *at != '\0'; at++)
+        *at = *at == '-' ? '_' : (char)toupper((unsigned char)*at);
+    return true;
+}
+
+/* ---- the manual page of the file ---- */
+
+static void print_escaped(const char *text)
+{
+    for (; *text != '\0'; text++) {
+        if (*text == '\\')
+            fputs("\\e", stdout);
+        else if (*text == '-')
+            fputs("\\-", stdout);
+        else
+            putchar(*text);
+    }
+}
+
+static const char *value_of(const struct setting *setting)
+{
+    return setting->option.kind == TOOL_FLAG ? "yes|no" : setting->option.argument;
+}
+
+static void print_item(const struct setting *setting)
+{
+    fputs(".It Li ", stdout);
+    switch (setting->form) {
+    case SETTING_NAMES:
+        printf("\"[%s\" Ar GLOB Ns Li \"\\&]\"\n", setting->section);
+        return;
+    case SETTING_PAIRS:
+        printf("\"[%s]\" Ar %.*s No = Ar %s\n", setting->section, (int)strcspn(setting->option.argument, "="), setting->option.argument,
+               strchr(setting->option.argument, '=') + 1);
+        return;
+    case SETTING_VALUES:
+    case SETTING_NAMED:
+    case SETTING_ABOUT:
+        printf("\"[%s\" Ar NAME Ns Li \"\\&]\" %s = Ar %s\n", setting->section, setting->key,
+               setting->form == SETTING_NAMED ? strchr(setting->option.argument, '=') + 1 : value_of(setting));
+        return;
+    default:
+        printf("\"[%s]\" %s = Ar %s\n", setting->section, setting->key, value_of(setting));
+    }
+}
+
+static void print_key(const struct setting *setting)
+{
+    char name[64];
+
+    print_item(setting);
+    putchar(toupper((unsigned char)setting->option.help[0]));
+    print_escaped(setting->option.help + 1);
+    puts(".");
+    if (setting->initial != NULL) {
+        fputs("Without it: ", stdout);
+        print_escaped(setting->initial);
+        puts(".");
+    }
+    if ((setting->marks & SETTING_FIXED) != 0)
+        puts("A change waits for a restart.");
+    bool named = setting_environment(setting, name), flag = setting->option.name != NULL;
+    if (named || flag)
+        puts("Also");
+    if (flag)
+        printf(".Fl Fl %s%s", setting->option.name, named ? " ,\n" : " .\n");
+    if (named)
+        printf(".Ev %s .\n", name);
+}
+
+void print_keys(void)
+{
+    puts(".Bl -tag -width Ds");
+    for (const struct setting *setting = settings; setting->form != 0; setting++) {
+        if (setting->section != NULL)
+            print_key(setting);
+    }
+    puts(".El");
+}

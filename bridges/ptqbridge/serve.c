@@ -1,0 +1,170 @@
+/* serve.c -- ptqbridge at work: a bus, a bridge, signals. */
+#include "serve.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <ptq/bridge.h>
+
+#include "common/say.h"
+#include "log.h"
+
+static struct ptq_bus_options bus_options(const struct values *values, struct ptq_error *error)
+{
+    return (struct ptq_bus_options){
+        .dir = values->dir, .node = values->node, .peers = "", .insecure = values->insecure, .error = error};
+}
+
+static struct ptq_bridge_options bridge_options(const struct values *values, struct ptq_error *error)
+{
+    return (struct ptq_bridge_options){.listen = values->listen.items,
+                                       .listen_count = values->listen.count,
+                                       .peers = values->peers.items,
+                                       .peer_count = values->peers.count,
+                                       .exports = values->exports.items,
+                                       .export_count = values->exports.count,
+                                       .imports = values->imports.items,
+                                       .import_count = values->imports.count,
+                                       .denies = values->denies.items,
+                                       .deny_count = values->denies.count,
+                                       .renames = values->renames.items,
+                                       .rename_count = values->renames.count,
+                                       .moves = values->moves.items,
+                                       .move_count = values->moves.count,
+                                       .all_runs = values->all_runs,
+                                       .grace_ms = values->grace_ms,
+                                       .drain_ms = values->drain_ms,
+                                       .log = log_line,
+                                       .error = error};
+}
+
+/* ---- is it right? ---- */
+
+/* Each item of a list by itself, so that its origin is known; a move with the peers, which it may speak of. */
+static enum ptq_err check_item(struct config *config, const char *section, const char *item)
+{
+    struct ptq_error error = {0};
+    struct values values = {.insecure = config->values.insecure};
+    struct texts one = {&item, 1, 0};
+    const struct {
+        const char *section;
+        struct texts *texts;
+    } lists[] = {{"listen", &values.listen}, {"link", &values.peers},   {"export", &values.exports}, {"import", &values.imports},
+                 {"deny", &values.denies},   {"rename", &values.renames}, {"move", &values.moves}};
+
+    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
+        if (strcmp(lists[i].section, section) == 0)
+            *lists[i].texts = one;
+    }
+    if (strcmp(section, "move") == 0)
+        values.peers = config->values.peers;
+    struct ptq_bus_options bus = bus_options(&values, &error);
+    struct ptq_bridge_options options = bridge_options(&values, &error);
+    const struct entry *entry = config_find(config, section, item);
+    enum ptq_err answer = ptq_bridge_check(&bus, &options);
+    if (answer != PTQ_OK && entry != NULL)
+        config_error(config, &entry->origin, "%s", error.text);
+    return answer;
+}
+
+static void check_list(struct config *config, const char *section, const struct texts *texts, enum ptq_err *ret_answer)
+{
+    for (size_t i = 0; i < texts->count; i++) {
+        enum ptq_err answer = check_item(config, section, texts->items[i]);
+        *ret_answer = answer != PTQ_OK ? answer : *ret_answer;
+    }
+}
+
+int serve_check(struct config *config)
+{
+    const struct values *values = &config->values;
+    struct ptq_error error = {0};
+    enum ptq_err answer = PTQ_OK;
+
+    check_list(config, "listen", &values->listen, &answer);
+    check_list(config, "link", &values->peers, &answer);
+    if (answer == PTQ_OK) /* else each move is wrong for the same reason */
+        check_list(config, "move", &values->moves, &answer);
+    check_list(config, "export", &values->exports, &answer);
+    check_list(config, "import", &values->imports, &answer);
+    check_list(config, "deny", &values->denies, &answer);
+    check_list(config, "rename", &values->renames, &answer);
+    struct ptq_bus_options bus = bus_options(values, &error);
+    struct ptq_bridge_options options = bridge_options(values, &error);
+    if (answer == PTQ_OK && (answer = ptq_bridge_check(&bus, &options)) != PTQ_OK)
+        config_error(config, &(struct origin){LAYER_FILE, "configuration", 0}, "%s", error.text);
+    return tool_exit_code(answer);
+}
+
+/* ---- signals ---- */
+
+static ptq_bridge *bridge;
+
+static void on_signal(int number)
+{
+    (void)number;
+    ptq_bridge_stop(bridge);
+}
+
+static void catch_signals(void)
+{
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGINT, &action, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+/* ---- at work ---- */
+
+static void say_ready(const struct values *values, int ready_fd)
+{
+    const char *url;
+
+    for (size_t i = 0; (url = ptq_bridge_url(bridge, i)) != NULL; i++) {
+        if (values->log_format == LOG_TEXT)
+            fprintf(stderr, "ptqbridge: listening on %s\n", url);
+        else
+            log_say(PTQ_BRIDGE_INFO, "component=bridge event=listening url=%s", url);
+    }
+    if (ready_fd == 0)
+        return;
+    dprintf(ready_fd, "listening on %s\n", ptq_bridge_url(bridge, 0));
+    close(ready_fd);
+}
+
+static int run_bridge(ptq_bus *bus, const struct values *values, const struct switches *switches)
+{
+    struct ptq_error error = {0};
+    struct ptq_bridge_options options = bridge_options(values, &error);
+    enum ptq_err answer = ptq_bridge_open(bus, &options, &bridge);
+
+    if (answer != PTQ_OK)
+        return tool_fail(answer, NULL, "%s", error.text);
+    catch_signals();
+    say_ready(values, (int)switches->ready_fd);
+    answer = ptq_bridge_run(bridge);
+    ptq_bridge_close(bridge);
+    log_flush(true);
+    return answer == PTQ_OK ? TOOL_OK : tool_fail(answer, NULL, "cannot go on: %s", ptq_strerror(answer));
+}
+
+int serve(struct config *config, const struct switches *switches, const struct config *told, const char *path)
+{
+    struct ptq_error error = {0};
+    const struct values *values = &config->values;
+    struct ptq_bus_options options = bus_options(values, &error);
+    ptq_bus *bus;
+    (void)told;
+    (void)path;
+
+    log_set((enum ptq_bridge_level)(values->log_level + 1), (enum log_format)values->log_format);
+    enum ptq_err answer = ptq_bus_open(values->run, &options, &bus);
+    if (answer != PTQ_OK)
+        return tool_fail(answer, NULL, "%s", error.text);
+    int code = run_bridge(bus, values, switches);
+    ptq_bus_close(bus);
+    return code;
+}

@@ -1,0 +1,12 @@
+/* serve.h -- ptqbridge at work: a bus, a bridge, signals. */
+#ifndef PTQBRIDGE_SERVE_H
+#define PTQBRIDGE_SERVE_H
+
+#include "config.h"
+
+/* Would the library take it?  What it would not is complained of, with its origin; the exit code. */
+int serve_check(struct config *config);
+/* Until it is ended; the exit code.  `told`, `path`: what the configuration is read from again. */
+int serve(struct config *config, const struct switches *switches, const struct config *told, const char *path);
+
+#endif

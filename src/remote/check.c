@@ -1,0 +1,44 @@
+/* check.c -- what a bridge was told: is it right? */
+#include "bus/bus.h"
+#include "remote/access.h"
+#include "remote/route.h"
+#include "remote/server.h"
+
+enum ptq_err pti_options_routes(const struct ptq_bridge_options *options, struct pti_routes *ret_routes)
+{
+    const struct {
+        enum pti_rule_kind kind;
+        const char *const *texts;
+        size_t count;
+    } lists[] = {{PTI_RULE_EXPORT, options->exports, options->export_count},
+                 {PTI_RULE_IMPORT, options->imports, options->import_count},
+                 {PTI_RULE_DENY, options->denies, options->deny_count},
+                 {PTI_RULE_RENAME, options->renames, options->rename_count}};
+    enum ptq_err answer = PTQ_OK;
+
+    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
+        for (size_t j = 0; j < lists[i].count && answer == PTQ_OK; j++)
+            answer = pti_routes_add(ret_routes, lists[i].kind, lists[i].texts[j], options->error);
+    }
+    return answer;
+}
+
+enum ptq_err pti_options_check(const struct ptq_bridge_options *options, bool far)
+{
+    struct pti_routes routes = {0};
+    enum ptq_err answer = pti_options_routes(options, &routes);
+
+    pti_routes_free(&routes);
+    for (size_t i = 0; i < options->listen_count && answer == PTQ_OK; i++)
+        answer = pti_access_check("listen on", options->listen[i], far, options->error);
+    if (answer == PTQ_OK)
+        answer = pti_peers_check(options->peers, options->peer_count, far, options->error);
+    if (answer == PTQ_OK)
+        answer = pti_moves_check(options, far);
+    return answer;
+}
+
+enum ptq_err ptq_bridge_check(const struct ptq_bus_options *bus, const struct ptq_bridge_options *options)
+{
+    return options == NULL ? PTQ_EINVAL : pti_options_check(options, bus != NULL && bus->insecure);
+}
