@@ -1,6 +1,8 @@
 /* kit.c -- see kit.h */
 #include "kit.h"
 
+#include <arpa/inet.h>
+#include <dirent.h>
 #include <errno.h>
 #include <ftw.h>
 #include <getopt.h>
@@ -13,6 +15,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -26,7 +29,8 @@
 static pid_t children[BENCH_ROLES_MAX];
 static unsigned child_count;
 static _Atomic unsigned threads_running;
-static pid_t beside;
+static pid_t beside[BENCH_BESIDE_MAX];
+static unsigned beside_count;
 static char scratch[64];
 static volatile sig_atomic_t interrupted;
 
@@ -83,21 +87,23 @@ static void end_children(void)
     child_count = 0;
 }
 
-static void end_beside(void)
+static void end_one_beside(pid_t pid)
 {
-    if (beside <= 0)
-        return;
-    kill(beside, SIGTERM);
+    kill(pid, SIGTERM);
     for (int tries = 0; tries < 2000; tries++) {
-        if (waitpid(beside, NULL, WNOHANG) != 0) {
-            beside = 0;
+        if (waitpid(pid, NULL, WNOHANG) != 0)
             return;
-        }
         bench_rest(1000);
     }
-    kill(beside, SIGKILL);
-    waitpid(beside, NULL, 0);
-    beside = 0;
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+}
+
+/* The last to be started first: it may use the others. */
+static void end_beside(void)
+{
+    while (beside_count > 0)
+        end_one_beside(beside[--beside_count]);
 }
 
 static void clean_up(void)
@@ -170,7 +176,7 @@ static void usage(const struct bench *bench, FILE *out)
     fprintf(out,
             "usage: %s [--ms N] [--size BYTES] [--batch N] [--producers N] [--consumers N] [--cpus A,B]\n"
             "       [--poll hard|adaptive] [--one-core] [--unpinned] [--capacity N] [--item-size N] [--mode NAME] [--via NAME]\n"
-            "       [--percentiles] [--think US] [--queues N] [--endpoints N] [--program FILE]\n"
+            "       [--percentiles] [--think US] [--callers N] [--queues N] [--endpoints N] [--program FILE]\n"
             "%s. Prints value and unit.\n",
             program_invocation_short_name, bench->name);
 }
@@ -182,6 +188,7 @@ void bench_init(struct bench *bench, int argc, char **argv)
         {"consumers", 1, NULL, 'c'}, {"cpus", 1, NULL, 'u'},     {"poll", 1, NULL, 'l'},      {"one-core", 0, NULL, 'o'},
         {"capacity", 1, NULL, 'a'},  {"item-size", 1, NULL, 'i'}, {"mode", 1, NULL, 'v'},     {"program", 1, NULL, 'x'},
         {"unpinned", 0, NULL, 'n'},  {"via", 1, NULL, 'w'},      {"percentiles", 0, NULL, 'r'}, {"think", 1, NULL, 't'},
+        {"callers", 1, NULL, 'k'},
         {"queues", 1, NULL, 'q'},    {"endpoints", 1, NULL, 'e'}, {"help", 0, NULL, 'h'},      {0}};
     struct bench_options *options = &bench->options;
     pick_cores(options->cpu);
@@ -217,6 +224,7 @@ void bench_init(struct bench *bench, int argc, char **argv)
             options->think_us = number_of("think", optarg, 1, 1000000);
             options->percentiles = true;
             break;
+        case 'k': options->callers = number_of("callers", optarg, 1, BENCH_ROLES_MAX); break;
         case 'q': options->queues = number_of("queues", optarg, 0, 1000000); break;
         case 'e': options->endpoints = number_of("endpoints", optarg, 0, 2000); break;
         case 'h': usage(bench, stdout); exit(0);
@@ -257,21 +265,6 @@ static void die_with(pid_t parent)
         _exit(1);
 }
 
-void bench_beside(struct bench *bench, char *const argv[])
-{
-    (void)bench;
-    pid_t parent = getpid();
-    beside = fork();
-    if (beside < 0)
-        bench_fail("fork: %s", strerror(errno));
-    if (beside == 0) {
-        die_with(parent);
-        execv(argv[0], argv);
-        fprintf(stderr, "%s: %s\n", argv[0], strerror(errno));
-        _exit(127);
-    }
-}
-
 static void pin(int cpu)
 {
     cpu_set_t set;
@@ -279,6 +272,37 @@ static void pin(int cpu)
     CPU_SET(cpu, &set);
     if (sched_setaffinity(0, sizeof set, &set) != 0)
         bench_fail("cannot pin to core %d: %s", cpu, strerror(errno));
+}
+
+void bench_beside(struct bench *bench, int cpu, char *const argv[])
+{
+    pid_t parent = getpid();
+    if (beside_count == BENCH_BESIDE_MAX)
+        bench_fail("more than %d processes beside", BENCH_BESIDE_MAX);
+    pid_t child = fork();
+    if (child < 0)
+        bench_fail("fork: %s", strerror(errno));
+    if (child == 0) {
+        die_with(parent);
+        if (cpu >= 0 && !bench->options.unpinned)
+            pin(cpu);
+        execv(argv[0], argv);
+        fprintf(stderr, "%s: %s\n", argv[0], strerror(errno));
+        _exit(127);
+    }
+    beside[beside_count++] = child;
+}
+
+unsigned bench_free_port(void)
+{
+    struct sockaddr_in name = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t length = sizeof name;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || bind(fd, (struct sockaddr *)&name, sizeof name) != 0 ||
+        getsockname(fd, (struct sockaddr *)&name, &length) != 0)
+        bench_fail("no free port on loopback: %s", strerror(errno));
+    close(fd);
+    return ntohs(name.sin_port);
 }
 
 /* Under chrt -f a role that polls would keep the parent, which says when to stop, off both cores for ever. */
@@ -349,6 +373,65 @@ static void start_role(struct bench *bench, bench_role *role, unsigned index, in
     child_count = index + 1;
 }
 
+struct each {
+    void (*work)(void *context, unsigned index);
+    void *context;
+    unsigned index;
+};
+
+static void *be_one_of_each(void *argument)
+{
+    const struct each *it = argument;
+    it->work(it->context, it->index);
+    return NULL;
+}
+
+void bench_each(unsigned count, void (*work)(void *context, unsigned index), void *context)
+{
+    pthread_t threads[BENCH_ROLES_MAX];
+    struct each each[BENCH_ROLES_MAX];
+    for (unsigned i = 0; i < count; i++) {
+        each[i] = (struct each){work, context, i};
+        if (i >= BENCH_ROLES_MAX || pthread_create(&threads[i], NULL, be_one_of_each, &each[i]) != 0)
+            bench_fail("no thread");
+    }
+    for (unsigned i = 0; i < count; i++)
+        pthread_join(threads[i], NULL);
+}
+
+/* -- processor time ---------------------------------------------------------------------------------------------- */
+
+/* Of all threads of a process that are there, in ns. */
+static double cpu_of(pid_t pid)
+{
+    char path[64], name[320];
+    double sum = 0;
+    snprintf(path, sizeof path, "/proc/%d/task", pid);
+    DIR *tasks = opendir(path);
+    for (struct dirent *task; tasks != NULL && (task = readdir(tasks)) != NULL;) {
+        unsigned long long ns;
+        snprintf(name, sizeof name, "%s/%s/schedstat", path, task->d_name);
+        FILE *file = task->d_name[0] != '.' ? fopen(name, "re") : NULL;
+        if (file != NULL && fscanf(file, "%llu", &ns) == 1)
+            sum += (double)ns;
+        if (file != NULL)
+            fclose(file);
+    }
+    if (tasks != NULL)
+        closedir(tasks);
+    return sum;
+}
+
+static double cpu_of_all(void)
+{
+    double sum = 0;
+    for (unsigned i = 0; i < child_count; i++)
+        sum += children[i] > 0 ? cpu_of(children[i]) : 0;
+    for (unsigned i = 0; i < beside_count; i++)
+        sum += cpu_of(beside[i]);
+    return sum;
+}
+
 /* Notices roles that ended; one that failed ends the whole run.  Returns how many still run. */
 static unsigned look_after(void)
 {
@@ -388,12 +471,14 @@ static void conduct(struct bench *bench, unsigned count)
     }
     say(bench, BENCH_WARM);
     bench_rest((bench->options.ms < WARM_MS ? bench->options.ms : WARM_MS) * 1000);
+    double cpu_before = cpu_of_all();
     say(bench, BENCH_MEASURE);
     for (int64_t end = bench_now_ns() + (int64_t)bench->options.ms * 1000000, now; (now = bench_now_ns()) < end;) {
         look_after();
         long left = (long)((end - now) / 1000);
         bench_rest(left < 100000 ? left : 100000);
     }
+    bench->cpu_ns = cpu_of_all() - cpu_before;
     say(bench, BENCH_STOP);
     deadline = bench_now_ns() + (int64_t)GRACE_MS * 1000000;
     while (look_after() > 0) {

@@ -17,6 +17,7 @@
 
 #define BENCH_LINE 128      /* two cache lines: processors fetch them in pairs */
 #define BENCH_ROLES_MAX 128
+#define BENCH_BESIDE_MAX 4
 #define BENCH_SIZE_MAX 65536 /* of a struct bench_message; programs that know larger ones set bench.size_max */
 #define BENCH_LAST UINT64_MAX /* sequence number of the message that ends a stream */
 
@@ -51,6 +52,7 @@ struct bench_options {
     size_t size;       /* bytes in a message */
     unsigned batch;    /* messages a call */
     unsigned producers, consumers;
+    unsigned callers;  /* threads of a side that ask, each for itself */
     int cpu[2];        /* the two cores */
     bool hard;         /* poll without a pause, never sleep */
     bool one_core;     /* all roles on cpu[0] */
@@ -71,6 +73,7 @@ struct bench {
     const char *name;
     size_t size_max;   /* of --size; 0: BENCH_SIZE_MAX */
     bool threads;      /* roles are threads of one process, for what knows nothing else */
+    double cpu_ns;     /* processor time of all roles and of what stood beside them, of the measured window */
     struct bench_page *page;
     void *shared;      /* memory of the benchmark's own, set before bench_run */
     char dir[64];      /* scratch directory on /dev/shm, if bench_scratch was called */
@@ -87,8 +90,15 @@ void *bench_shared(size_t size);
 /* Makes bench->dir, removed when the parent ends, also by SIGINT or SIGTERM. */
 void bench_scratch(struct bench *bench);
 
-/* A process that stays beside the roles (a server): started by the parent, ended after them. */
-void bench_beside(struct bench *bench, char *const argv[]);
+/* A process that stays beside the roles (a server), up to BENCH_BESIDE_MAX: started by the parent, on `cpu` (-1: anywhere),
+ * ended after them. */
+void bench_beside(struct bench *bench, int cpu, char *const argv[]);
+
+/* A port of the loopback that nobody uses just now. */
+unsigned bench_free_port(void);
+
+/* Calls work(context, i) in a thread for each i below count, and waits until all have returned. */
+void bench_each(unsigned count, void (*work)(void *context, unsigned index), void *context);
 
 /* Forks roles 0..count-1, role i on core cpu[i % 2] unless one_core, runs them to the end.  Exits 1 if one fails. */
 void bench_run(struct bench *bench, bench_role *role, unsigned count);

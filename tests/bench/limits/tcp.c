@@ -1,6 +1,7 @@
 /* tcp.c -- a TCP connection on the loopback: what any message system over it can reach.
  *
  * --mode stream: records of --size bytes, gathered into writes of --batch records.
+ * --mode bytes: messages of --size bytes, a write each, read into a buffer of one message; told in bytes.
  * --mode trip: one record there and back, both sides blocking; --poll hard: both sides polling without sleep.
  */
 #include "../kit.h"
@@ -124,11 +125,48 @@ static void consume(struct bench *bench, unsigned index)
     free(bytes);
 }
 
+/* -- large messages ------------------------------------------------------------------------------------------------ */
+
+static void produce_large(struct bench *bench, unsigned index)
+{
+    size_t size = bench->options.size;
+    int fd = connect_peer(bench->shared);
+    uint64_t *words = bench_buffer(size);
+    bench_barrier(bench);
+    for (uint64_t number = 0;; number++) {
+        bool last = bench_stopped(bench);
+        bench_fill_large(words, size, last ? BENCH_LAST : number, index);
+        send_all(fd, words, size, 0);
+        if (last)
+            break;
+    }
+    close(fd);
+    free(words);
+}
+
+static void consume_large(struct bench *bench, unsigned index)
+{
+    size_t size = bench->options.size;
+    int fd = accept_peer(bench->shared);
+    uint64_t *words = bench_buffer(size), count = 0;
+    struct bench_seen seen = {0};
+    bench_barrier(bench);
+    for (bool last = false; !last; count++) {
+        bench_tick(bench, index, count);
+        receive_all(fd, words, size, 0);
+        last = bench_look(&seen, words, size, true) == BENCH_LAST;
+    }
+    bench_tick(bench, index, count);
+    close(fd);
+    free(words);
+}
+
 /* -- round trip ------------------------------------------------------------------------------------------------- */
 
 static void ask(struct bench *bench, unsigned index)
 {
     int fd = connect_peer(bench->shared), flags = bench->options.hard ? MSG_DONTWAIT : 0;
+    struct bench_trips *trips = calloc(1, sizeof *trips);
     struct bench_message message = {0};
     size_t size = bench->options.size;
     bench_barrier(bench);
@@ -136,13 +174,17 @@ static void ask(struct bench *bench, unsigned index)
         bench_tick(bench, index, number);
         bool last = bench_stopped(bench);
         bench_fill(&message, size, last ? BENCH_LAST : number, index);
+        uint64_t asked = bench_ticks();
         send_all(fd, message.word, size, flags);
         if (last)
             break;
         receive_all(fd, message.word, size, flags);
+        bench_trips_note(trips, bench, bench_ticks() - asked);
         if (message.word[0] != number)
             bench_wrong(message.word[0], number, 1);
     }
+    bench_trips_leave(trips, bench, index);
+    free(trips);
     close(fd);
 }
 
@@ -172,12 +214,18 @@ static void play(struct bench *bench, unsigned index)
 int main(int argc, char **argv)
 {
     struct bench bench = {.name = "TCP on the loopback",
+                          .size_max = 8u << 20,
                           .options = {.size = 64, .batch = 1024, .producers = 1, .consumers = 1, .mode = "stream"}};
     bench_init(&bench, argc, argv);
     bench.shared = bench_shared(sizeof(struct address));
+    if (strcmp(bench.options.mode, "bytes") != 0 && bench.options.size > BENCH_SIZE_MAX)
+        bench_fail("--size: at most %d, but for --mode bytes", BENCH_SIZE_MAX);
     if (strcmp(bench.options.mode, "trip") == 0) {
         bench_run(&bench, play, 2);
-        bench_print(&bench, 1e6 / bench_rate(&bench, 0, 1), "us");
+        bench_print_trips(&bench, "us");
+    } else if (strcmp(bench.options.mode, "bytes") == 0) {
+        bench_run_stream(&bench, produce_large, consume_large);
+        bench_print(&bench, bench_rate(&bench, 1, 1) * (double)bench.options.size / 1e9, "GB/s");
     } else {
         bench_run_stream(&bench, produce, consume);
         bench_print(&bench, bench_rate(&bench, 1, 1) / 1e6, "M/s");

@@ -9,7 +9,7 @@ if(NOT PTQ_BENCH_PEERS)
     return()
 endif()
 
-# ptq_find_peer(name header library...): peers/<name>.c, where <header> and the libraries are found; else nothing.
+# ptq_find_peer(name header library...): peers/<name>.c, or limits/<name>.c, where <header> and the libraries are found; else nothing.
 function(ptq_find_peer name header)
     find_path(PTQ_PEER_${name}_INCLUDE ${header} PATH_SUFFIXES dpdk)
     mark_as_advanced(PTQ_PEER_${name}_INCLUDE)
@@ -26,12 +26,20 @@ function(ptq_find_peer name header)
     if(NOT found)
         return()
     endif()
-    ptq_add_bench(${name} peers/${name}.c ${libraries})
+    set(source peers/${name}.c)
+    if(NOT EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/${source})
+        set(source limits/${name}.c)
+    endif()
+    ptq_add_bench(${name} ${source} ${libraries})
     target_include_directories(bench_${name} SYSTEM PRIVATE ${PTQ_PEER_${name}_INCLUDE})
 endfunction()
 
 ptq_find_peer(zeromq zmq.h zmq)
 ptq_find_peer(nng nng/protocol/pipeline0/push.h nng)
+ptq_find_peer(zeromq_req zmq.h zmq)
+ptq_find_peer(nng_req nng/protocol/reqrep0/req.h nng)
+ptq_find_peer(nng_stream nng/nng.h nng)
+ptq_find_peer(nats nats/nats.h nats)
 ptq_find_peer(ck_ring ck_ring.h ck)
 
 # DPDK's headers want its configuration included first, and at least SSE4.2 on x86-64.
