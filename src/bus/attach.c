@@ -186,6 +186,22 @@ static enum ptq_err share(const struct pti_segment *segment, const struct pti_at
                                    ask->group, strerror(number));
 }
 
+/* What the maker's half of an id is: it does not tell his name. */
+static void sign(const uint8_t maker[static 16], uint8_t mark[static 8])
+{
+    for (int i = 0; i < 8; i++)
+        mark[i] = maker[i] ^ maker[8 + i];
+}
+
+/* Random, or half of it, where somebody may ask again whether it is his. */
+static void draw_id(const struct pti_attach *ask, uint8_t id[static 16])
+{
+    if (getrandom(id, 16, 0) != 16)
+        memset(id, 0, 16); /* for display and files only */
+    if (ask->maker != NULL)
+        sign(ask->maker, id + 8);
+}
+
 /* Answers PTQ_EEXIST without a word if somebody else's came first. */
 static enum ptq_err create(ptq_bus *bus, const char *name, const char *file, const struct pti_attach *ask,
                            struct ptq_error *error)
@@ -226,8 +242,7 @@ static enum ptq_err create(ptq_bus *bus, const char *name, const char *file, con
     if (err == PTQ_OK)
         err = reserve_first(&segment, &geometry, ask->prefault, name, error);
     if (err == PTQ_OK) {
-        if (getrandom(id, sizeof id, 0) != sizeof id)
-            memset(id, 0, sizeof id); /* for display and files only */
+        draw_id(ask, id);
         pti_header_write(segment.base, &geometry, name, ask->spec, id);
         number = pti_segment_link(&segment, &temp, bus->dirfd, file);
         if (number == EEXIST)
@@ -341,6 +356,20 @@ static bool was_removed(ptq_bus *bus, const char *name)
     return removed;
 }
 
+/* Exclusive create met a queue: he made it himself, and did not live to hear of it, or his answer was lost. */
+static bool is_own(ptq_bus *bus, const char *name, const struct pti_attach *ask)
+{
+    struct pti_ring ring;
+    struct pti_header header;
+    uint8_t mark[8];
+
+    if (ask->maker == NULL || pti_attach_view(bus, name, false, NULL, &header, &ring) != PTQ_OK)
+        return false;
+    pti_ring_fini(&ring);
+    sign(ask->maker, mark);
+    return memcmp(header.id + 8, mark, sizeof mark) == 0;
+}
+
 static void rest(void)
 {
     struct timespec a_little = {0, RETRY_NS};
@@ -356,15 +385,16 @@ enum ptq_err pti_attach(ptq_bus *bus, const char *name, const struct pti_attach 
     enum ptq_err err;
 
     pti_segment_file(name, file, sizeof file);
-    for (bool first = true;; first = false) {
+    for (bool may_enter = ask->mode != PTQ_CREATE;;) {
         err = PTQ_ENOENT;
-        if (ask->mode != PTQ_CREATE || !first)
+        if (may_enter)
             err = enter(bus, name, ask, error, ring, lane);
         if ((err == PTQ_ENOENT || err == PTQ_EGONE) && pti_bus_is_gone(bus))
             return pti_explain_gone(error, bus, name);
         if (err == PTQ_ENOENT && ask->mode != PTQ_ATTACH) {
             err = create(bus, name, file, ask, error);
-            if (err == PTQ_EEXIST && ask->mode == PTQ_CREATE && !was_removed(bus, name))
+            may_enter |= err == PTQ_OK || (err == PTQ_EEXIST && is_own(bus, name, ask));
+            if (!may_enter && err == PTQ_EEXIST && !was_removed(bus, name))
                 return pti_error(error, err, "queue '%s' exists; remove it, or open it without exclusive create", name);
             if (err != PTQ_OK && err != PTQ_EEXIST)
                 return err;

@@ -14,6 +14,7 @@ struct pti_attach {
     int wait_ms;
     uint32_t file_mode;
     const char *group; /* NULL: as the directory has it */
+    const uint8_t *maker; /* 16 random bytes of whoever asks, however often: with exclusive create he is let into what he made; NULL */
     bool prefault;
     char spec[PTQ_SPEC_TEXT_MAX + 1]; /* as ptq_spec_text spells it; "": none, or whatever it has */
     uint32_t spec_size;               /* of its messages: at least so large must item_size be */

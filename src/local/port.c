@@ -314,6 +314,7 @@ static enum ptq_err ask_for(const struct pti_open *open, struct ptq_error *error
     ask->wait_ms = o->wait_ms;
     ask->file_mode = o->file_mode;
     ask->group = o->group;
+    ask->maker = open->maker;
     ask->prefault = o->prefault;
     return o->spec ? pti_spec_read(o->spec, error, ask->spec, &ask->spec_size) : PTQ_OK;
 }

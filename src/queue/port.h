@@ -244,6 +244,7 @@ struct pti_open {
     const uint8_t *stream;            /* remote: whose numbers its puts bear, 16 bytes; NULL: the handle's own */
     uint32_t carrier;                 /* remote: who opens: 0 a handle, 1 an outbox, 2 an inbox, 3 a route, 4 a program by its bridge */
     bool has_put;                     /* remote: by `stream`, over whatever link */
+    const uint8_t *maker;             /* 16 bytes: an exclusive create that is asked again by the same finds its own; NULL: nobody's */
 };
 
 #endif

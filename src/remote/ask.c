@@ -15,7 +15,7 @@ struct question {
 static void begin(ptq_bus *bus, const struct pti_directory_ask *ask, struct pti_asked *asked, struct question *question)
 {
     question->asking = NULL;
-    asked->answer = pti_remote_ask_begin(bus->insecure, asked->url, ask, &asked->error, &question->directory,
+    asked->answer = pti_remote_ask_begin(bus, asked->url, ask, &asked->error, &question->directory,
                                          &question->asking);
 }
 

@@ -67,6 +67,7 @@ struct pti_remote {
     /* under conn->mutex */
     enum pti_remote_state state;
     uint64_t opened_epoch;
+    unsigned opens; /* asked for, ever */
     enum ptq_err failure;
     char failure_text[PTI_WIRE_TEXT_BYTES];
     struct pti_lane lane;

@@ -122,9 +122,11 @@ static enum ptq_err not_exported(const struct pti_server *server, const struct p
                      server->bus->node);
 }
 
+/* Law: who asks again for what he made himself, of whichever bridge, is let in. */
 static enum ptq_err open_port(struct pti_server *server, const struct pti_open_message *asked, struct ptq_error *error,
                               struct pti_channel *channel)
 {
+    static const uint8_t nobody[PTI_STREAM_BYTES];
     struct pti_open open;
     char here[PTQ_NAME_MAX + 1];
     ptq_bus *bus = pti_server_bus(server, asked->run, asked->mode != PTQ_ATTACH);
@@ -135,6 +137,7 @@ static enum ptq_err open_port(struct pti_server *server, const struct pti_open_m
     if (asked->item_size > most)
         return too_large(asked->name, asked->item_size, most, error);
     to_open(asked, error, &open);
+    open.maker = memcmp(asked->stream, nobody, sizeof nobody) != 0 ? asked->stream : NULL;
     snprintf(channel->name, sizeof channel->name, "%s", asked->name);
     snprintf(channel->run, sizeof channel->run, "%s", bus->run);
     snprintf(error->text, sizeof error->text, "queue '%s'", asked->name);

@@ -109,6 +109,7 @@ void pti_conn_open_channel(struct pti_conn *conn, struct pti_remote *remote)
     pti_remote_ask_stream(remote, &asked);
     size_t size = pti_open_pack(&asked, bytes, sizeof bytes);
     remote->state = PTI_REMOTE_OPENING;
+    remote->opens++;
     (void)!pti_outbox_push_copy(&conn->outbox, &remote->lane, PTI_FRAME_OPEN, 0, 0, bytes, size);
 }
 

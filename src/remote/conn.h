@@ -39,6 +39,7 @@ struct pti_conn {
     TAILQ_ENTRY(pti_conn) listed; /* with `users`, under the mutex of the list in conn.c */
     unsigned users;
     char url[256];
+    char node[64];                /* of the bus that asked for it first: what HELLO tells, for a log to read */
     bool insecure;
     struct pti_ticker *ticker;
     _Atomic bool dropped;         /* the link's last event came */

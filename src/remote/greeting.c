@@ -14,6 +14,7 @@ void pti_conn_greet(struct pti_conn *conn)
     uint8_t bytes[PTI_CONTROL_BYTES];
 
     memcpy(hello.session, conn->session, sizeof hello.session);
+    memcpy(hello.node, conn->node, sizeof hello.node);
     size_t size = pti_hello_pack(&hello, bytes, sizeof bytes);
     (void)!pti_outbox_push_copy(&conn->outbox, &conn->outbox.control, PTI_FRAME_HELLO, 0, 0, bytes, size);
 }

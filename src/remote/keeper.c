@@ -67,7 +67,7 @@ static void begin_page(struct pti_directory_keeper *keeper, struct pti_peer_name
     *page = (struct page){0};
     snprintf(ask.run, sizeof ask.run, "%s", keeper->bus->run);
     snprintf(ask.after, sizeof ask.after, "%s", after);
-    if (pti_remote_ask_begin(keeper->bus->insecure, peer->url, &ask, &error, &page->directory, &page->asking) != PTQ_OK) {
+    if (pti_remote_ask_begin(keeper->bus, peer->url, &ask, &error, &page->directory, &page->asking) != PTQ_OK) {
         page->asking = NULL;
         snprintf(peer->why, sizeof peer->why, "%s", error.text);
     }

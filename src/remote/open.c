@@ -19,18 +19,22 @@
 #define FAREWELL_MS 500
 #define WHY_BYTES (sizeof((struct pti_port *)0)->why)
 
-static enum ptq_err new_remote(const char *url, bool insecure, struct ptq_error *error, struct pti_remote **ret_remote)
+static enum ptq_err new_remote(const ptq_bus *bus, const char *url, struct ptq_error *error, struct pti_remote **ret_remote)
 {
     struct pti_remote *remote = calloc(1, sizeof *remote);
     struct pti_conn *conn;
 
     if (remote == NULL)
         return pti_error(error, PTQ_ENOMEM, "no memory for a queue at '%s'", url);
-    enum ptq_err answer = pti_conn_hold(url, insecure, error, &conn);
+    enum ptq_err answer = pti_conn_hold(url, bus->insecure, error, &conn);
     if (answer != PTQ_OK) {
         free(remote);
         return answer;
     }
+    pthread_mutex_lock(&conn->mutex);
+    if (conn->node[0] == '\0')
+        memcpy(conn->node, bus->node, sizeof conn->node);
+    pthread_mutex_unlock(&conn->mutex);
     pti_remote_init(remote, conn);
     remote->port.ops = &pti_remote_ops;
     remote->port.remote = true;
@@ -169,10 +173,10 @@ static void name_place(struct pti_remote *remote)
 }
 
 /* Says HELLO, if nobody has: what the home tells of itself is known then. */
-static enum ptq_err meet_home(const char *url, bool insecure, struct ptq_error *error, struct pti_remote **ret_remote)
+static enum ptq_err meet_home(const ptq_bus *bus, const char *url, struct ptq_error *error, struct pti_remote **ret_remote)
 {
     struct pti_remote *remote = NULL;
-    enum ptq_err answer = new_remote(url, insecure, error, &remote);
+    enum ptq_err answer = new_remote(bus, url, error, &remote);
 
     if (answer == PTQ_OK) {
         remote->bare = true;
@@ -225,12 +229,31 @@ static enum ptq_err check_flags(const char *url, const char *name, unsigned flag
     return PTQ_OK;
 }
 
-/* *ret_remote NULL: its home has the memory of this bus, and the queue is opened there. */
+/* An exclusive create that was asked and not answered may have made it, and its maker is the last to be told that it exists.  A home
+ * of version 1 does not know who made what. */
+static enum ptq_err judge_create(struct pti_remote *remote, const struct pti_open_message *asked, enum ptq_err answer,
+                                 struct ptq_error *error, unsigned *asks)
+{
+    struct pti_conn *conn = remote->conn;
+
+    pthread_mutex_lock(&conn->mutex);
+    *asks += remote->opens;
+    bool is_old = conn->outbox.version < 2;
+    pthread_mutex_unlock(&conn->mutex);
+    if (asked->mode != PTQ_CREATE || answer != PTQ_EEXIST || *asks < 2 || !is_old)
+        return answer;
+    return pti_error(error, PTQ_EINDOUBT,
+                     "queue '%s' at '%s' exists: perhaps made by this call, whose first answer was lost; open it without exclusive "
+                     "create, or look who made it", asked->name, conn->url);
+}
+
+/* *ret_remote NULL: its home has the memory of this bus, and the queue is opened there.  *asks grows with each time that it was asked
+ * for. */
 static enum ptq_err try_open(ptq_bus *bus, const char *url, const struct pti_open_message *asked, unsigned flags,
-                             char why[WHY_BYTES], struct ptq_error *error, struct pti_remote **ret_remote)
+                             char why[WHY_BYTES], struct ptq_error *error, unsigned *asks, struct pti_remote **ret_remote)
 {
     struct pti_remote *remote = NULL;
-    enum ptq_err answer = meet_home(url, bus->insecure, error, &remote);
+    enum ptq_err answer = meet_home(bus, url, error, &remote);
 
     if (answer != PTQ_OK)
         return answer;
@@ -240,8 +263,10 @@ static enum ptq_err try_open(ptq_bus *bus, const char *url, const struct pti_ope
         return PTQ_OK;
     }
     answer = check_flags(url, asked->name, flags, error);
-    if (answer == PTQ_OK)
+    if (answer == PTQ_OK) {
         answer = ask_for_queue(remote, asked, error);
+        answer = judge_create(remote, asked, answer, error, asks);
+    }
     if (answer != PTQ_OK) {
         pti_remote_close(remote, pti_deadline(FAREWELL_MS));
         return answer;
@@ -263,11 +288,22 @@ static bool may_pass(enum ptq_err answer, const struct ptq_queue_options *option
     return answer == PTQ_EBUSY || answer == PTQ_EUNREACHABLE || (answer == PTQ_ENOENT && options->mode == PTQ_ATTACH);
 }
 
+static enum ptq_err give_up(const struct pti_open_message *asked, const char *url, unsigned asks, enum ptq_err answer,
+                            struct ptq_error *error)
+{
+    if (asked->mode != PTQ_CREATE || answer != PTQ_EUNREACHABLE || asks == 0)
+        return answer;
+    return pti_error(error, PTQ_EINDOUBT,
+                     "queue '%s': the home at '%s' was asked to make it and did not answer: it may be there; open it without "
+                     "exclusive create, or create with wait_ms, which asks again", asked->name, url);
+}
+
 enum ptq_err pti_remote_open(ptq_bus *bus, const char *url, const char *run, const char *name,
                              const struct pti_open *open, struct ptq_error *error, struct pti_port **ret_port)
 {
     struct pti_open_message asked;
     struct pti_remote *remote = NULL;
+    unsigned asks = 0;
     int64_t until = open->options.wait_ms != 0 ? pti_deadline(open->options.wait_ms) : 0;
     struct timespec nap = {.tv_nsec = FIRST_LOOK_MS * PTI_NS_PER_MS};
     enum ptq_err answer;
@@ -277,9 +313,9 @@ enum ptq_err pti_remote_open(ptq_bus *bus, const char *url, const char *run, con
     describe(&asked, run, name, open);
     if (draw_stream(&asked, open) != PTQ_OK)
         return pti_error(error, PTQ_ESYS, "no random numbers for queue '%s' at '%s'", name, url);
-    while ((answer = try_open(bus, url, &asked, open->options.flags, why, error, &remote)) != PTQ_OK) {
+    while ((answer = try_open(bus, url, &asked, open->options.flags, why, error, &asks, &remote)) != PTQ_OK) {
         if (!may_pass(answer, &open->options) || pti_now_ns() >= until)
-            return answer;
+            return give_up(&asked, url, asks, answer, error);
         nanosleep(&nap, NULL);
         if (nap.tv_nsec < MOST_LOOK_MS * PTI_NS_PER_MS)
             nap.tv_nsec *= 2;
@@ -325,7 +361,7 @@ static enum ptq_err end_asking(struct pti_asking *asking)
     return answer;
 }
 
-enum ptq_err pti_remote_ask_begin(bool insecure, const char *url, const struct pti_directory_ask *ask,
+enum ptq_err pti_remote_ask_begin(const ptq_bus *bus, const char *url, const struct pti_directory_ask *ask,
                                   struct ptq_error *error, struct pti_directory *ret_directory,
                                   struct pti_asking **ret_asking)
 {
@@ -333,7 +369,7 @@ enum ptq_err pti_remote_ask_begin(bool insecure, const char *url, const struct p
 
     if (asking == NULL)
         return pti_error(error, PTQ_ENOMEM, "no memory to ask '%s'", url);
-    enum ptq_err answer = new_remote(url, insecure, error, &asking->remote);
+    enum ptq_err answer = new_remote(bus, url, error, &asking->remote);
     if (answer != PTQ_OK) {
         free(asking);
         return answer;
@@ -397,23 +433,4 @@ enum ptq_err pti_remote_ask_end(struct pti_asking *asking, struct ptq_error *err
     }
     pti_fetch_add_seq(&slot->sleepers, -1u);
     return end_asking(asking) == PTQ_OK ? PTQ_OK : answer;
-}
-
-static enum ptq_err ask_directory(bool insecure, const char *url, const struct pti_directory_ask *ask,
-                                  struct ptq_error *error, struct pti_directory *ret_directory)
-{
-    struct pti_asking *asking;
-    enum ptq_err answer = pti_remote_ask_begin(insecure, url, ask, error, ret_directory, &asking);
-
-    return answer == PTQ_OK ? pti_remote_ask_end(asking, error) : answer;
-}
-
-enum ptq_err pti_remote_directory(bool insecure, const char *url, const char *run, const char *after,
-                                  struct ptq_error *error, struct pti_directory *ret_directory)
-{
-    struct pti_directory_ask ask = {0};
-
-    snprintf(ask.run, sizeof ask.run, "%s", run != NULL ? run : "");
-    snprintf(ask.after, sizeof ask.after, "%s", after);
-    return ask_directory(insecure, url, &ask, error, ret_directory);
 }

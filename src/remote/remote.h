@@ -11,15 +11,10 @@ enum ptq_err pti_remote_open(ptq_bus *bus, const char *url, const char *run, con
                              const struct pti_open *open, struct ptq_error *error, struct pti_port **ret_port);
 void pti_remote_ask(ptq_bus *bus, const char *run, const char *name, bool making, struct pti_asked *asked, size_t count);
 
-/* Which queues does the home at `url` have, from behind `after` on ("": from the beginning)?
- * free(ret_directory->names). */
-enum ptq_err pti_remote_directory(bool insecure, const char *url, const char *run, const char *after,
-                                  struct ptq_error *error, struct pti_directory *ret_directory);
-
-/* The same in two steps, so that several homes are asked at once: begin all, then end each.  Each is waited for until 3 s after its
- * own beginning.  What is written to *ret_directory is there when end answers PTQ_OK.  end takes `asking`, whatever it answers. */
+/* Which queues does the home at `url` have?  In two steps, so that several homes are asked at once: begin all, then end each.  Each is waited for until 3 s after its
+ * own beginning.  What is written to *ret_directory is there when end answers PTQ_OK: free(names).  end takes `asking`, whatever it answers. */
 struct pti_asking;
-enum ptq_err pti_remote_ask_begin(bool insecure, const char *url, const struct pti_directory_ask *ask,
+enum ptq_err pti_remote_ask_begin(const ptq_bus *bus, const char *url, const struct pti_directory_ask *ask,
                                   struct ptq_error *error, struct pti_directory *ret_directory,
                                   struct pti_asking **ret_asking);
 enum ptq_err pti_remote_ask_end(struct pti_asking *asking, struct ptq_error *error);

@@ -399,7 +399,7 @@ static void ask_for_id(struct pti_route_keeper *keeper, struct home *home)
     if (home->known && pti_now_ns() - home->asked < ASK_AGAIN_NS)
         return;
     snprintf(ask.run, sizeof ask.run, "%s", keeper->bus->run);
-    if (pti_remote_ask_begin(keeper->bus->insecure, home->url, &ask, &error, &directory, &asking) != PTQ_OK ||
+    if (pti_remote_ask_begin(keeper->bus, home->url, &ask, &error, &directory, &asking) != PTQ_OK ||
         pti_remote_ask_end(asking, &error) != PTQ_OK) {
         tell_silence(keeper, home, error.text);
         return;

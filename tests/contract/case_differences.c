@@ -143,6 +143,31 @@ static void a_pipeline_gathers_until_it_is_flushed_or_is_on_its_way(void **state
     ptq_queue_close(queue);
 }
 
+/* With somebody here who carries it: through the bridge. */
+static void a_put_that_is_answered_here_stands_in_an_outbox_or_in_the_queue(void **state)
+{
+    struct contract *c = *state;
+    struct ptq_error error = {0};
+    struct ptq_queue_options options = {.flags = PTQ_ACK_LOCAL, .error = &error};
+    bool is_outbox = contract_differs(c, DIFFERENCE_ack_local_is_an_outbox);
+    ptq_queue *queue = contract_open(c, "tasks", NULL), *local;
+    uint64_t position = 0;
+
+    put_number(queue, 0);
+    enum ptq_err answer = ptq_queue_open(c->bus, contract_address(c, "tasks"), &options, &local);
+    assert_answer(is_outbox && !c->carrier->bridge ? PTQ_EUNREACHABLE : PTQ_OK, answer);
+    if (answer == PTQ_OK) {
+        assert_ok(ptq_put_with(local, "\1\0\0\0\0\0\0", 8, &(struct ptq_put_options){.ret_position = &position}, PTT_LONG));
+        assert_ok(ptq_flush(local, PTT_LONG));
+        assert_int_equal(recv_number(queue), 0);
+        ptq_msg *msg = get_number(queue, 1);
+        assert_int_equal(ptq_msg_position(msg) == position, !is_outbox);
+        assert_ok(ptq_ack(msg));
+        ptq_queue_close(local);
+    }
+    ptq_queue_close(queue);
+}
+
 static const struct contract_case differences_cases[] = {
     CONTRACT_CASE(a_late_ack_is_refused_where_sessions_end),
     CONTRACT_CASE(acks_of_a_batch_before_the_last_are_handed_over),
@@ -152,5 +177,6 @@ static const struct contract_case differences_cases[] = {
     CONTRACT_CASE(a_forked_child_opens_its_own_handle_or_is_told),
     CONTRACT_CASE(unlink_sees_users_where_the_queue_is),
     CONTRACT_CASE(a_pipeline_gathers_until_it_is_flushed_or_is_on_its_way),
+    CONTRACT_CASE(a_put_that_is_answered_here_stands_in_an_outbox_or_in_the_queue),
 };
 CONTRACT_GROUP(differences);

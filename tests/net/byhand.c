@@ -32,7 +32,7 @@ static void die_at(enum pti_step step)
 static int serve(void *context)
 {
     struct hand_home *home = context;
-    const char *listen = "tcp://127.0.0.1:0";
+    const char *listen = home->listen[0] != '\0' ? home->listen : "tcp://127.0.0.1:0";
     struct ptq_bridge_options options = {.listen = &listen, .listen_count = 1,
                                          .grace_ms = home->grace_ms != 0 ? home->grace_ms : 60000};
     ptq_bus *bus = ptt_scratch_open(&home->scratch);

@@ -31,6 +31,7 @@ struct hand_home {
     struct ptt_scratch scratch;
     pid_t bridge;
     char url[128];
+    char listen[128];       /* "": wherever there is room */
     int out;
     int grace_ms;           /* 0: a minute */
     void (*prepare)(void);  /* in the bridge's process, before it opens; NULL: nothing */

@@ -13,15 +13,18 @@
 #define DAY 86400
 
 static _Atomic int64_t *shift; /* seconds, of all processes of this case */
+static int clock_fd;
 
-static void start_clock(char *path)
+/* A file without a name: it ends with its processes, however they end. */
+static void start_clock(void)
 {
-    int fd = mkstemp(path);
+    char path[64];
 
-    assert_true(fd >= 0 && ftruncate(fd, sizeof *shift) == 0);
-    shift = mmap(NULL, sizeof *shift, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    clock_fd = memfd_create("clock", MFD_CLOEXEC);
+    snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)getpid(), clock_fd);
+    assert_true(clock_fd >= 0 && ftruncate(clock_fd, sizeof *shift) == 0);
+    shift = mmap(NULL, sizeof *shift, PROT_READ | PROT_WRITE, MAP_SHARED, clock_fd, 0);
     assert_true(shift != MAP_FAILED);
-    close(fd);
     setenv("PTT_CLOCK", path, 1);
 }
 
@@ -44,11 +47,10 @@ static void set_the_clock(int64_t by)
 {
     struct ptq_put_options late = {.delay_ms = 600}, lasting = {.ttl_ms = 3600 * 1000};
     struct ptq_queue_stats stats;
-    char path[] = "/dev/shm/ptq-test-clock.XXXXXX";
     struct world world;
     ptq_msg *held, *msg;
 
-    start_clock(path);
+    start_clock();
     world_init(&world, NULL);
     ptq_queue *far = net_open(world.bus, "work@home", NULL), *leases = net_open(world.bus, "leases@home", NULL);
     ptq_queue *delays = net_open(world.bus, "delays@home", NULL), *lives = net_open(world.bus, "lives@home", NULL);
@@ -76,7 +78,7 @@ static void set_the_clock(int64_t by)
     ptq_queue_close(leases);
     ptq_queue_close(far);
     world_fini(&world);
-    unlink(path);
+    close(clock_fd);
 }
 
 static void a_clock_that_is_set_forward_by_a_day_is_not_noticed(void **state)

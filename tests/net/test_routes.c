@@ -296,6 +296,7 @@ static void the_log_tells_how_many_frames_there_were(void **state)
     assert_true(value_of(closed, " bytes_in=") > 10 * COUNTED);
     assert_true(value_of(closed, " bytes_out=") > 10 * COUNTED);
     assert_true(value_of(text, " frames_in=") == in); /* of the one link */
+    assert_non_null(strstr(text, "node=\"far\""));    /* and who came over it */
 
     net_fini(&net);
 }

@@ -164,9 +164,9 @@ static void several_homes_are_asked_at_once(void **state)
     for (int i = 0; i < 3; i++) {
         proxy_start(&silent[i], net.url);
         atomic_store(&silent[i].stall, true);
-        assert_ok(pti_remote_ask_begin(false, silent[i].url, &ask, NULL, &directories[i], &askings[i]));
+        assert_ok(pti_remote_ask_begin(net.there, silent[i].url, &ask, NULL, &directories[i], &askings[i]));
     }
-    assert_ok(pti_remote_ask_begin(false, net.url, &ask, NULL, &directories[3], &askings[3]));
+    assert_ok(pti_remote_ask_begin(net.there, net.url, &ask, NULL, &directories[3], &askings[3]));
     for (int i = 0; i < 3; i++)
         assert_answer(PTQ_EUNREACHABLE, pti_remote_ask_end(askings[i], NULL));
     assert_ok(pti_remote_ask_end(askings[3], NULL));

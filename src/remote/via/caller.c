@@ -428,6 +428,8 @@ static enum ptq_err try_to_connect(struct pti_via *via, struct ptq_error *error)
         if (!is_same_queue(via, &opened))
             err = pti_error(error, PTQ_EGONE, "queue '%s' was removed; another one has its name", via->asked.name);
     } else {
+        if (call.sent && via->asked.open.options.mode == PTQ_CREATE && err == PTQ_EUNREACHABLE)
+            err = PTQ_EINDOUBT; /* it may be made: who asks again is known by his handle */
         (void)!pti_error(error, err, "the ptqbridge of this host does not answer: %s", ptq_strerror(err));
     }
     if (err == PTQ_OK) {
@@ -461,7 +463,7 @@ enum ptq_err pti_via_connect(struct pti_via *via, int64_t patience_ns, struct pt
     while (!is_connected(via) && (err = try_to_connect(via, error)) != PTQ_OK) {
         if (error == NULL && err == PTQ_EPROTO)
             err = PTQ_EUNREACHABLE; /* it was open before: what one link carried wrongly says nothing of its home */
-        if (err != PTQ_EUNREACHABLE || pti_now_ns() >= until || pti_load_seq(&via->closing))
+        if ((err != PTQ_EUNREACHABLE && err != PTQ_EINDOUBT) || pti_now_ns() >= until || pti_load_seq(&via->closing))
             break;
         nap(RETRY_NS);
     }
