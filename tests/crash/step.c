@@ -231,6 +231,7 @@ void victim_kill(struct victim *victim)
     kill(victim->pid, SIGKILL);
     while (!victim->over)
         wait_for(victim);
+    use_all_processors(); /* the tracer, until the next: several such tests run at once */
 }
 
 void victim_finish(struct victim *victim)
@@ -243,6 +244,7 @@ void victim_finish(struct victim *victim)
         wait_for(victim);
         signal = victim->over ? 0 : signal_to_deliver(victim);
     }
+    use_all_processors();
 }
 
 #else /* LL/SC machines cannot be stepped through an exclusive pair */

@@ -52,7 +52,7 @@ bool ptt_wait_readable(int fd, int timeout_ms)
     do
         got = poll(&poll_fd, 1, timeout_ms);
     while (got < 0 && errno == EINTR);
-    return got == 1 && (poll_fd.revents & POLLIN) != 0;
+    return got == 1 && (poll_fd.revents & (POLLIN | POLLHUP)) != 0; /* a read answers at once, if only the end */
 }
 
 struct thread_name {
