@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -28,6 +29,7 @@ static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static enum ptq_bridge_level most = PTQ_BRIDGE_INFO;
 static enum log_format format = LOG_TEXT;
 static struct fold folds[FOLDS];
+static int wake_fd = -1;
 
 void log_set(enum ptq_bridge_level new_most, enum log_format new_format)
 {
@@ -69,7 +71,17 @@ static bool is_number(const char *text, size_t length)
     return length > 0 && length < 16 && strspn(text, "0123456789") >= length && (text[0] != '0' || length == 1);
 }
 
-/* One key=value or key="words"; answers where the next begins.  A quote that nothing or a blank follows ends the words. */
+/* Words end with a quote that nothing follows, or the next key. */
+static bool ends_words(const char *text)
+{
+    if (text[0] != '"' || (text[1] != '\0' && text[1] != ' '))
+        return false;
+    const char *key = text + 1 + strspn(text + 1, " ");
+    size_t length = strspn(key, "abcdefghijklmnopqrstuvwxyz_0123456789");
+    return *key == '\0' || (length > 0 && key[length] == '=');
+}
+
+/* One key=value or key="words"; answers where the next begins. */
 static const char *write_pair(FILE *out, const char *pair)
 {
     size_t key = strcspn(pair, "= ");
@@ -84,7 +96,7 @@ static const char *write_pair(FILE *out, const char *pair)
     const char *value = pair + key + 1, *end = value + strcspn(value, " ");
     bool quoted = *value == '"';
     if (quoted) {
-        for (end = ++value; *end != '\0' && !(*end == '"' && (end[1] == ' ' || end[1] == '\0'));)
+        for (end = ++value; *end != '\0' && !ends_words(end);)
             end++;
     }
     if (!quoted && is_number(value, (size_t)(end - value)))
@@ -153,7 +165,8 @@ static bool is_repeat(enum ptq_bridge_level level, const char *line, int64_t now
         if (fold->line[0] != '\0' && now - fold->since_ms >= FOLD_MS)
             end_fold(fold);
         if (strcmp(fold->line, line) == 0) {
-            fold->repeats++;
+            if (fold->repeats++ == 0 && wake_fd >= 0)
+                (void)eventfd_write(wake_fd, 1);
             return true;
         }
         bool better = place->line[0] != '\0' && (fold->line[0] == '\0' || fold->since_ms < place->since_ms);
@@ -208,6 +221,15 @@ void log_say(enum ptq_bridge_level level, const char *words, ...)
     vsnprintf(line, sizeof line, words, arguments);
     va_end(arguments);
     log_line(NULL, level, line);
+}
+
+int log_wake_fd(void)
+{
+    pthread_mutex_lock(&mutex);
+    if (wake_fd < 0)
+        wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    pthread_mutex_unlock(&mutex);
+    return wake_fd;
 }
 
 int log_flush(bool all)

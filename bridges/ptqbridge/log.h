@@ -14,5 +14,7 @@ void log_say(enum ptq_bridge_level level, const char *format, ...) __attribute__
 /* Tells what was folded and is old enough, or with `all` what was folded at all; answers in how many ms there is more to tell, -1:
  * never. */
 int log_flush(bool all);
+/* Readable when log_flush has something to do that it did not know of; -1: there is none. */
+int log_wake_fd(void);
 
 #endif

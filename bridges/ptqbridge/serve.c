@@ -10,6 +10,8 @@
 
 #include "common/say.h"
 #include "log.h"
+#include "notify.h"
+#include "signals.h"
 
 static struct ptq_bus_options bus_options(const struct values *values, struct ptq_error *error)
 {
@@ -102,19 +104,18 @@ int serve_check(struct config *config)
 
 static ptq_bridge *bridge;
 
-static void on_signal(int number)
+static void on_end(void *context, int number, unsigned times)
 {
-    (void)number;
+    (void)context;
+    log_say(PTQ_BRIDGE_INFO, "component=bridge event=signal name=%s times=%u", number == SIGTERM ? "SIGTERM" : "SIGINT", times);
+    notify("STOPPING=1\nSTATUS=%s", times == 1 ? "Draining" : "Ending");
     ptq_bridge_stop(bridge);
 }
 
-static void catch_signals(void)
+static bool is_alive(void *context)
 {
-    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
-
-    sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGINT, &action, NULL);
-    signal(SIGPIPE, SIG_IGN);
+    (void)context;
+    return true;
 }
 
 /* ---- at work ---- */
@@ -123,6 +124,7 @@ static void say_ready(const struct values *values, int ready_fd)
 {
     const char *url;
 
+    notify("READY=1\nSTATUS=Listening on %s", ptq_bridge_url(bridge, 0));
     for (size_t i = 0; (url = ptq_bridge_url(bridge, i)) != NULL; i++) {
         if (values->log_format == LOG_TEXT)
             fprintf(stderr, "ptqbridge: listening on %s\n", url);
@@ -143,9 +145,13 @@ static int run_bridge(ptq_bus *bus, const struct values *values, const struct sw
 
     if (answer != PTQ_OK)
         return tool_fail(answer, NULL, "%s", error.text);
-    catch_signals();
+    if (!signals_start(&(struct signals_events){.end = on_end, .alive = is_alive})) {
+        ptq_bridge_close(bridge);
+        return tool_fail(PTQ_ENOMEM, NULL, "no descriptors or thread for signals");
+    }
     say_ready(values, (int)switches->ready_fd);
     answer = ptq_bridge_run(bridge);
+    signals_stop();
     ptq_bridge_close(bridge);
     log_flush(true);
     return answer == PTQ_OK ? TOOL_OK : tool_fail(answer, NULL, "cannot go on: %s", ptq_strerror(answer));
@@ -161,6 +167,7 @@ int serve(struct config *config, const struct switches *switches, const struct c
     (void)path;
 
     log_set((enum ptq_bridge_level)(values->log_level + 1), (enum log_format)values->log_format);
+    signals_block();
     enum ptq_err answer = ptq_bus_open(values->run, &options, &bus);
     if (answer != PTQ_OK)
         return tool_fail(answer, NULL, "%s", error.text);

@@ -13,11 +13,7 @@
 #include "bus/bus.h"
 #include "remote/access.h"
 #include "remote/call.h"
-
-#define REDIAL_FIRST_MS 50
-#define REDIAL_MOST_MS 2000
-#define FLAPPING 1u
-#define GOOD_MS 5000 /* up for so long: the pause between dials begins small again */
+#include "remote/redial.h"
 
 /* All sessions of this process, by address.  A forked child has its own, and lets the parent's lie. */
 static pthread_mutex_t list_mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -149,15 +145,12 @@ void pti_conn_leave(struct pti_conn *conn, struct pti_remote *remote, bool home_
 
 /* ---- the ticker: dials, pings, listens for silence, frees ---- */
 
-/* Full jitter: anywhere between now and a bound that doubles. */
 static int64_t pause_before_dial(const struct pti_conn *conn)
 {
-    int64_t most = (int64_t)REDIAL_FIRST_MS << (conn->failures < 6 ? conn->failures : 6);
     uint32_t random = 0;
 
     (void)!getrandom(&random, sizeof random, GRND_NONBLOCK);
-    most = most < REDIAL_MOST_MS ? most : REDIAL_MOST_MS;
-    return (int64_t)(random % (uint32_t)most) * PTI_NS_PER_MS;
+    return pti_redial_pause_ns(conn->failures, random);
 }
 
 static void suspend_all(struct pti_conn *conn)
@@ -173,14 +166,6 @@ static void suspend_all(struct pti_conn *conn)
     }
 }
 
-/* A home that greets is there: one that flaps is not asked as seldom as one that is away. */
-static unsigned count_failures(const struct pti_conn *conn, bool was_up, int64_t now)
-{
-    if (was_up && now - conn->up_since > GOOD_MS * PTI_NS_PER_MS)
-        return 0;
-    return was_up && conn->failures >= FLAPPING ? FLAPPING : conn->failures + 1;
-}
-
 /* The link has ended: nothing will come or go over it any more. */
 static void note_down(struct pti_conn *conn, struct pti_link *link)
 {
@@ -189,7 +174,7 @@ static void note_down(struct pti_conn *conn, struct pti_link *link)
 
     if (was_up)
         conn->down_since = now;
-    conn->failures = count_failures(conn, was_up, now);
+    conn->failures = pti_redial_count(conn->failures, was_up, now - conn->up_since);
     conn->attempts++;
     if (conn->refusal == PTQ_OK && !conn->leaving)
         pti_link_reason(link, conn->reason, sizeof conn->reason);
