@@ -9,6 +9,7 @@
 
 #include "common/say.h"
 #include "config.h"
+#include "keygen.h"
 #include "log.h"
 #include "serve.h"
 
@@ -65,6 +66,8 @@ int main(int argc, char **argv)
     struct config told = {0};
 
     tool_begin();
+    if (argc > 1 && strcmp(argv[1], "keygen") == 0)
+        return keygen(argc - 1, argv + 1);
     config_read_flags(&told, usage, argc, argv, &switches);
     if (switches.print != NULL)
         return print_table(usage, switches.print);

@@ -46,7 +46,7 @@ enum log_format { LOG_TEXT = 0, LOG_JSON, LOG_JOURNAL };
 /* All that it was told, as read: what fields lie in. */
 struct values {
     struct texts listen, peers, exports, imports, denies, renames, moves;
-    const char *dir, *run, *node;
+    const char *dir, *run, *node, *keys, *rules;
     bool all_runs, insecure;
     int grace_ms, drain_ms;
     int log_level, log_format; /* enum ptq_bridge_level - 1; enum log_format */

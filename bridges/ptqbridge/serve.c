@@ -16,7 +16,7 @@
 static struct ptq_bus_options bus_options(const struct values *values, struct ptq_error *error)
 {
     return (struct ptq_bus_options){
-        .dir = values->dir, .node = values->node, .peers = "", .insecure = values->insecure, .error = error};
+        .dir = values->dir, .node = values->node, .peers = "", .insecure = values->insecure, .keys = values->keys, .error = error};
 }
 
 static struct ptq_bridge_options bridge_options(const struct values *values, struct ptq_error *error)
@@ -35,6 +35,7 @@ static struct ptq_bridge_options bridge_options(const struct values *values, str
                                        .rename_count = values->renames.count,
                                        .moves = values->moves.items,
                                        .move_count = values->moves.count,
+                                       .rules_file = values->rules,
                                        .all_runs = values->all_runs,
                                        .grace_ms = values->grace_ms,
                                        .drain_ms = values->drain_ms,
@@ -48,7 +49,7 @@ static struct ptq_bridge_options bridge_options(const struct values *values, str
 static enum ptq_err check_item(struct config *config, const char *section, const char *item)
 {
     struct ptq_error error = {0};
-    struct values values = {.insecure = config->values.insecure};
+    struct values values = {.insecure = config->values.insecure || config->values.keys != NULL};
     struct texts one = {&item, 1, 0};
     const struct {
         const char *section;

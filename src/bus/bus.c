@@ -158,6 +158,48 @@ static enum ptq_err set_peers(ptq_bus *bus, const char *list, struct ptq_error *
     return answer;
 }
 
+/* Law: homes are only added, in front, until the bus is freed: so they are read without a lock. */
+enum ptq_err pti_bus_note_home(ptq_bus *bus, const char *node, const char *url)
+{
+    struct pti_home *home = calloc(1, sizeof *home);
+
+    if (home == NULL)
+        return PTQ_ENOMEM;
+    snprintf(home->peer.node, sizeof home->peer.node, "%s", node);
+    snprintf(home->peer.url, sizeof home->peer.url, "%s", url);
+    home->next = pti_load_relaxed(&bus->homes);
+    while (!pti_cas(&bus->homes, &home->next, home))
+        ;
+    return PTQ_OK;
+}
+
+struct naming {
+    const char *url;
+    char *node;
+};
+
+static bool compare_url(const char *node, const char *url, void *context)
+{
+    struct naming *naming = context;
+
+    if (strcmp(url, naming->url) != 0)
+        return true;
+    snprintf(naming->node, 64, "%.63s", node);
+    return false;
+}
+
+void pti_bus_name_home(ptq_bus *bus, const char *url, char ret_node[64])
+{
+    struct naming naming = {url, ret_node};
+
+    ret_node[0] = '\0';
+    for (const struct pti_home *home = pti_load_acquire(&bus->homes); home != NULL; home = home->next) {
+        if (!compare_url(home->peer.node, home->peer.url, &naming))
+            return;
+    }
+    (void)!ptq_bus_list_peers(bus, compare_url, &naming);
+}
+
 /* ---- open, close ---- */
 
 static enum ptq_err set_run(ptq_bus *bus, const char *run, struct ptq_error *error)
@@ -187,12 +229,27 @@ static enum ptq_err set_directory(ptq_bus *bus, const struct ptq_bus_options *op
                               &bus->dirfd);
 }
 
+/* Absolute, for the program may go elsewhere before it dials.  Whether it is good is seen by who needs it. */
+static enum ptq_err set_keys(ptq_bus *bus, const char *keys, struct ptq_error *error)
+{
+    char *whole = keys != NULL ? realpath(keys, NULL) : NULL;
+    const char *path = whole != NULL ? whole : keys != NULL ? keys : "";
+    bool fits = strlen(path) < sizeof bus->keys;
+
+    if (fits)
+        strcpy(bus->keys, path);
+    free(whole);
+    return fits ? PTQ_OK : pti_error(error, PTQ_EINVAL, "the path of the folder of keys '%.60s...' is too long (PTQ_KEYS)", keys);
+}
+
 static enum ptq_err set_up(ptq_bus *bus, const char *run, const struct ptq_bus_options *options)
 {
     enum ptq_err answer = set_run(bus, run, options->error);
 
     if (answer == PTQ_OK)
         answer = read_switch("PTQ_INSECURE", options->insecure, &bus->insecure, options->error);
+    if (answer == PTQ_OK)
+        answer = set_keys(bus, choose(options->keys, "PTQ_KEYS"), options->error);
     if (answer == PTQ_OK)
         answer = read_switch("PTQ_GUARD", options->guard, &bus->guard, options->error);
     if (answer == PTQ_OK)
@@ -241,6 +298,10 @@ void pti_bus_drop(ptq_bus *bus)
         return;
     if (bus->dirfd >= 0)
         close(bus->dirfd);
+    for (struct pti_home *home = pti_load_relaxed(&bus->homes), *next; home != NULL; home = next) {
+        next = home->next;
+        free(home);
+    }
     free(bus->peers);
     free(bus);
 }

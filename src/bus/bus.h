@@ -20,6 +20,12 @@ struct pti_peer {
     char url[256];
 };
 
+/* The same, as the bridge of this process was told: they are not looked for queues, but known by name. */
+struct pti_home {
+    struct pti_peer peer;
+    struct pti_home *next;
+};
+
 /* How queues of other hosts are reached where a handle does not say. */
 enum pti_via_choice { PTI_VIA_AUTO = 0, PTI_VIA_DIRECT = 1, PTI_VIA_BRIDGE = 2 };
 
@@ -29,6 +35,8 @@ struct ptq_bus {
     char path[400]; /* <dir>/<run>: absolute */
     int dirfd;      /* of path, O_CLOEXEC */
     bool insecure;
+    char keys[400]; /* the folder of who we are to other hosts; "": nobody */
+    struct pti_home *_Atomic homes; /* whom a bridge of this process was told of; only ever added to */
     bool guard;     /* a truncated segment answers PTQ_ECORRUPT instead of raising SIGBUS */
     enum pti_via_choice via;
     uint32_t outbox; /* messages in one that is made */
@@ -40,6 +48,11 @@ struct ptq_bus {
 /* A queue outlives ptq_bus_close: it holds its bus, and drops it when it is closed itself.  drop: NULL is fine. */
 ptq_bus *pti_bus_hold(ptq_bus *bus);
 void pti_bus_drop(ptq_bus *bus);
+
+/* Whoever answers at `url` is to be `node`. */
+enum ptq_err pti_bus_note_home(ptq_bus *bus, const char *node, const char *url);
+/* Who is to answer at `url`, by what this bus was told, or by what its bridge has published; "": nobody said so. */
+void pti_bus_name_home(ptq_bus *bus, const char *url, char ret_node[64]);
 
 /* What the bridge of this host knows of its peers, published in the directory of the bus: remote/keeper.c writes it, and
  * queue/peers.c reads it. */

@@ -1,6 +1,6 @@
 /* main.c -- what a spawned worker does: reads its command line, ties itself to its parent, works, leaves.
  *
- *   argv: <program> --ptq-worker pool=<address> run= dir= node= peers= via= [insecure=1] [name=] count= [exec=]
+ *   argv: <program> --ptq-worker pool=<address> run= dir= node= peers= via= [insecure=1] [keys=] [name=] count= [exec=]
  *         slot=<n> status=<descriptor> tether=<descriptor>                            (staff.c, supervisor.c, child.c)
  */
 #include <pthread.h>
@@ -82,7 +82,8 @@ static enum ptq_err open_bus(char **words, struct ptq_error *error, ptq_bus **re
 {
     struct ptq_bus_options options = {.dir = value_of(words, "dir="), .peers = value_of(words, "peers="),
                                       .node = value_of(words, "node="), .via = value_of(words, "via="),
-                                      .insecure = value_of(words, "insecure=") != NULL, .error = error};
+                                      .insecure = value_of(words, "insecure=") != NULL,
+                                      .keys = value_of(words, "keys="), .error = error};
     return ptq_bus_open(value_of(words, "run="), &options, ret_bus);
 }
 

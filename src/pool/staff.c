@@ -213,6 +213,7 @@ static void write_words(ptq_pool *pool, const struct ptq_spawn_options *options,
     add_word(words, "peers=", peers != NULL ? peers : "");
     add_word(words, "via=", via_text(pool->bus));
     add_word(words, "insecure=", pool->bus->insecure ? "1" : NULL);
+    add_word(words, "keys=", pool->bus->keys[0] != '\0' ? pool->bus->keys : NULL);
     add_word(words, "name=", options->name);
     add_word(words, "count=", number);
     add_word(words, "exec=", options->exec);

@@ -54,7 +54,7 @@ static bool split_host(const char *text, char *host, size_t size)
     return (size_t)snprintf(host, size, "%.*s", (int)(end - begin), begin) < size;
 }
 
-static enum ptq_err check_tcp(const char *what, const char *url, const char *text, bool insecure,
+static enum ptq_err check_tcp(const char *what, const char *url, const char *text, bool far,
                               struct ptq_error *error)
 {
     char host[256];
@@ -62,13 +62,13 @@ static enum ptq_err check_tcp(const char *what, const char *url, const char *tex
     if (!split_host(text, host, sizeof host))
         return pti_error(error, PTQ_EINVAL, "cannot %s '%s': it is not of the form %s", what, url,
                          url[0] == 'w' ? "ws://host:port/path" : "tcp://host:port");
-    if (insecure)
+    if (far)
         return PTQ_OK;
     if (host[0] == '\0' || strcmp(host, "*") == 0 || !is_loopback_host(host))
         return pti_error(
             error, PTQ_EPERM,
             "cannot %s '%s': it is beyond the loopback, and the link would be neither encrypted nor checked; "
-            "use 127.0.0.1, or, on a wire that you trust, say --insecure (PTQ_INSECURE=1)",
+            "use 127.0.0.1, or keys (ptqbridge keygen; --keys, PTQ_KEYS), or, on a wire that you trust, say --insecure (PTQ_INSECURE=1)",
             what, url);
     return PTQ_OK;
 }
@@ -87,7 +87,7 @@ bool pti_access_is_near_ws(const char *url)
            (inet_pton(AF_INET6, host, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6));
 }
 
-static enum ptq_err check_ws(const char *what, const char *url, bool insecure, struct ptq_error *error)
+static enum ptq_err check_ws(const char *what, const char *url, bool far, struct ptq_error *error)
 {
     char where[256];
     size_t length = strcspn(url + 5, "/");
@@ -95,8 +95,8 @@ static enum ptq_err check_ws(const char *what, const char *url, bool insecure, s
     if (length >= sizeof where)
         return pti_error(error, PTQ_EINVAL, "cannot %s '%.60s...': it is too long", what, url);
     snprintf(where, sizeof where, "%.*s", (int)length, url + 5);
-    enum ptq_err answer = check_tcp(what, url, where, insecure, error);
-    if (answer != PTQ_OK || insecure || pti_access_is_near_ws(url))
+    enum ptq_err answer = check_tcp(what, url, where, far, error);
+    if (answer != PTQ_OK || far || pti_access_is_near_ws(url))
         return answer;
     return pti_error(error, PTQ_EPERM,
                      "cannot %s '%s': with ws:// the loopback is said by its address, 127.0.0.1 or [::1], for where a name "
@@ -104,10 +104,10 @@ static enum ptq_err check_ws(const char *what, const char *url, bool insecure, s
                      what, url);
 }
 
-enum ptq_err pti_access_check(const char *what, const char *url, bool insecure, struct ptq_error *error)
+enum ptq_err pti_access_check(const char *what, const char *url, bool far, struct ptq_error *error)
 {
     if (strncmp(url, "tcp://", 6) == 0)
-        return check_tcp(what, url, url + 6, insecure, error);
+        return check_tcp(what, url, url + 6, far, error);
     if (strncmp(url, "ipc://", 6) == 0) {
         if (url[6] == '/' && strlen(url + 6) < sizeof((struct sockaddr_un *)0)->sun_path)
             return PTQ_OK;
@@ -116,7 +116,7 @@ enum ptq_err pti_access_check(const char *what, const char *url, bool insecure, 
                          sizeof((struct sockaddr_un *)0)->sun_path);
     }
     if (strncmp(url, "ws://", 5) == 0)
-        return check_ws(what, url, insecure, error);
+        return check_ws(what, url, far, error);
     return pti_error(error, PTQ_EINVAL, "cannot %s '%s': ptq speaks tcp://host:port, ipc:///path and ws://host:port/path",
                      what, url);
 }

@@ -122,15 +122,42 @@ static enum ptq_err not_exported(const struct pti_server *server, const struct p
                      server->bus->node);
 }
 
+/* Law: decided before anything is looked for, so that who may nothing learns nothing.  Whoever may not make it may use it. */
+static enum ptq_err check_rights(struct pti_session *session, const char *here, struct pti_open_message *asked, struct ptq_error *error,
+                                 unsigned *ret_rights)
+{
+    unsigned rights = pti_session_rights(session, here);
+
+    *ret_rights = rights;
+    if (rights == 0)
+        return pti_session_deny(session, asked->name, 0, error);
+    if ((asked->roles & PTQ_PRODUCER) != 0 && (rights & PTQ_RIGHT_PUT) == 0)
+        return pti_session_deny(session, asked->name, PTQ_RIGHT_PUT, error);
+    if ((asked->roles & PTQ_CONSUMER) != 0 && (rights & PTQ_RIGHT_GET) == 0)
+        return pti_session_deny(session, asked->name, PTQ_RIGHT_GET, error);
+    if ((rights & PTQ_RIGHT_ADMIN) != 0 || asked->mode == PTQ_ATTACH)
+        return PTQ_OK;
+    if (asked->mode == PTQ_CREATE)
+        return pti_session_deny(session, asked->name, PTQ_RIGHT_ADMIN, error);
+    asked->mode = PTQ_ATTACH;
+    return PTQ_OK;
+}
+
 /* Law: who asks again for what he made himself, of whichever bridge, is let in. */
-static enum ptq_err open_port(struct pti_server *server, const struct pti_open_message *asked, struct ptq_error *error,
+static enum ptq_err open_port(struct pti_session *session, const struct pti_open_message *given, struct ptq_error *error,
                               struct pti_channel *channel)
 {
     static const uint8_t nobody[PTI_STREAM_BYTES];
+    struct pti_server *server = session->server;
+    struct pti_open_message once = *given, *asked = &once;
     struct pti_open open;
     char here[PTQ_NAME_MAX + 1];
-    ptq_bus *bus = pti_server_bus(server, asked->run, asked->mode != PTQ_ATTACH);
+    bool served = pti_routes_serve(&server->routes, asked->name, here);
+    enum ptq_err may = served ? check_rights(session, here, asked, error, &channel->rights) : PTQ_OK;
 
+    if (may != PTQ_OK)
+        return may;
+    ptq_bus *bus = pti_server_bus(server, asked->run, served && asked->mode != PTQ_ATTACH);
     if (bus == NULL)
         return pti_error(error, PTQ_ENOENT, "run '%s' is not served at '%s'", asked->run, server->bus->node);
     uint32_t most = largest_item(channel, asked->placed);
@@ -141,9 +168,11 @@ static enum ptq_err open_port(struct pti_server *server, const struct pti_open_m
     snprintf(channel->name, sizeof channel->name, "%s", asked->name);
     snprintf(channel->run, sizeof channel->run, "%s", bus->run);
     snprintf(error->text, sizeof error->text, "queue '%s'", asked->name);
-    if (!pti_routes_serve(&server->routes, asked->name, here))
-        return not_exported(server, asked, error);
+    if (!served)
+        return not_exported(server, given, error);
     enum ptq_err err = pti_carriers.open_local(bus, here, &open, error, &channel->port);
+    if (err == PTQ_ENOENT && given->mode != asked->mode)
+        return pti_session_deny(session, asked->name, PTQ_RIGHT_ADMIN, error);
     if (err == PTQ_ENOENT)
         (void)!pti_error(error, err, "queue '%s' does not exist at '%s' (run '%s'); create it, or look at the name and the run", asked->name,
                          server->bus->node, bus->run);
@@ -208,7 +237,7 @@ void pti_channel_open(struct pti_session *session, const struct pti_frame *frame
         answer_error(session, frame->channel, PTQ_EAGAIN, "this session has as many queues open as a session may");
         return;
     }
-    enum ptq_err answer = open_port(session->server, &asked, &error, channel);
+    enum ptq_err answer = open_port(session, &asked, &error, channel);
     if (answer != PTQ_OK) {
         pti_channel_free(channel);
         answer_error(session, frame->channel, answer, error.text);

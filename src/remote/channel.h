@@ -75,6 +75,7 @@ struct pti_channel {
     UT_hash_handle hh;
     struct pti_port *port;
     char name[PTQ_NAME_MAX + 1], run[PTQ_NAME_MAX + 1];
+    unsigned rights; /* of its session, on this queue: PTQ_RIGHT_... */
     struct pti_lane lane;
     struct pti_assembly assembly;
     struct pti_stream *stream; /* of its puts; NULL: their numbers are known to this session alone */

@@ -41,7 +41,7 @@ static void on_up(void *context, struct pti_link *link)
 {
     struct pti_conn *conn = context;
 
-    if (!conn->insecure && !pti_link_is_near(link)) { /* the name led elsewhere than when it was checked */
+    if (!conn->insecure && conn->keys[0] == '\0' && !pti_link_is_near(link)) { /* the name led elsewhere than when it was checked */
         pti_link_close(link, "the address is beyond the loopback");
         return;
     }
@@ -288,13 +288,14 @@ static int on_tick(void *context)
 
 /* ---- life ---- */
 
-/* Where its name leads is judged by one word for all who share it: the strict and the lenient share none. */
-static struct pti_conn *find(const char *url, bool insecure)
+/* Where its name leads, and who has to be there, is judged by one word for all who share it: the strict and the lenient share none. */
+static struct pti_conn *find(const ptq_bus *bus, const char *url, const char *expected)
 {
     struct pti_conn *conn;
 
     TAILQ_FOREACH(conn, &list, listed) {
-        if (strcmp(conn->url, url) == 0 && conn->insecure == insecure)
+        if (strcmp(conn->url, url) == 0 && conn->insecure == bus->insecure && strcmp(conn->keys, bus->keys) == 0 &&
+            strcmp(conn->expected, expected) == 0)
             return conn;
     }
     return NULL;
@@ -310,14 +311,16 @@ static void free_conn(struct pti_conn *conn)
     free(conn);
 }
 
-static enum ptq_err new_conn(const char *url, bool insecure, struct ptq_error *error, struct pti_conn **ret_conn)
+static enum ptq_err new_conn(const ptq_bus *bus, const char *url, const char *expected, struct ptq_error *error, struct pti_conn **ret_conn)
 {
     struct pti_conn *conn = calloc(1, sizeof *conn);
 
     if (conn == NULL)
         return pti_error(error, PTQ_ENOMEM, "no memory for a link to '%s'", url);
     snprintf(conn->url, sizeof conn->url, "%s", url);
-    conn->insecure = insecure;
+    conn->insecure = bus->insecure;
+    snprintf(conn->keys, sizeof conn->keys, "%s", bus->keys);
+    snprintf(conn->expected, sizeof conn->expected, "%s", expected);
     conn->down_since = pti_now_ns();
     pthread_mutex_init(&conn->mutex, NULL);
     pthread_mutex_init(&conn->link_mutex, NULL);
@@ -335,9 +338,22 @@ static enum ptq_err new_conn(const char *url, bool insecure, struct ptq_error *e
     return PTQ_OK;
 }
 
-enum ptq_err pti_conn_hold(const char *url, bool insecure, struct ptq_error *error, struct pti_conn **ret_conn)
+/* What would be refused later is refused now, with a sentence. */
+static enum ptq_err check_keys(ptq_bus *bus, const char *url, struct ptq_error *error, char expected[PTI_KEY_NAME])
+{
+    char own[PTI_KEY_NAME];
+
+    expected[0] = '\0';
+    if (bus->keys[0] == '\0')
+        return PTQ_OK;
+    pti_bus_name_home(bus, url, expected);
+    return pti_keys_name(bus->keys, error, own);
+}
+
+enum ptq_err pti_conn_hold(ptq_bus *bus, const char *url, struct ptq_error *error, struct pti_conn **ret_conn)
 {
     enum ptq_err answer = pti_link_may_start();
+    char expected[PTI_KEY_NAME];
 
     if (answer != PTQ_OK)
         return pti_error(
@@ -347,13 +363,15 @@ enum ptq_err pti_conn_hold(const char *url, bool insecure, struct ptq_error *err
             url);
     if (strlen(url) >= sizeof((struct pti_conn *)0)->url)
         return pti_error(error, PTQ_EINVAL, "address '%.60s...' is too long", url);
-    answer = pti_access_check("dial", url, insecure, error);
+    answer = pti_access_check("dial", url, pti_access_far(bus), error);
+    if (answer == PTQ_OK)
+        answer = check_keys(bus, url, error, expected);
     if (answer != PTQ_OK)
         return answer;
     pthread_mutex_lock(&list_mutex);
-    struct pti_conn *conn = find(url, insecure);
+    struct pti_conn *conn = find(bus, url, expected);
     if (conn == NULL)
-        answer = new_conn(url, insecure, error, &conn);
+        answer = new_conn(bus, url, expected, error, &conn);
     if (answer == PTQ_OK) {
         if (conn->users++ == 0)
             TAILQ_INSERT_TAIL(&list, conn, listed);

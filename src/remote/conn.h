@@ -23,6 +23,7 @@
 #include "queue/port.h"
 #include "remote/link.h"
 #include "remote/outbox.h"
+#include "remote/proof.h"
 #include "wire/assembly.h"
 #include "wire/envelope.h"
 #include "wire/record.h"
@@ -41,6 +42,8 @@ struct pti_conn {
     char url[256];
     char node[64];                /* of the bus that asked for it first: what HELLO tells, for a log to read */
     bool insecure;
+    char keys[400];               /* the folder of who we are; "": nobody, and the home need not prove who it is */
+    char expected[PTI_KEY_NAME];  /* who the home is to be; "": whoever has a key for us */
     struct pti_ticker *ticker;
     _Atomic bool dropped;         /* the link's last event came */
 
@@ -49,10 +52,15 @@ struct pti_conn {
 
     pthread_mutex_t mutex;        /* the rest */
     enum pti_conn_state state;
+    bool parting;                 /* we said GOAWAY, for it is not who it is to be */
     bool leaving;                 /* the home said GOAWAY: nothing new over this link */
     uint8_t session[PTI_SESSION_BYTES];
     uint64_t epoch;               /* sessions that the home has begun for us */
     uint64_t greetings;           /* HELLOs said */
+    uint8_t said[640];            /* the last of them */
+    size_t said_size;
+    uint8_t nonce[PTI_NONCE_BYTES];
+    uint32_t proven;              /* over this link the home has proven who it is, for this version; 0: not yet */
     struct pti_hello home;        /* its HELLO; zero before the first */
     struct pti_outbox outbox;
     struct pti_remote *remotes;   /* uthash by channel */
@@ -77,8 +85,8 @@ static inline enum ptq_err pti_conn_refusal(const struct pti_conn *conn)
     return conn->refusal != PTQ_OK && !was_noise ? conn->refusal : PTQ_EUNREACHABLE;
 }
 
-/* The session with the home at `url`, made and dialled where there is none. */
-enum ptq_err pti_conn_hold(const char *url, bool insecure, struct ptq_error *error, struct pti_conn **ret_conn);
+/* The session with the home at `url`, made and dialled where there is none, as who the bus says that we are. */
+enum ptq_err pti_conn_hold(ptq_bus *bus, const char *url, struct ptq_error *error, struct pti_conn **ret_conn);
 /* The last to let go says good-bye, up to `deadline`. */
 void pti_conn_drop(struct pti_conn *conn, int64_t deadline);
 

@@ -143,6 +143,12 @@ static bool has_room(struct pti_channel *channel, uint64_t need)
     return need <= room_for(channel);
 }
 
+/* In pieces. */
+static bool begins_put(const struct pti_frame *frame)
+{
+    return (frame->flags & PTI_FRAME_MORE) != 0 && (frame->type == PTI_FRAME_PUT || frame->type == PTI_FRAME_PLACE);
+}
+
 enum ptq_err pti_gather(struct pti_channel *channel, const struct pti_frame *frame, const uint8_t **ret_payload,
                         size_t *ret_size, const char **ret_reason)
 {
@@ -154,6 +160,8 @@ enum ptq_err pti_gather(struct pti_channel *channel, const struct pti_frame *fra
     channel->gathered_at = pti_now_ns();
     if (channel->large.loan != NULL)
         return pti_large_add(channel, frame, ret_reason);
+    if (!goes_on && begins_put(frame) && !pti_channel_may(channel, PTQ_RIGHT_PUT))
+        return pti_gather_shed(channel, frame, PTQ_EPERM, PTI_WIRE_ITEM_BYTES, ret_reason);
     if (!goes_on && pti_large_is(channel, frame))
         return pti_large_begin(channel, frame, ret_reason);
     if (goes_on && (frame->number != channel->assembly.number || frame->type != channel->assembly.type))

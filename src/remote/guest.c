@@ -102,7 +102,7 @@ static void log_end(struct pti_server *server, const struct pti_guest *guest)
     if (guest->session != NULL)
         snprintf(session, sizeof session, "component=session event=down session=%llu",
                  (unsigned long long)guest->session->number);
-    pti_server_log(server, PTQ_BRIDGE_INFO, "%s peer=%s %s why=\"%s\"", session, guest->name, traffic, guest->why);
+    pti_server_log(server, guest->known_refusal ? PTQ_BRIDGE_DEBUG : PTQ_BRIDGE_INFO, "%s peer=%s %s why=\"%s\"", session, guest->name, traffic, guest->why);
 }
 
 void pti_guest_free(struct pti_guest *guest)
@@ -120,6 +120,7 @@ void pti_guest_free(struct pti_guest *guest)
     TAILQ_REMOVE(&server->guests, guest, listed);
     count_traffic(server, guest);
     pti_outbox_fini(&guest->outbox);
+    free(guest->proving);
     free(guest);
     pti_fetch_add_seq(&server->guest_count, -1u);
 }
@@ -142,23 +143,59 @@ void pti_guest_push(struct pti_guest *guest, struct pti_lane *lane, uint8_t type
         pti_guest_doom(guest, "no memory for an answer");
 }
 
-void pti_guest_refuse(struct pti_guest *guest, enum ptq_err code, const char *format, ...)
+static void say_farewell(struct pti_guest *guest, enum ptq_err code, const char *text)
 {
     struct pti_error_message error = {.code = code};
     uint8_t bytes[PTI_CONTROL_BYTES];
+
+    snprintf(error.text, sizeof error.text, "%.500s", text);
+    snprintf(guest->why, sizeof guest->why, "%.199s", text);
+    pti_guest_push(guest, NULL, PTI_FRAME_ERROR, 0, 0, bytes, pti_error_pack(&error, bytes, sizeof bytes));
+    guest->farewell = true;
+    guest->farewell_until = pti_now_ns() + FAREWELL_MS * PTI_NS_PER_MS;
+}
+
+void pti_guest_refuse(struct pti_guest *guest, enum ptq_err code, const char *format, ...)
+{
+    char text[PTI_WIRE_TEXT_BYTES];
     va_list arguments;
 
     if (guest->farewell)
         return;
     va_start(arguments, format);
-    vsnprintf(error.text, sizeof error.text, format, arguments);
+    vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    snprintf(guest->why, sizeof guest->why, "%.199s", error.text);
     pti_server_log(guest->server, PTQ_BRIDGE_WARNING, "component=link event=refused peer=%s code=%s why=\"%s\"",
-                   guest->name, ptq_err_name(code), error.text);
-    pti_guest_push(guest, NULL, PTI_FRAME_ERROR, 0, 0, bytes, pti_error_pack(&error, bytes, sizeof bytes));
-    guest->farewell = true;
-    guest->farewell_until = pti_now_ns() + FAREWELL_MS * PTI_NS_PER_MS;
+                   guest->name, ptq_err_name(code), text);
+    say_farewell(guest, code, text);
+}
+
+void pti_guest_note_refusal(struct pti_guest *guest, const char *who, const char *kind, const char *text)
+{
+    char host[sizeof guest->name];
+
+    snprintf(host, sizeof host, "%s", guest->name);
+    if (strrchr(host, ':') != NULL && strncmp(host, "tcp:", 4) == 0) /* each link has a port of its own */
+        *strrchr(host, ':') = '\0';
+    guest->known_refusal = !pti_refusals_note(guest->server, PTI_REFUSED_LINK, host, who, kind);
+    if (!guest->known_refusal)
+        pti_server_log(guest->server, PTQ_BRIDGE_WARNING,
+                       "component=link event=refused peer=%s identity=\"%s\" code=PTQ_EPERM why=\"%s\" again=\"is counted, not said\"",
+                       guest->name, who, text);
+}
+
+void pti_guest_turn_away(struct pti_guest *guest, const char *who, const char *format, ...)
+{
+    char text[PTI_WIRE_TEXT_BYTES];
+    va_list arguments;
+
+    if (guest->farewell)
+        return;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    pti_guest_note_refusal(guest, who, format, text);
+    say_farewell(guest, PTQ_EPERM, text);
 }
 
 void pti_guest_ping(struct pti_guest *guest, int64_t now)

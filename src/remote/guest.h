@@ -6,6 +6,7 @@
 
 #include <ptq/err.h>
 
+#include "remote/grants.h"
 #include "remote/link.h"
 #include "remote/outbox.h"
 
@@ -20,6 +21,9 @@ struct pti_guest {
     struct pti_server *server;
     struct pti_link *link;
     struct pti_session *session; /* NULL before HELLO */
+    struct pti_proving *proving; /* HELLO was said, and a proof is to come; else NULL */
+    char identity[PTI_IDENTITY_BYTES]; /* who it is, as it has proven or as the kernel says; "": nobody in particular */
+    bool known_refusal;          /* it is refused as others were before: the log knows of it */
     struct pti_outbox outbox;
     char name[96];
     int64_t accepted, heard, pinged;
@@ -48,8 +52,16 @@ void pti_guest_free(struct pti_guest *guest);
 void pti_guest_push(struct pti_guest *guest, struct pti_lane *lane, uint8_t type, uint16_t flags, uint64_t number,
                    const void *bytes, size_t size);
 
-/* greet.c: the first frame of a link; refused, or answered and part of a session from then on. */
+/* The same of one who may not come in: counted, and logged once of all who come from there as `who`. */
+void pti_guest_turn_away(struct pti_guest *guest, const char *who, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* Counts and logs it alone; `kind`: the same word for all that are refused likewise. */
+void pti_guest_note_refusal(struct pti_guest *guest, const char *who, const char *kind, const char *text);
+
+/* greet.c: the first frames of a link; refused, or answered and part of a session from then on. */
 void pti_guest_greet(struct pti_guest *guest, const struct pti_frame *frame);
+/* Over such a link nobody may come in, whoever it is. */
+bool pti_guest_may_come(struct pti_guest *guest);
 /* listing.c: answers a DIRECTORY. */
 void pti_guest_list(struct pti_guest *guest, const struct pti_frame *frame);
 

@@ -212,7 +212,7 @@ static void *keep(void *context)
     struct pollfd stop = {.fd = keeper->stop_fd, .events = POLLIN};
 
     for (size_t i = 0; i < keeper->count; i++)
-        (void)!pti_conn_hold(keeper->peers[i].url, keeper->bus->insecure, NULL, &keeper->peers[i].conn);
+        (void)!pti_conn_hold(keeper->bus, keeper->peers[i].url, NULL, &keeper->peers[i].conn);
     do
         look_at_peers(keeper);
     while (poll(&stop, 1, LOOK_MS) <= 0);
@@ -268,7 +268,7 @@ static enum ptq_err add_peer(struct pti_directory_keeper *keeper, const char *te
     memcpy(peer->node, said.node, sizeof peer->node);
     memcpy(peer->url, said.url, sizeof peer->url);
     keeper->count++;
-    return PTQ_OK;
+    return pti_bus_note_home(keeper->bus, peer->node, peer->url) == PTQ_OK ? PTQ_OK : pti_error(error, PTQ_ENOMEM, "no memory for peers");
 }
 
 void pti_keeper_tidy(ptq_bus *bus, const struct pti_node *node, bool without_peers)
@@ -302,7 +302,7 @@ enum ptq_err pti_keeper_start(struct pti_server *server, const char *const *peer
     if (keeper->stop_fd < 0 || keeper->peers == NULL)
         answer = pti_error(error, PTQ_ENOMEM, "no memory for peers");
     if (answer == PTQ_OK)
-        answer = pti_peers_check(peers, count, keeper->bus->insecure, error);
+        answer = pti_peers_check(peers, count, pti_access_far(keeper->bus), error);
     for (size_t i = 0; i < count && answer == PTQ_OK; i++)
         answer = add_peer(keeper, peers[i], error);
     if (answer == PTQ_OK && pthread_create(&keeper->thread, NULL, keep, keeper) != 0)

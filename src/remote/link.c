@@ -520,6 +520,14 @@ bool pti_link_is_near(struct pti_link *link)
     return is_loopback(&address) || address.s_family == NNG_AF_IPC;
 }
 
+bool pti_link_uid(struct pti_link *link, uint64_t *ret_uid)
+{
+    nng_sockaddr address = {0};
+
+    return link->stream != NULL && nng_stream_get_addr(link->stream, NNG_OPT_REMADDR, &address) == 0 && address.s_family == NNG_AF_IPC &&
+           nng_stream_get_uint64(link->stream, NNG_OPT_IPC_PEER_UID, ret_uid) == 0;
+}
+
 /* ---- listening ---- */
 
 struct pti_listener {

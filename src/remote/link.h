@@ -76,6 +76,9 @@ void pti_link_peer(struct pti_link *link, char *buffer, size_t size);
 /* Is the other side on this host, by its address? */
 bool pti_link_is_near(struct pti_link *link);
 
+/* Who dialled over ipc, as the kernel says.  False: it did not come so. */
+bool pti_link_uid(struct pti_link *link, uint64_t *ret_uid);
+
 /* ---- listening ---- */
 
 /* `accepted` gets each new link, to be started or freed. */

@@ -10,6 +10,7 @@
 
 /* The names of a bus as others call them, in order. */
 struct names {
+    const struct pti_session *session; /* who asks: what he may nothing with he does not see */
     const struct pti_routes *routes;
     char (*items)[PTQ_NAME_MAX + 1];
     size_t count, room;
@@ -21,7 +22,7 @@ static bool note_name(const char *here, void *context)
     struct names *names = context;
     char there[PTQ_NAME_MAX + 1];
 
-    if (!pti_routes_export(names->routes, here, there))
+    if (!pti_routes_export(names->routes, here, there) || pti_session_rights(names->session, here) == 0)
         return true;
     names->failed = !pti_make_room((void **)&names->items, &names->room, names->count + 1, sizeof *names->items);
     if (!names->failed)
@@ -56,9 +57,9 @@ static void list_name(struct listing *listing, const char *name)
 }
 
 /* Renamed, they stand in another order than in the bus. */
-static void list_all(const struct pti_routes *routes, ptq_bus *bus, const char *after, struct listing *listing)
+static void list_all(const struct pti_session *session, ptq_bus *bus, const char *after, struct listing *listing)
 {
-    struct names names = {.routes = routes};
+    struct names names = {.session = session, .routes = &session->server->routes};
 
     (void)!ptq_bus_list(bus, note_name, &names);
     if (names.count > 1)
@@ -87,8 +88,9 @@ static void fill_directory(struct pti_guest *guest, const struct pti_directory_a
     }
     snprintf(directory->run, sizeof directory->run, "%s", bus != NULL ? bus->run : "");
     if (bus != NULL && ask->name[0] == '\0')
-        list_all(&server->routes, bus, ask->after, listing);
-    else if (bus != NULL && pti_routes_serve(&server->routes, ask->name, here) && is_there(bus, here))
+        list_all(guest->session, bus, ask->after, listing);
+    else if (bus != NULL && pti_routes_serve(&server->routes, ask->name, here) &&
+             pti_session_rights(guest->session, here) != 0 && is_there(bus, here))
         list_name(listing, ask->name);
 }
 

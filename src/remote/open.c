@@ -19,14 +19,14 @@
 #define FAREWELL_MS 500
 #define WHY_BYTES (sizeof((struct pti_port *)0)->why)
 
-static enum ptq_err new_remote(const ptq_bus *bus, const char *url, struct ptq_error *error, struct pti_remote **ret_remote)
+static enum ptq_err new_remote(ptq_bus *bus, const char *url, struct ptq_error *error, struct pti_remote **ret_remote)
 {
     struct pti_remote *remote = calloc(1, sizeof *remote);
     struct pti_conn *conn;
 
     if (remote == NULL)
         return pti_error(error, PTQ_ENOMEM, "no memory for a queue at '%s'", url);
-    enum ptq_err answer = pti_conn_hold(url, bus->insecure, error, &conn);
+    enum ptq_err answer = pti_conn_hold(bus, url, error, &conn);
     if (answer != PTQ_OK) {
         free(remote);
         return answer;
@@ -173,7 +173,7 @@ static void name_place(struct pti_remote *remote)
 }
 
 /* Says HELLO, if nobody has: what the home tells of itself is known then. */
-static enum ptq_err meet_home(const ptq_bus *bus, const char *url, struct ptq_error *error, struct pti_remote **ret_remote)
+static enum ptq_err meet_home(ptq_bus *bus, const char *url, struct ptq_error *error, struct pti_remote **ret_remote)
 {
     struct pti_remote *remote = NULL;
     enum ptq_err answer = new_remote(bus, url, error, &remote);
@@ -361,7 +361,7 @@ static enum ptq_err end_asking(struct pti_asking *asking)
     return answer;
 }
 
-enum ptq_err pti_remote_ask_begin(const ptq_bus *bus, const char *url, const struct pti_directory_ask *ask,
+enum ptq_err pti_remote_ask_begin(ptq_bus *bus, const char *url, const struct pti_directory_ask *ask,
                                   struct ptq_error *error, struct pti_directory *ret_directory,
                                   struct pti_asking **ret_asking)
 {

@@ -281,7 +281,7 @@ bool pti_outbox_is_empty(struct pti_outbox *outbox)
 static size_t seal(const struct pti_outbox *outbox, const struct pti_lane *lane, uint8_t *buffer,
                    struct pti_frame *frame)
 {
-    frame->version = frame->type == PTI_FRAME_HELLO ? PTI_HELLO_VERSION : outbox->version;
+    frame->version = pti_frame_is_greeting(frame->type) ? PTI_HELLO_VERSION : outbox->version;
     frame->ack = lane->ack;
     if (frame->channel == 0)
         frame->channel = lane->channel;

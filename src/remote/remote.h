@@ -14,7 +14,7 @@ void pti_remote_ask(ptq_bus *bus, const char *run, const char *name, bool making
 /* Which queues does the home at `url` have?  In two steps, so that several homes are asked at once: begin all, then end each.  Each is waited for until 3 s after its
  * own beginning.  What is written to *ret_directory is there when end answers PTQ_OK: free(names).  end takes `asking`, whatever it answers. */
 struct pti_asking;
-enum ptq_err pti_remote_ask_begin(const ptq_bus *bus, const char *url, const struct pti_directory_ask *ask,
+enum ptq_err pti_remote_ask_begin(ptq_bus *bus, const char *url, const struct pti_directory_ask *ask,
                                   struct ptq_error *error, struct pti_directory *ret_directory,
                                   struct pti_asking **ret_asking);
 enum ptq_err pti_remote_ask_end(struct pti_asking *asking, struct ptq_error *error);

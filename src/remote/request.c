@@ -205,6 +205,44 @@ enum ptq_err pti_request_try(struct pti_request *request)
     return PTQ_OK;
 }
 
+/* ---- rights ---- */
+
+static unsigned right_to_call(const uint8_t *payload, size_t size)
+{
+    struct pti_call_message call;
+
+    if (pti_read_call(payload, size, &call) != PTQ_OK)
+        return PTI_RIGHTS_ALL; /* it makes no sense, and is answered so */
+    switch (call.verb) {
+    case PTI_CALL_END:
+        return PTQ_RIGHT_PUT;
+    case PTI_CALL_LIMIT:
+    case PTI_CALL_CLAIM:
+        return PTQ_RIGHT_GET;
+    case PTI_CALL_HEAD:
+    case PTI_CALL_CENSUS:
+        return PTI_RIGHTS_ALL; /* a look */
+    default:
+        return PTQ_RIGHT_ADMIN;
+    }
+}
+
+/* What is leased may be settled, whatever has become of the rules since. */
+static bool may_ask(const struct pti_request *request, const uint8_t *payload, size_t size)
+{
+    switch (request->type) {
+    case PTI_FRAME_PUT:
+    case PTI_FRAME_PLACE:
+        return pti_channel_may(request->channel, PTQ_RIGHT_PUT);
+    case PTI_FRAME_TAKE:
+        return pti_channel_may(request->channel, PTQ_RIGHT_GET);
+    case PTI_FRAME_CALL:
+        return pti_channel_may(request->channel, right_to_call(payload, size));
+    default:
+        return true;
+    }
+}
+
 /* ---- all of them ---- */
 
 enum ptq_err pti_request_serve(struct pti_request *request, const uint8_t *payload, size_t size,
@@ -212,6 +250,10 @@ enum ptq_err pti_request_serve(struct pti_request *request, const uint8_t *paylo
 {
     bool new_work = request->type == PTI_FRAME_PUT || request->type == PTI_FRAME_TAKE;
 
+    if (!may_ask(request, payload, size)) {
+        pti_request_finish(request, PTQ_EPERM, 0);
+        return PTQ_OK;
+    }
     if (new_work && request->channel->session->server->draining) {
         pti_request_finish(request, PTI_RESULT_RETRY, 0);
         return PTQ_OK;

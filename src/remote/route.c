@@ -556,7 +556,7 @@ static enum ptq_err add_rule(struct pti_route_keeper *keeper, const struct ptq_b
 {
     struct rule *rule = &keeper->rules[keeper->rule_count];
     char url[256];
-    enum ptq_err answer = read_rule(options, text, keeper->bus->insecure, rule, url);
+    enum ptq_err answer = read_rule(options, text, pti_access_far(keeper->bus), rule, url);
 
     if (answer != PTQ_OK)
         return answer;

@@ -33,6 +33,11 @@ static enum ptq_err serve_watch(struct pti_channel *channel, const uint8_t *payl
 
     if (pti_read_side(payload, size, &side) != PTQ_OK)
         return pti_refuse(ret_reason, "a WATCH makes no sense");
+    if (!pti_channel_may(channel, side == PTQ_SIDE_GET ? PTQ_RIGHT_GET : PTQ_RIGHT_PUT)) {
+        pti_channel_mark(channel, (enum ptq_side)side); /* whoever tries is told */
+        channel->watched[side] = true;
+        return PTQ_OK;
+    }
     channel->watched[side] = true;
     pti_channel_arm(channel, (enum ptq_side)side);
     return PTQ_OK;

@@ -98,7 +98,7 @@ static ptq_bus *open_bus(struct pti_server *server, const char *run)
 {
     char dir[sizeof server->bus->path];
     struct ptq_bus_options options = {
-        .dir = dir, .node = server->bus->node, .peers = "", .insecure = server->bus->insecure};
+        .dir = dir, .node = server->bus->node, .peers = "", .insecure = server->bus->insecure, .keys = server->bus->keys};
     struct pti_served_bus *served = calloc(1, sizeof *served);
     size_t count = 0;
 
@@ -146,19 +146,11 @@ static void on_accepted(void *context, struct pti_link *link)
     pti_link_free(link);
 }
 
-static bool may_come_in(struct pti_guest *guest)
-{
-    if (guest->server->bus->insecure || pti_link_is_near(guest->link))
-        return true;
-    pti_guest_refuse(guest, PTQ_EPERM, "a plain link from beyond the loopback is not allowed here");
-    return false;
-}
-
 static void heed(struct pti_guest *guest, unsigned words)
 {
     if ((words & PTI_WORD_ACCEPTED) != 0) {
         pti_guest_start(guest);
-        (void)!may_come_in(guest);
+        (void)!pti_guest_may_come(guest);
     }
     if ((words & PTI_WORD_READABLE) != 0)
         pti_guest_read(guest);
@@ -464,7 +456,7 @@ static enum ptq_err listen_all(struct pti_server *server, const struct ptq_bridg
     if (server->listeners == NULL)
         return pti_error(options->error, PTQ_ENOMEM, "no memory for a bridge");
     for (size_t i = 0; i < options->listen_count; i++) {
-        enum ptq_err answer = pti_access_check("listen on", options->listen[i], server->bus->insecure, options->error);
+        enum ptq_err answer = pti_access_check("listen on", options->listen[i], pti_access_far(server->bus), options->error);
         if (answer == PTQ_OK)
             answer = pti_listener_open(options->listen[i], on_accepted, server, options->error,
                                        &server->listeners[server->listener_count]);
@@ -481,6 +473,9 @@ static void init_server(struct pti_server *server, ptq_bus *bus, const struct pt
     server->options.grace_ms = options->grace_ms > 0 ? options->grace_ms : 10000;
     server->options.drain_ms = options->drain_ms > 0 ? options->drain_ms : 5000;
     server->options.error = NULL;
+    server->options.rules = NULL;
+    server->options.rule_count = 0;
+    server->options.rules_file = NULL;
     server->bus = bus;
     server->poll_fd = server->wake_fd = -1;
     server->next_deadline = PTI_DEADLINE_NEVER;
@@ -509,6 +504,8 @@ enum ptq_err ptq_bridge_open(ptq_bus *bus, const struct ptq_bridge_options *opti
         answer = pti_error(options->error, PTQ_ENOMEM, "no memory for a bridge");
     if (answer == PTQ_OK)
         answer = pti_options_routes(options, &bridge->server.routes);
+    if (answer == PTQ_OK)
+        answer = pti_rights_open(&bridge->server, options);
     if (answer == PTQ_OK)
         answer = pti_node_open(bus, options->error, &bridge->server.node);
     if (answer == PTQ_OK)
@@ -552,10 +549,13 @@ static void log_traffic(struct pti_server *server)
     if (!server->ran)
         return;
     pti_server_log(server, PTQ_BRIDGE_INFO,
-                   "component=bridge event=closed links=%llu frames_in=%llu frames_out=%llu bytes_in=%llu bytes_out=%llu",
+                   "component=bridge event=closed links=%llu frames_in=%llu frames_out=%llu bytes_in=%llu bytes_out=%llu refused_links=%llu "
+                   "refused_rights=%llu",
                    (unsigned long long)server->traffic.links, (unsigned long long)server->traffic.frames_in,
                    (unsigned long long)server->traffic.frames_out, (unsigned long long)server->traffic.bytes_in,
-                   (unsigned long long)server->traffic.bytes_out);
+                   (unsigned long long)server->traffic.bytes_out,
+                   (unsigned long long)pti_load_relaxed(&server->refusals.counts[PTI_REFUSED_LINK]),
+                   (unsigned long long)pti_load_relaxed(&server->refusals.counts[PTI_REFUSED_RIGHT]));
 }
 
 void ptq_bridge_close(ptq_bridge *bridge)
@@ -572,6 +572,7 @@ void ptq_bridge_close(ptq_bridge *bridge)
     log_traffic(server);
     pti_node_close(server->node);
     pti_routes_free(&server->routes);
+    pti_grants_free(&server->grants);
     while (server->buses != NULL) {
         struct pti_served_bus *next = server->buses->next;
         pti_streams_close(server->buses->streams);

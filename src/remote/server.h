@@ -20,7 +20,10 @@
 #include "bus/routes.h"
 #include "queue/port.h"
 #include "remote/channel.h"
+#include "remote/grants.h"
 #include "remote/guest.h"
+#include "remote/keys.h"
+#include "remote/refusals.h"
 
 #define PTI_GUESTS_MOST 1024
 #define PTI_SESSIONS_MOST 4096
@@ -41,6 +44,7 @@ struct pti_session {
     uint64_t number;       /* for the log, and the streams of its channels */
     uint64_t request_bytes; /* what it is ready to receive at once */
     char node[64];
+    char identity[PTI_IDENTITY_BYTES]; /* whose it is, on every link; "": nobody's in particular */
     uint64_t gathered;      /* bytes of what comes to it in pieces */
     struct pti_channel *channels;
 };
@@ -57,7 +61,7 @@ struct pti_route_keeper;     /* carries queues to other homes */
 struct pti_directory_keeper; /* learns and publishes the directories of peers */
 
 struct pti_server {
-    struct ptq_bridge_options options; /* listen, peers, error are not kept */
+    struct ptq_bridge_options options; /* listen, peers, rules, error are not kept */
     ptq_bus *bus;
     struct pti_served_bus *buses; /* the first is `bus` */
     uint64_t incarnation;
@@ -66,6 +70,9 @@ struct pti_server {
     struct pti_directory_keeper *keeper;
     struct pti_route_keeper *carrier;
     struct pti_routes routes;
+    struct pti_grants grants;     /* who may do what */
+    char key_name[PTI_KEY_NAME];  /* who we are to those who dial; "": we have no keys */
+    struct pti_refusals refusals;
     struct pti_node *node; /* who the bus is to others, and the page that proves it */
     struct pti_via_service *_Atomic via; /* for the programs of this host; NULL: there was no room for it yet */
     int64_t via_at;                      /* when to try that again */
@@ -116,6 +123,16 @@ struct pti_session *pti_session_new(struct pti_server *server, const struct pti_
 void pti_session_attach(struct pti_session *session, struct pti_guest *guest);
 void pti_session_detach(struct pti_session *session); /* the link is gone */
 void pti_session_free(struct pti_session *session, const char *why);
+
+/* ---- rights.c */
+/* What keys and rules the bridge has, by its options.  PTQ_EINVAL, PTQ_EPERM, PTQ_ENOENT: keys that are no good, or a rule that makes no sense. */
+enum ptq_err pti_rights_open(struct pti_server *server, const struct ptq_bridge_options *options);
+/* What this session may do with the queue that is called so here. */
+unsigned pti_session_rights(const struct pti_session *session, const char *here);
+/* May this channel be used for it?  Else it is counted, and logged once. */
+bool pti_channel_may(struct pti_channel *channel, unsigned right);
+/* Whoever asked may not: PTQ_EPERM with a sentence; counted, and logged once. */
+enum ptq_err pti_session_deny(struct pti_session *session, const char *name, unsigned right, struct ptq_error *error);
 
 /* ---- keeper.c */
 enum ptq_err pti_keeper_start(struct pti_server *server, const char *const *peers, size_t count, struct ptq_error *error,

@@ -18,6 +18,7 @@
 #define PTI_CONTROL_BYTES 4096u /* the largest control message but for a directory */
 #define PTI_SESSION_BYTES 16u
 #define PTI_NODE_ID_BYTES 16u
+#define PTI_HELLO_NONCE 32u
 
 struct pti_hello {
     uint32_t version_min, version_max, version;
@@ -33,6 +34,15 @@ struct pti_hello {
     uint64_t token_value; /* 0: no token */
     uint64_t attempt;    /* dialler: grows with each dial; 0: a version that does not count */
     uint64_t generation; /* home: drawn when it made the session; dialler: what it knows of that, 0: nothing */
+    /* of who has keys */
+    char identity[64];
+    uint8_t nonce[PTI_HELLO_NONCE];
+};
+
+struct pti_challenge {
+    char identity[64];
+    uint8_t nonce[PTI_HELLO_NONCE], proof[32];
+    uint32_t version;
 };
 
 #define PTI_STREAM_BYTES 16
@@ -95,6 +105,12 @@ struct pti_error_message {
 
 size_t pti_hello_pack(const struct pti_hello *hello, uint8_t *buffer, size_t room);
 enum ptq_err pti_hello_unpack(const uint8_t *bytes, size_t size, struct pti_hello *ret_hello);
+
+size_t pti_challenge_pack(const struct pti_challenge *challenge, uint8_t *buffer, size_t room);
+enum ptq_err pti_challenge_unpack(const uint8_t *bytes, size_t size, struct pti_challenge *ret_challenge);
+
+size_t pti_proof_pack(const uint8_t proof[32], uint8_t *buffer, size_t room);
+enum ptq_err pti_proof_unpack(const uint8_t *bytes, size_t size, uint8_t ret_proof[32]);
 
 size_t pti_open_pack(const struct pti_open_message *open, uint8_t *buffer, size_t room);
 enum ptq_err pti_open_unpack(const uint8_t *bytes, size_t size, struct pti_open_message *ret_open);

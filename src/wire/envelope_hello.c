@@ -1,4 +1,4 @@
-/* envelope_hello.c -- HELLO as a plain struct. */
+/* envelope_hello.c -- HELLO, and what stands between it and its answer, as plain structs. */
 #include "wire/envelope.h"
 
 #include <string.h>
@@ -33,6 +33,8 @@ size_t pti_hello_pack(const struct pti_hello *hello, uint8_t *buffer, size_t roo
     message.node_id = pti_borrow_id(hello->node_id, sizeof hello->node_id);
     message.attempt = hello->attempt;
     message.generation = hello->generation;
+    message.identity = pti_borrow(hello->identity);
+    message.nonce = pti_borrow_id(hello->nonce, sizeof hello->nonce);
     return pti_pack(&message, buffer, room);
 }
 
@@ -63,10 +65,71 @@ static bool read_hello(struct pti_hello *hello, const Ptq__V1__Hello *message)
     hello->token_value = message->token_value;
     return pti_copy_id(hello->token, sizeof hello->token, &message->token) &&
            pti_copy_id(hello->node_id, sizeof hello->node_id, &message->node_id) && COPY_TEXT(hello->node, message->node) && COPY_TEXT(hello->software, message->software) &&
-           COPY_NAME_OR_NONE(hello->run, message->run) && read_limits(&hello->limits, message->limits);
+           COPY_NAME_OR_NONE(hello->run, message->run) && COPY_NAME_OR_NONE(hello->identity, message->identity) &&
+           pti_copy_id(hello->nonce, sizeof hello->nonce, &message->nonce) &&
+           (message->identity[0] == '\0') == (message->nonce.len == 0) && read_limits(&hello->limits, message->limits);
 }
 
 enum ptq_err pti_hello_unpack(const uint8_t *bytes, size_t size, struct pti_hello *ret_hello)
 {
     UNPACK(Ptq__V1__Hello, ptq__v1__hello__descriptor, read_hello, bytes, size, ret_hello);
+}
+
+/* ---- CHALLENGE, PROOF ---- */
+
+size_t pti_challenge_pack(const struct pti_challenge *challenge, uint8_t *buffer, size_t room)
+{
+    Ptq__V1__Challenge message = PTQ__V1__CHALLENGE__INIT;
+
+    message.identity = pti_borrow(challenge->identity);
+    message.nonce = pti_borrow_id(challenge->nonce, sizeof challenge->nonce);
+    message.proof = pti_borrow_id(challenge->proof, sizeof challenge->proof);
+    message.version = challenge->version;
+    return pti_pack(&message, buffer, room);
+}
+
+static bool read_challenge(struct pti_challenge *challenge, const Ptq__V1__Challenge *message)
+{
+    challenge->version = message->version;
+    return message->nonce.len == sizeof challenge->nonce && message->proof.len == sizeof challenge->proof &&
+           pti_copy_id(challenge->nonce, sizeof challenge->nonce, &message->nonce) &&
+           pti_copy_id(challenge->proof, sizeof challenge->proof, &message->proof) &&
+           COPY_NAME(challenge->identity, message->identity);
+}
+
+enum ptq_err pti_challenge_unpack(const uint8_t *bytes, size_t size, struct pti_challenge *ret_challenge)
+{
+    UNPACK(Ptq__V1__Challenge, ptq__v1__challenge__descriptor, read_challenge, bytes, size, ret_challenge);
+}
+
+struct proof {
+    uint8_t bytes[32];
+};
+
+size_t pti_proof_pack(const uint8_t proof[32], uint8_t *buffer, size_t room)
+{
+    Ptq__V1__Proof message = PTQ__V1__PROOF__INIT;
+
+    message.proof = pti_borrow_id(proof, 32);
+    return pti_pack(&message, buffer, room);
+}
+
+static bool read_proof(struct proof *proof, const Ptq__V1__Proof *message)
+{
+    return message->proof.len == sizeof proof->bytes && pti_copy_id(proof->bytes, sizeof proof->bytes, &message->proof);
+}
+
+static enum ptq_err unpack_proof(const uint8_t *bytes, size_t size, struct proof *ret_proof)
+{
+    UNPACK(Ptq__V1__Proof, ptq__v1__proof__descriptor, read_proof, bytes, size, ret_proof);
+}
+
+enum ptq_err pti_proof_unpack(const uint8_t *bytes, size_t size, uint8_t ret_proof[32])
+{
+    struct proof proof;
+    enum ptq_err answer = unpack_proof(bytes, size, &proof);
+
+    if (answer == PTQ_OK)
+        memcpy(ret_proof, proof.bytes, sizeof proof.bytes);
+    return answer;
 }

@@ -8,6 +8,7 @@
 #ifndef PTQ_WIRE_FRAME_H
 #define PTQ_WIRE_FRAME_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -29,6 +30,8 @@ enum pti_frame_type {
     PTI_FRAME_GOAWAY = 6,
     PTI_FRAME_PING = 7,
     PTI_FRAME_ERROR = 8,
+    PTI_FRAME_CHALLENGE = 9, /* between HELLO and its answer, where there are keys: of version 1, as a HELLO */
+    PTI_FRAME_PROOF = 10,
     /* data: the payload is packed records, see record.h */
     PTI_FRAME_PUT = 16,
     PTI_FRAME_PLACE = 17,
@@ -43,6 +46,12 @@ enum pti_frame_type {
     PTI_FRAME_MESSAGES = 33,
     PTI_FRAME_NOTIFY = 34
 };
+
+/* Said before a version is agreed. */
+static inline bool pti_frame_is_greeting(uint8_t type)
+{
+    return type == PTI_FRAME_HELLO || type == PTI_FRAME_CHALLENGE || type == PTI_FRAME_PROOF;
+}
 
 enum pti_frame_flag {
     PTI_FRAME_REPLY = 1, /* an answer, where the type is the same both ways */

@@ -12,18 +12,20 @@ if(PTQ_WITH_REMOTE)
     find_library(PTQ_PROTOBUF_C_LIBRARY protobuf-c)
     find_program(PTQ_PROTOC_C NAMES protoc-c)
     find_path(PTQ_UTHASH_INCLUDE uthash.h)
+    find_path(PTQ_MBEDTLS_INCLUDE mbedtls/constant_time.h) # 2.28 or newer
+    find_library(PTQ_MBEDCRYPTO_LIBRARY mbedcrypto)
     foreach(need PTQ_NNG_INCLUDE PTQ_NNG_LIBRARY PTQ_PROTOBUF_C_INCLUDE PTQ_PROTOBUF_C_LIBRARY PTQ_PROTOC_C
-            PTQ_UTHASH_INCLUDE)
+            PTQ_UTHASH_INCLUDE PTQ_MBEDTLS_INCLUDE PTQ_MBEDCRYPTO_LIBRARY)
         if(NOT ${need})
             message(FATAL_ERROR "${need} was not found: install libnng-dev, libprotobuf-c-dev, "
-                                "protobuf-c-compiler and uthash-dev, or configure with -DPTQ_WITH_REMOTE=OFF")
+                                "protobuf-c-compiler, uthash-dev and libmbedtls-dev, or configure with -DPTQ_WITH_REMOTE=OFF")
         endif()
     endforeach()
     mark_as_advanced(PTQ_NNG_INCLUDE PTQ_NNG_LIBRARY PTQ_PROTOBUF_C_INCLUDE PTQ_PROTOBUF_C_LIBRARY PTQ_PROTOC_C
-        PTQ_UTHASH_INCLUDE)
+        PTQ_UTHASH_INCLUDE PTQ_MBEDTLS_INCLUDE PTQ_MBEDCRYPTO_LIBRARY)
     target_include_directories(ptq_depends SYSTEM INTERFACE ${PTQ_NNG_INCLUDE} ${PTQ_PROTOBUF_C_INCLUDE}
-        ${PTQ_UTHASH_INCLUDE})
-    target_link_libraries(ptq_depends INTERFACE ${PTQ_NNG_LIBRARY} ${PTQ_PROTOBUF_C_LIBRARY})
+        ${PTQ_UTHASH_INCLUDE} ${PTQ_MBEDTLS_INCLUDE})
+    target_link_libraries(ptq_depends INTERFACE ${PTQ_NNG_LIBRARY} ${PTQ_PROTOBUF_C_LIBRARY} ${PTQ_MBEDCRYPTO_LIBRARY})
     target_compile_definitions(ptq_depends INTERFACE PTQ_WITH_REMOTE=1)
 else()
     target_compile_definitions(ptq_depends INTERFACE PTQ_WITH_REMOTE=0)

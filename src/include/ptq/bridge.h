@@ -1,8 +1,8 @@
 /* bridge.h -- serving a bus to other hosts: what ptqbridge does, for a service that wants to do it in its own process.
  *
  * The home serves: whoever opens a queue of this bus from another host talks to a bridge here, over tcp://, ipc:// or ws://.
- * A plain link is neither encrypted nor checked, so beyond the loopback nothing listens or dials unless `insecure` says
- * so.
+ * A plain link is neither encrypted nor checked, so beyond the loopback nothing listens or dials unless the bus has keys
+ * (ptq_bus_options.keys), with which each side proves who it is, or `insecure` says so.
  */
 #ifndef PTQ_BRIDGE_H
 #define PTQ_BRIDGE_H
@@ -24,6 +24,21 @@ typedef struct ptq_bridge ptq_bridge;
 /** How much a line of the log matters. */
 enum ptq_bridge_level { PTQ_BRIDGE_ERROR = 1, PTQ_BRIDGE_WARNING = 2, PTQ_BRIDGE_INFO = 3, PTQ_BRIDGE_DEBUG = 4 };
 
+/** What somebody may do with a queue. */
+enum ptq_right {
+    PTQ_RIGHT_PUT = 1,
+    PTQ_RIGHT_GET = 2,  /**< take messages, and settle them */
+    PTQ_RIGHT_PEEK = 4, /**< see that it is there, and its counts; whoever may do anything else may that too */
+    PTQ_RIGHT_ADMIN = 8 /**< make it, purge, pause, kick */
+};
+
+/** One rule: they add up, and what none allows is denied.  Both texts are globs. */
+struct ptq_bridge_rule {
+    const char *identity; /**< the name of a node, as its key says; "uid:1000": that user, over ipc; "*" fits also those who are nobody */
+    const char *queues;   /**< as they are called in this bus */
+    unsigned rights;      /**< of enum ptq_right */
+};
+
 /** Zero is the default of every field. */
 struct ptq_bridge_options {
     const char *const *listen; /**< addresses: "tcp://127.0.0.1:7400" (port 0: any), "ipc:///run/ptq.sock" */
@@ -40,6 +55,13 @@ struct ptq_bridge_options {
      * the first of them that it has not been at; where none is left, it stays. */
     const char *const *moves;
     size_t move_count;
+    /** Who may do what.  With keys (ptq_bus_options.keys), rules, a file of them, or `guarded`, what no rule allows is denied; without any of
+     * these everybody who gets in may do everything. */
+    const struct ptq_bridge_rule *rules;
+    size_t rule_count;
+    const char *rules_file;    /**< lines "IDENTITY QUEUES RIGHT,RIGHT", beside `rules`; NULL: with keys and no `rules`, the file "rules" in the
+                                    folder of keys.  One that is missing or makes no sense allows nothing */
+    bool guarded;              /**< what no rule allows is denied, also where there is no rule */
     bool all_runs;             /**< serve every run of the directory, not only that of the bus */
     int grace_ms;              /**< how long a silent session keeps its leases; 0: 10000 */
     int drain_ms;              /**< how long ptq_bridge_stop lets leases be settled; 0: 5000 */

@@ -28,6 +28,8 @@ struct ptq_bus_options {
     const char *via;         /**< how queues of other hosts are reached: "direct", by links and threads of this process; "bridge",
                                   through the ptqbridge that serves this run, with neither; "auto": direct, but through the bridge
                                   in a child of a process that has links; NULL: $PTQ_VIA, else "auto" */
+    const char *keys;        /**< the folder that ptqbridge keygen made for this host (docs/security.md): who we are to other hosts, which have
+                                  to prove who they are; NULL: $PTQ_KEYS, else none */
     uint32_t outbox;         /**< messages that an outbox (PTQ_ACK_LOCAL) holds, where this process makes it; 0: $PTQ_OUTBOX, else
                                   65536.  Memory is taken as it is needed */
 };

@@ -1,0 +1,87 @@
+/* rights.c -- who may do what at this home: its keys and rules as they were given, and the answers to those who may not. */
+#include <stdio.h>
+#include <string.h>
+
+#include "remote/server.h"
+
+/* ---- what was given ---- */
+
+/* Law: rules that cannot be read allow nothing. */
+static void read_file(struct pti_server *server, const char *path)
+{
+    struct ptq_error error = {0};
+
+    if (pti_grants_read(&server->grants, path, &error) != PTQ_OK)
+        pti_server_log(server, PTQ_BRIDGE_ERROR, "component=access event=rules_unreadable file=\"%s\" why=\"%s\" effect=\"what it would allow is denied\"",
+                       path, error.text);
+}
+
+static enum ptq_err read_rules(struct pti_server *server, const struct ptq_bridge_options *options)
+{
+    char path[sizeof server->bus->keys + 8];
+
+    for (size_t i = 0; i < options->rule_count; i++) {
+        enum ptq_err answer = pti_grants_add(&server->grants, &options->rules[i], options->error);
+        if (answer != PTQ_OK)
+            return answer;
+    }
+    snprintf(path, sizeof path, "%s/rules", server->bus->keys);
+    if (options->rules_file != NULL)
+        read_file(server, options->rules_file);
+    else if (server->key_name[0] != '\0' && options->rule_count == 0)
+        read_file(server, path);
+    return PTQ_OK;
+}
+
+enum ptq_err pti_rights_open(struct pti_server *server, const struct ptq_bridge_options *options)
+{
+    bool keys = server->bus->keys[0] != '\0';
+    enum ptq_err answer = keys ? pti_keys_name(server->bus->keys, options->error, server->key_name) : PTQ_OK;
+
+    if (answer != PTQ_OK)
+        return answer;
+    server->grants.guarded = keys || options->guarded || options->rule_count > 0 || options->rules_file != NULL;
+    answer = read_rules(server, options);
+    if (answer == PTQ_OK && server->grants.guarded)
+        pti_server_log(server, server->grants.count > 0 ? PTQ_BRIDGE_INFO : PTQ_BRIDGE_WARNING,
+                       "component=access event=guarded identity=\"%s\" rules=%zu%s", server->key_name, server->grants.count,
+                       server->grants.count == 0 ? " effect=\"nobody may do anything\"" : "");
+    return answer;
+}
+
+/* ---- questions ---- */
+
+unsigned pti_session_rights(const struct pti_session *session, const char *here)
+{
+    return pti_grants_of(&session->server->grants, session->identity, here);
+}
+
+static const char *name_identity(const struct pti_session *session)
+{
+    return session->identity[0] != '\0' ? session->identity : "*";
+}
+
+enum ptq_err pti_session_deny(struct pti_session *session, const char *name, unsigned right, struct ptq_error *error)
+{
+    struct pti_server *server = session->server;
+    const char *word = right != 0 ? pti_right_name(right) : "see";
+
+    if (pti_refusals_note(server, PTI_REFUSED_RIGHT, session->identity, name, word))
+        pti_server_log(server, PTQ_BRIDGE_WARNING,
+                       "component=access event=denied identity=\"%s\" queue=%s right=%s session=%llu why=\"no rule allows it\" "
+                       "again=\"is counted, not said\"",
+                       session->identity, name, word, (unsigned long long)session->number);
+    if (session->identity[0] == '\0')
+        return pti_error(error, PTQ_EPERM, "nobody in particular may %s queue '%s' at '%s': connect with a key (PTQ_KEYS), or let '* %s %s' "
+                         "stand among the rules of its ptqbridge", word, name, server->bus->node, name, right != 0 ? word : "peek");
+    return pti_error(error, PTQ_EPERM, "'%s' may not %s queue '%s' at '%s': no rule allows it; '%s %s %s' among the rules of its ptqbridge would",
+                     name_identity(session), word, name, server->bus->node, name_identity(session), name, right != 0 ? word : "peek");
+}
+
+bool pti_channel_may(struct pti_channel *channel, unsigned right)
+{
+    if ((channel->rights & right) != 0)
+        return true;
+    (void)!pti_session_deny(channel->session, channel->name, right, NULL);
+    return false;
+}
