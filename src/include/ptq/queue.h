@@ -331,7 +331,8 @@ void ptq_abort(ptq_msg *loan);
  * ended meanwhile, and what was gathered is dropped.  On other handles PTQ_OK at once.
  *
  * Where the queue is on another host, small puts are copied and handed over in batches, of all threads of the handle, one under way
- * while the next is filled; flush waits until all are in.  A batch that fails is told by the next put or flush, and nothing
+ * while the next is filled; flush waits until all are in.  Through the ptqbridge of this host no thread is there to hand over the next
+ * batch when one has arrived: the handle's next put, get, flush or close does.  A batch that fails is told by the next put or flush, and nothing
  * goes past it: after PTQ_FULL, PTQ_ENOSPC or PTQ_ENOMEM it is asked again by the one after, after anything else it and what was put
  * behind it is dropped.  Queues with lease_ms or expired_to_dead refuse PTQ_PIPELINE:
  * PTQ_EINVAL at open.

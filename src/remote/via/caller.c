@@ -277,9 +277,26 @@ static bool lead(struct pti_via *via, int64_t until, bool is_opening)
         return was_handler(via);
     if (err == PTQ_ENOPEERS && is_opening)
         nap(NAP_NS); /* it has not attached yet */
-    else if (err != PTQ_TIMEDOUT)
+    else if (err != PTQ_TIMEDOUT && err != PTQ_EMPTY)
         lose_all(via);
     return false;
+}
+
+/* Law 2, without a call of the kernel where nobody else is inside: whoever found that he is not to lead came in before this looks. */
+void pti_via_poll(struct pti_via *via)
+{
+    pthread_mutex_lock(&via->mutex);
+    bool leads = !via->is_led;
+    via->is_led = true;
+    pthread_mutex_unlock(&via->mutex);
+    if (!leads)
+        return;
+    (void)lead(via, PTI_DEADLINE_NOW, false);
+    pthread_mutex_lock(&via->mutex);
+    via->is_led = false;
+    pthread_mutex_unlock(&via->mutex);
+    if (pti_load_seq(&via->inside) > 1)
+        pti_via_wake(via);
 }
 
 static bool is_served(struct pti_via *via)
@@ -343,13 +360,8 @@ static enum wait_end end_early(struct pti_via *via, struct pti_via_call *call)
     return end;
 }
 
-static enum ptq_err run_listed(struct pti_via *via, struct pti_via_call *call, int64_t deadline, bool may_interrupt)
+static enum ptq_err await_answer(struct pti_via *via, struct pti_via_call *call, int64_t deadline, bool may_interrupt)
 {
-    enum ptq_err err = send_request(via, call);
-
-    if (err != PTQ_OK)
-        return err;
-    call->sent = true;
     enum wait_end end = wait_for_answer(via, call, patience(deadline), may_interrupt);
     if (end == ANSWERED)
         return PTQ_OK;
@@ -375,7 +387,14 @@ static int64_t timeout_of(int64_t deadline)
     return left > 0 ? left : 1;
 }
 
-enum ptq_err pti_via_run(struct pti_via *via, struct pti_via_call *call, int64_t deadline, bool may_interrupt)
+void pti_via_end(struct pti_via *via, struct pti_via_call *call)
+{
+    pthread_mutex_lock(&via->mutex);
+    TAILQ_REMOVE(&via->calls, call, listed);
+    pthread_mutex_unlock(&via->mutex);
+}
+
+enum ptq_err pti_via_begin(struct pti_via *via, struct pti_via_call *call, int64_t deadline)
 {
     call->done = call->lost = call->unknown = false;
     call->interrupts_seen = pti_load_seq(&via->interrupts_seen);
@@ -385,10 +404,32 @@ enum ptq_err pti_via_run(struct pti_via *via, struct pti_via_call *call, int64_t
     call->ask.settled = pti_via_settled(via);
     TAILQ_INSERT_TAIL(&via->calls, call, listed);
     pthread_mutex_unlock(&via->mutex);
-    enum ptq_err err = run_listed(via, call, deadline, may_interrupt);
-    pthread_mutex_lock(&via->mutex);
-    TAILQ_REMOVE(&via->calls, call, listed);
-    pthread_mutex_unlock(&via->mutex);
+    enum ptq_err err = send_request(via, call);
+    call->sent = err == PTQ_OK;
+    if (err != PTQ_OK)
+        pti_via_end(via, call);
+    return err;
+}
+
+enum ptq_err pti_via_wait(struct pti_via *via, struct pti_via_call *call, int64_t until)
+{
+    call->interrupts_seen = pti_load_seq(&via->interrupts_seen);
+    uint32_t interrupts = pti_load_seq(&via->interrupts);
+    enum wait_end end = wait_for_answer(via, call, until, true);
+
+    if (end == INTERRUPTED)
+        pti_store_seq(&via->interrupts_seen, interrupts);
+    return end == ANSWERED ? PTQ_OK : end == INTERRUPTED ? PTQ_EINTR : PTQ_TIMEDOUT;
+}
+
+enum ptq_err pti_via_run(struct pti_via *via, struct pti_via_call *call, int64_t deadline, bool may_interrupt)
+{
+    enum ptq_err err = pti_via_begin(via, call, deadline);
+
+    if (err != PTQ_OK)
+        return err;
+    err = await_answer(via, call, deadline, may_interrupt);
+    pti_via_end(via, call);
     return err;
 }
 

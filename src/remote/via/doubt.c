@@ -99,6 +99,21 @@ enum ptq_err pti_via_doubt_look(struct pti_via *via, struct pti_via_call *call, 
     return answer;
 }
 
+void pti_via_doubt_name(struct pti_via *via, struct pti_via_call *call)
+{
+    pthread_mutex_lock(&via->mutex);
+    call->ask.key = ++via->last_key;
+    TAILQ_INSERT_TAIL(&via->puts, call, putting);
+    pthread_mutex_unlock(&via->mutex);
+}
+
+void pti_via_doubt_end(struct pti_via *via, struct pti_via_call *call)
+{
+    pthread_mutex_lock(&via->mutex);
+    TAILQ_REMOVE(&via->puts, call, putting);
+    pthread_mutex_unlock(&via->mutex);
+}
+
 /* With the mutex held.  No memory: then the next retry is taken for another put, as over a link. */
 static void keep(struct pti_via *via, const struct pti_via_call *call)
 {

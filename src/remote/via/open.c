@@ -10,6 +10,7 @@
 #include "remote/link.h"
 #include "remote/remote.h"
 #include "remote/via/out.h"
+#include "remote/via/verbs.h"
 
 /* ---- messages ---- */
 
@@ -70,6 +71,7 @@ void pti_via_free(struct pti_via *via)
         free(message);
     }
     pti_via_out_close(via);
+    pti_via_pipe_free(via);
     pti_via_doubts_free(via);
     pthread_mutex_destroy(&via->mutex);
     pthread_mutex_destroy(&via->opening);
@@ -198,6 +200,8 @@ static enum ptq_err open_through(ptq_bus *bus, const char *url, const char *run,
     }
     if (err == PTQ_OK && keeps && via->outbox == NULL)
         err = pti_via_out_make(via, error);
+    if (err == PTQ_OK && !keeps && (open->options.flags & PTQ_PIPELINE) && pti_via_pipe_new(via) != PTQ_OK)
+        err = pti_error(error, PTQ_ENOMEM, "no memory to gather puts to '%s'", name);
     if (err != PTQ_OK) {
         pti_via_free(via);
         return err;

@@ -79,6 +79,7 @@ struct pti_via {
     bool claimed;
     struct pti_port *outbox; /* PTQ_ACK_LOCAL: what is put stands there; else NULL */
     struct pti_out_map out;
+    struct pti_via_pipe *pipe; /* PTQ_PIPELINE; else NULL */
     _Atomic uint64_t refused_seen;
     _Atomic bool ended;
 
@@ -109,6 +110,12 @@ extern const struct pti_port_ops pti_via_ops;
 /* caller.c: asks and waits.  The call's code is its answer where this is PTQ_OK and it is not lost; else PTQ_EINTR,
  * PTQ_EUNREACHABLE (not asked, or nobody will say), and nothing of it is under way but what a lease's return undoes. */
 enum ptq_err pti_via_run(struct pti_via *via, struct pti_via_call *call, int64_t deadline, bool may_interrupt);
+/* The same in steps.  begin: asked, and listed until end (not listed, if it fails); poll: takes what answers are there, for whomever;
+ * wait: until it is answered: PTQ_TIMEDOUT, PTQ_EINTR, and it is still asked.  call->done, under the mutex, says that it was answered. */
+enum ptq_err pti_via_begin(struct pti_via *via, struct pti_via_call *call, int64_t deadline);
+void pti_via_poll(struct pti_via *via);
+enum ptq_err pti_via_wait(struct pti_via *via, struct pti_via_call *call, int64_t until);
+void pti_via_end(struct pti_via *via, struct pti_via_call *call);
 /* Asks, and lets the answer be nobody's. */
 void pti_via_tell(struct pti_via *via, const struct pti_ask *ask, const void *body, size_t size);
 /* The bridge knows this handle, or is told of it now, within 3 s.  PTQ_EUNREACHABLE, or what opening answers. */
@@ -124,6 +131,9 @@ void pti_via_message_free(struct pti_via *via, struct pti_via_message *message);
  * and is another; PTQ_EINDOUBT: nobody can be asked any more.  And after it: what its caller is told. */
 enum ptq_err pti_via_doubt_look(struct pti_via *via, struct pti_via_call *call, bool retry);
 enum ptq_err pti_via_doubt_judge(struct pti_via *via, struct pti_via_call *call, bool resumes, enum ptq_err answer);
+/* A put of many callers' messages, which nobody asks about by himself: it has a key from now on; and not any more. */
+void pti_via_doubt_name(struct pti_via *via, struct pti_via_call *call);
+void pti_via_doubt_end(struct pti_via *via, struct pti_via_call *call);
 /* With the mutex held: no key up to here will be asked again. */
 uint64_t pti_via_settled(const struct pti_via *via);
 void pti_via_doubts_free(struct pti_via *via);
