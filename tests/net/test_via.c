@@ -11,6 +11,7 @@
 #include "bus/bus.h"
 #include "net/kit.h"
 #include "net/ledger.h"
+#include "remote/via/ask.h"
 
 /* The home, and a far host with a bridge of its own. */
 struct via {
@@ -202,6 +203,47 @@ static void what_a_killed_program_held_comes_again_flagged(void **state)
     assert_ok(ptq_ack(msg));
     ptt_page_free(holder.page);
     ptq_queue_close(queue);
+}
+
+static bool has_no_answers(void *context)
+{
+    const struct via *v = context;
+    char path[160];
+
+    snprintf(path, sizeof path, "%s/test", v->net.far.dir);
+    DIR *dir = opendir(path);
+    bool none = true;
+
+    for (struct dirent *entry; dir != NULL && (entry = readdir(dir)) != NULL;)
+        none = none && strncmp(entry->d_name, PTI_ANSWER_PREFIX, strlen(PTI_ANSWER_PREFIX)) != 0;
+    if (dir != NULL)
+        closedir(dir);
+    return none;
+}
+
+static int open_alone(void *context)
+{
+    struct holder *holder = context;
+
+    if (net_open(open_far(holder->v, "bridge"), "tasks@home", NULL) == NULL)
+        return 1;
+    holder->page->words[0] = 1;
+    for (;;)
+        pause();
+}
+
+/* Also by a bridge that nobody else asks for anything. */
+static void a_program_that_is_killed_when_it_has_only_opened_is_noticed(void **state)
+{
+    struct via *v = *state;
+    struct holder holder = {v, ptt_page_new()};
+
+    pid_t pid = ptt_fork(open_alone, &holder);
+    assert_true(ptt_wait_word(&holder.page->words[0], 1, PTT_LONG));
+    assert_false(has_no_answers(v));
+    ptt_kill(pid);
+    assert_true(ptt_wait_until(has_no_answers, v, PTT_LONG));
+    ptt_page_free(holder.page);
 }
 
 static void a_stopped_program_holds_only_what_it_took(void **state)
@@ -540,6 +582,7 @@ int main(void)
         CASE(a_forked_child_opens_its_own_and_the_parents_is_refused),
         CASE(a_child_of_a_process_with_links_goes_through_the_bridge_by_itself),
         CASE(what_a_killed_program_held_comes_again_flagged),
+        CASE(a_program_that_is_killed_when_it_has_only_opened_is_noticed),
         CASE(a_stopped_program_holds_only_what_it_took),
         CASE(a_handle_outlives_the_bridge_that_was_killed),
         CASE(a_get_that_waits_goes_on_over_the_next_bridge),

@@ -306,13 +306,31 @@ static bool is_dead(const struct pti_proxy *proxy)
     return proxy->answer->ops->stats(proxy->answer, &stats) != PTQ_OK || stats.consumers == 0;
 }
 
+/* The first one, after NULL.  Workers add to the list meanwhile. */
+static struct pti_proxy *next_proxy(struct pti_via_service *service, const struct pti_proxy *proxy)
+{
+    pthread_mutex_lock(&service->mutex);
+    struct pti_proxy *next = proxy == NULL ? service->proxies : proxy->hh.next;
+    pthread_mutex_unlock(&service->mutex);
+    return next;
+}
+
+/* Handles, or some that are being opened and may be listed at any moment? */
+static bool is_anybody_here(struct pti_via_service *service)
+{
+    pthread_mutex_lock(&service->mutex);
+    bool is_here = service->proxies != NULL || !TAILQ_EMPTY(&service->turns);
+    pthread_mutex_unlock(&service->mutex);
+    return is_here;
+}
+
 /* By the reader alone, who is the only one to take a handle out of the list. */
 static void look_for_dead(struct pti_via_service *service)
 {
     struct pti_proxy *proxy, *next;
 
-    for (proxy = service->proxies; proxy != NULL; proxy = next) {
-        next = proxy->hh.next;
+    for (proxy = next_proxy(service, NULL); proxy != NULL; proxy = next) {
+        next = next_proxy(service, proxy);
         if (!is_dead(proxy))
             continue;
         pti_via_say(service, "component=via event=died queue=%s", proxy->port->where);
@@ -421,7 +439,7 @@ static void *read_requests(void *context)
             look_for_dead(service);
             look_at = now + LOOK_NS;
         }
-        int64_t until = service->proxies != NULL ? look_at : PTI_DEADLINE_NEVER;
+        int64_t until = is_anybody_here(service) ? look_at : PTI_DEADLINE_NEVER;
         enum ptq_err err = service->ask->ops->take(service->ask, REQUESTS_AT_ONCE, until, msgs, &count);
         for (size_t i = 0; err == PTQ_OK && i < count; i++)
             take_in(service, msgs[i]);
@@ -654,8 +672,8 @@ static void stop_reader(struct pti_via_service *service)
         return;
     service->ask->ops->interrupt(service->ask);
     pthread_join(service->reader, NULL);
-    while (service->proxies != NULL)
-        close_proxy(service, service->proxies, PTI_VIA_BRIDGE_STOPS);
+    for (struct pti_proxy *proxy; (proxy = next_proxy(service, NULL)) != NULL;)
+        close_proxy(service, proxy, PTI_VIA_BRIDGE_STOPS);
 }
 
 /* Requests that are under way end first, then handles, then the threads. */
