@@ -2,6 +2,7 @@
 #include "bus/bus.h"
 #include "local/port.h"
 #if PTQ_WITH_REMOTE
+#include "remote/remote.h"
 #include "remote/via/via.h"
 #endif
 
@@ -10,5 +11,6 @@ const struct pti_carriers pti_carriers = {
 #if PTQ_WITH_REMOTE
     .open_remote = pti_far_open,
     .ask_remote = pti_far_ask,
+    .look_remote = pti_remote_look,
 #endif
 };

@@ -69,6 +69,16 @@ struct pti_asked {
     struct ptq_error error;
 };
 
+/* One peer that is looked at, and what it says of itself. */
+struct pti_looked {
+    const char *url;
+    enum ptq_err answer;
+    uint64_t rtt_ns;
+    char (*names)[PTQ_NAME_MAX + 1]; /* free() */
+    size_t count;
+    struct ptq_error error;
+};
+
 /* A carrier opens a queue by its bare name (local) or a full address (remote).  Plugged in by src/ptq.c, the one file that
  * knows every room; a build without nng has no remote carrier. */
 struct pti_carriers {
@@ -80,6 +90,8 @@ struct pti_carriers {
     /* Have these a queue of that name?  All are asked at once, and none is waited for longer than the link's own deadline.
      * `making`: the asker is about to make it, or has just made it. */
     void (*ask_remote)(ptq_bus *bus, const char *run, const char *name, bool making, struct pti_asked *asked, size_t count);
+    /* How far away are these, and which queues have they in the run of this bus? */
+    void (*look_remote)(ptq_bus *bus, struct pti_looked *looked, size_t count);
 };
 extern const struct pti_carriers pti_carriers;
 

@@ -116,6 +116,75 @@ enum ptq_err ptq_bus_list_peers(ptq_bus *bus, bool (*each)(const char *node, con
     return PTQ_OK;
 }
 
+/* ---- how they are ---- */
+
+/* What the bridge of this host says of a peer: lines "peer <node> <url> up|down" and "since <node> <unix ms>". */
+static void read_watched(const char *text, struct ptq_peer *peer)
+{
+    char node[64], url[256], state[8];
+    long long since;
+
+    for (const char *line = text; line != NULL && *line != '\0'; line = strchr(line, '\n')) {
+        line += *line == '\n';
+        if (sscanf(line, "peer %63s %255s %7s", node, url, state) == 3 && strcmp(node, peer->node) == 0 && strcmp(url, peer->url) == 0) {
+            peer->watched = true;
+            peer->watched_up = strcmp(state, "up") == 0;
+        } else if (sscanf(line, "since %63s %lld", node, &since) == 2 && strcmp(node, peer->node) == 0) {
+            peer->watched_since_ms = since;
+        }
+    }
+}
+
+static bool tell_looked(const struct pti_peer *known, const struct pti_looked *looked, const struct published *published,
+                        bool (*each)(const struct ptq_peer *peer, void *context), void *context)
+{
+    const char **queues = calloc(looked->count + 1, sizeof *queues);
+    struct ptq_peer peer = {.node = known->node,
+                            .url = known->url,
+                            .answer = queues != NULL ? looked->answer : PTQ_ENOMEM,
+                            .why = looked->answer != PTQ_OK ? looked->error.text : "",
+                            .rtt_ns = looked->rtt_ns,
+                            .queues = queues,
+                            .queue_count = queues != NULL ? looked->count : 0};
+
+    for (size_t i = 0; i < peer.queue_count; i++)
+        queues[i] = looked->names[i];
+    if (published->names_hold) /* else it says what was long ago */
+        read_watched(published->text, &peer);
+    if (!peer.watched)
+        peer.watched_since_ms = 0;
+    bool more = each(&peer, context);
+    free(queues);
+    return more;
+}
+
+enum ptq_err ptq_bus_look_at_peers(ptq_bus *bus, bool (*each)(const struct ptq_peer *peer, void *context), void *context)
+{
+    struct pti_peer *peers;
+    size_t count;
+
+    if (bus == NULL || each == NULL || pti_carriers.look_remote == NULL)
+        return PTQ_EINVAL;
+    enum ptq_err answer = pti_resolve_peers(bus, &peers, &count);
+    if (answer != PTQ_OK)
+        return answer;
+    struct pti_looked *looked = calloc(count + 1, sizeof *looked);
+    for (size_t i = 0; i < count && looked != NULL; i++)
+        looked[i].url = peers[i].url;
+    if (looked != NULL && count > 0)
+        pti_carriers.look_remote(bus, looked, count);
+    struct published published = read_lines(bus);
+    for (size_t i = 0; i < count && looked != NULL && tell_looked(&peers[i], &looked[i], &published, each, context); i++)
+        ;
+    for (size_t i = 0; i < count && looked != NULL; i++)
+        free(looked[i].names);
+    free(published.text);
+    free(peers);
+    answer = looked != NULL ? PTQ_OK : PTQ_ENOMEM;
+    free(looked);
+    return answer;
+}
+
 /* ---- names ---- */
 
 enum ptq_err pti_resolve_seek(ptq_bus *bus, const char *name, char ret_there[PTQ_NAME_MAX + 1], bool *ret_imported)

@@ -4,6 +4,7 @@
  *      until <ms> <ms>            by the host's clock: the queues hold; the peers hold
  *      import <glob>              and deny, rename <here>=<there>: bus/routes.h
  *      peer <node> <url> up|down
+ *      since <node> <ms>          it has been so, Unix time
  *      queue <name> <node>        as it is called here
  *
  * Processes of this host that were told of no peers find them there (queue/peers.c).  One thread of its own, which may wait for an
@@ -41,6 +42,7 @@ struct pti_directory_keeper {
         bool up, looked;
         char why[200]; /* it is not */
         int64_t heard;
+        int64_t since_ms; /* it has been as it is, by the clock of the world */
         char *queues; /* its lines, as they were heard; NULL: none */
     } *peers;
     size_t count;
@@ -100,9 +102,13 @@ static bool end_page(const struct pti_directory_keeper *keeper, struct pti_peer_
 /* When it is another than before. */
 static void tell_state(struct pti_directory_keeper *keeper, struct pti_peer_name *peer, bool was_up)
 {
+    struct timespec now;
+
     if (peer->looked && peer->up == was_up)
         return;
     peer->looked = true;
+    clock_gettime(CLOCK_REALTIME, &now);
+    peer->since_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / PTI_NS_PER_MS;
     if (peer->up)
         pti_server_log(keeper->server, PTQ_BRIDGE_INFO, "component=peer event=up peer=%s url=%s", peer->node, peer->url);
     else
@@ -196,7 +202,8 @@ static void look_at_peers(struct pti_directory_keeper *keeper)
     if (file != NULL)
         pti_routes_write(keeper->routes, file);
     for (size_t i = 0; i < keeper->count && file != NULL; i++)
-        fprintf(file, "peer %s %s %s\n", keeper->peers[i].node, keeper->peers[i].url, keeper->peers[i].up ? "up" : "down");
+        fprintf(file, "peer %s %s %s\nsince %s %lld\n", keeper->peers[i].node, keeper->peers[i].url, keeper->peers[i].up ? "up" : "down",
+                keeper->peers[i].node, (long long)keeper->peers[i].since_ms);
     for (size_t i = 0; i < keeper->count && file != NULL; i++)
         fputs(keeper->peers[i].queues != NULL ? keeper->peers[i].queues : "", file);
     if (file != NULL && fclose(file) == 0 && pages != NULL)

@@ -26,4 +26,45 @@ case_lines_wait_in_the_outbox_while_their_home_is_away() {
     cmp "$work/in" "$work/got" || fail "other lines, or another order"
 }
 
+case_peers_are_shown_as_they_are() {
+    start home "$PTQBRIDGE" --listen "ipc://$work/home.sock"
+    home=$pid
+    wait_for grep -qs listening "$work/home.err"
+    expect 0 "$PTQ" create readings
+    expect 0 "$PTQ" create tasks
+    known=(--dir "$work/other" --peers "home=ipc://$work/home.sock,gone=ipc://$work/gone.sock")
+    expect 8 "$PTQ" peers "${known[@]}"
+    grep -Eq '^PEER +URL +STATE +RTT +SINCE +BRIDGE +QUEUES$' "$work/out" || fail "no head"
+    grep -Eq "^home +ipc://$work/home.sock +up +[0-9.]+ms +- +- +2\$" "$work/out" || fail "home is not shown as it is"
+    grep -Eq "^gone +ipc://$work/gone.sock +down +- +- +- +-\$" "$work/out" || fail "gone is not shown as it is"
+    err_has "ptq: gone: "
+    expect 0 "$PTQ" peers --dir "$work/other" --peers "home=ipc://$work/home.sock" --queues
+    out_is readings@home tasks@home
+    expect 8 "$PTQ" peers "${known[@]}" --json
+    jq -es 'length == 2 and all(.[]; .v == 1) and .[0].peer == "home" and .[0].up and .[0].rtt_us > 0 and .[0].queues == ["readings", "tasks"]
+        and (.[0] | has("bridge_up") | not) and (.[1].up | not) and .[1].answer == "PTQ_EUNREACHABLE" and (.[1].why | length) > 10' \
+        "$work/out" >/dev/null || fail "the objects are others"
+    expect 0 "$PTQ" peers --dir "$work/other"
+    [ "$(wc -l <"$work/out")" = 1 ] || fail "peers out of nothing"
+}
+
+case_peers_that_the_bridge_watches_are_shown_with_since_when() {
+    start home "$PTQBRIDGE" --listen "ipc://$work/home.sock"
+    home=$pid
+    wait_for grep -qs listening "$work/home.err"
+    expect 0 "$PTQ" create readings
+    start own "$PTQBRIDGE" --dir "$work/other" --listen "ipc://$work/own.sock" --peer "home=ipc://$work/home.sock"
+    wait_for grep -qs "event=up peer=home" "$work/own.err"
+    wait_for grep -qs "^peer home .* up$" "$work/other/test/~peers"
+    expect 0 "$PTQ" peers --dir "$work/other" --json
+    json_is '.up and .bridge_up and .bridge_since_unix_ms <= (now + 1) * 1000 and .bridge_since_unix_ms > (now - 100) * 1000'
+    expect 0 "$PTQ" peers --dir "$work/other"
+    grep -Eq '^home .* up +[0-9.]+ms +[0-9]+m?s +up +1$' "$work/out" || fail "the bridge's word is missing"
+    kill -KILL "$home"
+    wait "$home" 2>/dev/null
+    wait_for grep -qs "^peer home .* down$" "$work/other/test/~peers"
+    expect 8 "$PTQ" peers --dir "$work/other" --json
+    json_is '(.up | not) and (.bridge_up | not) and .bridge_since_unix_ms > (now - 100) * 1000'
+}
+
 run_cases

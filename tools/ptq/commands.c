@@ -18,6 +18,7 @@ const struct command commands[] = {
     {cmd_gc, gc_usages},
     {cmd_verify, verify_usages},
     {cmd_doctor, doctor_usages},
+    {cmd_peers, peers_usages},
     {cmd_pool, pool_usages},
     {cmd_bench, bench_usages},
     {cmd_completion, completion_usages},

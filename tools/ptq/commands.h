@@ -21,6 +21,7 @@ PTQ_COMMAND(kick);
 PTQ_COMMAND(ls);
 PTQ_COMMAND(pause);
 PTQ_COMMAND(peek);
+PTQ_COMMAND(peers);
 PTQ_COMMAND(pool);
 PTQ_COMMAND(put);
 PTQ_COMMAND(purge);

@@ -72,6 +72,25 @@ PTQ_MUST_CHECK enum ptq_err ptq_bus_list_other(ptq_bus *bus, bool (*each)(const 
 PTQ_MUST_CHECK enum ptq_err ptq_bus_list_peers(ptq_bus *bus, bool (*each)(const char *node, const char *url, void *context),
                                                void *context);
 
+/** One of them, as it was found.  All is borrowed until the callback returns. */
+struct ptq_peer {
+    const char *node, *url;
+    enum ptq_err answer;       /**< PTQ_OK: it is up, and said so itself; else why it could not be asked: PTQ_EUNREACHABLE, PTQ_EVERSION, ... */
+    const char *why;           /**< ... in a sentence; "" while it is up */
+    uint64_t rtt_ns;           /**< one question and its answer over a link that stood; 0: it is not up */
+    bool watched;              /**< the ptqbridge of this host keeps a link to it, and says: */
+    bool watched_up;           /**< it was up when that looked last, a few seconds ago at most */
+    int64_t watched_since_ms;  /**< ... and has been as it is since then, Unix time; 0: not told */
+    const char *const *queues; /**< what it serves to us in this run, as it is called there */
+    size_t queue_count;
+};
+
+/**
+ * Asks all of them at once, by links of this process, each for 3 s at most, and calls `each` with what they said, in the order of
+ * ptq_bus_list_peers; `each` returns false to stop early.  PTQ_ENOMEM; PTQ_EINVAL: this library is without other hosts.
+ */
+PTQ_MUST_CHECK enum ptq_err ptq_bus_look_at_peers(ptq_bus *bus, bool (*each)(const struct ptq_peer *peer, void *context), void *context);
+
 /** An outbox: what this host's processes put with PTQ_ACK_LOCAL and the ptqbridge has not carried home yet. */
 struct ptq_outbox {
     const char *name;   /**< as ptq_view_open takes it: what waits there */
