@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <ptq/bridge.h>
+
 #include "common/option.h"
 
 /* How a line of the file says it, and what it becomes. */
@@ -49,6 +51,7 @@ struct values {
     const char *dir, *run, *node, *keys, *rules;
     bool all_runs, insecure;
     int grace_ms, drain_ms;
+    struct ptq_bridge_limits limits;
     int log_level, log_format; /* enum ptq_bridge_level - 1; enum log_format */
 };
 

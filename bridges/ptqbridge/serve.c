@@ -37,6 +37,7 @@ static struct ptq_bridge_options bridge_options(const struct values *values, str
                                        .move_count = values->moves.count,
                                        .rules_file = values->rules,
                                        .all_runs = values->all_runs,
+                                       .limits = values->limits,
                                        .grace_ms = values->grace_ms,
                                        .drain_ms = values->drain_ms,
                                        .log = log_line,

@@ -40,6 +40,14 @@ enum ptq_err pti_channel_bind(struct pti_channel *channel, const struct pti_open
 
     if (memcmp(asked->stream, no_stream, sizeof no_stream) == 0 || channel->session->guest->outbox.version < 2)
         return PTQ_OK;
+    struct pti_party *peer = channel->session->peer;
+    if (!pti_streams_has(streams, asked->stream) && pti_caps_left(peer->server, peer, PTI_CAP_STREAMS) == 0) {
+        char why[160];
+        (void)!pti_caps_take(peer->server, peer, PTI_CAP_STREAMS, 1, why, sizeof why);
+        return pti_error(error, PTQ_EAGAIN,
+                         "queue '%s': %s (each is kept for 10 minutes after its link broke); close some, or try again later",
+                         channel->name, why);
+    }
     enum ptq_err answer = pti_stream_find(streams, &asker, &stream, &known);
     if (answer == PTQ_EAGAIN)
         return pti_error(error, answer,
@@ -51,6 +59,7 @@ enum ptq_err pti_channel_bind(struct pti_channel *channel, const struct pti_open
     if (answer != PTQ_OK)
         return pti_error(error, answer, "queue '%s': no memory for its numbers", channel->name);
     tell_if_not_kept(channel, streams);
+    pti_caps_pay_stream(peer, stream);
     struct pti_channel *before = *pti_stream_owner(stream);
     if (before != NULL)
         lose_stream(before);

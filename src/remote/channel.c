@@ -39,18 +39,22 @@ static void answer_error(struct pti_session *session, uint32_t id, enum ptq_err 
     size_t size = pti_error_pack(&error, bytes, sizeof bytes);
     if (!pti_outbox_push_answer(&session->guest->outbox, id, PTI_FRAME_ERROR, 0, bytes, size))
         pti_guest_doom(session->guest, "no memory for an answer");
-    session->guest->dirty = true;
+    pti_guest_touch(session->guest);
 }
 
 /* Room for puts that wait: less where many wait already. */
-static uint64_t credit_now(const struct pti_server *server)
+static uint64_t credit_now(const struct pti_session *session)
 {
-    return server->buffered < PTI_BUFFERED_MOST / 2 ? PTI_WIRE_CREDIT_BYTES : PTI_WIRE_PIECE_BYTES;
+    const struct pti_caps *caps = &session->server->caps;
+    bool ample = caps->used[PTI_CAP_BYTES] < caps->most[PTI_CAP_BYTES][PTI_ALL] / 2 &&
+                 session->peer->used[PTI_CAP_BYTES] < caps->most[PTI_CAP_BYTES][PTI_PEER] / 2;
+
+    return ample ? PTI_WIRE_CREDIT_BYTES : PTI_WIRE_PIECE_BYTES;
 }
 
 void pti_channel_grant(struct pti_channel *channel)
 {
-    uint64_t credit = credit_now(channel->session->server);
+    uint64_t credit = credit_now(channel->session);
     uint8_t bytes[32];
 
     if (credit == channel->credit || channel->session->guest == NULL)
@@ -65,7 +69,7 @@ static void answer_opened(struct pti_channel *channel)
     const struct pti_port *port = channel->port;
     struct pti_server *server = channel->session->server;
 
-    channel->credit = credit_now(server);
+    channel->credit = credit_now(channel->session);
     struct pti_opened opened = {.capacity = port->capacity, .window = port->window, .item_size = port->item_size,
                                 .header_size = port->header_size, .max_deliveries = port->max_deliveries, .placed = port->placed,
                                 .credit_bytes = channel->credit};
@@ -184,10 +188,10 @@ static enum ptq_err open_port(struct pti_session *session, const struct pti_open
     return err == PTQ_OK ? pti_channel_bind(channel, asked, here, pti_server_streams(server, bus), error) : err;
 }
 
-static struct pti_channel *new_channel(struct pti_session *session, uint32_t id)
+static struct pti_channel *make_channel(struct pti_session *session, uint32_t id)
 {
     unsigned before = HASH_COUNT(session->channels);
-    struct pti_channel *channel = before < PTI_WIRE_CHANNELS ? calloc(1, sizeof *channel) : NULL;
+    struct pti_channel *channel = calloc(1, sizeof *channel);
 
     if (channel == NULL)
         return NULL;
@@ -204,6 +208,22 @@ static struct pti_channel *new_channel(struct pti_session *session, uint32_t id)
     if (HASH_COUNT(session->channels) == before) {
         free(channel);
         return NULL;
+    }
+    return channel;
+}
+
+static struct pti_channel *new_channel(struct pti_session *session, uint32_t id, char *why, size_t size)
+{
+    if (HASH_COUNT(session->channels) >= PTI_WIRE_CHANNELS) {
+        snprintf(why, size, "this session has as many queues open as a session may");
+        return NULL;
+    }
+    if (!pti_caps_take(session->server, session->peer, PTI_CAP_QUEUES, 1, why, size))
+        return NULL;
+    struct pti_channel *channel = make_channel(session, id);
+    if (channel == NULL) {
+        pti_caps_give(session->server, session->peer, PTI_CAP_QUEUES, 1);
+        snprintf(why, size, "no memory for another queue");
     }
     return channel;
 }
@@ -232,9 +252,9 @@ void pti_channel_open(struct pti_session *session, const struct pti_frame *frame
         answer_opened(channel);
         return;
     }
-    channel = new_channel(session, frame->channel);
+    channel = new_channel(session, frame->channel, error.text, sizeof error.text);
     if (channel == NULL) {
-        answer_error(session, frame->channel, PTQ_EAGAIN, "this session has as many queues open as a session may");
+        answer_error(session, frame->channel, PTQ_EAGAIN, error.text);
         return;
     }
     enum ptq_err answer = open_port(session, &asked, &error, channel);
@@ -263,6 +283,7 @@ static void forget_leases(struct pti_channel *channel)
 {
     struct pti_lease *lease, *next;
 
+    pti_caps_give(channel->session->server, channel->session->peer, PTI_CAP_LEASES, HASH_COUNT(channel->leases));
     for (lease = channel->leases; lease != NULL; lease = next) {
         next = lease->hh.next;
         HASH_DELETE(hh, channel->leases, lease);
@@ -293,6 +314,8 @@ void pti_channel_free(struct pti_channel *channel)
     if (channel->port != NULL)
         channel->port->ops->close(channel->port, PTI_DEADLINE_NOW); /* leases go back, flagged */
     HASH_DELETE(hh, session->channels, channel);
+    pti_caps_give(server, session->peer, PTI_CAP_QUEUES, 1);
+    pti_caps_give(server, session->peer, PTI_CAP_REQUESTS, channel->request_room);
     free(channel);
 }
 

@@ -86,6 +86,7 @@ struct pti_channel {
     struct pti_requests takes, puts, claims; /* those that wait */
     struct pti_requests starved;             /* puts that there was no memory for: their bytes are gone */
     unsigned request_count;
+    unsigned request_room; /* for so many it may ask; taken from the cap in blocks */
     uint64_t highest, received; /* numbers: seen; answered and known to be received */
     struct pti_lease *leases;
     uint64_t buffered; /* bytes of puts that wait */

@@ -160,19 +160,20 @@ static enum ptq_err keep_payload(struct pti_request *request, const uint8_t *pay
                                  const char **ret_reason)
 {
     struct pti_channel *channel = request->channel;
-    struct pti_server *server = channel->session->server;
+    struct pti_session *session = channel->session;
 
     if (channel->buffered > 0 && channel->buffered + size > PTI_WIRE_CREDIT_BYTES + PTI_WIRE_PIECE_BYTES)
         return pti_refuse(ret_reason, "more puts wait than there was credit for");
-    if (server->buffered + size > PTI_BUFFERED_MOST)
+    if (!pti_caps_take(session->server, session->peer, PTI_CAP_BYTES, size, NULL, 0))
         return PTQ_ENOMEM;
     request->payload = malloc(size);
-    if (request->payload == NULL)
+    if (request->payload == NULL) {
+        pti_caps_give(session->server, session->peer, PTI_CAP_BYTES, size);
         return PTQ_ENOMEM;
+    }
     memcpy(request->payload, payload, size);
     request->payload_size = size;
     channel->buffered += size;
-    server->buffered += size;
     pti_channel_grant(channel);
     return PTQ_OK;
 }

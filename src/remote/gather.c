@@ -17,7 +17,9 @@
 
 static void count(struct pti_channel *channel)
 {
-    channel->session->server->buffered += channel->assembly.room - channel->gathered;
+    if (channel->assembly.room == channel->gathered)
+        return;
+    pti_server_count_bytes(channel->session, channel->assembly.room, channel->gathered);
     channel->session->gathered += channel->assembly.room - channel->gathered;
     channel->gathered = channel->assembly.room;
 }
@@ -116,7 +118,7 @@ static uint64_t left_of(uint64_t most, uint64_t used)
 /* How large an assembly of this channel may become now. */
 static uint64_t room_for(const struct pti_channel *channel)
 {
-    uint64_t left = left_of(PTI_BUFFERED_MOST, channel->session->server->buffered);
+    uint64_t left = pti_caps_left(channel->session->server, channel->session->peer, PTI_CAP_BYTES);
     uint64_t own = left_of(PTI_WIRE_REQUEST_BYTES + PTI_WIRE_PIECE_BYTES, channel->session->gathered);
 
     return channel->assembly.room + (left < own ? left : own);
@@ -133,6 +135,15 @@ static void free_idle(struct pti_server *server)
             count(channel);
         }
     }
+}
+
+/* Not where a session has gathered all that one may: that is its own affair. */
+static void meet_bytes(struct pti_channel *channel, uint64_t need)
+{
+    struct pti_session *session = channel->session;
+
+    if (need > channel->assembly.room + pti_caps_left(session->server, session->peer, PTI_CAP_BYTES))
+        (void)!pti_caps_take(session->server, session->peer, PTI_CAP_BYTES, need - channel->assembly.room, NULL, 0);
 }
 
 static bool has_room(struct pti_channel *channel, uint64_t need)
@@ -167,8 +178,10 @@ enum ptq_err pti_gather(struct pti_channel *channel, const struct pti_frame *fra
     if (goes_on && (frame->number != channel->assembly.number || frame->type != channel->assembly.type))
         return pti_refuse(ret_reason, "pieces do not fit together");
     bool piece = goes_on || (frame->flags & PTI_FRAME_MORE) != 0;
-    if (piece && need <= PTI_WIRE_REQUEST_BYTES && !has_room(channel, need))
+    if (piece && need <= PTI_WIRE_REQUEST_BYTES && !has_room(channel, need)) {
+        meet_bytes(channel, need);
         return pti_gather_shed(channel, frame, 0, 0, ret_reason);
+    }
     enum ptq_err whole = pti_assembly_add(&channel->assembly, frame, PTI_WIRE_REQUEST_BYTES, ret_payload, ret_size);
     count(channel);
     if (whole == PTQ_ENOMEM)
@@ -199,6 +212,7 @@ static void feed_large(struct pti_request *request)
 
 static void feed(struct pti_session *session, uint64_t *left)
 {
+    uint64_t his = pti_caps_left(session->server, session->peer, PTI_CAP_BYTES);
     uint64_t own = left_of(PTI_WIRE_REQUEST_BYTES + PTI_WIRE_PIECE_BYTES, session->gathered);
 
     for (struct pti_channel *channel = session->channels; channel != NULL; channel = channel->hh.next) {
@@ -209,9 +223,10 @@ static void feed(struct pti_session *session, uint64_t *left)
             feed_large(request);
             continue;
         }
-        if (request->starved > own || request->starved > *left)
+        if (request->starved > own || request->starved > his || request->starved > *left)
             continue;
         own -= request->starved;
+        his -= request->starved;
         *left -= request->starved;
         pti_request_finish(request, PTI_RESULT_RETRY, 0);
     }
@@ -222,7 +237,7 @@ void pti_gather_feed(struct pti_server *server, int64_t now)
     if (server->starving == 0)
         return;
     free_idle(server);
-    uint64_t left = left_of(PTI_BUFFERED_MOST, server->buffered);
+    uint64_t left = left_of(server->caps.most[PTI_CAP_BYTES][PTI_ALL], server->caps.used[PTI_CAP_BYTES]);
     for (struct pti_session *session = server->sessions; session != NULL; session = session->hh.next) {
         feed(session, &left);
         end_standstills(session, now);

@@ -35,6 +35,7 @@ static void answer_hello(struct pti_guest *guest, const struct pti_hello *asked,
     if (asked->limits.frame_bytes < PTI_WIRE_PIECE_BYTES)
         guest->outbox.piece_bytes = asked->limits.frame_bytes;
     pti_link_set_cap(guest->link, PTI_WIRE_FRAME_BYTES);
+    pti_link_settle(guest->link);
     pti_guest_push(guest, NULL, PTI_FRAME_HELLO, PTI_FRAME_REPLY, 0, bytes,
                    pti_hello_pack(&hello, bytes, sizeof bytes));
 }
@@ -74,6 +75,7 @@ static struct pti_session *find_session(struct pti_guest *guest, const struct pt
 {
     struct pti_server *server = guest->server;
     struct pti_session *session = pti_session_find(server, hello->session);
+    char why[200];
 
     *ret_known = false;
     if (session != NULL && strcmp(session->identity, guest->identity) != 0) {
@@ -90,9 +92,9 @@ static struct pti_session *find_session(struct pti_guest *guest, const struct pt
         pti_session_free(session, "it began again");
     }
     if (!*ret_known)
-        session = pti_session_new(server, hello);
+        session = pti_session_new(guest, hello, why, sizeof why);
     if (session == NULL)
-        pti_guest_refuse(guest, PTQ_EAGAIN, "%d sessions are open here, which is the most", PTI_SESSIONS_MOST);
+        pti_guest_send_off(guest, why);
     else
         memcpy(session->identity, guest->identity, sizeof session->identity);
     return session;
@@ -103,6 +105,9 @@ static void welcome(struct pti_guest *guest, const struct pti_hello *hello)
 {
     struct pti_server *server = guest->server;
     bool known;
+
+    if (guest->identity[0] != '\0' && !pti_caps_identify(guest, guest->identity))
+        return;
     struct pti_session *session = find_session(guest, hello, &known);
 
     if (session == NULL)

@@ -11,6 +11,8 @@
 #include "remote/step.h"
 
 #define FAREWELL_MS 500
+#define UNREAD_MOST (UINT64_C(4) << 20) /* copies of answers that it does not read: no more is heard until it does */
+#define UNREAD_MS 10000                 /* and for so long */
 
 /* ---- events, on nng's threads ---- */
 
@@ -48,6 +50,8 @@ static size_t on_fill(void *context, uint8_t *buffer, size_t room)
     size_t size = pti_outbox_fill(&guest->outbox, buffer, room);
     if (size > 0)
         pti_step(PTI_STEP_ANSWER_BEGUN);
+    if (pti_load_relaxed(&guest->stuffed) && pti_outbox_unread(&guest->outbox) < UNREAD_MOST / 2)
+        post(guest, PTI_WORD_READ_BY_IT);
     return size;
 }
 
@@ -61,7 +65,7 @@ static const struct pti_link_events link_events = {on_up, on_readable, on_fill, 
 
 /* ---- life ---- */
 
-/* On a thread of nng's, while the listener accepts. */
+/* On a thread of nng's, while the listener accepts; its peer is found by the server's. */
 struct pti_guest *pti_guest_new(struct pti_server *server, struct pti_link *link)
 {
     struct pti_guest *guest = calloc(1, sizeof *guest);
@@ -79,8 +83,15 @@ struct pti_guest *pti_guest_new(struct pti_server *server, struct pti_link *link
 
 void pti_guest_start(struct pti_guest *guest)
 {
-    TAILQ_INSERT_TAIL(&guest->server->guests, guest, listed);
+    pti_server_mind_guests(guest->server, guest->accepted + PTI_HELLO_MS * PTI_NS_PER_MS);
     pti_link_start(guest->link, &link_events, guest);
+}
+
+void pti_guest_touch(struct pti_guest *guest)
+{
+    if (!guest->touched)
+        TAILQ_INSERT_TAIL(&guest->server->touched, guest, touched_listed);
+    guest->touched = true;
 }
 
 static void count_traffic(struct pti_server *server, const struct pti_guest *guest)
@@ -114,11 +125,18 @@ void pti_guest_free(struct pti_guest *guest)
     if (guest->words != 0)
         TAILQ_REMOVE(&server->inbox, guest, posted);
     pthread_mutex_unlock(&server->inbox_mutex);
-    log_end(server, guest);
+    if (guest->counted)
+        log_end(server, guest);
     if (guest->session != NULL)
         pti_session_detach(guest->session);
     TAILQ_REMOVE(&server->guests, guest, listed);
+    if (guest->touched)
+        TAILQ_REMOVE(&server->touched, guest, touched_listed);
     count_traffic(server, guest);
+    pti_guest_greeted(guest);
+    if (guest->counted)
+        pti_caps_give(server, guest->peer, PTI_CAP_LINKS, 1);
+    pti_caps_drop(server, guest->peer);
     pti_outbox_fini(&guest->outbox);
     free(guest->proving);
     free(guest);
@@ -130,6 +148,14 @@ void pti_guest_doom(struct pti_guest *guest, const char *why)
     if (!guest->doomed && guest->why[0] == '\0')
         snprintf(guest->why, sizeof guest->why, "%s", why);
     guest->doomed = true;
+    pti_guest_touch(guest);
+}
+
+void pti_guest_greeted(struct pti_guest *guest)
+{
+    if (guest->stranger)
+        pti_caps_give(guest->server, guest->peer, PTI_CAP_STRANGERS, 1);
+    guest->stranger = false;
 }
 
 /* ---- saying ---- */
@@ -137,7 +163,7 @@ void pti_guest_doom(struct pti_guest *guest, const char *why)
 void pti_guest_push(struct pti_guest *guest, struct pti_lane *lane, uint8_t type, uint16_t flags, uint64_t number,
                    const void *bytes, size_t size)
 {
-    guest->dirty = true;
+    pti_guest_touch(guest);
     if (!pti_outbox_push_copy(&guest->outbox, lane != NULL ? lane : &guest->outbox.control, type, flags, number, bytes,
                               size))
         pti_guest_doom(guest, "no memory for an answer");
@@ -147,12 +173,14 @@ static void say_farewell(struct pti_guest *guest, enum ptq_err code, const char 
 {
     struct pti_error_message error = {.code = code};
     uint8_t bytes[PTI_CONTROL_BYTES];
+    int64_t now = pti_now_ns();
 
     snprintf(error.text, sizeof error.text, "%.500s", text);
     snprintf(guest->why, sizeof guest->why, "%.199s", text);
     pti_guest_push(guest, NULL, PTI_FRAME_ERROR, 0, 0, bytes, pti_error_pack(&error, bytes, sizeof bytes));
     guest->farewell = true;
-    guest->farewell_until = pti_now_ns() + FAREWELL_MS * PTI_NS_PER_MS;
+    guest->farewell_until = now + FAREWELL_MS * PTI_NS_PER_MS;
+    pti_server_mind_guests(guest->server, now + PTI_FAREWELL_LOOK_MS * PTI_NS_PER_MS);
 }
 
 void pti_guest_refuse(struct pti_guest *guest, enum ptq_err code, const char *format, ...)
@@ -168,6 +196,8 @@ void pti_guest_refuse(struct pti_guest *guest, enum ptq_err code, const char *fo
     pti_server_log(guest->server, PTQ_BRIDGE_WARNING, "component=link event=refused peer=%s code=%s why=\"%s\"",
                    guest->name, ptq_err_name(code), text);
     say_farewell(guest, code, text);
+    if (code == PTQ_EPROTO)
+        pti_caps_strike(guest->server, guest->peer, pti_now_ns());
 }
 
 void pti_guest_note_refusal(struct pti_guest *guest, const char *who, const char *kind, const char *text)
@@ -198,12 +228,77 @@ void pti_guest_turn_away(struct pti_guest *guest, const char *who, const char *f
     say_farewell(guest, PTQ_EPERM, text);
 }
 
+void pti_guest_send_off(struct pti_guest *guest, const char *why)
+{
+    if (!guest->farewell)
+        say_farewell(guest, PTQ_EAGAIN, why);
+}
+
 void pti_guest_ping(struct pti_guest *guest, int64_t now)
 {
     uint8_t bytes[32];
 
     guest->pinged = now;
     pti_guest_push(guest, NULL, PTI_FRAME_PING, 0, 0, bytes, pti_ping_pack((uint64_t)now, bytes, sizeof bytes));
+}
+
+/* ---- waiting ---- */
+
+void pti_guest_hold(struct pti_guest *guest, int64_t until)
+{
+    guest->held = true;
+    guest->held_until = until > guest->held_until ? until : guest->held_until;
+    pti_server_mind_guests(guest->server, guest->held_until);
+}
+
+/* Law: what is kept to be said to it is bounded by what it reads. */
+static void hold_if_stuffed(struct pti_guest *guest, int64_t now)
+{
+    if (pti_outbox_unread(&guest->outbox) < UNREAD_MOST)
+        return;
+    guest->held = true;
+    guest->stuffed_until = now + UNREAD_MS * PTI_NS_PER_MS;
+    guest->unread = pti_outbox_unread(&guest->outbox);
+    pti_store_seq(&guest->stuffed, true); /* from now on who writes leaves word */
+    pti_server_mind_guests(guest->server, now);
+}
+
+/* Whoever reads, however slowly, is waited for. */
+static void look_at_stuffed(struct pti_guest *guest, int64_t now)
+{
+    uint64_t unread = pti_outbox_unread(&guest->outbox);
+
+    if (unread < UNREAD_MOST / 2)
+        pti_store_relaxed(&guest->stuffed, false);
+    if (unread < UNREAD_MOST / 2 || now < guest->stuffed_until)
+        return;
+    if (unread >= guest->unread)
+        pti_guest_doom(guest, "it does not read what it is answered");
+    guest->unread = unread;
+    guest->stuffed_until = now + UNREAD_MS * PTI_NS_PER_MS;
+}
+
+void pti_guest_read_on(struct pti_guest *guest, int64_t now)
+{
+    if (pti_load_relaxed(&guest->stuffed))
+        look_at_stuffed(guest, now);
+    if (pti_load_relaxed(&guest->stuffed) || !guest->held || guest->doomed || now < guest->held_until)
+        return;
+    guest->held = false;
+    guest->held_until = 0;
+    guest->heard = now;
+    pti_guest_read(guest);
+}
+
+int64_t pti_guest_due(const struct pti_guest *guest)
+{
+    int64_t ping = guest->pinged + PTI_GUEST_PING_MS * PTI_NS_PER_MS;
+
+    if (guest->session == NULL)
+        return guest->accepted + PTI_HELLO_MS * PTI_NS_PER_MS;
+    if (pti_load_relaxed(&guest->stuffed))
+        return guest->stuffed_until;
+    return guest->held && guest->held_until < ping ? guest->held_until : ping;
 }
 
 /* ---- frames ---- */
@@ -234,28 +329,45 @@ static void read_control(struct pti_guest *guest, const struct pti_frame *frame)
     }
 }
 
-static void read_frame(struct pti_guest *guest, const struct pti_frame *frame)
+/* What asks for no message is measured: whoever asks it without end waits. */
+static void read_aside(struct pti_guest *guest, const struct pti_frame *frame)
 {
+    int64_t since = pti_now_ns();
+
+    if (frame->channel == 0)
+        read_control(guest, frame);
+    else if (frame->type == PTI_FRAME_DIRECTORY)
+        pti_guest_list(guest, frame);
+    else
+        pti_channel_open(guest->session, frame);
+    int64_t now = pti_now_ns();
+    if (guest->farewell || guest->doomed)
+        return;
+    pti_caps_vain(guest, now - since, now);
+    hold_if_stuffed(guest, now);
+}
+
+static void read_of_channel(struct pti_guest *guest, const struct pti_frame *frame)
+{
+    struct pti_channel *channel = pti_channel_find(guest->session, frame->channel);
     const char *reason = "";
 
-    if (guest->session == NULL) {
+    if (channel != NULL && pti_serve(channel, frame, &reason) != PTQ_OK)
+        pti_guest_refuse(guest, PTQ_EPROTO, "%s", reason);
+    else if (channel == NULL && frame->type != PTI_FRAME_CLOSE)
+        pti_guest_refuse(guest, PTQ_EPROTO, "channel %u is not open", frame->channel);
+}
+
+static void read_frame(struct pti_guest *guest, const struct pti_frame *frame)
+{
+    if (guest->session == NULL)
         pti_guest_greet(guest, frame);
-    } else if (frame->version != guest->outbox.version) {
-        pti_guest_refuse(guest, PTQ_EPROTO, "a frame is of version %u, %u was agreed", frame->version,
-                         guest->outbox.version);
-    } else if (frame->channel == 0) {
-        read_control(guest, frame);
-    } else if (frame->type == PTI_FRAME_DIRECTORY) {
-        pti_guest_list(guest, frame);
-    } else if (frame->type == PTI_FRAME_OPEN) {
-        pti_channel_open(guest->session, frame);
-    } else {
-        struct pti_channel *channel = pti_channel_find(guest->session, frame->channel);
-        if (channel != NULL && pti_serve(channel, frame, &reason) != PTQ_OK)
-            pti_guest_refuse(guest, PTQ_EPROTO, "%s", reason);
-        else if (channel == NULL && frame->type != PTI_FRAME_CLOSE)
-            pti_guest_refuse(guest, PTQ_EPROTO, "channel %u is not open", frame->channel);
-    }
+    else if (frame->version != guest->outbox.version)
+        pti_guest_refuse(guest, PTQ_EPROTO, "a frame is of version %u, %u was agreed", frame->version, guest->outbox.version);
+    else if (frame->channel == 0 || frame->type == PTI_FRAME_DIRECTORY || frame->type == PTI_FRAME_OPEN)
+        read_aside(guest, frame);
+    else
+        read_of_channel(guest, frame);
 }
 
 static void count_and_read(struct pti_guest *guest, const struct pti_frame *frame)
@@ -265,19 +377,22 @@ static void count_and_read(struct pti_guest *guest, const struct pti_frame *fram
     read_frame(guest, frame);
 }
 
-/* All that has come; then the link reads on, unless it is to end. */
+/* All that has come; then the link reads on, unless it is to end, or to wait. */
 void pti_guest_read(struct pti_guest *guest)
 {
     struct pti_frame frame;
     const char *reason = "";
     enum ptq_err answer = PTQ_EMPTY;
+    uint64_t frames = guest->frames, bytes = guest->bytes;
 
-    while (!guest->doomed && !guest->farewell && (answer = pti_link_next(guest->link, &frame, &reason)) == PTQ_OK)
+    while (!guest->doomed && !guest->farewell && !guest->held && (answer = pti_link_next(guest->link, &frame, &reason)) == PTQ_OK)
         count_and_read(guest, &frame);
     if (pti_link_is_lively(guest->link))
         guest->heard = pti_now_ns();
     if (answer == PTQ_EPROTO)
         pti_guest_refuse(guest, PTQ_EPROTO, "%s", reason);
-    if (!guest->doomed && !guest->farewell)
+    if (guest->server->caps.meters)
+        pti_caps_flow(guest, guest->bytes - bytes, guest->frames - frames, pti_now_ns());
+    if (!guest->doomed && !guest->farewell && !guest->held)
         pti_link_resume(guest->link);
 }

@@ -10,11 +10,12 @@
 #include "remote/link.h"
 #include "remote/outbox.h"
 
+struct pti_party;
 struct pti_server;
 struct pti_session;
 
 /* What waits for the one thread. */
-enum pti_word { PTI_WORD_ACCEPTED = 1, PTI_WORD_READABLE = 2, PTI_WORD_DOWN = 4 };
+enum pti_word { PTI_WORD_ACCEPTED = 1, PTI_WORD_READABLE = 2, PTI_WORD_DOWN = 4, PTI_WORD_READ_BY_IT = 8 };
 
 /* A link of somebody else's. */
 struct pti_guest {
@@ -28,12 +29,19 @@ struct pti_guest {
     char name[96];
     int64_t accepted, heard, pinged;
     uint64_t frames, bytes; /* that came */
-    bool dirty;       /* has something to say since the last kick */
+    struct pti_party *peer;
+    bool counted;     /* among his links; not so where it came too soon */
+    bool stranger;    /* ... and among those without HELLO */
+    bool touched;     /* in the server's list: it has something to say since the last kick, or is doomed */
+    bool held;        /* not read until then, nor while it is stuffed */
+    _Atomic bool stuffed; /* it was told more than it reads */
+    int64_t held_until, stuffed_until;
+    uint64_t unread;  /* when it was looked at last */
     bool doomed;      /* to be freed at the end of the round */
     char why[200];    /* then */
     bool farewell;    /* ... after its last words have gone */
     int64_t farewell_until;
-    TAILQ_ENTRY(pti_guest) listed;
+    TAILQ_ENTRY(pti_guest) listed, touched_listed;
     /* under the server's inbox mutex */
     unsigned words;
     TAILQ_ENTRY(pti_guest) posted;
@@ -47,6 +55,18 @@ void pti_guest_ping(struct pti_guest *guest, int64_t now);
 void pti_guest_refuse(struct pti_guest *guest, enum ptq_err code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void pti_guest_doom(struct pti_guest *guest, const char *why);
+/* It has something to say: the link is kicked at the end of the round. */
+void pti_guest_touch(struct pti_guest *guest);
+/* Nothing more is read from it until then: what it says waits in the kernel, and it is not taken for silent. */
+void pti_guest_hold(struct pti_guest *guest, int64_t until);
+/* Reads on what was held, if it may. */
+void pti_guest_read_on(struct pti_guest *guest, int64_t now);
+/* When it is to be looked at, unless it is to end. */
+int64_t pti_guest_due(const struct pti_guest *guest);
+/* No stranger any more. */
+void pti_guest_greeted(struct pti_guest *guest);
+/* Says why, and closes: a cap was met, which has been logged. */
+void pti_guest_send_off(struct pti_guest *guest, const char *why);
 void pti_guest_free(struct pti_guest *guest);
 /* Pushes a control message to channel 0 or to a lane. */
 void pti_guest_push(struct pti_guest *guest, struct pti_lane *lane, uint8_t type, uint16_t flags, uint64_t number,

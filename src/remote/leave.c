@@ -39,6 +39,7 @@ static void drop_lease(struct pti_channel *channel, struct pti_lease *lease)
         lease->request->settled++;
     }
     HASH_DELETE(hh, channel->leases, lease);
+    pti_caps_give(channel->session->server, channel->session->peer, PTI_CAP_LEASES, 1);
     free(lease);
 }
 
@@ -118,6 +119,8 @@ static enum ptq_err keep_leases(struct pti_request *request, struct ptq_msg **ms
         kept++;
     }
     request->lease_count = (uint32_t)kept;
+    channel->session->server->caps.used[PTI_CAP_LEASES] += kept;
+    channel->session->peer->used[PTI_CAP_LEASES] += kept;
     for (size_t i = kept; i < count; i++) /* no memory to remember them: as if they had not been taken */
         (void)!ops->untake(channel->port, msgs[i]);
     return kept > 0 ? PTQ_OK : PTQ_ENOMEM;
@@ -127,8 +130,16 @@ enum ptq_err pti_leave_try(struct pti_request *request)
 {
     struct pti_channel *channel = request->channel;
     struct pti_server *server = channel->session->server;
+    struct pti_party *peer = channel->session->peer;
+    uint64_t left = pti_caps_left(server, peer, PTI_CAP_LEASES);
     uint32_t max = most_messages(request);
     size_t count;
+
+    if (left == 0) { /* he is to settle some first */
+        (void)!pti_caps_take(server, peer, PTI_CAP_LEASES, 1, NULL, 0);
+        return PTQ_EAGAIN;
+    }
+    max = left < max ? (uint32_t)left : max;
 
     if (!pti_make_room((void **)&server->msgs, &server->msg_room, max, sizeof *server->msgs))
         return PTQ_ENOMEM;

@@ -387,15 +387,27 @@ static bool read_address(nng_stream *stream, const char *which, struct sockaddr_
     return ret_address->ss_family != AF_UNSPEC;
 }
 
-/* Small frames must not wait for each other's acknowledgement, nor behind what the kernel has taken and not sent. */
+/* Small frames must not wait for each other's acknowledgement. */
 static void set_options(nng_stream *stream)
+{
+    nng_stream_set_bool(stream, NNG_OPT_TCP_NODELAY, true);
+    nng_stream_set_bool(stream, NNG_OPT_TCP_KEEPALIVE, true);
+}
+
+/* ... nor behind what the kernel has taken and not sent. */
+static void limit_unsent(nng_stream *stream)
 {
     struct sockaddr_storage here, there;
 
-    nng_stream_set_bool(stream, NNG_OPT_TCP_NODELAY, true);
-    nng_stream_set_bool(stream, NNG_OPT_TCP_KEEPALIVE, true);
     if (read_address(stream, NNG_OPT_LOCADDR, &here) && read_address(stream, NNG_OPT_REMADDR, &there))
         pti_unsent_limit((struct sockaddr *)&here, (struct sockaddr *)&there, UNSENT_MOST);
+}
+
+/* Scar: the descriptor is looked for among all, which a stranger's link is not worth: with 1,000 open, half a millisecond. */
+void pti_link_settle(struct pti_link *link)
+{
+    if (link->stream != NULL)
+        limit_unsent(link->stream);
 }
 
 /* Stands from now on: reading begins, and what was kicked before is sent. */
@@ -417,6 +429,7 @@ static void on_dialled(void *context)
     if (error == 0) {
         nng_stream *stream = nng_aio_get_output(link->dial, 0);
         set_options(stream);
+        limit_unsent(stream);
         pthread_mutex_lock(&link->mutex);
         link->stream = stream;
         bool closed = link->closed;
@@ -498,6 +511,30 @@ void pti_link_peer(struct pti_link *link, char *buffer, size_t size)
     }
 }
 
+void pti_link_origin(struct pti_link *link, char *buffer, size_t size)
+{
+    nng_sockaddr address = {0};
+    char text[INET6_ADDRSTRLEN] = "?";
+
+    if (link->stream == NULL || nng_stream_get_addr(link->stream, NNG_OPT_REMADDR, &address) != 0) {
+        snprintf(buffer, size, "?");
+    } else if (address.s_family == NNG_AF_INET) {
+        inet_ntop(AF_INET, &address.s_in.sa_addr, text, sizeof text);
+        snprintf(buffer, size, "%s", text);
+    } else if (address.s_family == NNG_AF_INET6) {
+        uint8_t net[16] = {0};
+        memcpy(net, &address.s_in6.sa_addr, 8);
+        inet_ntop(AF_INET6, net, text, sizeof text);
+        snprintf(buffer, size, "%s/64", text);
+    } else if (address.s_family == NNG_AF_IPC) {
+        uint64_t uid = 0;
+        (void)nng_stream_get_uint64(link->stream, NNG_OPT_IPC_PEER_UID, &uid);
+        snprintf(buffer, size, "uid:%llu", (unsigned long long)uid);
+    } else {
+        snprintf(buffer, size, "ws"); /* nng 1.5.2 does not tell */
+    }
+}
+
 static bool is_loopback(const nng_sockaddr *address)
 {
     static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
@@ -535,7 +572,7 @@ struct pti_listener {
     nng_aio *accept;
     bool resting; /* of the accept event */
     bool near;    /* whoever comes over ws is of this host: no other can reach where it listens */
-    void (*accepted)(void *context, struct pti_link *link);
+    int (*accepted)(void *context, struct pti_link *link);
     void *context;
     char url[256];
 };
@@ -543,12 +580,13 @@ struct pti_listener {
 static void on_accepted(void *context)
 {
     struct pti_listener *listener = context;
-    int error = nng_aio_result(listener->accept);
+    int error = nng_aio_result(listener->accept), rest = 0;
 
     if (error == NNG_ECLOSED || error == NNG_ECANCELED)
         return;
     if (error != 0) { /* no descriptors, say: look again in a moment */
         listener->resting = true;
+        (void)listener->accepted(listener->context, NULL);
         nng_sleep_aio(ACCEPT_REST_MS, listener->accept);
         return;
     }
@@ -559,12 +597,16 @@ static void on_accepted(void *context)
             link->stream = stream;
             link->near = listener->near;
             set_options(stream);
-            listener->accepted(listener->context, link);
+            rest = listener->accepted(listener->context, link);
         } else {
             nng_stream_free(stream);
         }
     }
-    listener->resting = false;
+    listener->resting = rest > 0; /* meanwhile who comes waits in the kernel */
+    if (rest > 0) {
+        nng_sleep_aio(rest, listener->accept);
+        return;
+    }
     nng_stream_listener_accept(listener->listener, listener->accept);
 }
 
@@ -593,7 +635,7 @@ static void name_listener(struct pti_listener *listener, const char *url)
     listener->near = ws && is_loopback(&address);
 }
 
-enum ptq_err pti_listener_open(const char *url, void (*accepted)(void *context, struct pti_link *link), void *context,
+enum ptq_err pti_listener_open(const char *url, int (*accepted)(void *context, struct pti_link *link), void *context,
                                struct ptq_error *error, struct pti_listener **ret_listener)
 {
     enum ptq_err may = pti_link_may_start();

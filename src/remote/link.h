@@ -73,6 +73,12 @@ void pti_link_reason(struct pti_link *link, char *buffer, size_t size);
 /* The address of the other side, for people. */
 void pti_link_peer(struct pti_link *link, char *buffer, size_t size);
 
+/* Whom its cost is counted to: the address without the port (of IPv6 its /64), or over ipc the user. */
+void pti_link_origin(struct pti_link *link, char *buffer, size_t size);
+
+/* Who it is has been heard: what is only worth while for a link that stays. */
+void pti_link_settle(struct pti_link *link);
+
 /* Is the other side on this host, by its address? */
 bool pti_link_is_near(struct pti_link *link);
 
@@ -81,8 +87,9 @@ bool pti_link_uid(struct pti_link *link, uint64_t *ret_uid);
 
 /* ---- listening ---- */
 
-/* `accepted` gets each new link, to be started or freed. */
-enum ptq_err pti_listener_open(const char *url, void (*accepted)(void *context, struct pti_link *link), void *context,
+/* `accepted` gets each new link, to be started or freed, and answers for how many milliseconds no other is to be accepted;
+ * NULL: there are no descriptors, or no memory, for one; it is tried again in a moment. */
+enum ptq_err pti_listener_open(const char *url, int (*accepted)(void *context, struct pti_link *link), void *context,
                                struct ptq_error *error, struct pti_listener **ret_listener);
 /* Where it listens, the real port in place of 0: borrowed. */
 const char *pti_listener_url(const struct pti_listener *listener);

@@ -112,7 +112,7 @@ void pti_guest_list(struct pti_guest *guest, const struct pti_frame *frame)
         size_t size = pti_directory_pack(&listing->directory, bytes, PTI_WIRE_FRAME_BYTES);
         if (!pti_outbox_push_answer(&guest->outbox, frame->channel, PTI_FRAME_DIRECTORY, frame->number, bytes, size))
             pti_guest_doom(guest, "no memory for a directory");
-        guest->dirty = true;
+        pti_guest_touch(guest);
     }
     free(listing);
     free(bytes);

@@ -61,6 +61,16 @@ static void look_at(struct pti_outbox *outbox, struct pti_lane *lane)
 
 /* ---- in ---- */
 
+static void free_out(struct pti_out *out)
+{
+    free(out);
+}
+
+static uint64_t copy_size(const struct pti_out *out)
+{
+    return out->written == free_out ? sizeof *out + out->size : 0;
+}
+
 static struct pti_outs *list_of(struct pti_lane *lane, const struct pti_out *out)
 {
     return out->cost > 0 ? &lane->puts : &lane->others;
@@ -73,14 +83,11 @@ void pti_outbox_push(struct pti_outbox *outbox, struct pti_lane *lane, struct pt
     out->queued = true;
     pthread_mutex_lock(&outbox->mutex);
     TAILQ_INSERT_TAIL(list_of(lane, out), out, link);
+    outbox->copies += copy_size(out);
     look_at(outbox, lane);
     pthread_mutex_unlock(&outbox->mutex);
 }
 
-static void free_out(struct pti_out *out)
-{
-    free(out);
-}
 
 static struct pti_out *copy_out(uint8_t type, uint16_t flags, uint64_t number, const void *bytes, size_t size)
 {
@@ -228,12 +235,13 @@ void pti_outbox_credit_back(struct pti_outbox *outbox, struct pti_lane *lane, ui
 
 /* ---- forgetting ---- */
 
-static void forget(struct pti_outs *outs)
+static void forget(struct pti_outbox *outbox, struct pti_outs *outs)
 {
     struct pti_out *out;
 
     while ((out = TAILQ_FIRST(outs)) != NULL) {
         TAILQ_REMOVE(outs, out, link);
+        outbox->copies -= copy_size(out);
         out->queued = out->begun = false;
         if (out->written == free_out)
             free_out(out);
@@ -242,8 +250,8 @@ static void forget(struct pti_outs *outs)
 
 static void clear_lane(struct pti_outbox *outbox, struct pti_lane *lane)
 {
-    forget(&lane->puts);
-    forget(&lane->others);
+    forget(outbox, &lane->puts);
+    forget(outbox, &lane->others);
     lane->current = NULL;
     lane->results_size = 0;
     lane->spent = 0;
@@ -265,6 +273,14 @@ void pti_lane_fini(struct pti_outbox *outbox, struct pti_lane *lane)
     free(lane->results);
     lane->results = NULL;
     lane->results_room = 0;
+}
+
+uint64_t pti_outbox_unread(struct pti_outbox *outbox)
+{
+    pthread_mutex_lock(&outbox->mutex);
+    uint64_t copies = outbox->copies;
+    pthread_mutex_unlock(&outbox->mutex);
+    return copies;
 }
 
 bool pti_outbox_is_empty(struct pti_outbox *outbox)
@@ -356,6 +372,7 @@ static size_t write_piece(struct pti_outbox *outbox, struct pti_lane *lane, stru
     if (lane->current == NULL) {
         TAILQ_REMOVE(list_of(lane, out), out, link);
         out->queued = false;
+        outbox->copies -= copy_size(out);
         if (out->written != NULL)
             out->written(out);
     }

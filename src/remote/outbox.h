@@ -60,6 +60,7 @@ struct pti_outbox {
     struct pti_lane control; /* channel 0 */
     TAILQ_HEAD(, pti_lane) active;
     uint64_t frames, bytes; /* written, ever; read once the link is gone */
+    uint64_t copies;        /* bytes of what was copied, and is not written */
 };
 
 void pti_outbox_init(struct pti_outbox *outbox, uint8_t version, uint32_t piece_bytes);
@@ -107,6 +108,9 @@ void pti_outbox_drop(struct pti_outbox *outbox, struct pti_lane *lane, struct pt
 
 /* Forgets everything in this lane, partly written or not: the link is gone. */
 void pti_outbox_clear(struct pti_outbox *outbox, struct pti_lane *lane);
+
+/* Bytes of copies that wait. */
+uint64_t pti_outbox_unread(struct pti_outbox *outbox);
 
 /* Is anything waiting, but for puts without credit? */
 bool pti_outbox_is_empty(struct pti_outbox *outbox);

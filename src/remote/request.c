@@ -41,10 +41,11 @@ static void stop_waiting(struct pti_request *request)
         channel->session->server->starving -= request->starved > 0;
     }
     request->state = PTI_REQUEST_DONE;
-    channel->buffered -= request->payload_size;
-    channel->session->server->buffered -= request->payload_size;
-    if (request->payload_size > 0)
+    if (request->payload_size > 0) {
+        channel->buffered -= request->payload_size;
+        pti_server_count_bytes(channel->session, 0, request->payload_size);
         pti_channel_grant(channel);
+    }
     pti_large_drop(request);
     free(request->payload);
     request->payload = NULL;
@@ -59,7 +60,7 @@ void pti_request_answer(struct pti_request *request)
 
     if (guest == NULL)
         return;
-    guest->dirty = true;
+    pti_guest_touch(guest);
     if (request->lease_count > 0)
         pti_request_say_messages(request);
     else if (!pti_outbox_push_result(&guest->outbox, &channel->lane, request->number, request->code, request->value))

@@ -102,9 +102,26 @@ static enum ptq_err serve_received(struct pti_channel *channel, const struct pti
     return PTQ_OK;
 }
 
+#define FIRST_REQUESTS 64u
+
+/* In blocks that double, so that nothing is counted for a single one. */
+static bool has_room(struct pti_channel *channel)
+{
+    struct pti_session *session = channel->session;
+    unsigned more = channel->request_room > 0 ? channel->request_room : FIRST_REQUESTS;
+
+    if (channel->request_count < channel->request_room)
+        return true;
+    if (channel->request_room + more > PTI_REQUESTS_KEPT ||
+        !pti_caps_take(session->server, session->peer, PTI_CAP_REQUESTS, more, NULL, 0))
+        return false;
+    channel->request_room += more;
+    return true;
+}
+
 static struct pti_request *new_request(struct pti_channel *channel, const struct pti_frame *frame)
 {
-    struct pti_request *request = channel->request_count < PTI_REQUESTS_KEPT ? calloc(1, sizeof *request) : NULL;
+    struct pti_request *request = has_room(channel) ? calloc(1, sizeof *request) : NULL;
 
     if (request == NULL)
         return NULL;
@@ -224,7 +241,7 @@ static void serve_close(struct pti_channel *channel, uint64_t number)
     channel->closed = true;
     pti_channel_free(channel);
     pti_write_result(bytes, &result);
-    guest->dirty = true;
+    pti_guest_touch(guest);
     if (!pti_outbox_push_answer(&guest->outbox, id, PTI_FRAME_RESULT, 0, bytes, sizeof bytes))
         pti_guest_doom(guest, "no memory for an answer");
 }

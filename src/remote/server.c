@@ -20,8 +20,8 @@
 #include "remote/via/via.h"
 
 #define EVENTS_AT_ONCE 64
-#define PING_MS 1000
-#define FAREWELL_LOOK_MS 5
+#define DESCRIPTORS_TELL_NS (60 * PTI_NS_PER_S)
+#define GUESTS_SPARE 64 /* accepted beyond the cap, to be told so */
 #define DRAIN_LOOK_MS 20
 #define VIA_AGAIN_MS 1000
 #define BUSES_MOST 64
@@ -136,24 +136,110 @@ ptq_bus *pti_server_bus(struct pti_server *server, const char *run, bool make)
 /* ---- inbox ---- */
 
 /* On a thread of nng's. */
-static void on_accepted(void *context, struct pti_link *link)
+static int on_accepted(void *context, struct pti_link *link)
 {
     struct pti_server *server = context;
 
-    if (pti_fetch_add_seq(&server->guest_count, 1) < PTI_GUESTS_MOST && pti_guest_new(server, link) != NULL)
-        return;
+    pthread_mutex_lock(&server->inbox_mutex);
+    int rest = link != NULL ? pti_caps_rest(&server->caps, pti_now_ns()) : 0;
+    server->no_descriptors |= link == NULL;
+    pthread_mutex_unlock(&server->inbox_mutex);
+    if (link == NULL) {
+        pti_event_set(server->wake_fd);
+        return 0;
+    }
+    if (pti_fetch_add_seq(&server->guest_count, 1) < server->caps.most[PTI_CAP_LINKS][PTI_ALL] + GUESTS_SPARE &&
+        pti_guest_new(server, link) != NULL)
+        return rest;
     pti_fetch_add_seq(&server->guest_count, -1u);
     pti_link_free(link);
+    return rest;
+}
+
+/* Once a minute: as each is closed another finds room, and the next none. */
+static void tell_descriptors(struct pti_server *server)
+{
+    int64_t now = pti_now_ns();
+
+    if (server->descriptors_told != 0 && now - server->descriptors_told < DESCRIPTORS_TELL_NS)
+        return;
+    server->descriptors_told = now;
+    pti_server_log(server, PTQ_BRIDGE_ERROR,
+                   "component=listener event=no_descriptors links=%llu effect=\"new links wait until some are closed; those that are "
+                   "here go on\" help=\"raise the limit of descriptors (LimitNOFILE=, ulimit -n), or lower --max-links\"",
+                   (unsigned long long)server->caps.used[PTI_CAP_LINKS]);
+}
+
+/* He who has said nothing for the longest goes first: an honest one says HELLO at once. */
+static void end_oldest_stranger(struct pti_server *server, const struct pti_party *peer, const char *why)
+{
+    struct pti_guest *guest;
+
+    TAILQ_FOREACH(guest, &server->guests, listed) {
+        if (!guest->stranger || guest->farewell || guest->doomed || (peer != NULL && guest->peer != peer))
+            continue;
+        pti_guest_greeted(guest);
+        pti_guest_send_off(guest, why);
+        return;
+    }
+}
+
+static void count_stranger(struct pti_guest *guest)
+{
+    struct pti_server *server = guest->server;
+    bool own = guest->peer->used[PTI_CAP_STRANGERS] >= server->caps.most[PTI_CAP_STRANGERS][PTI_PEER];
+    char why[160];
+
+    guest->stranger = pti_caps_take(server, guest->peer, PTI_CAP_STRANGERS, 1, why, sizeof why);
+    if (guest->stranger)
+        return;
+    end_oldest_stranger(server, own ? guest->peer : NULL, why);
+    server->caps.used[PTI_CAP_STRANGERS]++; /* one has gone for it, or will with the round */
+    guest->peer->used[PTI_CAP_STRANGERS]++;
+    guest->stranger = true;
+}
+
+static bool may_come_in(struct pti_guest *guest)
+{
+    struct pti_server *server = guest->server;
+    char why[160];
+
+    if (!pti_guest_may_come(guest))
+        return false;
+    guest->counted = pti_caps_take(server, guest->peer, PTI_CAP_LINKS, 1, why, sizeof why);
+    if (!guest->counted) {
+        pti_guest_send_off(guest, why);
+        return false;
+    }
+    count_stranger(guest);
+    return true;
+}
+
+/* Who comes too often is closed without a word: each word would cost more than his link cost him. */
+static void receive_guest(struct pti_guest *guest)
+{
+    struct pti_server *server = guest->server;
+    char name[72];
+
+    pti_link_origin(guest->link, name, sizeof name);
+    TAILQ_INSERT_TAIL(&server->guests, guest, listed);
+    guest->peer = pti_caps_hold(server, name);
+    if (guest->peer == NULL || !pti_caps_dial(server, guest->peer, guest->accepted)) {
+        pti_guest_doom(guest, "it came too soon after others of its address");
+        return;
+    }
+    pti_guest_start(guest);
+    (void)!may_come_in(guest);
 }
 
 static void heed(struct pti_guest *guest, unsigned words)
 {
-    if ((words & PTI_WORD_ACCEPTED) != 0) {
-        pti_guest_start(guest);
-        (void)!pti_guest_may_come(guest);
-    }
+    if ((words & PTI_WORD_ACCEPTED) != 0)
+        receive_guest(guest);
     if ((words & PTI_WORD_READABLE) != 0)
         pti_guest_read(guest);
+    if ((words & PTI_WORD_READ_BY_IT) != 0)
+        pti_guest_read_on(guest, pti_now_ns());
     if ((words & PTI_WORD_DOWN) != 0) {
         char why[160];
         pti_link_reason(guest->link, why, sizeof why);
@@ -168,11 +254,15 @@ static void empty_inbox(struct pti_server *server)
         pthread_mutex_lock(&server->inbox_mutex);
         struct pti_guest *guest = TAILQ_FIRST(&server->inbox);
         unsigned words = guest != NULL ? guest->words : 0;
+        bool no_descriptors = server->no_descriptors;
+        server->no_descriptors = false;
         if (guest != NULL) {
             TAILQ_REMOVE(&server->inbox, guest, posted);
             guest->words = 0;
         }
         pthread_mutex_unlock(&server->inbox_mutex);
+        if (no_descriptors)
+            tell_descriptors(server);
         if (guest == NULL)
             return;
         heed(guest, words);
@@ -188,13 +278,32 @@ static void mind_guest(struct pti_guest *guest, int64_t now)
     if (guest->farewell) {
         if (pti_link_is_drained(guest->link) || now >= guest->farewell_until)
             pti_guest_doom(guest, guest->why);
+    } else if (guest->held) {
+        if (!pti_load_relaxed(&guest->stuffed) && now - guest->pinged >= PTI_GUEST_PING_MS * PTI_NS_PER_MS)
+            pti_guest_ping(guest, now);
+        pti_guest_read_on(guest, now);
     } else if (guest->session == NULL) {
         if (now - guest->accepted >= PTI_HELLO_MS * PTI_NS_PER_MS)
             pti_guest_refuse(guest, PTQ_EPROTO, "no HELLO came for %d s", PTI_HELLO_MS / 1000);
     } else if (now - guest->heard >= PTI_SILENCE_MS * PTI_NS_PER_MS) {
         pti_guest_doom(guest, "it was silent for 3 s");
-    } else if (now - guest->pinged >= PING_MS * PTI_NS_PER_MS) {
+    } else if (now - guest->pinged >= PTI_GUEST_PING_MS * PTI_NS_PER_MS) {
         pti_guest_ping(guest, now);
+    }
+}
+
+/* Not in each round: a thousand that are idle cost the one that is not nothing. */
+static void mind_guests(struct pti_server *server, int64_t now)
+{
+    struct pti_guest *guest;
+
+    if (now < server->guests_at)
+        return;
+    server->guests_at = PTI_DEADLINE_NEVER;
+    TAILQ_FOREACH(guest, &server->guests, listed) {
+        mind_guest(guest, now);
+        if (!guest->doomed)
+            pti_server_mind_guests(server, guest->farewell ? now + PTI_FAREWELL_LOOK_MS * PTI_NS_PER_MS : pti_guest_due(guest));
     }
 }
 
@@ -203,10 +312,15 @@ static void mind_sessions(struct pti_server *server, int64_t now)
     struct pti_session *session, *next;
     int64_t grace = server->options.grace_ms * PTI_NS_PER_MS;
 
+    if (now < server->sessions_at)
+        return;
+    server->sessions_at = PTI_DEADLINE_NEVER;
     for (session = server->sessions; session != NULL; session = next) {
         next = session->hh.next;
         if (session->guest == NULL && now - session->down_since >= grace)
             pti_session_free(session, "it was silent for longer than its grace");
+        else if (session->guest == NULL)
+            pti_server_mind_sessions(server, session->down_since + grace);
     }
 }
 
@@ -225,18 +339,10 @@ static void mind_deadlines(struct pti_server *server, int64_t now)
 static int wait_ms(const struct pti_server *server)
 {
     int64_t now = pti_now_ns(), until = server->next_deadline;
-    const struct pti_guest *guest;
 
-    TAILQ_FOREACH(guest, &server->guests, listed) {
-        int64_t due = guest->farewell          ? now + FAREWELL_LOOK_MS * PTI_NS_PER_MS
-                      : guest->session == NULL ? guest->accepted + PTI_HELLO_MS * PTI_NS_PER_MS
-                                              : guest->pinged + PING_MS * PTI_NS_PER_MS;
-        until = due < until ? due : until;
-    }
-    for (const struct pti_session *session = server->sessions; session != NULL; session = session->hh.next) {
-        int64_t due = session->down_since + server->options.grace_ms * PTI_NS_PER_MS;
-        until = session->guest == NULL && due < until ? due : until;
-    }
+    until = server->guests_at < until ? server->guests_at : until;
+    until = server->sessions_at < until ? server->sessions_at : until;
+    until = server->caps.forget_at < until ? server->caps.forget_at : until;
     if (pti_load_relaxed(&server->via) == NULL && server->via_at < until)
         until = server->via_at;
     if (server->draining && now + DRAIN_LOOK_MS * PTI_NS_PER_MS < until)
@@ -263,6 +369,7 @@ static void forgive_our_absence(struct pti_server *server, int64_t now)
     }
     for (struct pti_session *session = server->sessions; session != NULL; session = session->hh.next)
         session->down_since += now - due;
+    server->guests_at = server->sessions_at = now;
 }
 
 /* Nobody is woken for it: a row that is kept for too long harms nobody. */
@@ -351,14 +458,12 @@ static bool is_drained(struct pti_server *server)
 
 static void end_round(struct pti_server *server)
 {
-    struct pti_guest *guest, *next;
+    struct pti_guest *guest;
 
-    for (guest = TAILQ_FIRST(&server->guests); guest != NULL; guest = next) {
-        next = TAILQ_NEXT(guest, listed);
-        if (guest->dirty) {
-            guest->dirty = false;
-            pti_link_kick(guest->link);
-        }
+    while ((guest = TAILQ_FIRST(&server->touched)) != NULL) {
+        TAILQ_REMOVE(&server->touched, guest, touched_listed);
+        guest->touched = false;
+        pti_link_kick(guest->link); /* its last words, where it is doomed */
         if (guest->doomed)
             pti_guest_free(guest);
     }
@@ -379,7 +484,6 @@ static void look_at_due(struct pti_server *server)
 static void run_round(struct pti_server *server, const uint64_t *tags, int count)
 {
     int64_t now;
-    struct pti_guest *guest;
 
     for (int i = 0; i < count; i++) {
         struct pti_channel *channel = (struct pti_channel *)(uintptr_t)(tags[i] & ~UINT64_C(1));
@@ -390,13 +494,13 @@ static void run_round(struct pti_server *server, const uint64_t *tags, int count
     look_at_due(server);
     now = server->looked = pti_now_ns();
     forgive_our_absence(server, now);
-    TAILQ_FOREACH(guest, &server->guests, listed)
-        mind_guest(guest, now);
+    mind_guests(server, now);
     mind_deadlines(server, now);
     pti_gather_feed(server, now);
     look_at_due(server);
     end_round(server);
     mind_sessions(server, now);
+    (void)pti_caps_forget(server, now);
     mind_streams(server);
     serve_programs(server, now);
     if (!server->draining && pti_load_seq(&server->stops) > 0) {
@@ -478,10 +582,12 @@ static void init_server(struct pti_server *server, ptq_bus *bus, const struct pt
     server->options.rules_file = NULL;
     server->bus = bus;
     server->poll_fd = server->wake_fd = -1;
-    server->next_deadline = PTI_DEADLINE_NEVER;
+    server->next_deadline = server->guests_at = server->sessions_at = PTI_DEADLINE_NEVER;
+    pti_caps_init(&server->caps, &options->limits);
     pthread_mutex_init(&server->inbox_mutex, NULL);
     TAILQ_INIT(&server->inbox);
     TAILQ_INIT(&server->guests);
+    TAILQ_INIT(&server->touched);
     TAILQ_INIT(&server->due);
 }
 
@@ -585,6 +691,7 @@ void ptq_bridge_close(ptq_bridge *bridge)
         close(server->poll_fd);
     if (server->wake_fd >= 0)
         close(server->wake_fd);
+    pti_caps_fini(&server->caps);
     pthread_mutex_destroy(&server->inbox_mutex);
     free(server->listeners);
     free(server->puts);

@@ -19,22 +19,23 @@
 #include "bus/bus.h"
 #include "bus/routes.h"
 #include "queue/port.h"
+#include "remote/caps.h"
 #include "remote/channel.h"
 #include "remote/grants.h"
 #include "remote/guest.h"
 #include "remote/keys.h"
 #include "remote/refusals.h"
 
-#define PTI_GUESTS_MOST 1024
-#define PTI_SESSIONS_MOST 4096
 #define PTI_REQUESTS_KEPT (4 * PTI_WIRE_REQUESTS) /* of one channel: unanswered, or not known to be received */
-#define PTI_BUFFERED_MOST (UINT64_C(256) << 20)   /* puts that wait and what comes in pieces, of all sessions */
 #define PTI_HELLO_MS 5000
+#define PTI_GUEST_PING_MS 1000
+#define PTI_FAREWELL_LOOK_MS 5 /* until they have gone */
 #define PTI_SILENCE_MS 3000
 
 /* A conversation; it outlives its links for the grace. */
 struct pti_session {
     struct pti_server *server;
+    struct pti_party *peer; /* whose it is */
     uint8_t id[PTI_SESSION_BYTES];
     uint64_t attempt;      /* of the newest HELLO that it was found by; 0: the far side does not count */
     uint64_t generation;   /* drawn: this session, not another of its id */
@@ -83,11 +84,14 @@ struct pti_server {
     int wake_fd, poll_fd;
     _Atomic unsigned stops; /* how often it was asked to stop */
 
-    TAILQ_HEAD(, pti_guest) guests;
+    TAILQ_HEAD(, pti_guest) guests, touched;
+    int64_t guests_at, sessions_at; /* before that nothing is due of a guest; of a session that is down */
+    struct pti_caps caps;
+    bool no_descriptors;  /* under the inbox's mutex: links could not be accepted */
+    int64_t descriptors_told; /* 0: never */
     struct pti_session *sessions;
     TAILQ_HEAD(, pti_channel) due;
     uint64_t session_count_ever;
-    uint64_t buffered; /* of all channels, what comes in pieces included */
     unsigned starving; /* puts that wait for memory */
     int64_t looked, round_due; /* the last round; when the next is to come at the latest */
     int64_t next_deadline; /* of requests that wait; may be too early */
@@ -110,6 +114,21 @@ void pti_server_log(struct pti_server *server, enum ptq_bridge_level level, cons
 ptq_bus *pti_server_bus(struct pti_server *server, const char *run, bool make);
 /* The streams of a bus that is served; never NULL. */
 struct pti_streams *pti_server_streams(struct pti_server *server, const ptq_bus *bus);
+/* Something is due of a guest by then. */
+static inline void pti_server_mind_guests(struct pti_server *server, int64_t when)
+{
+    server->guests_at = when < server->guests_at ? when : server->guests_at;
+}
+static inline void pti_server_mind_sessions(struct pti_server *server, int64_t when)
+{
+    server->sessions_at = when < server->sessions_at ? when : server->sessions_at;
+}
+/* Bytes that wait, of this session's puts. */
+static inline void pti_server_count_bytes(struct pti_session *session, uint64_t more, uint64_t less)
+{
+    session->server->caps.used[PTI_CAP_BYTES] += more - less;
+    session->peer->used[PTI_CAP_BYTES] += more - less;
+}
 /* Somebody waits until then. */
 void pti_server_remind(struct pti_server *server, int64_t when);
 
@@ -119,7 +138,8 @@ enum ptq_err pti_options_check(const struct ptq_bridge_options *options, bool fa
 
 /* ---- session.c */
 struct pti_session *pti_session_find(struct pti_server *server, const uint8_t id[PTI_SESSION_BYTES]);
-struct pti_session *pti_session_new(struct pti_server *server, const struct pti_hello *hello);
+/* NULL: which cap was met stands in `why`. */
+struct pti_session *pti_session_new(struct pti_guest *guest, const struct pti_hello *hello, char *why, size_t size);
 void pti_session_attach(struct pti_session *session, struct pti_guest *guest);
 void pti_session_detach(struct pti_session *session); /* the link is gone */
 void pti_session_free(struct pti_session *session, const char *why);

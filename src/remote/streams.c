@@ -84,6 +84,8 @@ struct pti_stream {
     struct pti_stream_key highest;
     uint64_t overflow; /* up to here there may be puts without a fact; 0: none */
     void *owner;
+    void (*ended)(void *payer);
+    void *payer;
     UT_hash_handle hh;
 };
 
@@ -340,6 +342,8 @@ static void free_stream(struct pti_stream *stream)
 {
     struct pti_streams *streams = stream->streams;
 
+    if (stream->ended != NULL)
+        stream->ended(stream->payer);
     HASH_DELETE(hh, streams->all, stream);
     if (stream->own == NULL) {
         pti_store_release(&stream->index->state, ROW_FREE);
@@ -464,7 +468,7 @@ static bool read_facts(struct pti_stream *stream)
     return memchr(stream->row->queue, '\0', sizeof stream->row->queue) != NULL;
 }
 
-static struct pti_stream *find_stream(struct pti_streams *streams, const uint8_t id[16])
+static struct pti_stream *find_stream(const struct pti_streams *streams, const uint8_t id[16])
 {
     struct pti_stream *stream;
 
@@ -636,6 +640,15 @@ enum ptq_err pti_stream_find(struct pti_streams *streams, const struct pti_strea
 }
 
 void **pti_stream_owner(struct pti_stream *stream) { return &stream->owner; }
+bool pti_streams_has(const struct pti_streams *streams, const uint8_t id[16]) { return find_stream(streams, id) != NULL; }
+
+void pti_stream_set_payer(struct pti_stream *stream, void (*ended)(void *payer), void *payer)
+{
+    stream->ended = ended;
+    stream->payer = payer;
+}
+
+bool pti_stream_is_paid(const struct pti_stream *stream) { return stream->ended != NULL; }
 uint64_t pti_stream_floor(const struct pti_stream *stream) { return pti_load_relaxed(&stream->index->floor); }
 bool pti_stream_is_keyed(const struct pti_stream *stream) { return pti_load_relaxed(&stream->index->keyed) != 0; }
 void pti_stream_set_keyed(struct pti_stream *stream) { pti_store_release(&stream->index->keyed, 1); }

@@ -61,6 +61,11 @@ struct pti_stream_asker {
 enum ptq_err pti_stream_find(struct pti_streams *streams, const struct pti_stream_asker *asker, struct pti_stream **ret_stream,
                              bool *ret_known);
 void **pti_stream_owner(struct pti_stream *stream);
+/* Is there a row of this id? */
+bool pti_streams_has(const struct pti_streams *streams, const uint8_t id[16]);
+/* Who is told when the row goes; not when all are closed. */
+void pti_stream_set_payer(struct pti_stream *stream, void (*ended)(void *payer), void *payer);
+bool pti_stream_is_paid(const struct pti_stream *stream);
 uint64_t pti_stream_floor(const struct pti_stream *stream);
 /* Its puts bear keys of their sources: what was received is told by these, and not by the numbers of requests. */
 bool pti_stream_is_keyed(const struct pti_stream *stream);

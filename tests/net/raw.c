@@ -22,9 +22,16 @@ void raw_take(struct raw *raw, int fd)
 
 void raw_dial(struct raw *raw, const char *url)
 {
+    raw_dial_from(raw, url, "127.0.0.1");
+}
+
+void raw_dial_from(struct raw *raw, const char *url, const char *address)
+{
     struct sockaddr_in name = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in own = {.sin_family = AF_INET, .sin_addr.s_addr = inet_addr(address)};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
+    assert_int_equal(bind(fd, (struct sockaddr *)&own, sizeof own), 0);
     name.sin_port = htons((uint16_t)atoi(strrchr(url, ':') + 1));
     assert_int_equal(connect(fd, (struct sockaddr *)&name, sizeof name), 0);
     raw_take(raw, fd);
@@ -81,6 +88,27 @@ void raw_say_hello(struct raw *raw, const struct pti_hello *hello, uint16_t flag
     size_t size = pti_hello_pack(hello, bytes, sizeof bytes);
 
     raw_say(raw, &(struct pti_frame){.type = PTI_FRAME_HELLO, .flags = flags, .length = (uint32_t)size, .payload = bytes});
+}
+
+void raw_greet(struct raw *raw, uint64_t session)
+{
+    struct pti_hello hello = {.version_min = 1, .version_max = 2, .limits = pti_limits_own(), .node = "raw", .attempt = 1};
+    struct pti_frame frame;
+
+    memcpy(hello.session, &session, sizeof session);
+    raw_say_hello(raw, &hello, 0);
+    raw_expect(raw, PTI_FRAME_HELLO, &frame);
+    raw->version = 2;
+}
+
+void raw_open(struct raw *raw, uint32_t channel, const char *name)
+{
+    struct pti_open_message open = {.capacity = 16};
+    uint8_t bytes[PTI_CONTROL_BYTES];
+
+    snprintf(open.name, sizeof open.name, "%s", name);
+    size_t size = pti_open_pack(&open, bytes, sizeof bytes);
+    raw_say(raw, &(struct pti_frame){.type = PTI_FRAME_OPEN, .channel = channel, .length = (uint32_t)size, .payload = bytes});
 }
 
 static bool read_frame(struct raw *raw, struct pti_frame *ret_frame)

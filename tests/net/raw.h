@@ -15,6 +15,7 @@ struct raw {
 
 /* To "tcp://127.0.0.1:port"; or what has been accepted. */
 void raw_dial(struct raw *raw, const char *url);
+void raw_dial_from(struct raw *raw, const char *url, const char *address); /* of this host: 127.0.0.2, say */
 void raw_take(struct raw *raw, int fd);
 void raw_close(struct raw *raw);
 
@@ -30,6 +31,10 @@ void raw_say_hello(struct raw *raw, const struct pti_hello *hello, uint16_t flag
 bool raw_next(struct raw *raw, struct pti_frame *ret_frame);
 /* The next frame is of this type, or the test fails. */
 void raw_expect(struct raw *raw, enum pti_frame_type type, struct pti_frame *ret_frame);
+
+/* ---- as who dials: a session of this name, of version 2; asks for a queue, which is made. */
+void raw_greet(struct raw *raw, uint64_t session);
+void raw_open(struct raw *raw, uint32_t channel, const char *name);
 
 /* ---- as a home: hears HELLO on the next link, and answers it; opens what is asked for. */
 struct pti_hello raw_hear_hello(struct raw *raw, int listener);

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include <ptq/bus.h>
 #include <ptq/err.h>
@@ -39,6 +40,28 @@ struct ptq_bridge_rule {
     unsigned rights;      /**< of enum ptq_right */
 };
 
+/**
+ * What strangers and greedy peers may cost a bridge.  Zero is the default of every field, and no honest user meets one; UINT64_MAX: no
+ * limit.  A peer is a node that has proven who it is, else an address (of IPv6 its /64), or over ipc a user.  The fields with peer_ are
+ * for each, the others for all together.  Who meets a limit is told which; where he can be made to wait he is, and nobody else.
+ */
+struct ptq_bridge_limits {
+    uint64_t links, peer_links;         /**< connections; 4096 and 2048: another is told so, and closed */
+    uint64_t strangers, peer_strangers; /**< of these, such as have not said HELLO; 1024 and 256: the oldest is closed for a new one */
+    uint64_t sessions, peer_sessions;   /**< conversations, also those whose link broke; 8192 and 4096 */
+    uint64_t queues, peer_queues;       /**< queues that they have open; 16384 and 8192: an open answers PTQ_EAGAIN */
+    uint64_t leases, peer_leases;       /**< messages that they have leased; 4 Mi and 2 Mi: a get answers PTQ_EAGAIN */
+    uint64_t bytes, peer_bytes;         /**< of puts that wait, or come in pieces; 256 and 192 MiB: more puts wait at their sender */
+    uint64_t streams, peer_streams;     /**< handles whose numbers are known; 65536 and 32768: an open answers PTQ_EAGAIN */
+    uint64_t requests, peer_requests;   /**< unanswered, or their answers not received; 2 Mi and 1 Mi: the link is ended */
+    uint64_t dials, peer_dials;         /**< new connections a second, four times as many at once; 500 and 250 */
+    /** Thousandths of a core that are spent on what brings no message: listings, queues that are not there, errors; 150 and 100.
+     * Beyond it whoever asks is read less often. */
+    uint64_t vain, peer_vain;
+    uint64_t peer_rate;                 /**< bytes a second from one peer; none.  Beyond it he is read less often */
+    uint64_t peer_request_rate;         /**< requests a second, likewise; none */
+};
+
 /** Zero is the default of every field. */
 struct ptq_bridge_options {
     const char *const *listen; /**< addresses: "tcp://127.0.0.1:7400" (port 0: any), "ipc:///run/ptq.sock" */
@@ -63,6 +86,7 @@ struct ptq_bridge_options {
                                     folder of keys.  One that is missing or makes no sense allows nothing */
     bool guarded;              /**< what no rule allows is denied, also where there is no rule */
     bool all_runs;             /**< serve every run of the directory, not only that of the bus */
+    struct ptq_bridge_limits limits;
     int grace_ms;              /**< how long a silent session keeps its leases; 0: 10000 */
     int drain_ms;              /**< how long ptq_bridge_stop lets leases be settled; 0: 5000 */
     /** Called with each line of the log, without a newline: "component=session event=down ..."; one at a time, by several
