@@ -238,13 +238,15 @@ static void what_is_given_back_expires_too(void **state)
 static void a_producer_who_finds_it_full_drops_what_expired(void **state)
 {
     struct contract *c = *state;
+    struct ptq_put_options lasting = {.ttl_ms = -1};
+    uint64_t third = 3;
     ptq_queue *queue = contract_open(c, "tasks", &(struct ptq_queue_options){.capacity = 2, .ttl_ms = 20});
 
     put_number(queue, 1);
     put_number(queue, 2);
     let_pass(25);
 
-    put_number(queue, 3);
+    assert_ok(ptq_put_with(queue, &third, sizeof third, &lasting, PTT_LONG));
     put_number(queue, 4);
     assert_int_equal(contract_stats(queue).dropped_by[PTQ_DROP_EXPIRED], 2);
     assert_int_equal(recv_number(queue), 3);
