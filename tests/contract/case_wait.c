@@ -243,6 +243,16 @@ static void handle(void (*handler)(int), int flags)
     assert_int_equal(sigaction(SIGUSR1, &action, NULL), 0);
 }
 
+/* Where a link is used, who sleeps may sleep for a lock, for a moment: a signal that meets him there ends nothing. */
+static void signal_sleeper(const struct contract *c, struct caller *caller)
+{
+    int64_t until = contract_now_ms() + PTT_LONG;
+
+    do
+        pthread_kill(caller->thread, SIGUSR1);
+    while (c->carrier->remote && !caller_is_done(caller, 300) && contract_now_ms() < until);
+}
+
 static void a_signal_handler_ends_a_sleep_also_with_sa_restart(void **state)
 {
     struct contract *c = *state;
@@ -252,14 +262,14 @@ static void a_signal_handler_ends_a_sleep_also_with_sa_restart(void **state)
     for (int flags = 0; flags < 2; flags++) {
         handle(count_signal, flags == 0 ? 0 : SA_RESTART);
         caller_start_sleeping(&getter);
-        pthread_kill(getter.thread, SIGUSR1);
+        signal_sleeper(c, &getter);
         assert_answer(PTQ_EINTR, caller_join(&getter));
-        assert_int_equal(signals_seen, 1);
+        assert_true(c->carrier->remote ? signals_seen >= 1 : signals_seen == 1);
     }
     put_number(queue, 1);
     struct caller putter = {.call = call_put, .queue = queue, .timeout_ms = PTQ_FOREVER, .number = 2};
     caller_start_sleeping(&putter);
-    pthread_kill(putter.thread, SIGUSR1);
+    signal_sleeper(c, &putter);
     assert_answer(PTQ_EINTR, caller_join(&putter));
 
     assert_int_equal(contract_stats(queue).ready, 1);

@@ -455,6 +455,110 @@ static void a_second_bridge_carries_on_when_the_first_is_killed(void **state)
 
 /* ---- how it is seen and refused */
 
+static void run_ptq(const struct hosts *hosts, const char *command, char *text, size_t size)
+{
+    char line[600];
+
+    snprintf(line, sizeof line, "PTQ_DIR=%s PTQ_RUN=test timeout 20 '%s' %s 2>&1", hosts->net.far.dir, PTQ, command);
+    FILE *output = popen(line, "r");
+    assert_non_null(output);
+    text[fread(text, 1, size - 1, output)] = '\0';
+    (void)pclose(output);
+}
+
+static void assert_says(const char *text, const char *part)
+{
+    if (strstr(text, part) == NULL)
+        fail_msg("'%s' is not in: %s", part, text);
+}
+
+#define REFUSED_MOST 10000
+
+/* All but `room` of what the queue of the refused takes. */
+static ptq_queue *fill_refused(ptq_bus *bus, size_t room)
+{
+    static struct ptq_bytes items[REFUSED_MOST];
+    struct ptq_queue_options options = {.capacity = REFUSED_MOST, .item_size = 512, .header_size = PTQ_HEADERS_MAX,
+                                        .max_deliveries = PTQ_NEVER};
+    ptq_queue *refused = net_open(bus, "tasks.refused@self", &options);
+
+    for (size_t i = 0; i < REFUSED_MOST; i++)
+        items[i] = (struct ptq_bytes){.data = "old", .size = 3};
+    assert_ok(ptq_put_many(refused, items, REFUSED_MOST - room, PTT_LONG, NULL));
+    return refused;
+}
+
+static size_t drain(ptq_queue *queue)
+{
+    ptq_msg *msgs[500];
+    size_t all = 0, count = 0;
+
+    while (ptq_get_many(queue, msgs, 1, 500, PTQ_NOWAIT, &count) == PTQ_OK) {
+        for (size_t i = 0; i < count; i++)
+            assert_ok(ptq_ack(msgs[i]));
+        all += count;
+    }
+    return all;
+}
+
+struct watched {
+    uint64_t refused;
+    char why[256];
+};
+
+static bool note_watched(const struct ptq_outbox *outbox, void *context)
+{
+    struct watched *watched = context;
+
+    watched->refused = outbox->refused;
+    snprintf(watched->why, sizeof watched->why, "%s", outbox->why);
+    return false;
+}
+
+static bool is_stuck(void *context)
+{
+    struct watched watched = {0};
+
+    assert_ok(ptq_bus_list_outboxes(context, note_watched, &watched));
+    return watched.refused == 2 && strstr(watched.why, "takes no more") != NULL;
+}
+
+/* What the home refuses must have a place here before it leaves the outbox.  So a list that nobody reads stops it, its putters hear of
+ * that, and whoever reads the list lets it go on. */
+static void a_full_list_of_the_refused_stops_the_outbox_until_it_is_read(void **state)
+{
+    struct hosts *hosts = *state;
+    ptq_queue *here = open_here(hosts, 100), *refused = fill_refused(hosts->bus, 2);
+    ptq_bus *small = open_far(hosts, 8);
+    ptq_queue *out = open_out(small);
+    char text[4000];
+    size_t put = 0;
+    enum ptq_err answer;
+
+    assert_ok(ptq_end(here));
+    while ((answer = ptq_put(out, "new", 3, put < 2 ? PTT_LONG : 500)) == PTQ_OK)
+        put++;
+    assert_true(ptt_wait_until(is_stuck, hosts->bus, PTT_LONG));
+    while ((answer = ptq_put(out, "new", 3, 500)) == PTQ_OK)
+        put++;
+    assert_answer(PTQ_TIMEDOUT, answer);
+    assert_in_range(put, 10, 2 + 128 + 8); /* in the list, with the carrier, in the outbox */
+    assert_says(ptq_queue_explain(out, answer, 500, text, sizeof text), "'tasks.refused' of what was refused takes no more");
+    assert_answer(PTQ_TIMEDOUT, ptq_flush(out, 100));
+    run_ptq(hosts, "ls -l", text, sizeof text);
+    assert_says(text, "waits: the queue 'tasks.refused' of what was refused takes no more (PTQ_FULL): read it");
+
+    assert_int_equal(drain(refused), REFUSED_MOST);
+    answer = ptq_flush(out, PTT_LONG);
+    assert_answer(PTQ_EENDED, answer);
+    assert_ok(ptq_flush(out, PTT_LONG));
+    assert_int_equal(drain(refused), put - 2);
+    ptq_queue_close(out);
+    ptq_bus_close(small);
+    ptq_queue_close(refused);
+    ptq_queue_close(here);
+}
+
 static bool note_outbox(const struct ptq_outbox *outbox, void *context)
 {
     char *text = context;
@@ -514,23 +618,6 @@ static void large_messages_go_in_their_turn(void **state)
 }
 
 /* What `ptq COMMAND` prints on the far host. */
-static void run_ptq(const struct hosts *hosts, const char *command, char *text, size_t size)
-{
-    char line[600];
-
-    snprintf(line, sizeof line, "PTQ_DIR=%s PTQ_RUN=test timeout 20 '%s' %s 2>&1", hosts->net.far.dir, PTQ, command);
-    FILE *output = popen(line, "r");
-    assert_non_null(output);
-    text[fread(text, 1, size - 1, output)] = '\0';
-    (void)pclose(output);
-}
-
-static void assert_says(const char *text, const char *part)
-{
-    if (strstr(text, part) == NULL)
-        fail_msg("'%s' is not in: %s", part, text);
-}
-
 static void the_tools_show_outboxes(void **state)
 {
     struct hosts *hosts = *state;
@@ -632,6 +719,7 @@ int main(void)
         CASE(large_messages_go_in_their_turn),
         CASE(the_tools_show_outboxes),
         CASE(what_cannot_be_meant_is_refused_clearly),
+        CASE(a_full_list_of_the_refused_stops_the_outbox_until_it_is_read),
         CASE(an_outbox_goes_only_when_it_is_empty_and_nobody_has_it),
     };
 

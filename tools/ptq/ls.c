@@ -111,11 +111,19 @@ struct outboxes {
     unsigned count;
 };
 
-static const char *state_of(const struct ptq_outbox *outbox, const struct ptq_queue_stats *stats)
+/* Whose home answers may wait for something else. */
+static void state_of(const struct ptq_outbox *outbox, const struct ptq_queue_stats *stats, char *text, size_t size)
 {
+    char safe[256];
+
     if (stats->consumers == 0)
-        return "no ptqbridge carries it";
-    return outbox->carried ? "carried" : "waits for its home";
+        snprintf(text, size, "no ptqbridge carries it");
+    else if (!outbox->carried)
+        snprintf(text, size, "waits for its home");
+    else if (outbox->why[0] != '\0')
+        snprintf(text, size, "waits: %s", tool_escape(outbox->why, strlen(outbox->why), safe, sizeof safe));
+    else
+        snprintf(text, size, "carried");
 }
 
 static bool add_outbox(const struct ptq_outbox *outbox, void *context)
@@ -124,7 +132,7 @@ static bool add_outbox(const struct ptq_outbox *outbox, void *context)
     const char *slash = strrchr(outbox->target, '/');
     struct ptq_queue_stats stats;
     ptq_view *view = NULL;
-    char safe[512];
+    char safe[512], state[300];
 
     if (outboxes->glob != NULL && (slash == NULL || fnmatch(outboxes->glob, slash + 1, 0) != 0))
         return true;
@@ -141,7 +149,8 @@ static bool add_outbox(const struct ptq_outbox *outbox, void *context)
     tool_table_cell(&outboxes->table, "%llu", (unsigned long long)stats.leased);
     tool_table_cell(&outboxes->table, "%llu", (unsigned long long)outbox->moved);
     tool_table_cell(&outboxes->table, "%llu", (unsigned long long)outbox->refused);
-    tool_table_cell(&outboxes->table, "%s", state_of(outbox, &stats));
+    state_of(outbox, &stats, state, sizeof state);
+    tool_table_cell(&outboxes->table, "%s", state);
     return true;
 }
 

@@ -72,12 +72,22 @@ static void on_settled(void *context, uint64_t position)
     tell_news(box);
 }
 
+/* Without the quotes that a log needs. */
+static void note_why(struct box *box, const char *why)
+{
+    char *text = box->out.page->why;
+    int length = snprintf(text, sizeof box->out.page->why, "%s", why[0] == '"' ? why + 1 : why);
+
+    if (why[0] == '"' && length > 0 && (size_t)length < sizeof box->out.page->why && text[length - 1] == '"')
+        text[length - 1] = '\0';
+}
+
 static void on_said(void *context, const char *line)
 {
     struct box *box = context;
     const char *why = strstr(line, "why=");
 
-    snprintf(box->out.page->why, sizeof box->out.page->why, "%s", why != NULL ? why + strlen("why=") : "");
+    note_why(box, why != NULL ? why + strlen("why=") : "");
     say(box, line);
 }
 
@@ -151,8 +161,9 @@ static bool keep_refused(struct box *box, const struct ptq_msg *msg, enum ptq_er
     }
     pthread_mutex_unlock(&box->mutex);
     if (err != PTQ_OK) {
-        char line[120];
-        snprintf(line, sizeof line, "event=waiting why=\"the queue of what was refused takes no more: %s\"", ptq_err_name(err));
+        char line[300];
+        snprintf(line, sizeof line, "event=waiting why=\"the queue '%.128s" REFUSED "' of what was refused takes no more (%s): read it\"",
+                 box->out.page->name, ptq_err_name(err));
         on_said(box, line);
         return false;
     }
@@ -169,6 +180,7 @@ static enum pti_moved on_moved(void *context, const struct ptq_msg *msg, enum pt
 
     if (code == PTQ_OK) {
         pti_store_relaxed(&box->out.page->words.state, PTI_OUT_CARRIED);
+        box->out.page->why[0] = '\0';
         pti_fetch_add_seq(&box->out.page->words.moved, 1);
         return PTI_MOVED_ACK;
     }

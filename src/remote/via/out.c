@@ -306,9 +306,14 @@ void pti_via_out_explain(struct pti_via *via, enum ptq_err err, char *buffer, si
     const char *why;
 
     (void)!via->outbox->ops->stats(via->outbox, &stats);
-    why = stats.consumers == 0 ? "no ptqbridge serves this bus" : pti_load_relaxed(&via->out.page->words.state) == PTI_OUT_CARRIED ? "" : "its home does not answer";
+    if (stats.consumers == 0)
+        why = "no ptqbridge serves this bus";
+    else if (pti_load_relaxed(&via->out.page->words.state) == PTI_OUT_CARRIED)
+        why = via->out.page->why;
+    else
+        why = "its home does not answer";
     if (err == PTQ_FULL || err == PTQ_TIMEDOUT)
-        snprintf(buffer, size, "%s: its outbox on this host holds %" PRIu64 " of %" PRIu64 " messages that are not home yet%s%s",
+        snprintf(buffer, size, "%s: its outbox on this host holds %" PRIu64 " of %" PRIu64 " messages that are not home yet%s%.250s",
                  ptq_strerror(err), stats.ready + stats.leased + stats.delayed, stats.capacity, why[0] != '\0' ? ": " : "", why);
     else if (refused > 0 && err == (enum ptq_err)pti_load_relaxed(&via->out.page->words.refusal))
         snprintf(buffer, size, "%s: of what was put with PTQ_ACK_LOCAL its home has refused %" PRIu64
