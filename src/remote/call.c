@@ -111,6 +111,25 @@ void pti_call_set_puts(struct pti_call *call, const struct pti_put *puts, size_t
     call->out.cost = call->out.size < UINT32_MAX ? (uint32_t)call->out.size : UINT32_MAX;
 }
 
+static const void *part_of_packed(struct pti_out *out, size_t index, size_t *ret_size)
+{
+    struct pti_call *call = (struct pti_call *)(void *)out;
+
+    *ret_size = index == 0 ? call->head_size : call->packed_size;
+    return index == 0 ? call->head : call->packed;
+}
+
+void pti_call_set_packed(struct pti_call *call, uint8_t *packed, size_t size, bool anew)
+{
+    call->chained = true;
+    call->packed = packed;
+    call->packed_size = size;
+    call->out.part = part_of_packed;
+    call->out.size += size;
+    call->out.cost = (uint32_t)call->out.size;
+    call->out.flags |= PTI_FRAME_CHAINED | (anew ? PTI_FRAME_ANEW : 0);
+}
+
 /* ---- into the outbox, and out of the list ---- */
 
 static bool is_put(const struct pti_call *call)
@@ -132,6 +151,8 @@ static void push_call(struct pti_call *call)
         for (int i = 0; i < 4; i++)
             call->head[call->timeout_at + i] = (uint8_t)(timeout >> 8 * i);
     }
+    if (call->chained && call->flagged)
+        pti_flag_put_records(call->packed, call->packed_size);
     if (call->type == PTI_FRAME_TAKE && conn->outbox.version < 2)
         pti_write_take_plain(call->head);
     call->out.number = call->number;
@@ -148,7 +169,7 @@ static bool may_push(const struct pti_call *call)
 {
     const struct pti_remote *remote = call->remote;
 
-    return remote->conn->state == PTI_CONN_UP && remote->state == PTI_REMOTE_OPEN && !call->pushed &&
+    return remote->conn->state == PTI_CONN_UP && remote->state == PTI_REMOTE_OPEN && !call->pushed && !call->stopped &&
            (!is_put(call) || remote->puts_out < PTI_PUTS_OUT) &&
            (!remote->conn->leaving || (call->type != PTI_FRAME_TAKE && call->type != PTI_FRAME_PUT));
 }

@@ -10,6 +10,7 @@
 #include <uthash.h>
 
 #include "base/atomic.h"
+#include "os/futex.h"
 #include "remote/conn.h"
 #include "remote/received.h"
 
@@ -131,6 +132,11 @@ struct pti_call {
     bool in_doubt;  /* PTQ_RETRY of one that was; resumed: under the number that it had */
     bool resumed;
     bool keyed;     /* the home knows it by its key, not by its number */
+    bool chained;   /* pipeline.c: puts that stand at `packed` as they go over the wire, and must not go past each other */
+    bool stopped;   /* ... of a link that broke it is not asked again */
+    bool behind;    /* ... it was not done, because one before it was not */
+    uint8_t *packed;
+    size_t packed_size;
     uint8_t verb;   /* PTI_FRAME_CALL: enum pti_call_verb */
     uint8_t head_size, timeout_at; /* where in head the timeout stands; 0: nowhere */
     const struct pti_put *puts;    /* borrowed from the caller */
@@ -166,6 +172,8 @@ void pti_remote_fini(struct pti_remote *remote); /* forgets calls, messages, des
 struct pti_call *pti_call_new(struct pti_remote *remote, uint8_t type);
 /* The head that was written at call->head: its size, and where the timeout is (0: none). */
 void pti_call_set_head(struct pti_call *call, size_t size, size_t timeout_at);
+/* `count` records that stand at `packed`, borrowed: a chained put. */
+void pti_call_set_packed(struct pti_call *call, uint8_t *packed, size_t size, bool anew);
 void pti_call_set_puts(struct pti_call *call, const struct pti_put *puts, size_t count);
 
 /* A home that lives and does not answer is broken, once nothing of the channel has moved for so long.  Tests shorten it. */
@@ -267,6 +275,16 @@ enum ptq_err pti_call_give_up(struct pti_call *call, enum ptq_err code, bool *re
 void pti_remote_call_off(struct pti_remote *remote);
 /* With conn->mutex held: sends all that has not been sent over this link. */
 void pti_remote_push_calls(struct pti_remote *remote);
+/* A caller goes out of the handle, which may be gone then: only one that is being closed has somebody who waits for that, and he
+ * looks again by himself. */
+static inline void pti_remote_leave(struct pti_remote *remote)
+{
+    bool closing = pti_load_seq(&remote->closing);
+
+    pti_fetch_add_seq(&remote->inside, -1u);
+    if (closing)
+        pti_futex_wake(&remote->inside, INT32_MAX);
+}
 /* Wakes all who sleep, to look again. */
 void pti_remote_wake(struct pti_remote *remote);
 

@@ -373,8 +373,9 @@ static void try_all(struct pti_channel *channel, struct pti_requests *waiting)
 
     for (; request != NULL; request = next) {
         next = TAILQ_NEXT(request, waiting);
+        bool chained = request->chained;
         enum ptq_err answer = pti_request_try(request); /* may free it */
-        if (answer == PTQ_EMPTY || (answer == PTQ_FULL && ordered))
+        if (answer == PTQ_EMPTY || (answer == PTQ_FULL && (ordered || chained)))
             return;
     }
 }

@@ -51,6 +51,7 @@ struct pti_request {
     struct pti_record loan_record; /* what it is; its header_bytes are ours */
     uint32_t max;     /* of a take */
     bool more;        /* take_more */
+    bool chained;     /* of a put: PTI_FRAME_CHAINED */
     struct pti_lease **leases; /* what it got; NULL where it was settled */
     uint32_t lease_count, settled;
     uint8_t head[8], record[PTI_MESSAGE_RECORD + PTI_RECORD_MORE];
@@ -88,6 +89,7 @@ struct pti_channel {
     unsigned request_count;
     unsigned request_room; /* for so many it may ask; taken from the cap in blocks */
     uint64_t highest, received; /* numbers: seen; answered and known to be received */
+    uint64_t undone; /* the first chained put that was not done; 0: none.  Those behind it are not done either */
     struct pti_lease *leases;
     uint64_t buffered; /* bytes of puts that wait */
     uint64_t gathered; /* bytes of what comes in pieces */
@@ -182,6 +184,8 @@ void pti_request_finish(struct pti_request *request, uint32_t code, uint64_t val
 void pti_request_free(struct pti_request *request);
 /* Tries again what waits.  PTQ_EMPTY: there is nothing for others that wait likewise; PTQ_FULL: it goes on waiting. */
 enum ptq_err pti_request_try(struct pti_request *request);
+/* Law: asked before each try.  A chained put behind one that was not done: then it is answered so, and this is true. */
+bool pti_request_is_behind(struct pti_request *request);
 /* Until when it may wait. */
 int64_t pti_request_deadline(uint32_t timeout);
 /* It waits until this side of the queue is worth a try. */

@@ -186,7 +186,7 @@ bool pti_channel_is_ordered(const struct pti_channel *channel)
 
 static bool must_queue(const struct pti_request *request)
 {
-    return pti_channel_is_ordered(request->channel) && !TAILQ_EMPTY(&request->channel->puts);
+    return (request->chained || pti_channel_is_ordered(request->channel)) && !TAILQ_EMPTY(&request->channel->puts);
 }
 
 enum ptq_err pti_enter_serve(struct pti_request *request, const uint8_t *payload, size_t size, const char **ret_reason)
@@ -195,6 +195,8 @@ enum ptq_err pti_enter_serve(struct pti_request *request, const uint8_t *payload
     uint64_t position = 0;
 
     pti_step(PTI_STEP_PUT_READ);
+    if (pti_request_is_behind(request))
+        return PTQ_OK;
     enum ptq_err answer = must_queue(request) ? PTQ_FULL : pti_enter_try(request, payload, size, &position);
 
     if (answer == PTQ_EPROTO)

@@ -229,7 +229,6 @@ enum ptq_err pti_call_run(struct pti_call **call_ptr, int64_t deadline, bool may
         if (must_break)
             pti_conn_break(conn, "a caller gave up in the middle of a message");
     }
-    pti_fetch_add_seq(&remote->inside, -1u);
-    pti_futex_wake(&remote->inside, INT32_MAX);
+    pti_remote_leave(remote);
     return code;
 }

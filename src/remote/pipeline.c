@@ -1,4 +1,4 @@
-/* pipeline.c -- PTQ_PIPELINE over a link: small puts are copied and go in batches. */
+/* pipeline.c -- PTQ_PIPELINE over a link: small puts are written as they go over the wire, in batches. */
 #include "remote/pipeline.h"
 
 #include <errno.h>
@@ -12,92 +12,98 @@
 #define LOOK_AGAIN (PTI_NS_PER_S / 4)
 
 struct batch {
-    size_t count, size;
-    struct pti_put puts[PTI_PIPELINE_PUTS];
+    struct pti_call *call;  /* under way; else NULL */
+    struct pti_call *ended; /* answered, and not freed yet: its answer was given on the link's thread */
+    bool in;                /* in the queue */
+    uint32_t count;
+    uint32_t size;
     uint8_t bytes[PTI_PIPELINE_BYTES];
 };
 
+/*      first                    first + launched          first + used
+ *      | under way, or answered | held: to go again       | filling, if used < PTI_PIPELINE_BATCHES
+ */
 struct pti_pipeline {
-    struct batch *filling, *going;
-    struct pti_call *call;  /* of `going`; NULL: it is not under way */
-    struct pti_call *ended; /* answered, and not freed yet: its answer was given on the link's thread */
+    pthread_mutex_t mutex;
+    unsigned first, launched, used;
+    uint64_t under_way;     /* records */
+    uint32_t most;          /* records of a batch */
+    bool full;              /* what is filled takes no more */
+    bool broken;            /* one was not done: nothing goes until all that is under way has been answered */
+    bool dropped;           /* ... and what stands behind it is refused with it */
+    bool anew;              /* the next to go begins anew */
     enum ptq_err failure;   /* to be told once */
     uint64_t landed;        /* batches */
-    bool closing;
-    struct batch batches[2];
+    struct batch batches[PTI_PIPELINE_BATCHES];
 };
 
-/* ---- under conn->mutex */
+/* ---- batches, under the mutex */
 
-static size_t most_puts(const struct pti_remote *remote)
+static struct batch *batch_at(struct pti_pipeline *pipeline, unsigned index)
 {
-    uint64_t half = remote->port.capacity / 2;
-
-    return half < 1 ? 1 : half < PTI_PIPELINE_PUTS ? (size_t)half : PTI_PIPELINE_PUTS;
+    return &pipeline->batches[(pipeline->first + index) % PTI_PIPELINE_BATCHES];
 }
 
-static void free_ended(struct pti_pipeline *pipeline)
+static struct batch *filling(struct pti_pipeline *pipeline)
 {
-    pti_call_free(pipeline->ended);
-    pipeline->ended = NULL;
+    return pipeline->used < PTI_PIPELINE_BATCHES ? batch_at(pipeline, pipeline->used) : NULL;
 }
 
-static void on_answer(struct pti_call *call, void *context);
-
-/* What is filled goes, if nothing is under way; what came back goes first. */
-static void launch(struct pti_remote *remote)
+static bool is_empty(struct pti_pipeline *pipeline)
 {
-    struct pti_pipeline *pipeline = remote->pipeline;
-    struct batch *empty = pipeline->going;
+    const struct batch *batch = filling(pipeline);
 
-    if (pipeline->call != NULL || pipeline->closing || (pipeline->going->count == 0 && pipeline->filling->count == 0))
-        return;
-    if (pipeline->going->count == 0) {
-        pipeline->going = pipeline->filling;
-        pipeline->filling = empty;
-    }
-    struct pti_call *call = pti_call_for_put(remote, pipeline->going->puts, pipeline->going->count, PTI_DEADLINE_NEVER);
-    enum ptq_err may = call != NULL ? pti_call_may_begin(call) : PTQ_ENOMEM;
-    if (may != PTQ_OK) { /* tried again by the next put or flush; for good, if it never may */
-        pti_call_free(call);
-        if (may != PTQ_ENOMEM && may != PTQ_EAGAIN && may != PTQ_EINTR) {
-            pipeline->failure = may;
-            pipeline->going->count = pipeline->going->size = pipeline->filling->count = pipeline->filling->size = 0;
-        }
-        return;
-    }
-    call->answered = on_answer;
-    call->context = remote;
-    pipeline->call = call;
-    pti_call_enlist(call);
+    return pipeline->used == 0 && batch->count == 0;
 }
 
-static bool may_pass(enum ptq_err code)
+static void empty(struct batch *batch)
 {
-    return code == PTQ_FULL || code == PTQ_TIMEDOUT || code == PTQ_ENOSPC || code == PTQ_ENOMEM || code == PTQ_EAGAIN;
+    batch->count = batch->size = 0;
+    batch->in = false;
 }
 
-/* Law: nothing goes past one that is not in.  What may pass stays, and goes again when it is asked for; else what stands behind it
- * is refused with it. */
-static void on_answer(struct pti_call *call, void *context)
+static void pop_first(struct pti_pipeline *pipeline)
 {
-    struct pti_remote *remote = context;
-    struct pti_pipeline *pipeline = remote->pipeline;
+    struct batch *batch = batch_at(pipeline, 0);
 
-    free_ended(pipeline);
-    pipeline->ended = call;
-    pipeline->call = NULL;
-    pipeline->landed++;
-    if (call->code != PTQ_OK)
-        pipeline->failure = call->code;
-    if (call->code == PTQ_OK || !may_pass(call->code))
-        pipeline->going->count = pipeline->going->size = 0;
-    if (call->code != PTQ_OK && !may_pass(call->code))
-        pipeline->filling->count = pipeline->filling->size = 0;
-    if (call->code == PTQ_OK)
-        launch(remote);
-    pti_remote_wake(remote);
+    pipeline->under_way -= batch->count;
+    pipeline->launched--;
+    pipeline->used--;
+    empty(batch);
+    pipeline->first = (pipeline->first + 1) % PTI_PIPELINE_BATCHES;
 }
+
+static void drop_all(struct pti_pipeline *pipeline)
+{
+    for (unsigned i = 0; i < PTI_PIPELINE_BATCHES; i++)
+        empty(&pipeline->batches[i]);
+    pipeline->launched = pipeline->used = 0;
+    pipeline->under_way = 0;
+    pipeline->full = false;
+}
+
+static struct pti_record record_of(const struct pti_put *put)
+{
+    return (struct pti_record){.size = put->size, .kind = put->kind, .type = put->type};
+}
+
+static bool add(struct pti_pipeline *pipeline, const struct pti_put *put)
+{
+    struct batch *batch = filling(pipeline);
+    struct pti_record record = record_of(put);
+
+    if (batch == NULL || batch->count >= pipeline->most || batch->size + pti_put_record_size(&record) > PTI_PIPELINE_BYTES)
+        return false;
+    uint8_t *at = batch->bytes + batch->size;
+    size_t head = pti_write_put_record(at, &record);
+    if (put->size > 0)
+        memcpy(at + head, put->data, put->size);
+    batch->size += (uint32_t)head + put->size;
+    batch->count++;
+    return true;
+}
+
+/* ---- under way, under conn->mutex and the pipeline's */
 
 static enum ptq_err tell_failure(struct pti_pipeline *pipeline)
 {
@@ -107,49 +113,211 @@ static enum ptq_err tell_failure(struct pti_pipeline *pipeline)
     return failure;
 }
 
-static bool has_room(const struct pti_remote *remote, const struct pti_put *put)
+/* Of calls that were stopped and lie behind a link that broke no answer will come. */
+static void end_stopped(struct pti_pipeline *pipeline)
 {
-    const struct batch *filling = remote->pipeline->filling;
-
-    return filling->count < most_puts(remote) && filling->size + put->size <= PTI_PIPELINE_BYTES;
+    for (unsigned i = 0; i < pipeline->launched; i++) {
+        struct batch *batch = batch_at(pipeline, i);
+        struct pti_call *call = batch->call;
+        if (call == NULL || !call->stopped || call->pushed)
+            continue;
+        batch->call = NULL;
+        call->answered = NULL;
+        call->abandoned = true; /* freed by this: */
+        pti_call_finish(call, PTQ_EINTR, 0);
+    }
 }
 
-static void add(struct batch *batch, const struct pti_put *put)
+static bool any_under_way(struct pti_pipeline *pipeline)
 {
-    uint8_t *at = batch->bytes + batch->size;
+    for (unsigned i = 0; i < pipeline->launched; i++) {
+        if (batch_at(pipeline, i)->call != NULL)
+            return true;
+    }
+    return false;
+}
 
-    if (put->size > 0)
-        memcpy(at, put->data, put->size);
-    batch->puts[batch->count] = *put;
-    batch->puts[batch->count++].data = at;
-    batch->size += put->size;
+/* All have been answered since one was not done: they go again, or are dropped. */
+static void settle(struct pti_pipeline *pipeline)
+{
+    if (!pipeline->broken || any_under_way(pipeline))
+        return;
+    while (pipeline->launched > 0 && batch_at(pipeline, 0)->in)
+        pop_first(pipeline);
+    if (pipeline->dropped)
+        drop_all(pipeline);
+    pipeline->launched = 0;
+    pipeline->under_way = 0;
+    pipeline->broken = pipeline->dropped = false;
+    pipeline->anew = true;
+}
+
+static void on_answer(struct pti_call *call, void *context);
+
+/* A home that does not know chains gets one at a time; so does a queue that is small. */
+static bool may_overlap(const struct pti_remote *remote, const struct batch *next)
+{
+    const struct pti_pipeline *pipeline = remote->pipeline;
+
+    return remote->streamed && remote->conn->outbox.version >= 2 &&
+           pipeline->under_way + next->count <= remote->port.capacity;
+}
+
+static struct pti_call *call_for(struct pti_remote *remote, struct batch *batch)
+{
+    struct pti_call *call = pti_call_for_put(remote, NULL, 0, PTI_DEADLINE_NEVER);
+
+    if (call == NULL)
+        return NULL;
+    pti_write_put_head(call->head, batch->count, 0);
+    pti_call_set_packed(call, batch->bytes, batch->size, remote->pipeline->anew);
+    call->answered = on_answer;
+    call->context = remote;
+    return call;
+}
+
+static enum ptq_err launch_one(struct pti_remote *remote, struct batch *batch)
+{
+    struct pti_pipeline *pipeline = remote->pipeline;
+    struct pti_call *call = call_for(remote, batch);
+    enum ptq_err may = call != NULL ? pti_call_may_begin(call) : PTQ_ENOMEM;
+
+    if (may != PTQ_OK) {
+        pti_call_free(call);
+        return may;
+    }
+    pti_call_free(batch->ended);
+    batch->ended = NULL;
+    batch->call = call;
+    batch->in = false;
+    pipeline->anew = false;
+    pipeline->launched++;
+    pipeline->under_way += batch->count;
+    pti_call_enlist(call);
+    return PTQ_OK;
+}
+
+/* The next that goes; NULL: there is none, or it is to wait. */
+static struct batch *next_to_go(struct pti_remote *remote, bool all)
+{
+    struct pti_pipeline *pipeline = remote->pipeline;
+    struct batch *batch = pipeline->launched < PTI_PIPELINE_BATCHES ? batch_at(pipeline, pipeline->launched) : NULL;
+    bool held = pipeline->launched < pipeline->used;
+
+    if (batch == NULL || batch->count == 0)
+        return NULL;
+    if (pipeline->launched == 0)
+        return batch;
+    return (held || all || pipeline->full) && may_overlap(remote, batch) ? batch : NULL;
+}
+
+/* What may go goes; `all`: also what is not full yet. */
+static void launch(struct pti_remote *remote, bool all)
+{
+    struct pti_pipeline *pipeline = remote->pipeline;
+    struct batch *batch;
+
+    end_stopped(pipeline);
+    settle(pipeline);
+    while (!pipeline->broken && (batch = next_to_go(remote, all)) != NULL) {
+        bool held = pipeline->launched < pipeline->used;
+        enum ptq_err may = launch_one(remote, batch);
+        if (may == PTQ_ENOMEM || may == PTQ_EAGAIN || may == PTQ_EINTR)
+            return; /* tried again by the next put or flush */
+        if (may != PTQ_OK) { /* it never may */
+            pipeline->failure = may;
+            if (pipeline->launched == 0)
+                drop_all(pipeline);
+            return;
+        }
+        if (!held) {
+            pipeline->used++;
+            pipeline->full = false;
+        }
+    }
+}
+
+static bool may_pass(enum ptq_err code)
+{
+    return code == PTQ_FULL || code == PTQ_TIMEDOUT || code == PTQ_ENOSPC || code == PTQ_ENOMEM || code == PTQ_EAGAIN;
+}
+
+/* Law: what may pass stays, and goes again when it is asked for; else what stands behind it is refused with it. */
+static void note_undone(struct pti_pipeline *pipeline, const struct pti_call *call)
+{
+    if (!pipeline->broken && !call->behind) {
+        pipeline->failure = call->code;
+        pipeline->dropped = !may_pass(call->code);
+    }
+    pipeline->broken = true;
+    for (unsigned i = 0; i < pipeline->launched; i++) {
+        struct pti_call *other = batch_at(pipeline, i)->call;
+        if (other != NULL && other->number > call->number)
+            other->stopped = true;
+    }
+}
+
+static struct batch *batch_of(struct pti_pipeline *pipeline, const struct pti_call *call)
+{
+    unsigned i = 0;
+
+    while (batch_at(pipeline, i)->call != call)
+        i++;
+    return batch_at(pipeline, i);
+}
+
+static void on_answer(struct pti_call *call, void *context)
+{
+    struct pti_remote *remote = context;
+    struct pti_pipeline *pipeline = remote->pipeline;
+
+    pthread_mutex_lock(&pipeline->mutex);
+    struct batch *batch = batch_of(pipeline, call);
+    bool failed = call->code != PTQ_OK && !call->behind;
+    batch->ended = call;
+    batch->call = NULL;
+    batch->in = call->code == PTQ_OK;
+    pipeline->landed++;
+    if (!batch->in)
+        note_undone(pipeline, call);
+    while (pipeline->launched > 0 && batch_at(pipeline, 0)->in)
+        pop_first(pipeline);
+    if (!failed && pipeline->failure == PTQ_OK)
+        launch(remote, false);
+    pthread_mutex_unlock(&pipeline->mutex);
+    pti_remote_wake(remote);
 }
 
 /* ---- waiting */
 
-/* Until a batch has landed since `landed`, up to `until`.  PTQ_EINTR. */
+static bool has_moved(struct pti_pipeline *pipeline, uint64_t landed)
+{
+    pthread_mutex_lock(&pipeline->mutex);
+    bool moved = pipeline->landed != landed || pipeline->failure != PTQ_OK;
+    pthread_mutex_unlock(&pipeline->mutex);
+    return moved;
+}
+
+/* Until a batch has landed since `landed`, up to `until`, or a moment: then it is worth another look.  PTQ_EINTR. */
 static enum ptq_err wait_for_landing(struct pti_remote *remote, uint64_t landed, int64_t until)
 {
-    struct pti_conn *conn = remote->conn;
     struct pti_slot *slot = &remote->slots[0];
     uint32_t interrupts = pti_load_seq(&remote->interrupts_seen);
     enum ptq_err answer = PTQ_OK;
+    int64_t most = pti_now_ns() + LOOK_AGAIN;
 
+    until = until < most ? until : most;
     pti_fetch_add_seq(&slot->sleepers, 1);
     for (;;) {
         uint32_t seen = pti_load_seq(&slot->word);
-        pthread_mutex_lock(&conn->mutex);
-        bool moved = remote->pipeline->landed != landed || remote->pipeline->failure != PTQ_OK;
-        pthread_mutex_unlock(&conn->mutex);
-        int64_t now = pti_now_ns();
-        if (moved || now >= until)
+        if (has_moved(remote->pipeline, landed) || pti_now_ns() >= until)
             break;
         if (pti_load_seq(&remote->interrupts) != interrupts || pti_load_seq(&remote->closing)) {
             pti_store_seq(&remote->interrupts_seen, pti_load_seq(&remote->interrupts));
             answer = PTQ_EINTR;
             break;
         }
-        if (pti_futex_wait(&slot->word, seen, until < now + LOOK_AGAIN ? until : now + LOOK_AGAIN) == EINTR) {
+        if (pti_futex_wait(&slot->word, seen, until) == EINTR) {
             answer = PTQ_EINTR;
             break;
         }
@@ -171,14 +339,29 @@ static enum ptq_err why_late(struct pti_remote *remote, int64_t deadline)
     return deadline == PTI_DEADLINE_NOW ? PTQ_FULL : PTQ_TIMEDOUT;
 }
 
+static void lock_both(struct pti_remote *remote)
+{
+    pthread_mutex_lock(&remote->conn->mutex);
+    pthread_mutex_lock(&remote->pipeline->mutex);
+}
+
+static void unlock_both(struct pti_remote *remote)
+{
+    pthread_mutex_unlock(&remote->pipeline->mutex);
+    pthread_mutex_unlock(&remote->conn->mutex);
+}
+
 static bool is_written(struct pti_remote *remote)
 {
     struct pti_conn *conn = remote->conn;
+    bool written = true;
 
-    pthread_mutex_lock(&conn->mutex);
-    const struct pti_call *call = remote->pipeline->call;
-    bool written = call == NULL || (call->pushed && !pti_outbox_holds(&conn->outbox, &call->out));
-    pthread_mutex_unlock(&conn->mutex);
+    lock_both(remote);
+    for (unsigned i = 0; i < remote->pipeline->launched && written; i++) {
+        const struct pti_call *call = batch_at(remote->pipeline, i)->call;
+        written = call == NULL || (call->pushed && !pti_outbox_holds(&conn->outbox, &call->out));
+    }
+    unlock_both(remote);
     return written;
 }
 
@@ -197,17 +380,9 @@ static void ask_behind(struct pti_remote *remote, uint64_t landed)
 
 /* ---- the verbs */
 
-static void enter(struct pti_remote *remote)
-{
-    pthread_mutex_lock(&remote->conn->mutex);
-    pti_fetch_add_seq(&remote->inside, 1);
-    pthread_mutex_unlock(&remote->conn->mutex);
-}
-
 static enum ptq_err leave(struct pti_remote *remote, enum ptq_err answer)
 {
-    pti_fetch_add_seq(&remote->inside, -1u);
-    pti_futex_wake(&remote->inside, INT32_MAX);
+    pti_remote_leave(remote);
     return answer;
 }
 
@@ -217,27 +392,39 @@ bool pti_pipeline_takes(const struct pti_remote *remote, const struct pti_put *p
            put->due_us == 0 && !put->retry && put->kind == PTI_KIND_DATA;
 }
 
-static enum ptq_err try_put(struct pti_remote *remote, const struct pti_put *put, uint64_t *ret_landed)
+/* Meets nobody but the answers.  *ret_go: something may be worth sending.  PTQ_EMPTY: there is no room. */
+static enum ptq_err fill(struct pti_remote *remote, const struct pti_put *put, bool *ret_go)
 {
     struct pti_pipeline *pipeline = remote->pipeline;
 
-    pthread_mutex_lock(&remote->conn->mutex);
+    pthread_mutex_lock(&pipeline->mutex);
     enum ptq_err answer = tell_failure(pipeline);
     if (answer == PTQ_OK && pti_load_seq(&remote->closing))
         answer = PTQ_EINTR;
-    if (answer == PTQ_OK) {
-        launch(remote);
-        answer = tell_failure(pipeline);
-    }
-    if (answer == PTQ_OK && !has_room(remote, put)) {
-        *ret_landed = pipeline->landed;
+    *ret_go = pipeline->launched == 0 || pipeline->broken;
+    if (answer == PTQ_OK && !add(pipeline, put)) {
+        pipeline->full = true;
+        *ret_go = true;
         answer = PTQ_EMPTY;
     }
-    if (answer == PTQ_OK) {
-        add(pipeline->filling, put);
-        launch(remote);
-    }
-    pthread_mutex_unlock(&remote->conn->mutex);
+    pthread_mutex_unlock(&pipeline->mutex);
+    return answer;
+}
+
+static enum ptq_err try_put(struct pti_remote *remote, const struct pti_put *put, uint64_t *ret_landed)
+{
+    struct pti_pipeline *pipeline = remote->pipeline;
+    bool go;
+    enum ptq_err answer = fill(remote, put, &go);
+
+    if (!go || (answer != PTQ_OK && answer != PTQ_EMPTY))
+        return answer;
+    lock_both(remote);
+    launch(remote, false);
+    if (answer == PTQ_EMPTY)
+        answer = pipeline->failure != PTQ_OK ? tell_failure(pipeline) : add(pipeline, put) ? PTQ_OK : PTQ_EMPTY;
+    *ret_landed = pipeline->landed;
+    unlock_both(remote);
     pti_conn_kick(remote->conn);
     return answer;
 }
@@ -248,7 +435,7 @@ enum ptq_err pti_pipeline_put(struct pti_remote *remote, const struct pti_put *p
     enum ptq_err answer;
     bool asked = false;
 
-    enter(remote);
+    pti_fetch_add_seq(&remote->inside, 1);
     while ((answer = try_put(remote, put, &landed)) == PTQ_EMPTY) {
         if (deadline == PTI_DEADLINE_NOW ? asked : pti_now_ns() >= deadline)
             return leave(remote, why_late(remote, deadline));
@@ -268,16 +455,16 @@ static enum ptq_err look(struct pti_remote *remote, uint64_t *ret_landed)
 {
     struct pti_pipeline *pipeline = remote->pipeline;
 
-    pthread_mutex_lock(&remote->conn->mutex);
+    lock_both(remote);
     enum ptq_err answer = tell_failure(pipeline);
     if (answer == PTQ_OK) {
-        launch(remote);
+        launch(remote, true);
         answer = tell_failure(pipeline);
     }
-    if (answer == PTQ_OK && pipeline->going->count + pipeline->filling->count > 0)
+    if (answer == PTQ_OK && !is_empty(pipeline))
         answer = PTQ_EMPTY;
     *ret_landed = pipeline->landed;
-    pthread_mutex_unlock(&remote->conn->mutex);
+    unlock_both(remote);
     pti_conn_kick(remote->conn);
     return answer;
 }
@@ -289,7 +476,7 @@ enum ptq_err pti_pipeline_flush(struct pti_remote *remote, int64_t deadline)
 
     if (remote->pipeline == NULL)
         return PTQ_OK;
-    enter(remote);
+    pti_fetch_add_seq(&remote->inside, 1);
     while ((answer = look(remote, &landed)) == PTQ_EMPTY) {
         bool late = deadline == PTI_DEADLINE_NOW ? landed == before : pti_now_ns() >= deadline;
         if (late) {
@@ -313,13 +500,21 @@ bool pti_pipeline_is_empty(struct pti_remote *remote)
 
     if (pipeline == NULL)
         return true;
-    pthread_mutex_lock(&remote->conn->mutex);
-    bool empty = pipeline->going->count + pipeline->filling->count == 0;
-    pthread_mutex_unlock(&remote->conn->mutex);
-    return empty;
+    pthread_mutex_lock(&pipeline->mutex);
+    bool nothing = is_empty(pipeline);
+    pthread_mutex_unlock(&pipeline->mutex);
+    return nothing;
 }
 
 /* ---- life */
+
+/* A quarter of a small queue, so that two batches of it are under way. */
+static uint32_t most_puts(const struct pti_remote *remote)
+{
+    uint64_t quarter = remote->port.capacity / 4;
+
+    return quarter < 1 ? 1 : quarter < UINT32_MAX ? (uint32_t)quarter : UINT32_MAX;
+}
 
 enum ptq_err pti_pipeline_new(struct pti_remote *remote)
 {
@@ -327,18 +522,22 @@ enum ptq_err pti_pipeline_new(struct pti_remote *remote)
 
     if (pipeline == NULL)
         return PTQ_ENOMEM;
-    pipeline->filling = &pipeline->batches[0];
-    pipeline->going = &pipeline->batches[1];
+    pthread_mutex_init(&pipeline->mutex, NULL);
+    pipeline->most = most_puts(remote);
     remote->pipeline = pipeline;
     return PTQ_OK;
 }
 
-/* Its call, if one is left, was answered as the handle closed. */
+/* Its calls, if some are left, were answered as the handle closed. */
 void pti_pipeline_free(struct pti_remote *remote)
 {
-    if (remote->pipeline == NULL)
+    struct pti_pipeline *pipeline = remote->pipeline;
+
+    if (pipeline == NULL)
         return;
-    free_ended(remote->pipeline);
-    free(remote->pipeline);
+    for (unsigned i = 0; i < PTI_PIPELINE_BATCHES; i++)
+        pti_call_free(pipeline->batches[i].ended);
+    pthread_mutex_destroy(&pipeline->mutex);
+    free(pipeline);
     remote->pipeline = NULL;
 }

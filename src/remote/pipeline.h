@@ -1,15 +1,21 @@
-/* pipeline.h -- PTQ_PIPELINE over a link: small puts are copied and go in batches, one under way while the next is filled.
+/* pipeline.h -- PTQ_PIPELINE over a link: small puts are written into batches as they go over the wire, a frame each.
  *
- * One batch at a time keeps the order, and what is in: all before the batch under way, nothing behind it.  The answer to one sends
- * the next, so a batch is as large as what was put during a round trip.  All is under conn->mutex.
+ * While nothing is under way what was put goes at once.  While something is, a batch goes when it is full, or when all before it have
+ * landed: so batches are as large as what was put during a round trip, and several full ones are under way.  What is under way is at
+ * most half of the queue's capacity, or one batch.
+ *
+ * Law: nothing is put past one that is not in.  Batches are CHAINED (wire/frame.h): what stands behind one that the home did not do
+ * it does not do either, and says so (PTI_RESULT_BEHIND).  After that nothing goes until all that was under way has been answered.
+ *
+ * What is filled is under the pipeline's own mutex, so that a put meets nobody but the answers; the order is conn->mutex, then that.
  */
 #ifndef PTQ_REMOTE_PIPELINE_H
 #define PTQ_REMOTE_PIPELINE_H
 
 #include "remote/call.h"
 
-#define PTI_PIPELINE_BYTES (128u << 10)
-#define PTI_PIPELINE_PUTS 512u
+#define PTI_PIPELINE_BATCHES 8u
+#define PTI_PIPELINE_BYTES ((64u << 10) - PTI_FRAME_HEADER - PTI_PUT_HEAD) /* four frames fill what a link writes at once */
 #define PTI_PIPELINE_SMALL 8192u /* larger ones go by themselves, after what was gathered */
 
 struct pti_pipeline;

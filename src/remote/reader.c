@@ -120,6 +120,11 @@ static enum ptq_err read_results(struct pti_remote *remote, const struct answer 
             again = true;
             continue;
         }
+        if (result.code == PTI_RESULT_BEHIND && call->chained) {
+            call->behind = true;
+            pti_call_answer(call, PTQ_EAGAIN, 0);
+            continue;
+        }
         if (!pti_is_answer(result.code) || (call->type == PTI_FRAME_TAKE && result.code == PTQ_OK))
             return pti_refuse(ret_reason, "a RESULT is not one");
         note_answer(remote, call, (enum ptq_err)result.code);

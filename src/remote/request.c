@@ -68,10 +68,31 @@ void pti_request_answer(struct pti_request *request)
     pti_step(PTI_STEP_ANSWERED);
 }
 
+/* The first that was not done, for whatever reason, stops those behind it until the far side begins anew. */
+static void note_undone(struct pti_request *request)
+{
+    struct pti_channel *channel = request->channel;
+
+    if (request->chained && (channel->undone == 0 || request->number < channel->undone))
+        channel->undone = request->number;
+}
+
+bool pti_request_is_behind(struct pti_request *request)
+{
+    uint64_t undone = request->channel->undone;
+
+    if (!request->chained || undone == 0 || request->number <= undone)
+        return false;
+    pti_request_finish(request, PTI_RESULT_BEHIND, 0);
+    return true;
+}
+
 /* What was not done need not be remembered: it may be asked again under the same number. */
 void pti_request_finish(struct pti_request *request, uint32_t code, uint64_t value)
 {
     stop_waiting(request);
+    if (code != PTQ_OK)
+        note_undone(request);
     request->code = code;
     request->value = value;
     pti_request_answer(request);
@@ -119,6 +140,7 @@ void pti_request_wait(struct pti_request *request, enum ptq_side side)
     if (request->deadline != PTI_DEADLINE_NEVER)
         pti_server_remind(server, request->deadline);
     if (request->starved > 0) {
+        note_undone(request);
         server->starving++;
         return;
     }
@@ -188,6 +210,8 @@ enum ptq_err pti_request_try(struct pti_request *request)
     uint64_t value = 0;
     enum ptq_err answer;
 
+    if (pti_request_is_behind(request))
+        return PTQ_OK;
     if (request->type == PTI_FRAME_TAKE) {
         answer = pti_leave_try(request);
         value = request->lease_count;

@@ -128,6 +128,9 @@ static struct pti_request *new_request(struct pti_channel *channel, const struct
     request->channel = channel;
     request->number = frame->number;
     request->type = frame->type;
+    request->chained = frame->type == PTI_FRAME_PUT && (frame->flags & PTI_FRAME_CHAINED) != 0;
+    if (request->chained && (frame->flags & PTI_FRAME_ANEW) != 0 && channel->undone < frame->number)
+        channel->undone = 0;
     TAILQ_INSERT_TAIL(&channel->requests, request, listed);
     channel->request_count++;
     if (frame->number > channel->highest)

@@ -58,7 +58,9 @@ enum pti_frame_flag {
     PTI_FRAME_MORE = 2,  /* a piece: the rest follows in the next frames of this channel, with the same number */
     /* version 2 */
     PTI_FRAME_KEYED = 4, /* the payload begins with the key of what is put: position:64 sub:32 0:32 */
-    PTI_FRAME_RETRY = 8  /* to be done unless it was, also if it was called off */
+    PTI_FRAME_RETRY = 8, /* to be done unless it was, also if it was called off */
+    PTI_FRAME_CHAINED = 16, /* a put that must not go past another such of its channel, nor be done if one before it was not */
+    PTI_FRAME_ANEW = 32     /* of these: what was not done before it is forgotten */
 };
 
 struct pti_frame {

@@ -167,6 +167,16 @@ size_t pti_write_put_record(uint8_t *at, const struct pti_record *record)
     return PTI_PUT_RECORD + write_more(at + PTI_PUT_RECORD, record);
 }
 
+void pti_flag_put_records(uint8_t *at, size_t size)
+{
+    for (size_t done = 0; done + PTI_PUT_RECORD <= size;) {
+        uint8_t *record = at + done;
+        size_t more = (record[5] & FLAG_MORE) != 0 ? PTI_RECORD_MORE + 4u * record[PTI_PUT_RECORD + 4] : 0;
+        record[5] |= FLAG_REDELIVERED;
+        done += PTI_PUT_RECORD + more + pti_fetch32(record);
+    }
+}
+
 static size_t behind_head(const struct pti_record *record)
 {
     return (says_more(record) ? PTI_RECORD_MORE : 0) + 4u * record->headers + record->size;

@@ -83,6 +83,8 @@ void pti_write_put_head(uint8_t *at, uint32_t count, uint32_t timeout);
 void pti_write_place_head(uint8_t *at, uint64_t position, uint32_t timeout);
 /* Both return how much they wrote; headers and body come behind it. */
 size_t pti_write_put_record(uint8_t *at, const struct pti_record *record);
+/* Marks all of these, which we wrote: they may be there already. */
+void pti_flag_put_records(uint8_t *at, size_t size);
 void pti_write_messages_head(uint8_t *at, uint32_t count);
 size_t pti_write_message_record(uint8_t *at, const struct pti_record *record);
 /* All that a record takes, headers and body included. */
@@ -131,8 +133,10 @@ enum ptq_err pti_read_call(const uint8_t *payload, size_t size, struct pti_call_
 void pti_write_side(uint8_t *at, uint32_t side);
 enum ptq_err pti_read_side(const uint8_t *payload, size_t size, uint32_t *ret_side);
 
-/* The code is an enum ptq_err, or PTI_RESULT_RETRY: it was not done, and may be asked again of who serves next. */
+/* The code is an enum ptq_err, or PTI_RESULT_RETRY: it was not done, and may be asked again of who serves next; or
+ * PTI_RESULT_BEHIND: not done, because a chained put before it was not. */
 #define PTI_RESULT_RETRY 0x10000u
+#define PTI_RESULT_BEHIND 0x10001u
 struct pti_result {
     uint64_t number;
     uint32_t code;
