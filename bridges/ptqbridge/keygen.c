@@ -3,6 +3,7 @@
  *      DIR/NODE/node.key          the secret of NODE; what it has with each other is derived from it
  *      DIR/NODE/peers/OTHER.key   what OTHER proves itself with to NODE
  *      DIR/NODE/rules             who may do what there
+ *      and certificates, where openssl(1) is: certs.c
  *
  * DIR is kept where nobody else comes; DIR/NODE goes to NODE.  What is there is never written over, so a host is added by
  * the same command with its name behind the others.
@@ -21,6 +22,7 @@
 
 #include <mbedtls/md.h>
 
+#include "certs.h"
 #include "common/say.h"
 
 #define NODES_MOST 256
@@ -44,6 +46,7 @@ struct vault {
     uint8_t secrets[NODES_MOST][KEY_BYTES];
     bool new[NODES_MOST];
     size_t count, asked;
+    bool tls; /* there are certificates */
 };
 
 /* ---- files ---- */
@@ -277,7 +280,8 @@ static bool make_all(struct vault *vault)
         good = good && make_rules(vault, home);
     }
     explicit_bzero(vault->secrets, sizeof vault->secrets);
-    return good;
+    vault->tls = good && certs_can();
+    return good && (!vault->tls || certs_make(vault->dir, vault->nodes, vault->count));
 }
 
 static void say_what_to_do(const struct vault *vault)
@@ -287,10 +291,16 @@ static void say_what_to_do(const struct vault *vault)
     printf("\nCopy each folder to its host, readable for the user of ptq there alone, and keep %s where nobody else comes:\n", vault->dir);
     for (size_t i = 0; i < vault->asked; i++)
         printf("    scp -rp %s/%s %s:/etc/ptq-keys\n", vault->dir, vault->nodes[i], vault->nodes[i]);
+    const char *scheme = vault->tls ? "tls+tcp" : "tcp";
+
     printf("\nThen two lines make two hosts talk; on %s, and on %s:\n"
-           "    ptqbridge --keys /etc/ptq-keys --listen tcp://0.0.0.0:7400\n"
-           "    PTQ_KEYS=/etc/ptq-keys PTQ_PEERS=%s=tcp://%s:7400 ptq put tasks@%s hello\n",
-           one, other, one, one, one);
+           "    ptqbridge --keys /etc/ptq-keys --listen %s://0.0.0.0:7400\n"
+           "    PTQ_KEYS=/etc/ptq-keys PTQ_PEERS=%s=%s://%s:7400 ptq info tasks@%s\n",
+           one, other, scheme, one, scheme, one, one);
+    if (vault->tls)
+        printf("\nCertificates are good for %d days: to renew one, take node.pem away and call this again.\n", CERT_NODE_DAYS);
+    else
+        printf("\nThere is no openssl(1) here, so there are keys and no certificates: what is carried is not encrypted.\n");
     if (vault->count > vault->asked)
         printf("\nThose that were here before do not know the new ones by their rules: add lines as '%s * put,get' there, and copy their folders again.\n", one);
     printf("\nWho may do what at a host stands in its file rules: at first each of these may do everything.\n");

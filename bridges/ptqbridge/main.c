@@ -40,7 +40,7 @@ static const char *config_path(const struct switches *switches)
 static int run(const struct switches *switches, const struct config *told)
 {
     struct config config = {0};
-    int code = config_load(&config, told, config_path(switches)) ? serve_check(&config) : TOOL_USAGE;
+    int code = config_load(&config, told, config_path(switches)) ? serve_check(&config, switches->check) : TOOL_USAGE;
     bool right = code == TOOL_OK;
 
     if (switches->dump_config) {

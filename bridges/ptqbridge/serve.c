@@ -1,9 +1,11 @@
 /* serve.c -- ptqbridge at work: a bus, a bridge, signals. */
 #include "serve.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <ptq/bridge.h>
@@ -50,7 +52,7 @@ static struct ptq_bridge_options bridge_options(const struct values *values, str
 static enum ptq_err check_item(struct config *config, const char *section, const char *item)
 {
     struct ptq_error error = {0};
-    struct values values = {.insecure = config->values.insecure || config->values.keys != NULL};
+    struct values values = {.insecure = config->values.insecure, .keys = config->values.keys};
     struct texts one = {&item, 1, 0};
     const struct {
         const char *section;
@@ -73,6 +75,27 @@ static enum ptq_err check_item(struct config *config, const char *section, const
     return answer;
 }
 
+/* Who we are, and who may do what: before the lists, some of which need it.  A bridge starts with rules that make no sense, and lets
+ * nobody do anything, so they are looked at on request. */
+static enum ptq_err check_access(struct config *config, bool rules)
+{
+    char usual[4200];
+    struct ptq_error error = {0};
+    struct values values = {.keys = config->values.keys, .rules = rules ? config->values.rules : NULL};
+
+    snprintf(usual, sizeof usual, "%s/rules", values.keys != NULL ? values.keys : "");
+    if (rules && values.rules == NULL && values.keys != NULL)
+        values.rules = usual;
+    struct ptq_bus_options bus = bus_options(&values, &error);
+    struct ptq_bridge_options options = bridge_options(&values, &error);
+    const struct entry *entry = config_find(config, "bridge", config->values.rules != NULL && rules ? "rules" : "keys");
+    enum ptq_err answer = ptq_bridge_check(&bus, &options);
+
+    if (answer != PTQ_OK)
+        config_error(config, entry != NULL ? &entry->origin : &(struct origin){LAYER_FILE, "configuration", 0}, "%s", error.text);
+    return answer;
+}
+
 static void check_list(struct config *config, const char *section, const struct texts *texts, enum ptq_err *ret_answer)
 {
     for (size_t i = 0; i < texts->count; i++) {
@@ -81,12 +104,14 @@ static void check_list(struct config *config, const char *section, const struct 
     }
 }
 
-int serve_check(struct config *config)
+int serve_check(struct config *config, bool rules)
 {
     const struct values *values = &config->values;
     struct ptq_error error = {0};
-    enum ptq_err answer = PTQ_OK;
+    enum ptq_err answer = check_access(config, rules);
 
+    if (answer != PTQ_OK)
+        return tool_exit_code(answer);
     check_list(config, "listen", &values->listen, &answer);
     check_list(config, "link", &values->peers, &answer);
     if (answer == PTQ_OK) /* else each move is wrong for the same reason */
@@ -97,6 +122,7 @@ int serve_check(struct config *config)
     check_list(config, "rename", &values->renames, &answer);
     struct ptq_bus_options bus = bus_options(values, &error);
     struct ptq_bridge_options options = bridge_options(values, &error);
+    options.rules_file = NULL; /* see above */
     if (answer == PTQ_OK && (answer = ptq_bridge_check(&bus, &options)) != PTQ_OK)
         config_error(config, &(struct origin){LAYER_FILE, "configuration", 0}, "%s", error.text);
     return tool_exit_code(answer);
@@ -159,6 +185,16 @@ static int run_bridge(ptq_bus *bus, const struct values *values, const struct sw
     return answer == PTQ_OK ? TOOL_OK : tool_fail(answer, NULL, "cannot go on: %s", ptq_strerror(answer));
 }
 
+/* nng keeps the key of a certificate in memory, so a process with keys leaves no core: 1 also keeps the kernel from handing one to a
+ * program (core_pattern "|..."), which 0 does not. */
+static void leave_no_core(void)
+{
+    const struct rlimit none = {1, 1};
+
+    if (setrlimit(RLIMIT_CORE, &none) != 0)
+        log_say(PTQ_BRIDGE_WARNING, "component=bridge event=core_not_prevented why=\"%s\"", strerror(errno));
+}
+
 int serve(struct config *config, const struct switches *switches, const struct config *told, const char *path)
 {
     struct ptq_error error = {0};
@@ -170,6 +206,8 @@ int serve(struct config *config, const struct switches *switches, const struct c
 
     log_set((enum ptq_bridge_level)(values->log_level + 1), (enum log_format)values->log_format);
     signals_block();
+    if (values->keys != NULL)
+        leave_no_core();
     enum ptq_err answer = ptq_bus_open(values->run, &options, &bus);
     if (answer != PTQ_OK)
         return tool_fail(answer, NULL, "%s", error.text);

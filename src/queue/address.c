@@ -43,7 +43,8 @@ static bool read_url(const char *rest, const char *scheme, struct pti_address *a
 
 static const struct scheme {
     const char *url, *name;
-} schemes[] = {{"tcp://", "ptq://"}, {"ipc://", "ptq+ipc://"}, {"ws://", "ptq+ws://"}};
+} schemes[] = {{"tcp://", "ptq://"}, {"ipc://", "ptq+ipc://"}, {"ws://", "ptq+ws://"},
+              {"tls+tcp://", "ptq+tls://"}, {"wss://", "ptq+wss://"}};
 
 const char *pti_address_scheme(const char *url, const char **ret_rest)
 {

@@ -68,7 +68,7 @@ static enum ptq_err check_tcp(const char *what, const char *url, const char *tex
         return pti_error(
             error, PTQ_EPERM,
             "cannot %s '%s': it is beyond the loopback, and the link would be neither encrypted nor checked; "
-            "use 127.0.0.1, or keys (ptqbridge keygen; --keys, PTQ_KEYS), or, on a wire that you trust, say --insecure (PTQ_INSECURE=1)",
+            "use 127.0.0.1, or keys or tls (ptqbridge keygen; --keys, PTQ_KEYS), or, on a wire that you trust, say --insecure (PTQ_INSECURE=1)",
             what, url);
     return PTQ_OK;
 }
@@ -85,6 +85,24 @@ bool pti_access_is_near_ws(const char *url)
         return false;
     return (inet_pton(AF_INET, host, &v4) == 1 && ntohl(v4.s_addr) >> 24 == 127) ||
            (inet_pton(AF_INET6, host, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6));
+}
+
+bool pti_access_is_tls(const char *url)
+{
+    return strncmp(url, "tls+tcp://", 10) == 0 || strncmp(url, "wss://", 6) == 0;
+}
+
+/* Where it leads does not matter: who is there has to have a certificate. */
+static enum ptq_err check_tls(const char *what, const char *url, struct ptq_error *error)
+{
+    const char *host = strstr(url, "://") + 3;
+    char where[256], name[256];
+
+    snprintf(where, sizeof where, "%.*s", url[0] == 'w' ? (int)strcspn(host, "/") : 255, host);
+    if (strlen(host) < sizeof where && split_host(where, name, sizeof name))
+        return PTQ_OK;
+    return pti_error(error, PTQ_EINVAL, "cannot %s '%.200s': it is not of the form %s", what, url,
+                     url[0] == 'w' ? "wss://host:port/path" : "tls+tcp://host:port");
 }
 
 static enum ptq_err check_ws(const char *what, const char *url, bool far, struct ptq_error *error)
@@ -108,6 +126,8 @@ enum ptq_err pti_access_check(const char *what, const char *url, bool far, struc
 {
     if (strncmp(url, "tcp://", 6) == 0)
         return check_tcp(what, url, url + 6, far, error);
+    if (pti_access_is_tls(url))
+        return check_tls(what, url, error);
     if (strncmp(url, "ipc://", 6) == 0) {
         if (url[6] == '/' && strlen(url + 6) < sizeof((struct sockaddr_un *)0)->sun_path)
             return PTQ_OK;
@@ -117,6 +137,7 @@ enum ptq_err pti_access_check(const char *what, const char *url, bool far, struc
     }
     if (strncmp(url, "ws://", 5) == 0)
         return check_ws(what, url, far, error);
-    return pti_error(error, PTQ_EINVAL, "cannot %s '%s': ptq speaks tcp://host:port, ipc:///path and ws://host:port/path",
+    return pti_error(error, PTQ_EINVAL, "cannot %s '%s': ptq speaks tcp://host:port, tls+tcp://host:port, ipc:///path, ws://host:port/path and "
+                     "wss://host:port/path",
                      what, url);
 }

@@ -1,6 +1,4 @@
 /* check.c -- what a bridge was told: is it right? */
-#include <stdio.h>
-
 #include "bus/bus.h"
 #include "remote/access.h"
 #include "remote/route.h"
@@ -43,17 +41,18 @@ enum ptq_err pti_options_check(const struct ptq_bridge_options *options, bool fa
 /* Rules that cannot be read are a mistake here, though a bridge serves on without them: nobody may do anything then. */
 static enum ptq_err check_rights(const char *keys, const struct ptq_bridge_options *options)
 {
-    char name[PTI_KEY_NAME], path[500];
+    char name[PTI_KEY_NAME];
     struct pti_grants grants = {0};
     enum ptq_err answer = keys != NULL ? pti_keys_name(keys, options->error, name) : PTQ_OK;
 
+    for (size_t i = 0; i < options->listen_count && answer == PTQ_OK; i++) {
+        if (pti_access_is_tls(options->listen[i]))
+            answer = pti_keys_check_tls(keys != NULL ? keys : "", options->listen[i], options->error);
+    }
     for (size_t i = 0; i < options->rule_count && answer == PTQ_OK; i++)
         answer = pti_grants_add(&grants, &options->rules[i], options->error);
-    snprintf(path, sizeof path, "%s/rules", keys != NULL ? keys : "");
     if (answer == PTQ_OK && options->rules_file != NULL)
         answer = pti_grants_read(&grants, options->rules_file, options->error);
-    else if (answer == PTQ_OK && keys != NULL && options->rule_count == 0)
-        answer = pti_grants_read(&grants, path, options->error);
     pti_grants_free(&grants);
     return answer;
 }
@@ -64,6 +63,6 @@ enum ptq_err ptq_bridge_check(const struct ptq_bus_options *bus, const struct pt
 
     if (options == NULL)
         return PTQ_EINVAL;
-    enum ptq_err answer = pti_options_check(options, bus != NULL && (bus->insecure || keys != NULL));
+    enum ptq_err answer = pti_options_check(options, bus != NULL && (bus->insecure || (keys != NULL && pti_keys_can_prove(keys))));
     return answer == PTQ_OK ? check_rights(keys, options) : answer;
 }

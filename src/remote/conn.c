@@ -15,6 +15,8 @@
 #include "remote/call.h"
 #include "remote/redial.h"
 
+#define DIAL_MOST_MS 3500
+
 /* All sessions of this process, by address.  A forked child has its own, and lets the parent's lie. */
 static pthread_mutex_t list_mutex = PTHREAD_MUTEX_INITIALIZER;
 static TAILQ_HEAD(, pti_conn) list = TAILQ_HEAD_INITIALIZER(list);
@@ -41,7 +43,7 @@ static void on_up(void *context, struct pti_link *link)
 {
     struct pti_conn *conn = context;
 
-    if (!conn->insecure && conn->keys[0] == '\0' && !pti_link_is_near(link)) { /* the name led elsewhere than when it was checked */
+    if (!conn->insecure && !pti_access_is_tls(conn->url) && !conn->can_prove && !pti_link_is_near(link)) { /* the name led elsewhere than when it was checked */
         pti_link_close(link, "the address is beyond the loopback");
         return;
     }
@@ -176,7 +178,9 @@ static void note_down(struct pti_conn *conn, struct pti_link *link)
         conn->down_since = now;
     conn->failures = pti_redial_count(conn->failures, was_up, now - conn->up_since);
     conn->attempts++;
-    if (conn->refusal == PTQ_OK && !conn->leaving)
+    if (!was_up && pti_link_is_distrusted(link))
+        conn->refusal = PTQ_EPERM;
+    if ((conn->refusal == PTQ_OK || pti_link_is_distrusted(link)) && !conn->leaving)
         pti_link_reason(link, conn->reason, sizeof conn->reason);
     conn->state = PTI_CONN_DOWN;
     conn->leaving = false;
@@ -202,7 +206,8 @@ static void dial(struct pti_conn *conn)
     struct pti_link *link = NULL;
 
     pti_store_release(&conn->dropped, false);
-    enum ptq_err answer = pti_link_dial(conn->url, &link_events, conn, &link);
+    struct pti_tls tls = {conn->keys, conn->expected};
+    enum ptq_err answer = pti_link_dial(conn->url, &tls, &link_events, conn, &link);
     if (answer != PTQ_OK) {
         pthread_mutex_lock(&conn->mutex);
         conn->state = PTI_CONN_DOWN;
@@ -245,14 +250,15 @@ static enum chore next_chore(struct pti_conn *conn, int *ret_wait_ms)
     int64_t now = pti_now_ns();
 
     *ret_wait_ms = PTI_PING_MS;
-    if (conn->state == PTI_CONN_DIALLING)
-        return NOTHING;
+    if (conn->state == PTI_CONN_DIALLING) /* link.c looks to that itself, but not with tls */
+        return now - conn->heard >= DIAL_MOST_MS * PTI_NS_PER_MS ? SILENT : NOTHING;
     if (conn->state == PTI_CONN_DOWN) {
         if (now < conn->redial_at) {
             *ret_wait_ms = (int)((conn->redial_at - now) / PTI_NS_PER_MS) + 1;
             return NOTHING;
         }
         conn->state = PTI_CONN_DIALLING;
+        conn->heard = now;
         return DIAL;
     }
     if (now - conn->heard >= PTI_LINK_DEADLINE_MS * PTI_NS_PER_MS)
@@ -319,6 +325,7 @@ static enum ptq_err new_conn(const ptq_bus *bus, const char *url, const char *ex
         return pti_error(error, PTQ_ENOMEM, "no memory for a link to '%s'", url);
     snprintf(conn->url, sizeof conn->url, "%s", url);
     conn->insecure = bus->insecure;
+    conn->can_prove = pti_keys_can_prove(bus->keys);
     snprintf(conn->keys, sizeof conn->keys, "%s", bus->keys);
     snprintf(conn->expected, sizeof conn->expected, "%s", expected);
     conn->down_since = pti_now_ns();
@@ -345,9 +352,10 @@ static enum ptq_err check_keys(ptq_bus *bus, const char *url, struct ptq_error *
 
     expected[0] = '\0';
     if (bus->keys[0] == '\0')
-        return PTQ_OK;
+        return pti_access_is_tls(url) ? pti_keys_check_tls(bus->keys, url, error) : PTQ_OK;
     pti_bus_name_home(bus, url, expected);
-    return pti_keys_name(bus->keys, error, own);
+    enum ptq_err answer = pti_keys_name(bus->keys, error, own);
+    return answer == PTQ_OK && pti_access_is_tls(url) ? pti_keys_check_tls(bus->keys, url, error) : answer;
 }
 
 enum ptq_err pti_conn_hold(ptq_bus *bus, const char *url, struct ptq_error *error, struct pti_conn **ret_conn)

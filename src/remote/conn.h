@@ -43,6 +43,7 @@ struct pti_conn {
     char node[64];                /* of the bus that asked for it first: what HELLO tells, for a log to read */
     bool insecure;
     char keys[400];               /* the folder of who we are; "": nobody, and the home need not prove who it is */
+    bool can_prove;               /* there is a key in it, when we first dialled */
     char expected[PTI_KEY_NAME];  /* who the home is to be; "": whoever has a key for us */
     struct pti_ticker *ticker;
     _Atomic bool dropped;         /* the link's last event came */

@@ -135,7 +135,7 @@ struct pti_proving {
 
 bool pti_guest_may_come(struct pti_guest *guest)
 {
-    if (guest->server->bus->insecure || guest->server->key_name[0] != '\0' || pti_link_is_near(guest->link))
+    if (guest->server->bus->insecure || pti_link_is_tls(guest->link) || guest->server->key_name[0] != '\0' || pti_link_is_near(guest->link))
         return true;
     pti_guest_turn_away(guest, "", "a plain link from beyond the loopback is not allowed here");
     return false;
@@ -200,7 +200,9 @@ static void find_out(struct pti_guest *guest, const struct pti_frame *frame, con
     struct pti_server *server = guest->server;
     uint64_t uid;
 
-    if (pti_link_uid(guest->link, &uid)) {
+    if (pti_link_is_tls(guest->link) && !pti_link_is_verified(guest->link)) {
+        pti_guest_turn_away(guest, "", "the certificate of the other side was not verified");
+    } else if (pti_link_uid(guest->link, &uid)) {
         snprintf(guest->identity, sizeof guest->identity, "uid:%llu", (unsigned long long)uid);
         welcome(guest, hello);
     } else if (server->key_name[0] != '\0' && hello->identity[0] == '\0') {

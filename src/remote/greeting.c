@@ -5,12 +5,13 @@
 #include <sys/random.h>
 
 #include "base/time.h"
+#include "remote/access.h"
 #include "remote/call.h"
 
 /* Over ipc the kernel says who is who. */
 static bool wants_proof(const struct pti_conn *conn)
 {
-    return conn->keys[0] != '\0' && strncmp(conn->url, "ipc:", 4) != 0;
+    return conn->can_prove && strncmp(conn->url, "ipc:", 4) != 0;
 }
 
 /* A key that cannot be read any more: nothing is named, and no home that has not proven itself is gone on with. */
@@ -230,6 +231,8 @@ enum ptq_err pti_conn_read_control(struct pti_conn *conn, struct pti_link *link,
 {
     if ((frame->flags & PTI_FRAME_MORE) != 0)
         return pti_refuse(ret_reason, "a control frame came in pieces");
+    if (pti_access_is_tls(conn->url) && !pti_link_is_verified(link))
+        return pti_refuse(ret_reason, "the home's certificate was not verified");
     switch (frame->type) {
     case PTI_FRAME_HELLO:
         return read_hello(conn, link, frame, ret_reason);

@@ -205,7 +205,7 @@ void pti_guest_note_refusal(struct pti_guest *guest, const char *who, const char
     char host[sizeof guest->name];
 
     snprintf(host, sizeof host, "%s", guest->name);
-    if (strrchr(host, ':') != NULL && strncmp(host, "tcp:", 4) == 0) /* each link has a port of its own */
+    if (strrchr(host, ':') != NULL && strstr(host, "tcp://") != NULL) /* each link has a port of its own */
         *strrchr(host, ':') = '\0';
     guest->known_refusal = !pti_refusals_note(guest->server, PTI_REFUSED_LINK, host, who, kind);
     if (!guest->known_refusal)

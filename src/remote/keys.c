@@ -124,6 +124,35 @@ enum ptq_err pti_keys_peer(const char *folder, const char *peer, const char *hom
     return answer;
 }
 
+static bool has(const char *folder, const char *file)
+{
+    char path[500];
+
+    snprintf(path, sizeof path, "%s/%s", folder, file);
+    return access(path, F_OK) == 0;
+}
+
+bool pti_keys_can_prove(const char *folder)
+{
+    return folder[0] != '\0' && has(folder, "node.key");
+}
+
+enum ptq_err pti_keys_check_tls(const char *folder, const char *url, struct ptq_error *error)
+{
+    char path[500];
+
+    if (folder[0] == '\0' || !has(folder, "ca.crt") || !has(folder, "node.pem"))
+        return pti_error(error, PTQ_EINVAL, "'%s': tls needs ca.crt and node.pem in the folder of keys (%s): ptqbridge keygen makes them where openssl(1) is (--keys, PTQ_KEYS)",
+                         url, folder[0] != '\0' ? folder : "none is named");
+    snprintf(path, sizeof path, "%s/node.pem", folder);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    if (fd < 0)
+        return pti_error(error, PTQ_EPERM, "cannot read the certificate '%s': %s", path, strerror(errno));
+    enum ptq_err answer = check_file(fd, path, error);
+    close(fd);
+    return answer;
+}
+
 enum ptq_err pti_keys_name(const char *folder, struct ptq_error *error, char ret_name[PTI_KEY_NAME])
 {
     struct pti_key key;
@@ -131,6 +160,10 @@ enum ptq_err pti_keys_name(const char *folder, struct ptq_error *error, char ret
 
     if (answer == PTQ_OK)
         memcpy(ret_name, key.name, PTI_KEY_NAME);
+    if (answer == PTQ_ENOENT && has(folder, "node.pem")) {
+        ret_name[0] = '\0';
+        return PTQ_OK;
+    }
     if (answer == PTQ_ENOENT)
         answer = pti_error(error, PTQ_EINVAL, "there is no key in '%s': it is to be the folder that ptqbridge keygen made for this host (--keys, PTQ_KEYS)",
                            folder);

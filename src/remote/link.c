@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include <nng/nng.h>
+#include <nng/supplemental/tls/tls.h>
 
 #include "base/atomic.h"
 #include "base/fork.h"
@@ -49,8 +50,9 @@ struct pti_link {
 
     pthread_mutex_t mutex; /* the rest */
     unsigned busy;
-    bool standing, sending, wanted, closed, told;
+    bool standing, sending, wanted, closed, told, distrusted;
     char reason[160];
+    bool tls;
     bool near; /* known otherwise than by the address of the other side, which a ws link does not tell */
 };
 
@@ -84,6 +86,80 @@ static enum ptq_err err_from_nng(int error)
     default:
         return PTQ_EUNREACHABLE;
     }
+}
+
+/* ---- certificates ---- */
+
+static bool is_tls(const char *url)
+{
+    return strncmp(url, "tls+tcp://", 10) == 0 || strncmp(url, "wss://", 6) == 0;
+}
+
+/* Both sides show a certificate, and both look whether it is of their authority.  Whom it names the dialler alone can look at, in
+ * nng 1.5.2. */
+static int load_tls(const char *folder, const char *name, nng_tls_mode mode, nng_tls_config **ret_config)
+{
+    nng_tls_config *config;
+    char path[500];
+    int error = nng_tls_config_alloc(&config, mode);
+
+    if (error != 0)
+        return error;
+    error = nng_tls_config_version(config, NNG_TLS_1_2, NNG_TLS_1_3);
+    if (error == NNG_ENOTSUP) /* mbedtls 2 has no 1.3 */
+        error = nng_tls_config_version(config, NNG_TLS_1_2, NNG_TLS_1_2);
+    if (error == 0)
+        error = nng_tls_config_auth_mode(config, NNG_TLS_AUTH_MODE_REQUIRED);
+    snprintf(path, sizeof path, "%s/ca.crt", folder);
+    if (error == 0)
+        error = nng_tls_config_ca_file(config, path);
+    snprintf(path, sizeof path, "%s/node.pem", folder);
+    if (error == 0)
+        error = nng_tls_config_cert_key_file(config, path, NULL);
+    if (error == 0 && name[0] != '\0')
+        error = nng_tls_config_server_name(config, name);
+    if (error != 0)
+        nng_tls_config_free(config);
+    else
+        *ret_config = config;
+    return error;
+}
+
+static int prepare_dialer(nng_stream_dialer *dialer, const struct pti_tls *tls)
+{
+    nng_tls_config *config;
+    int error = load_tls(tls->folder, tls->name, NNG_TLS_MODE_CLIENT, &config);
+
+    if (error != 0)
+        return error;
+    error = nng_stream_dialer_set_ptr(dialer, NNG_OPT_TLS_CONFIG, config);
+    nng_tls_config_free(config); /* the dialer holds it */
+    return error;
+}
+
+static int prepare_listener(nng_stream_listener *listener, const char *folder)
+{
+    nng_tls_config *config;
+    int error = load_tls(folder, "", NNG_TLS_MODE_SERVER, &config);
+
+    if (error != 0)
+        return error;
+    error = nng_stream_listener_set_ptr(listener, NNG_OPT_TLS_CONFIG, config);
+    nng_tls_config_free(config);
+    return error;
+}
+
+/* What went wrong, for people; nng's own words for certificates help nobody. */
+static const char *explain(struct pti_link *link, int error)
+{
+    if (link->tls && (error == NNG_EPEERAUTH || error == NNG_ECRYPTO)) {
+        pthread_mutex_lock(&link->mutex);
+        link->distrusted |= !link->closed;
+        pthread_mutex_unlock(&link->mutex);
+    }
+    if (link->tls && (error == NNG_EPEERAUTH || error == NNG_ECRYPTO))
+        return "no tls: the certificate of one of both is of another authority, of another name, out of its time, or missing; or it is no tls";
+    return nng_strerror(error);
 }
 
 /* ---- the end of operations ---- */
@@ -165,7 +241,7 @@ static void on_received(void *context)
     int error = nng_aio_result(link->receive);
 
     if (error != 0 || nng_aio_count(link->receive) == 0) {
-        pti_link_close(link, error == 0 ? "the other side closed the link" : nng_strerror(error));
+        pti_link_close(link, error == 0 ? "the other side closed the link" : explain(link, error));
         end_operation(link);
         return;
     }
@@ -293,7 +369,7 @@ static void on_sent(void *context)
     int error = nng_aio_result(link->send);
 
     if (error != 0) {
-        pti_link_close(link, nng_strerror(error));
+        pti_link_close(link, explain(link, error));
         end_operation(link); /* `sending` stays: nobody begins again */
         return;
     }
@@ -441,12 +517,12 @@ static void on_dialled(void *context)
             stand(link);
         }
     } else {
-        pti_link_close(link, nng_strerror(error));
+        pti_link_close(link, explain(link, error));
     }
     end_operation(link);
 }
 
-enum ptq_err pti_link_dial(const char *url, const struct pti_link_events *events, void *context,
+enum ptq_err pti_link_dial(const char *url, const struct pti_tls *tls, const struct pti_link_events *events, void *context,
                            struct pti_link **ret_link)
 {
     enum ptq_err may = pti_link_may_start();
@@ -457,6 +533,9 @@ enum ptq_err pti_link_dial(const char *url, const struct pti_link_events *events
     if (link == NULL)
         return PTQ_ENOMEM;
     int error = nng_stream_dialer_alloc(&link->dialer, url);
+    link->tls = is_tls(url);
+    if (error == 0 && link->tls)
+        error = tls != NULL ? prepare_dialer(link->dialer, tls) : NNG_EPEERAUTH;
     if (error == 0)
         error = nng_aio_alloc(&link->dial, on_dialled, link);
     if (error != 0) {
@@ -468,7 +547,8 @@ enum ptq_err pti_link_dial(const char *url, const struct pti_link_events *events
     link->context = context;
     link->busy = 1;
     *ret_link = link; /* before any event */
-    nng_aio_set_timeout(link->dial, DIAL_MS);
+    if (!link->tls) /* Scar: it wedges a tls stream, in nng 1.5.2; who dials looks at his own clock */
+        nng_aio_set_timeout(link->dial, DIAL_MS);
     nng_stream_dialer_dial(link->dialer, link->dial);
     return PTQ_OK;
 }
@@ -493,21 +573,22 @@ void pti_link_peer(struct pti_link *link, char *buffer, size_t size)
 {
     nng_sockaddr address;
     char text[INET6_ADDRSTRLEN] = "?";
+    const char *scheme = link->tls ? "tls+tcp" : "tcp";
 
     if (link->stream == NULL || nng_stream_get_addr(link->stream, NNG_OPT_REMADDR, &address) != 0) {
         snprintf(buffer, size, "?");
     } else if (address.s_family == NNG_AF_INET) {
         inet_ntop(AF_INET, &address.s_in.sa_addr, text, sizeof text);
-        snprintf(buffer, size, "tcp://%s:%u", text, ntohs(address.s_in.sa_port));
+        snprintf(buffer, size, "%s://%s:%u", scheme, text, ntohs(address.s_in.sa_port));
     } else if (address.s_family == NNG_AF_INET6) {
         inet_ntop(AF_INET6, address.s_in6.sa_addr, text, sizeof text);
-        snprintf(buffer, size, "tcp://[%s]:%u", text, ntohs(address.s_in6.sa_port));
+        snprintf(buffer, size, "%s://[%s]:%u", scheme, text, ntohs(address.s_in6.sa_port));
     } else if (address.s_family == NNG_AF_IPC) {
         uint64_t pid = 0;
         (void)nng_stream_get_uint64(link->stream, NNG_OPT_IPC_PEER_PID, &pid);
         snprintf(buffer, size, "ipc:pid=%llu", (unsigned long long)pid);
     } else {
-        snprintf(buffer, size, "ws:%s", link->near ? "loopback" : "?");
+        snprintf(buffer, size, "%s:%s", link->tls ? "wss" : "ws", link->near ? "loopback" : "?");
     }
 }
 
@@ -557,6 +638,26 @@ bool pti_link_is_near(struct pti_link *link)
     return is_loopback(&address) || address.s_family == NNG_AF_IPC;
 }
 
+bool pti_link_is_tls(const struct pti_link *link)
+{
+    return link->tls;
+}
+
+bool pti_link_is_distrusted(struct pti_link *link)
+{
+    pthread_mutex_lock(&link->mutex);
+    bool distrusted = link->distrusted;
+    pthread_mutex_unlock(&link->mutex);
+    return distrusted;
+}
+
+bool pti_link_is_verified(struct pti_link *link)
+{
+    bool verified = false;
+
+    return link->tls && nng_stream_get_bool(link->stream, NNG_OPT_TLS_VERIFIED, &verified) == 0 && verified;
+}
+
 bool pti_link_uid(struct pti_link *link, uint64_t *ret_uid)
 {
     nng_sockaddr address = {0};
@@ -571,6 +672,7 @@ struct pti_listener {
     nng_stream_listener *listener;
     nng_aio *accept;
     bool resting; /* of the accept event */
+    bool tls;
     bool near;    /* whoever comes over ws is of this host: no other can reach where it listens */
     int (*accepted)(void *context, struct pti_link *link);
     void *context;
@@ -596,6 +698,7 @@ static void on_accepted(void *context)
         if (link != NULL) {
             link->stream = stream;
             link->near = listener->near;
+            link->tls = listener->tls;
             set_options(stream);
             rest = listener->accepted(listener->context, link);
         } else {
@@ -620,12 +723,13 @@ static int port_of(const nng_sockaddr *address)
 /* The real port in place of 0. */
 static void name_listener(struct pti_listener *listener, const char *url)
 {
-    bool ws = strncmp(url, "ws://", 5) == 0;
-    size_t where = ws ? 5 + strcspn(url + 5, "/") : strlen(url), colon = where;
+    bool ws = strncmp(url, "ws", 2) == 0;
+    size_t host = (size_t)(strstr(url, "://") + 3 - url);
+    size_t where = ws ? host + strcspn(url + host, "/") : strlen(url), colon = where;
     nng_sockaddr address = {0};
 
     snprintf(listener->url, sizeof listener->url, "%s", url);
-    if ((!ws && strncmp(url, "tcp", 3) != 0) ||
+    if (strncmp(url, "ipc", 3) == 0 ||
         nng_stream_listener_get_addr(listener->listener, NNG_OPT_LOCADDR, &address) != 0)
         return;
     while (colon > 0 && url[colon] != ':')
@@ -635,7 +739,7 @@ static void name_listener(struct pti_listener *listener, const char *url)
     listener->near = ws && is_loopback(&address);
 }
 
-enum ptq_err pti_listener_open(const char *url, int (*accepted)(void *context, struct pti_link *link), void *context,
+enum ptq_err pti_listener_open(const char *url, const char *folder, int (*accepted)(void *context, struct pti_link *link), void *context,
                                struct ptq_error *error, struct pti_listener **ret_listener)
 {
     enum ptq_err may = pti_link_may_start();
@@ -648,6 +752,9 @@ enum ptq_err pti_listener_open(const char *url, int (*accepted)(void *context, s
     listener->accepted = accepted;
     listener->context = context;
     int result = nng_stream_listener_alloc(&listener->listener, url);
+    listener->tls = is_tls(url);
+    if (result == 0 && listener->tls)
+        result = prepare_listener(listener->listener, folder);
     if (result == 0)
         result = nng_aio_alloc(&listener->accept, on_accepted, listener);
     if (result == 0) {

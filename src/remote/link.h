@@ -35,8 +35,14 @@ struct pti_link_events {
  * that says PTQ_OK counts as the start. */
 enum ptq_err pti_link_may_start(void);
 
+/* For tls+tcp:// and wss://: a folder with ca.crt and node.pem, and whose certificate the home's is to be ("": any that
+ * our authority has signed). */
+struct pti_tls {
+    const char *folder, *name;
+};
+
 /* Begins to dial `url`.  Free it, whatever becomes of it. */
-enum ptq_err pti_link_dial(const char *url, const struct pti_link_events *events, void *context,
+enum ptq_err pti_link_dial(const char *url, const struct pti_tls *tls, const struct pti_link_events *events, void *context,
                            struct pti_link **ret_link);
 
 /* An accepted link is silent until it is started. */
@@ -82,14 +88,22 @@ void pti_link_settle(struct pti_link *link);
 /* Is the other side on this host, by its address? */
 bool pti_link_is_near(struct pti_link *link);
 
+bool pti_link_is_tls(const struct pti_link *link);
+/* Has it ended because of certificates? */
+bool pti_link_is_distrusted(struct pti_link *link);
+
+/* Is it encrypted, and has the other side a certificate of our authority?  Of a tls link, where a frame was read already: before that
+ * nng says yes to anything. */
+bool pti_link_is_verified(struct pti_link *link);
+
 /* Who dialled over ipc, as the kernel says.  False: it did not come so. */
 bool pti_link_uid(struct pti_link *link, uint64_t *ret_uid);
 
 /* ---- listening ---- */
 
-/* `accepted` gets each new link, to be started or freed, and answers for how many milliseconds no other is to be accepted;
- * NULL: there are no descriptors, or no memory, for one; it is tried again in a moment. */
-enum ptq_err pti_listener_open(const char *url, int (*accepted)(void *context, struct pti_link *link), void *context,
+/* `folder`: as of struct pti_tls.  `accepted` gets each new link, to be started or freed, and answers for how many milliseconds no other is
+ * to be accepted; NULL: there are no descriptors, or no memory, for one; it is tried again in a moment. */
+enum ptq_err pti_listener_open(const char *url, const char *folder, int (*accepted)(void *context, struct pti_link *link), void *context,
                                struct ptq_error *error, struct pti_listener **ret_listener);
 /* Where it listens, the real port in place of 0: borrowed. */
 const char *pti_listener_url(const struct pti_listener *listener);

@@ -28,7 +28,7 @@ static enum ptq_err read_rules(struct pti_server *server, const struct ptq_bridg
     snprintf(path, sizeof path, "%s/rules", server->bus->keys);
     if (options->rules_file != NULL)
         read_file(server, options->rules_file);
-    else if (server->key_name[0] != '\0' && options->rule_count == 0)
+    else if (server->bus->keys[0] != '\0' && options->rule_count == 0)
         read_file(server, path);
     return PTQ_OK;
 }

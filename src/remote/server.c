@@ -243,6 +243,8 @@ static void heed(struct pti_guest *guest, unsigned words)
     if ((words & PTI_WORD_DOWN) != 0) {
         char why[160];
         pti_link_reason(guest->link, why, sizeof why);
+        if (guest->frames == 0 && pti_link_is_distrusted(guest->link))
+            pti_guest_note_refusal(guest, "", "certificate", why);
         pti_guest_doom(guest, why);
     }
 }
@@ -561,8 +563,10 @@ static enum ptq_err listen_all(struct pti_server *server, const struct ptq_bridg
         return pti_error(options->error, PTQ_ENOMEM, "no memory for a bridge");
     for (size_t i = 0; i < options->listen_count; i++) {
         enum ptq_err answer = pti_access_check("listen on", options->listen[i], pti_access_far(server->bus), options->error);
+        if (answer == PTQ_OK && pti_access_is_tls(options->listen[i]))
+            answer = pti_keys_check_tls(server->bus->keys, options->listen[i], options->error);
         if (answer == PTQ_OK)
-            answer = pti_listener_open(options->listen[i], on_accepted, server, options->error,
+            answer = pti_listener_open(options->listen[i], server->bus->keys, on_accepted, server, options->error,
                                        &server->listeners[server->listener_count]);
         if (answer != PTQ_OK)
             return answer;

@@ -406,6 +406,7 @@ static void a_key_that_makes_no_sense_is_told_so(void **state)
         expect_refusal("far", &strangers, net.peers, PTQ_EINVAL, "is no key");
     }
     unlink(keys_path(&strangers, "far", "node.key"));
+    unlink(keys_path(&strangers, "far", "node.pem"));
     expect_refusal("far", &strangers, net.peers, PTQ_EINVAL, "keygen");
 }
 

@@ -8,7 +8,8 @@ static void the_loopback_needs_nobodys_word(void **state)
 {
     static const char *const urls[] = {"tcp://127.0.0.1:7400", "tcp://127.8.9.10:1", "tcp://[::1]:7400",
                                        "tcp://localhost:0", "ipc:///run/ptq.sock", "ws://127.0.0.1:0/ptq",
-                                       "ws://127.0.0.1:1", "ws://[::1]:7400/a/b"};
+                                       "ws://127.0.0.1:1", "ws://[::1]:7400/a/b",
+                                       "tls+tcp://10.0.0.1:1", "wss://10.0.0.1:1/ptq", "tls+tcp://*:1", "wss://home:1/x"}; /* who is there has to have a certificate */
     struct ptq_error error;
     (void)state;
 
@@ -46,8 +47,11 @@ static void what_is_no_address_is_refused_in_any_case(void **state)
                                        "ipc://x",
                                        "ws://127.0.0.1",
                                        "ws:///path",
-                                       "wss://127.0.0.1:1/ptq",
-                                       "tls+tcp://127.0.0.1:1",
+                                       "wss://127.0.0.1/ptq",
+                                       "tls+tcp://127.0.0.1",
+                                       "tls+tcp://",
+                                       "wss://",
+                                       "tls://127.0.0.1:1",
                                        "inproc://x"};
     struct ptq_error error;
     (void)state;

@@ -1,0 +1,357 @@
+/* test_rights.c -- rules at the home: each right lets do what it says and nothing else, and what no rule allows is denied. */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "net/keys.h"
+#include "remote/remote.h"
+
+static struct net net;
+static struct keys keys;
+
+#define RULES                                                                                                          \
+    "putter jobs put\ngetter jobs get\npeeker jobs peek\nmaster jobs admin\n"                                         \
+    "both j?bs put\nboth jobs get # and another\nall * all\n"
+
+static int begin(void **state)
+{
+    (void)state;
+    keys_make(&keys, (const char *const[]){"home", "putter", "getter", "peeker", "master", "both", "all", "nobody", NULL});
+    keys_write(&keys, "home", "rules", RULES, 0600);
+    net_init(&net, (const char *const[]){"--keys", keys_path(&keys, "home", NULL), NULL});
+    return 0;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    net_fini(&net);
+    keys_free(&keys);
+    return 0;
+}
+
+static void assert_says(const char *text, const char *word)
+{
+    if (strstr(text, word) == NULL)
+        fail_msg("'%s' does not say '%s'", text, word);
+}
+
+/* The queue "jobs" at home, made there, and opened as this node. */
+struct seat {
+    ptq_queue *here, *there;
+    ptq_bus *bus;
+};
+
+static struct seat sit(const char *node, unsigned flags)
+{
+    struct seat seat = {.here = net_open(net.here, "jobs", &(struct ptq_queue_options){.item_size = 3 << 20, .capacity = 16})};
+
+    seat.bus = keys_open_bus(&net, &keys, node, net.peers);
+    seat.there = net_open(seat.bus, "jobs@home", &(struct ptq_queue_options){.flags = flags});
+    return seat;
+}
+
+static void stand_up(struct seat *seat)
+{
+    uint64_t count;
+
+    ptq_queue_close(seat->there);
+    ptq_bus_close(seat->bus);
+    assert_ok(ptq_queue_purge(seat->here, &count));
+    ptq_queue_close(seat->here);
+}
+
+static void assert_cannot_get(ptq_queue *queue)
+{
+    ptq_msg *msg, *msgs[4];
+    size_t count;
+
+    assert_answer(PTQ_EPERM, ptq_get(queue, 1000, &msg));
+    assert_answer(PTQ_EPERM, ptq_get(queue, PTQ_NOWAIT, &msg));
+    assert_answer(PTQ_EPERM, ptq_get_many(queue, msgs, 1, 4, 1000, &count));
+}
+
+static void assert_cannot_put(ptq_queue *queue)
+{
+    static char large[2 << 20];
+    struct ptq_bytes items[2] = {{"a", 1}, {"b", 1}};
+    struct ptq_queue_stats stats;
+    ptq_msg *loan;
+
+    assert_answer(PTQ_EPERM, ptq_put(queue, "x", 1, 1000));
+    assert_answer(PTQ_EPERM, ptq_put(queue, "x", 1, PTQ_NOWAIT));
+    assert_answer(PTQ_EPERM, ptq_put_many(queue, items, 2, 1000, NULL));
+    assert_answer(PTQ_EPERM, ptq_put(queue, large, 300000, 1000));
+    assert_answer(PTQ_EPERM, ptq_put(queue, large, sizeof large, 1000));
+    enum ptq_err answer = ptq_loan(queue, 8, 1000, &loan);
+    if (answer == PTQ_OK)
+        answer = ptq_publish(loan, 8, 1000, NULL);
+    assert_answer(PTQ_EPERM, answer);
+    assert_answer(PTQ_EPERM, ptq_end(queue));
+    assert_ok(ptq_queue_stats(queue, &stats));
+    assert_int_equal(stats.ready, 0);
+    assert_false(stats.ended);
+}
+
+static void assert_cannot_administer(ptq_queue *queue)
+{
+    uint64_t count;
+
+    assert_answer(PTQ_EPERM, ptq_queue_purge(queue, &count));
+    assert_answer(PTQ_EPERM, ptq_queue_pause(queue, true));
+    assert_answer(PTQ_EPERM, ptq_queue_kick(queue, 10, &count));
+}
+
+static void who_may_put_may_not_get(void **state)
+{
+    struct seat seat = sit("putter", 0);
+    static char large[2 << 20];
+    struct ptq_queue_stats stats;
+    (void)state;
+
+    assert_ok(ptq_put(seat.there, "x", 1, 1000));
+    assert_ok(ptq_put(seat.there, large, sizeof large, 1000));
+    assert_cannot_get(seat.there);
+    assert_cannot_administer(seat.there);
+    assert_ok(ptq_queue_stats(seat.there, &stats));
+    assert_int_equal(stats.ready, 2);
+    stand_up(&seat);
+}
+
+static void who_may_get_may_not_put(void **state)
+{
+    struct seat seat = sit("getter", 0);
+    ptq_msg *msg;
+    (void)state;
+
+    assert_cannot_put(seat.there);
+    assert_cannot_administer(seat.there);
+    assert_ok(ptq_put(seat.here, "x", 1, 1000));
+    assert_ok(ptq_get(seat.there, 1000, &msg));
+    assert_ok(ptq_nack(msg, 0));
+    assert_ok(ptq_get(seat.there, 1000, &msg));
+    assert_ok(ptq_ack(msg));
+    stand_up(&seat);
+}
+
+static void who_may_peek_may_look_alone(void **state)
+{
+    struct seat seat = sit("peeker", 0);
+    struct ptq_queue_stats stats;
+    (void)state;
+
+    assert_ok(ptq_queue_stats(seat.there, &stats));
+    assert_cannot_put(seat.there);
+    assert_cannot_get(seat.there);
+    assert_cannot_administer(seat.there);
+    stand_up(&seat);
+}
+
+static void who_administers_neither_puts_nor_gets(void **state)
+{
+    struct seat seat = sit("master", 0);
+    uint64_t count;
+    (void)state;
+
+    assert_cannot_put(seat.there);
+    assert_cannot_get(seat.there);
+    assert_ok(ptq_put(seat.here, "x", 1, 1000));
+    assert_ok(ptq_queue_pause(seat.there, true));
+    assert_ok(ptq_queue_pause(seat.there, false));
+    assert_ok(ptq_queue_purge(seat.there, &count));
+    assert_int_equal(count, 1);
+    stand_up(&seat);
+}
+
+static void rules_add_up(void **state)
+{
+    struct seat seat = sit("both", PTQ_PRODUCER | PTQ_CONSUMER);
+    ptq_msg *msg;
+    (void)state;
+
+    assert_ok(ptq_put(seat.there, "x", 1, 1000));
+    assert_ok(ptq_get(seat.there, 1000, &msg));
+    assert_ok(ptq_ack(msg));
+    assert_cannot_administer(seat.there);
+    stand_up(&seat);
+}
+
+static void expect_denial(const char *node, const char *name, enum ptq_open_mode mode, unsigned flags, const char *right)
+{
+    ptq_bus *bus = keys_open_bus(&net, &keys, node, net.peers);
+    struct ptq_error error = {0};
+    struct ptq_queue_options options = {.mode = mode, .flags = flags, .error = &error};
+    char word[100];
+    ptq_queue *queue;
+
+    assert_answer(PTQ_EPERM, ptq_queue_open(bus, name, &options, &queue));
+    snprintf(word, sizeof word, "'%s' may not %s queue", node, right);
+    assert_says(error.text, word);
+    assert_says(error.text, "rules");
+    ptq_bus_close(bus);
+}
+
+static void what_one_says_that_he_is_he_must_be_allowed(void **state)
+{
+    ptq_queue *here = net_open(net.here, "jobs", &(struct ptq_queue_options){.item_size = 3 << 20, .capacity = 16});
+    (void)state;
+
+    expect_denial("putter", "jobs@home", PTQ_ATTACH, PTQ_CONSUMER, "get");
+    expect_denial("getter", "jobs@home", PTQ_ATTACH, PTQ_PRODUCER, "put");
+    expect_denial("peeker", "jobs@home", PTQ_ATTACH, PTQ_PRODUCER, "put");
+    ptq_queue_close(here);
+}
+
+static void a_queue_that_one_may_nothing_with_is_denied_whether_it_is_there_or_not(void **state)
+{
+    ptq_queue *here = net_open(net.here, "secret", NULL);
+    (void)state;
+
+    expect_denial("putter", "secret@home", PTQ_ATTACH, 0, "see");
+    expect_denial("putter", "not-there@home", PTQ_ATTACH, 0, "see");
+    expect_denial("nobody", "jobs@home", PTQ_ATTACH, 0, "see");
+    expect_denial("nobody", "not-there@home", PTQ_OPEN_OR_CREATE, 0, "see");
+    ptq_queue_close(here);
+}
+
+static void only_who_administers_makes_queues(void **state)
+{
+    ptq_bus *bus = keys_open_bus(&net, &keys, "all", net.peers);
+    (void)state;
+
+    expect_denial("both", "jabs@home", PTQ_OPEN_OR_CREATE, 0, "admin");
+    expect_denial("both", "jabs@home", PTQ_CREATE, 0, "admin");
+    ptq_queue *made = net_open(bus, "jabs@home", &(struct ptq_queue_options){.mode = PTQ_CREATE});
+    ptq_bus *other = keys_open_bus(&net, &keys, "both", net.peers);
+    ptq_queue *used = net_open(other, "jabs@home", NULL);
+    assert_ok(ptq_put(used, "x", 1, 1000));
+
+    ptq_queue_close(used);
+    ptq_bus_close(other);
+    ptq_queue_close(made);
+    ptq_bus_close(bus);
+}
+
+static size_t count_names(const char *node)
+{
+    struct pti_directory directory = {0};
+    struct pti_directory_ask ask = {0};
+    struct ptq_error error = {0};
+    struct pti_asking *asking;
+    ptq_bus *bus = keys_open_bus(&net, &keys, node, net.peers);
+
+    if (pti_remote_ask_begin(bus, net.url, &ask, &error, &directory, &asking) != PTQ_OK || pti_remote_ask_end(asking, &error) != PTQ_OK)
+        fail_msg("%s", error.text);
+    free(directory.names);
+    ptq_bus_close(bus);
+    return directory.count;
+}
+
+static void names_are_told_to_those_alone_who_may_do_something(void **state)
+{
+    ptq_queue *one = net_open(net.here, "jobs", &(struct ptq_queue_options){.item_size = 3 << 20, .capacity = 16});
+    ptq_queue *other = net_open(net.here, "secret", NULL);
+    (void)state;
+
+    assert_int_equal(count_names("nobody"), 0);
+    assert_int_equal(count_names("peeker"), 1);
+    assert_true(count_names("all") >= 2);
+    ptq_queue_close(one);
+    ptq_queue_close(other);
+}
+
+/* ---- rules that are no good ---- */
+
+static void expect_all_denied(const char *why)
+{
+    keys_restart(&net, &keys, NULL);
+    expect_denial("all", "jobs@home", PTQ_OPEN_OR_CREATE, 0, "see");
+    if (why != NULL)
+        assert_true(keys_count_log(&net, why) > 0);
+}
+
+static void rules_that_are_empty_missing_or_make_no_sense_deny_everything(void **state)
+{
+    (void)state;
+
+    keys_write(&keys, "home", "rules", "", 0600);
+    expect_all_denied("nobody may do anything");
+    keys_write(&keys, "home", "rules", "all * all\nall * fly\n", 0600);
+    expect_all_denied("rules:2: ");
+    keys_write(&keys, "home", "rules", "all * all\n", 0666);
+    expect_all_denied("chmod go-w");
+    unlink(keys_path(&keys, "home", "rules"));
+    expect_all_denied("cannot read the rules");
+    keys_write(&keys, "home", "rules", RULES, 0600);
+    keys_restart(&net, &keys, NULL);
+}
+
+/* ---- users of this host ---- */
+
+static void over_ipc_the_user_is_who_the_kernel_says(void **state)
+{
+    char rules[100], path[100];
+    struct net other;
+    struct ptq_error error;
+    ptq_queue *queue;
+    (void)state;
+
+    snprintf(rules, sizeof rules, "uid:%u mine all\nuid:%u theirs all\n", (unsigned)getuid(), (unsigned)getuid() + 1);
+    keys_write(&keys, "home", "ipc-rules", rules, 0600);
+    net_init(&other, NULL);
+    net_bridge_kill(&other);
+    snprintf(path, sizeof path, "ipc://%s/socket", other.home.dir);
+    snprintf(other.url, sizeof other.url, "%s", path);
+    net_bridge_start(&other, (const char *const[]){"--rules", keys_path(&keys, "home", "ipc-rules"), NULL});
+    snprintf(path, sizeof path, "home=%s", other.url);
+    ptq_bus *bus = net_open_far(&other, path);
+    queue = net_open(bus, "mine@home", NULL);
+    assert_ok(ptq_put(queue, "x", 1, 1000));
+    ptq_queue_close(queue);
+    assert_answer(PTQ_EPERM, keys_try_open(bus, "theirs@home", PTQ_OPEN_OR_CREATE, &error, &queue));
+    snprintf(rules, sizeof rules, "'uid:%u' may not see", (unsigned)getuid());
+    assert_says(error.text, rules);
+    ptq_bus_close(bus);
+    net_fini(&other);
+}
+
+/* ---- words ---- */
+
+static void each_denial_is_logged_once_and_counted_each_time(void **state)
+{
+    struct seat seat;
+    ptq_msg *msg;
+    (void)state;
+
+    keys_restart(&net, &keys, (const char *const[]){"--verbose", NULL});
+    unsigned before = keys_count_log(&net, "event=denied identity=\"putter\" queue=jobs right=get");
+    seat = sit("putter", 0);
+    for (int i = 0; i < 10; i++)
+        assert_answer(PTQ_EPERM, ptq_get(seat.there, PTQ_NOWAIT, &msg));
+    stand_up(&seat);
+    assert_int_equal(keys_end_and_count(&net, "refused_rights"), 10);
+    assert_int_equal(keys_count_log(&net, "event=denied identity=\"putter\" queue=jobs right=get"), before + 1);
+    keys_restart(&net, &keys, NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(who_may_put_may_not_get),
+        cmocka_unit_test(who_may_get_may_not_put),
+        cmocka_unit_test(who_may_peek_may_look_alone),
+        cmocka_unit_test(who_administers_neither_puts_nor_gets),
+        cmocka_unit_test(rules_add_up),
+        cmocka_unit_test(what_one_says_that_he_is_he_must_be_allowed),
+        cmocka_unit_test(a_queue_that_one_may_nothing_with_is_denied_whether_it_is_there_or_not),
+        cmocka_unit_test(only_who_administers_makes_queues),
+        cmocka_unit_test(names_are_told_to_those_alone_who_may_do_something),
+        cmocka_unit_test(rules_that_are_empty_missing_or_make_no_sense_deny_everything),
+        cmocka_unit_test(over_ipc_the_user_is_who_the_kernel_says),
+        cmocka_unit_test(each_denial_is_logged_once_and_counted_each_time),
+    };
+    return cmocka_run_group_tests(tests, begin, end);
+}
