@@ -162,7 +162,7 @@ bool pti_serve_knows(struct pti_channel *channel, uint64_t number); /* it was as
 bool pti_serve_is_done(struct pti_channel *channel, struct pti_stream_key key, uint64_t *ret_position);
 
 /* ---- large.c: messages that are written into their place in the queue as they come.  is: does a large one begin here?
- * begin, add: a piece, as pti_gather. */
+ * begin, add: a piece, as pti_gather.  PTQ_ENOENT: it is to be put together in memory. */
 bool pti_large_is(const struct pti_channel *channel, const struct pti_frame *frame);
 enum ptq_err pti_large_begin(struct pti_channel *channel, const struct pti_frame *frame, const char **ret_reason);
 enum ptq_err pti_large_add(struct pti_channel *channel, const struct pti_frame *frame, const char **ret_reason);

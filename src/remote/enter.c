@@ -41,6 +41,26 @@ static struct pti_put put_of(struct pti_request *request, const struct pti_recor
                             .number = request->serial};
 }
 
+/* Most are plain: without headers, time to live, delay. */
+static size_t read_plain(struct pti_request *request, struct pti_record_cursor *cursor, struct pti_put *puts, uint32_t *largest)
+{
+    const struct pti_put same = {.stream = request->note, .number = request->serial};
+    const uint8_t *head;
+    size_t count = 0;
+    uint32_t size;
+
+    while ((head = pti_read_plain(cursor, &size)) != NULL) {
+        struct pti_put *put = &puts[count++];
+        *put = same;
+        put->data = head + PTI_PUT_RECORD;
+        put->size = size;
+        put->kind = (uint8_t)((head[4] & WIRE_KINDS) | ((head[5] & 1) != 0 ? PTI_KIND_AGAIN : 0));
+        put->type = pti_fetch16(head + 6);
+        *largest = size > *largest ? size : *largest;
+    }
+    return count;
+}
+
 /* The records as what a carrier takes; their bodies stay where they are. */
 static enum ptq_err read_records(struct pti_request *request, struct pti_record_cursor *cursor)
 {
@@ -48,15 +68,22 @@ static enum ptq_err read_records(struct pti_request *request, struct pti_record_
     struct pti_server *server = channel->session->server;
     enum ptq_err more, fits = PTQ_OK;
     struct pti_record record;
+    uint32_t largest = 0;
     size_t count = 0;
 
     if (!pti_make_room((void **)&server->puts, &server->put_room, cursor->count, sizeof *server->puts))
         return PTQ_ENOMEM;
-    while ((more = pti_read_record(cursor, &record)) == PTQ_OK) {
+    do {
+        count += read_plain(request, cursor, server->puts + count, &largest);
+        more = pti_read_record(cursor, &record);
+        if (more != PTQ_OK)
+            break;
         if (!record_fits(channel->port, &record))
             fits = PTQ_EMSGSIZE;
         server->puts[count++] = put_of(request, &record);
-    }
+    } while (true);
+    if (largest > channel->port->item_size)
+        fits = PTQ_EMSGSIZE;
     return more == PTQ_END ? fits : PTQ_EPROTO;
 }
 

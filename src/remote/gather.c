@@ -173,8 +173,9 @@ enum ptq_err pti_gather(struct pti_channel *channel, const struct pti_frame *fra
         return pti_large_add(channel, frame, ret_reason);
     if (!goes_on && begins_put(frame) && !pti_channel_may(channel, PTQ_RIGHT_PUT))
         return pti_gather_shed(channel, frame, PTQ_EPERM, PTI_WIRE_ITEM_BYTES, ret_reason);
-    if (!goes_on && pti_large_is(channel, frame))
-        return pti_large_begin(channel, frame, ret_reason);
+    enum ptq_err large = !goes_on && pti_large_is(channel, frame) ? pti_large_begin(channel, frame, ret_reason) : PTQ_ENOENT;
+    if (large != PTQ_ENOENT)
+        return large;
     if (goes_on && (frame->number != channel->assembly.number || frame->type != channel->assembly.type))
         return pti_refuse(ret_reason, "pieces do not fit together");
     bool piece = goes_on || (frame->flags & PTI_FRAME_MORE) != 0;

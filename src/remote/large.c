@@ -3,7 +3,8 @@
  * The first piece says how large it is; a loan of that size is taken, and each piece is copied to where it will be
  * read: no memory of the bridge is used, and no piece is copied twice.  Pieces of other channels come between, so
  * nobody is held up.
- * Where there is no loan to be had the pieces are thrown away (gather.c) and the put waits, to come again.
+ * Where there is no loan to be had the pieces are thrown away (gather.c) and the put waits, to come again; up to 1 MiB, they
+ * are put together in memory.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +23,7 @@ bool pti_large_is(const struct pti_channel *channel, const struct pti_frame *fra
     return frame->type == PTI_FRAME_PUT && (frame->flags & (PTI_FRAME_MORE | PTI_FRAME_KEYED)) == PTI_FRAME_MORE &&
            channel->session->guest->outbox.version >= 2 &&
            pti_read_beginning(frame->payload, frame->length, false, &record, &body_at) &&
-           record.size > PTI_WIRE_LARGE_BYTES;
+           record.size > PTI_WIRE_LOAN_BYTES;
 }
 
 static bool fits(const struct pti_port *port, const struct pti_record *record)
@@ -75,6 +76,9 @@ enum ptq_err pti_large_begin(struct pti_channel *channel, const struct pti_frame
         return pti_refuse(ret_reason, "a put comes over a channel that has no numbers for it");
     uint32_t timeout = pti_fetch32(frame->payload + 4);
     bool known = pti_serve_knows(channel, frame->number) || pti_serve_is_done(channel, key, &position);
+    bool must = record.size > PTI_WIRE_LARGE_BYTES;
+    if (!must && (known || channel->session->server->draining))
+        return PTQ_ENOENT;
     if (known || channel->session->server->draining)
         return pti_gather_shed(channel, frame, PTI_RESULT_RETRY, record.size, ret_reason);
     if (!fits(port, &record))
@@ -86,6 +90,8 @@ enum ptq_err pti_large_begin(struct pti_channel *channel, const struct pti_frame
         large->loan = NULL;
         answer = PTQ_ENOMEM;
     }
+    if (answer != PTQ_OK && !must)
+        return PTQ_ENOENT;
     if (answer != PTQ_OK)
         return pti_gather_shed(channel, frame, answer_now(channel, answer, timeout), record.size, ret_reason);
     large->number = frame->number;

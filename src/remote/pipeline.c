@@ -7,6 +7,7 @@
 
 #include "base/time.h"
 #include "os/futex.h"
+#include "wire/bytes.h"
 
 #define LINK_DEADLINE (PTI_LINK_DEADLINE_MS * PTI_NS_PER_MS)
 #define LOOK_AGAIN (PTI_NS_PER_S / 4)
@@ -82,25 +83,45 @@ static void drop_all(struct pti_pipeline *pipeline)
     pipeline->full = false;
 }
 
-static struct pti_record record_of(const struct pti_put *put)
+/* As pti_write_put_record; nearly all are plain. */
+static inline size_t write_head(uint8_t *at, const struct pti_put *put)
 {
-    return (struct pti_record){.size = put->size, .kind = put->kind, .type = put->type};
+    if (__builtin_expect(put->type > UINT16_MAX, 0))
+        return pti_write_put_record(at, &(struct pti_record){.size = put->size, .kind = put->kind, .type = put->type});
+    pti_store32(at, put->size);
+    at[4] = put->kind;
+    at[5] = 0;
+    pti_store16(at + 6, (uint16_t)put->type);
+    return PTI_PUT_RECORD;
 }
 
 static bool add(struct pti_pipeline *pipeline, const struct pti_put *put)
 {
     struct batch *batch = filling(pipeline);
-    struct pti_record record = record_of(put);
 
-    if (batch == NULL || batch->count >= pipeline->most || batch->size + pti_put_record_size(&record) > PTI_PIPELINE_BYTES)
+    if (batch == NULL || batch->count >= pipeline->most ||
+        batch->size + PTI_PUT_RECORD + PTI_RECORD_MORE + put->size > PTI_PIPELINE_BYTES)
         return false;
     uint8_t *at = batch->bytes + batch->size;
-    size_t head = pti_write_put_record(at, &record);
-    if (put->size > 0)
+    size_t head = write_head(at, put);
+    if (put->size == 64) /* as a constant it is few loads and stores */
+        memcpy(at + head, put->data, 64);
+    else if (put->size > 0)
         memcpy(at + head, put->data, put->size);
     batch->size += (uint32_t)head + put->size;
     batch->count++;
     return true;
+}
+
+/* What is full waits for its turn, and the next is filled. */
+static void hold(struct pti_pipeline *pipeline)
+{
+    const struct batch *batch = filling(pipeline);
+
+    if (!pipeline->full || batch == NULL || batch->count == 0 || pipeline->used == PTI_PIPELINE_BATCHES - 1)
+        return;
+    pipeline->used++;
+    pipeline->full = false;
 }
 
 /* ---- under way, under conn->mutex and the pipeline's */
@@ -421,6 +442,7 @@ static enum ptq_err try_put(struct pti_remote *remote, const struct pti_put *put
         return answer;
     lock_both(remote);
     launch(remote, false);
+    hold(pipeline);
     if (answer == PTQ_EMPTY)
         answer = pipeline->failure != PTQ_OK ? tell_failure(pipeline) : add(pipeline, put) ? PTQ_OK : PTQ_EMPTY;
     *ret_landed = pipeline->landed;

@@ -12,6 +12,7 @@
 #define PTI_WIRE_PLACED_BYTES (60u << 20)      /* likewise, of one whose messages are placed */
 #define PTI_WIRE_ITEM_BYTES_1 ((1u << 20) + 4096u) /* likewise, in version 1 */
 #define PTI_WIRE_LARGE_BYTES (1u << 20)        /* what is larger is not put together first: it goes into its place piece by piece */
+#define PTI_WIRE_LOAN_BYTES (128u << 10)       /* likewise, if there is room for it at once */
 #define PTI_WIRE_HEADS_BYTES 4096u             /* more than all that stands around one message */
 #define PTI_WIRE_REQUESTS 1024u                /* of one channel, without an answer */
 #define PTI_WIRE_CHANNELS 1024u                /* of one session */

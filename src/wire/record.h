@@ -24,6 +24,8 @@
 
 #include <ptq/err.h>
 
+#include "wire/bytes.h"
+
 #define PTI_WIRE_KEY 16u /* position:64 sub:32 0:32, before a put or place that has a key */
 #define PTI_PUT_HEAD 8u
 #define PTI_PUT_RECORD 8u
@@ -71,6 +73,21 @@ enum ptq_err pti_read_put(const uint8_t *payload, size_t size, uint32_t *ret_tim
 enum ptq_err pti_read_place(const uint8_t *payload, size_t size, uint64_t *ret_position, uint32_t *ret_timeout,
                             struct pti_record_cursor *ret_cursor);
 enum ptq_err pti_read_messages(const uint8_t *payload, size_t size, struct pti_record_cursor *ret_cursor);
+/* One without `more`, of a PUT: its head, borrowed; NULL: it is another, or does not fit, and pti_read_record says what. */
+static inline const uint8_t *pti_read_plain(struct pti_record_cursor *cursor, uint32_t *ret_size)
+{
+    const uint8_t *at = cursor->at;
+    size_t have = (size_t)(cursor->end - at);
+
+    if (cursor->left == 0 || have < PTI_PUT_RECORD || (at[5] & 2) != 0)
+        return NULL;
+    *ret_size = pti_fetch32(at);
+    if (*ret_size > have - PTI_PUT_RECORD)
+        return NULL;
+    cursor->at = at + PTI_PUT_RECORD + *ret_size;
+    cursor->left--;
+    return at;
+}
 enum ptq_err pti_read_record(struct pti_record_cursor *cursor, struct pti_record *ret_record);
 
 /* The only record of a PUT (of MESSAGES, `delivered`) of whose body the payload may hold only the beginning, which is at
