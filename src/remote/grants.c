@@ -155,8 +155,8 @@ static enum ptq_err load(int fd, const char *path, struct ptq_error *error, char
 enum ptq_err pti_grants_read(struct pti_grants *grants, const char *path, struct ptq_error *error)
 {
     size_t before = grants->count;
-    char *text;
-    int fd;
+    char *text = NULL;
+    int fd = -1;
 
     enum ptq_err answer = open_file(path, error, &fd);
     if (answer != PTQ_OK)

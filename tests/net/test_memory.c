@@ -174,7 +174,7 @@ static void the_innocent_wait_for_memory_and_keep_their_link(void **state)
     assert_int_equal(ptq_msg_size(msg), put.size);
     assert_ok(ptq_ack(msg));
     assert_int_equal(atomic_load(&put.done), 0);
-    close(hogs.fds[0]); /* its pieces go with its link */
+    shutdown(hogs.fds[0], SHUT_RDWR); /* its pieces go with its link */
     atomic_store(&hogs.stop, true);
     pthread_join(pinger, NULL);
     pthread_join(putter, NULL);
@@ -190,7 +190,7 @@ static void the_innocent_wait_for_memory_and_keep_their_link(void **state)
     }
     assert_answer(PTQ_EMPTY, ptq_get(here, PTQ_NOWAIT, &msg));
     assert_int_equal(world.proxy.links, 1);
-    for (int i = 1; i < HOGS; i++)
+    for (int i = 0; i < HOGS; i++)
         close(hogs.fds[i]);
     free(put.body);
     ptq_queue_close(put.queue);
