@@ -83,6 +83,10 @@ struct pti_channel {
     bool stream_known;         /* as its opener was told */
     bool lost_stream;          /* another channel has it by now: nothing may be put here */
     bool unordered;            /* its keys are of a program's puts, each of which waits for itself */
+    struct {
+        enum ptq_err code; /* PTQ_OK: none */
+        uint64_t number;   /* its key */
+    } held;                    /* of puts that are carried in order the first that there was no memory for */
     struct pti_requests requests;
     struct pti_requests takes, puts, claims; /* those that wait */
     struct pti_requests starved;             /* puts that there was no memory for: their bytes are gone */

@@ -5,6 +5,7 @@
 #include "base/time.h"
 #include "os/clock.h"
 #include "queue/header.h"
+#include "queue/queue.h"
 #include "remote/server.h"
 #include "remote/step.h"
 #include "wire/bytes.h"
@@ -157,15 +158,45 @@ static bool is_in(const struct pti_request *request, uint64_t *ret_position)
     return stream != NULL && pti_stream_is_keyed(stream) && pti_stream_done(stream, request->key, ret_position);
 }
 
+static bool is_behind_held(const struct pti_request *request)
+{
+    const struct pti_channel *channel = request->channel;
+
+    return channel->held.code != PTQ_OK && pti_channel_is_ordered(channel) &&
+           pti_position_compare(request->key.number, channel->held.number) > 0;
+}
+
+/* Law: what is carried in order does not go past what there was no memory for.  Its carrier asks again for that, and then for all that
+ * was answered likewise behind it. */
+static void note_held(const struct pti_request *request, enum ptq_err answer)
+{
+    struct pti_channel *channel = request->channel;
+    bool lacks = answer == PTQ_ENOSPC || answer == PTQ_ENOMEM || answer == PTQ_EAGAIN;
+
+    if (!pti_channel_is_ordered(channel) || is_behind_held(request) || answer == PTQ_FULL)
+        return;
+    if (lacks) {
+        channel->held.code = answer;
+        channel->held.number = request->key.number;
+    } else if (channel->held.number == request->key.number) {
+        channel->held.code = PTQ_OK;
+    }
+}
+
 enum ptq_err pti_enter_try(struct pti_request *request, const uint8_t *payload, size_t size, uint64_t *ret_position)
 {
-    if (is_in(request, ret_position))
+    if (is_in(request, ret_position)) {
+        note_held(request, PTQ_OK);
         return PTQ_OK;
+    }
+    if (is_behind_held(request))
+        return request->channel->held.code;
     begin_entering(request);
     enum ptq_err answer = request->type == PTI_FRAME_PLACE ? try_place(request, payload, size, ret_position)
                                                            : try_put(request, payload, size, ret_position);
 
     end_entering(request, answer, *ret_position);
+    note_held(request, answer);
     return answer;
 }
 
@@ -179,6 +210,7 @@ enum ptq_err pti_enter_loaned(struct pti_request *request, struct ptq_msg *loan,
     enum ptq_err answer = port->ops->publish(port, loan, &put, PTI_DEADLINE_NOW, ret_position);
 
     end_entering(request, answer, *ret_position);
+    note_held(request, answer);
     return answer;
 }
 
@@ -236,6 +268,7 @@ enum ptq_err pti_enter_serve(struct pti_request *request, const uint8_t *payload
     answer = keep_payload(request, payload, size, ret_reason);
     if (answer == PTQ_EPROTO)
         return answer;
+    note_held(request, answer == PTQ_OK ? PTQ_FULL : answer);
     if (answer == PTQ_OK)
         pti_request_wait(request, PTQ_SIDE_PUT);
     else

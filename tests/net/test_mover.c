@@ -3,11 +3,14 @@
  * The mover runs in a forked child, which kills itself at the n-th time that it comes by a step; the home is a ptqbridge.
  */
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/time.h"
@@ -272,6 +275,81 @@ static void a_full_target_is_waited_for_in_order(void **state)
     ptq_queue_close(target);
 }
 
+/* ---- a home without memory ---- */
+
+enum { CANNOT_MOUNT = 77, MIXED = 240, MIXED_BYTES = 40000 };
+
+static bool has_stopped(void *context)
+{
+    static uint64_t before;
+    struct ptq_queue_stats stats;
+
+    usleep(50000);
+    assert_ok(ptq_queue_stats(context, &stats));
+    bool same = stats.put > 10 && stats.put == before;
+    before = stats.put;
+    return same;
+}
+
+/* What is small finds room where what is large does not: it must not go before it. */
+static int run_in_a_small_file_system(void *context)
+{
+    static uint8_t bytes[MIXED_BYTES];
+    struct carrier carrier = {0};
+    (void)context;
+
+    if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
+        return CANNOT_MOUNT;
+    net_init(&net, grace);
+    ptt_kill(net.bridge);
+    ptq_bus_close(net.here);
+    if (mount("tmpfs", net.home.dir, "tmpfs", 0, "size=2m,mode=0700") != 0)
+        return CANNOT_MOUNT;
+    net.here = ptt_scratch_open(&net.home);
+    net_bridge_start(&net, grace);
+    struct ptq_queue_options options = {.capacity = 1000, .item_size = MIXED_BYTES, .max_deliveries = PTQ_NEVER};
+    ptq_queue *source = net_open(net.there, "src@self", &options), *target = net_open(net.here, "dst", &options);
+    for (uint32_t number = 1; number <= MIXED; number++) {
+        memcpy(bytes, &number, sizeof number);
+        assert_ok(ptq_put(source, bytes, number % 2 ? sizeof number : sizeof bytes, PTT_LONG));
+    }
+    pid_t pid = start_carrier(&carrier, PTI_STEPS, 0);
+    assert_true(ptt_wait_until(has_stopped, target, PTT_LONG));
+    struct ptq_queue_stats stats;
+    assert_ok(ptq_queue_stats(target, &stats));
+    assert_true(stats.put < MIXED);
+    for (uint32_t due = 1; due <= MIXED; due++) {
+        uint32_t number = 0;
+        ptq_msg *msg;
+        assert_ok(ptq_get(target, PTT_LONG, &msg));
+        memcpy(&number, ptq_msg_data(msg), sizeof number);
+        assert_int_equal(number, due);
+        assert_ok(ptq_ack(msg));
+    }
+    assert_int_equal(ptt_reap(pid, PTT_LONG), 0);
+    ptq_queue_close(source);
+    ptq_queue_close(target);
+    ptt_kill(net.bridge);
+    net.bridge = 0;
+    ptq_bus_close(net.here);
+    umount2(net.home.dir, MNT_DETACH);
+    net.here = NULL;
+    net_fini(&net);
+    return 0;
+}
+
+static void what_there_was_no_memory_for_is_not_passed(void **state)
+{
+    (void)state;
+    int status = ptt_reap(ptt_fork(run_in_a_small_file_system, NULL), 2 * PTT_LONG);
+
+    if (WIFEXITED(status) && WEXITSTATUS(status) == CANNOT_MOUNT) {
+        print_message("nothing can be mounted here\n");
+        skip();
+    }
+    assert_int_equal(status, 0);
+}
+
 static void a_mover_killed_at_any_step_loses_and_doubles_nothing(void **state)
 {
     const unsigned windows[] = {1, 8};
@@ -435,6 +513,7 @@ int main(void)
         CASE(all_is_carried_in_order),
         CASE(what_is_beside_the_bytes_is_carried_too),
         CASE(a_full_target_is_waited_for_in_order),
+        CASE(what_there_was_no_memory_for_is_not_passed),
         CASE(a_mover_killed_at_any_step_loses_and_doubles_nothing),
         CASE(killed_at_random_on_both_sides_nothing_is_lost_or_doubled),
         CASE(links_that_are_cut_double_nothing),
@@ -442,5 +521,6 @@ int main(void)
         CASE(a_mover_that_is_stopped_gives_back_what_it_has), /* the last: nng is in this process from here on */
     };
 
+    cmocka_set_test_filter(getenv("PTT_FILTER"));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

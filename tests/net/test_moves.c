@@ -224,6 +224,59 @@ static void denied_names_stay_and_others_arrive_as_they_are_called_there(void **
     world_end(&world);
 }
 
+static ptq_queue *open_made(struct world *world, int node, const char *name);
+static void assert_nothing_more(ptq_queue *queue);
+
+/* Three hosts, each carrying to both others; the first calls its queues otherwise, the third denies one.  What begins at the first
+ * goes on under the name that it has there, and never back into the queue that it came from under another. */
+static void in_a_mesh_with_renames_and_denies_each_message_comes_to_rest_once(void **state)
+{
+    struct world world;
+    ptq_queue *work[3], *rests;
+    uint32_t number;
+    ptq_msg *msg;
+    size_t size;
+    (void)state;
+
+    world_begin(&world, 3);
+    for (int i = 0; i < 3; i++) {
+        for (int step = 1; step < 3; step++)
+            say_move(&world, i, i == 0 ? "work-*" : "east.*", (i + step) % 3);
+    }
+    say(&world, 0, "--rename"), say(&world, 0, "work-*=east.*");
+    say(&world, 0, "--deny"), say(&world, 0, "work-secret");
+    say(&world, 2, "--deny"), say(&world, 2, "east.b");
+    world_start(&world);
+    work[0] = net_open(world.nets[0].here, "work-a", NULL);
+    work[1] = net_open(world.nets[0].here, "work-b", NULL);
+    work[2] = net_open(world.nets[0].here, "work-secret", NULL);
+    for (uint32_t i = 0; i < 300; i++)
+        assert_ok(ptq_put(work[i % 3], &i, sizeof i, PTT_LONG));
+
+    rests = open_made(&world, 2, "east.a"); /* everywhere, and nowhere twice */
+    for (uint32_t i = 0; i < 300; i += 3) {
+        assert_ok(ptq_get(rests, PTT_LONG, &msg));
+        assert_memory_equal(ptq_msg_data(msg), &i, sizeof i);
+        assert_int_equal(path_of(msg), 2);
+        assert_ok(ptq_ack(msg));
+    }
+    assert_nothing_more(rests);
+    ptq_queue_close(rests);
+    rests = open_made(&world, 1, "east.b"); /* the third does not have it, and the first has had it */
+    for (uint32_t i = 1; i < 300; i += 3) {
+        assert_ok(ptq_recv(rests, &number, sizeof number, PTT_LONG, &size));
+        assert_int_equal(number, i);
+    }
+    assert_nothing_more(rests);
+    assert_int_equal(ready_in(work[0]) + ready_in(work[1]), 0);
+    assert_int_equal(ready_in(work[2]), 100);
+    ptq_queue_close(rests);
+    assert_answer(PTQ_ENOENT, ptq_queue_open(world.nets[1].here, "east.secret", &(struct ptq_queue_options){.mode = PTQ_ATTACH}, &rests));
+    for (int i = 0; i < 3; i++)
+        ptq_queue_close(work[i]);
+    world_end(&world);
+}
+
 /* ---- what stays ---- */
 
 static void what_finds_no_room_for_its_path_stays_and_is_told(void **state)
@@ -605,6 +658,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_that_a_message_bears_arrives_with_it),
         cmocka_unit_test(denied_names_stay_and_others_arrive_as_they_are_called_there),
+        cmocka_unit_test(in_a_mesh_with_renames_and_denies_each_message_comes_to_rest_once),
         cmocka_unit_test(what_finds_no_room_for_its_path_stays_and_is_told),
         cmocka_unit_test(what_an_ended_queue_refuses_stays_for_whoever_takes_it_here),
         cmocka_unit_test(a_full_queue_there_holds_back_and_loses_nothing),
