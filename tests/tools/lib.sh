@@ -5,7 +5,7 @@
 # own; what it starts with `start` is ended by its own pid.  An expectation that does not hold ends the case.
 set -u
 export LC_ALL=C.UTF-8
-unset PTQ_PEERS PTQ_NODE PTQ_INSECURE NO_COLOR CLICOLOR_FORCE
+unset PTQ_PEERS PTQ_NODE PTQ_KEYS PTQ_INSECURE NO_COLOR CLICOLOR_FORCE
 export PTQ=$1 PTQTOP=$2 TERM=dumb
 scratch=$(mktemp -d /dev/shm/ptq-test.XXXXXX)
 trap 'rm -rf "$scratch"' EXIT

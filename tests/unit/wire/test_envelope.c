@@ -44,6 +44,11 @@ static void unpack_as_everything(const uint8_t *bytes, size_t size)
     (void)!pti_stats_unpack(bytes, size, &stats);
     (void)!pti_credit_unpack(bytes, size, &number);
     (void)!pti_ping_unpack(bytes, size, &number);
+    struct pti_challenge challenge;
+    uint8_t proof[32];
+    if (pti_challenge_unpack(bytes, size, &challenge) == PTQ_OK)
+        assert_true(challenge.identity[0] != '\0' && strlen(challenge.identity) < sizeof challenge.identity);
+    (void)!pti_proof_unpack(bytes, size, proof);
 }
 
 static void hello_comes_back_as_it_was(void **state)
@@ -62,6 +67,34 @@ static void hello_comes_back_as_it_was(void **state)
     assert_true(got.version_min == 1 && got.version_max == 3 && got.version == 2 && got.resume && !got.known &&
                 got.grace_ms == 10000 && got.incarnation == UINT64_MAX && got.attempt == UINT64_MAX - 1 &&
                 got.generation == UINT64_MAX - 2 && got.limits.request_bytes == 65536);
+}
+
+static void a_challenge_and_its_proof_come_back_as_they_were(void **state)
+{
+    struct pti_challenge given = {.identity = "east", .nonce = {1, 2}, .proof = {3}, .version = 2}, bad, got;
+    struct pti_hello hello = some_hello(), heard;
+    uint8_t buffer[PTI_CONTROL_BYTES], proof[32] = {9}, back[32];
+    (void)state;
+
+    assert_ok(pti_challenge_unpack(buffer, pti_challenge_pack(&given, buffer, sizeof buffer), &got));
+    assert_memory_equal(&got, &given, sizeof got);
+    assert_ok(pti_proof_unpack(buffer, pti_proof_pack(proof, buffer, sizeof buffer), back));
+    assert_memory_equal(back, proof, sizeof back);
+    bad = given;
+    bad.identity[0] = '\0';
+    assert_answer(PTQ_EPROTO, pti_challenge_unpack(buffer, pti_challenge_pack(&bad, buffer, sizeof buffer), &got));
+    strcpy(bad.identity, "../east");
+    assert_answer(PTQ_EPROTO, pti_challenge_unpack(buffer, pti_challenge_pack(&bad, buffer, sizeof buffer), &got));
+    bad = given;
+    memset(bad.nonce, 0, sizeof bad.nonce); /* one that was not drawn does not travel */
+    assert_answer(PTQ_EPROTO, pti_challenge_unpack(buffer, pti_challenge_pack(&bad, buffer, sizeof buffer), &got));
+    assert_answer(PTQ_EPROTO, pti_proof_unpack(buffer, 0, back));
+    strcpy(hello.identity, "west"); /* who names himself draws a nonce */
+    assert_answer(PTQ_EPROTO, pti_hello_unpack(buffer, pti_hello_pack(&hello, buffer, sizeof buffer), &heard));
+    hello.nonce[31] = 1;
+    assert_ok(pti_hello_unpack(buffer, pti_hello_pack(&hello, buffer, sizeof buffer), &heard));
+    assert_string_equal(heard.identity, "west");
+    assert_memory_equal(heard.nonce, hello.nonce, sizeof heard.nonce);
 }
 
 static void hello_with_impossible_values_is_refused(void **state)
@@ -251,6 +284,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(hello_comes_back_as_it_was),
+        cmocka_unit_test(a_challenge_and_its_proof_come_back_as_they_were),
         cmocka_unit_test(hello_with_impossible_values_is_refused),
         cmocka_unit_test(open_and_its_answer_come_back_as_they_were),
         cmocka_unit_test(names_that_could_lead_elsewhere_are_refused),
