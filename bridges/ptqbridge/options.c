@@ -53,6 +53,10 @@ const struct setting settings[] = {
      {0, "grace", TOOL_MS, ONE(grace_ms), "MS", "how long a silent session keeps its leases"}, "10s", 0, NULL},
     {"bridge", "drain", SETTING_ONE,
      {0, "drain", TOOL_MS, ONE(drain_ms), "MS", "after SIGTERM, how long leases may still be settled"}, "5s", 0, NULL},
+    {"bridge", "http", SETTING_ONE,
+     {0, "http", TOOL_TEXT, ONE(http), "ADDRESS",
+      "tell /healthz, /readyz, /metrics and /status here: 127.0.0.1:9417 (port 0: any), [::1]:9417 or unix:/path; nobody is asked who he is, "
+      "so beyond the loopback only with --insecure"}, NULL, SETTING_FIXED, NULL},
     {"bridge", "log-level", SETTING_ONE,
      {0, "log-level", TOOL_CHOICE, ONE(log_level), "error|warning|info|debug", "what is logged: this, and what is worse"}, "info", 0, NULL},
     {"bridge", "log-format", SETTING_ONE,

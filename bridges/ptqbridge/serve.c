@@ -13,6 +13,7 @@
 #include "common/say.h"
 #include "log.h"
 #include "notify.h"
+#include "pages.h"
 #include "signals.h"
 
 static struct ptq_bus_options bus_options(const struct values *values, struct ptq_error *error)
@@ -104,6 +105,18 @@ static void check_list(struct config *config, const char *section, const struct 
     }
 }
 
+static void check_pages(struct config *config, enum ptq_err *ret_answer)
+{
+    const struct values *values = &config->values;
+    const struct entry *entry = config_find(config, "bridge", "http");
+    char why[400];
+
+    if (values->http == NULL || http_check(values->http, values->insecure, why, sizeof why))
+        return;
+    config_error(config, entry != NULL ? &entry->origin : &(struct origin){LAYER_FILE, "configuration", 0}, "%s", why);
+    *ret_answer = PTQ_EINVAL;
+}
+
 int serve_check(struct config *config, bool rules)
 {
     const struct values *values = &config->values;
@@ -120,6 +133,7 @@ int serve_check(struct config *config, bool rules)
     check_list(config, "import", &values->imports, &answer);
     check_list(config, "deny", &values->denies, &answer);
     check_list(config, "rename", &values->renames, &answer);
+    check_pages(config, &answer);
     struct ptq_bus_options bus = bus_options(values, &error);
     struct ptq_bridge_options options = bridge_options(values, &error);
     options.rules_file = NULL; /* see above */
@@ -143,22 +157,28 @@ static void on_end(void *context, int number, unsigned times)
 static bool is_alive(void *context)
 {
     (void)context;
-    return true;
+    return ptq_bridge_alive(bridge, NULL, 0) == PTQ_OK;
 }
 
 /* ---- at work ---- */
 
-static void say_ready(const struct values *values, int ready_fd)
+static void say_address(const struct values *values, const char *word, const char *url)
+{
+    if (values->log_format == LOG_TEXT)
+        fprintf(stderr, "ptqbridge: %s on %s\n", word, url);
+    else
+        log_say(PTQ_BRIDGE_INFO, "component=bridge event=%s url=%s", word, url);
+}
+
+static void say_ready(const struct values *values, const struct pages *pages, int ready_fd)
 {
     const char *url;
 
     notify("READY=1\nSTATUS=Listening on %s", ptq_bridge_url(bridge, 0));
-    for (size_t i = 0; (url = ptq_bridge_url(bridge, i)) != NULL; i++) {
-        if (values->log_format == LOG_TEXT)
-            fprintf(stderr, "ptqbridge: listening on %s\n", url);
-        else
-            log_say(PTQ_BRIDGE_INFO, "component=bridge event=listening url=%s", url);
-    }
+    if (pages != NULL)
+        say_address(values, "pages", pages_url(pages));
+    for (size_t i = 0; (url = ptq_bridge_url(bridge, i)) != NULL; i++)
+        say_address(values, "listening", url);
     if (ready_fd == 0)
         return;
     dprintf(ready_fd, "listening on %s\n", ptq_bridge_url(bridge, 0));
@@ -170,16 +190,24 @@ static int run_bridge(ptq_bus *bus, const struct values *values, const struct sw
     struct ptq_error error = {0};
     struct ptq_bridge_options options = bridge_options(values, &error);
     enum ptq_err answer = ptq_bridge_open(bus, &options, &bridge);
+    struct pages *pages = NULL;
+    char why[400];
 
     if (answer != PTQ_OK)
         return tool_fail(answer, NULL, "%s", error.text);
+    if (values->http != NULL && !pages_start(bridge, values->http, values->insecure, why, sizeof why, &pages)) {
+        ptq_bridge_close(bridge);
+        return tool_fail(PTQ_ESYS, NULL, "%s", why);
+    }
     if (!signals_start(&(struct signals_events){.end = on_end, .alive = is_alive})) {
+        pages_stop(pages);
         ptq_bridge_close(bridge);
         return tool_fail(PTQ_ENOMEM, NULL, "no descriptors or thread for signals");
     }
-    say_ready(values, (int)switches->ready_fd);
+    say_ready(values, pages, (int)switches->ready_fd);
     answer = ptq_bridge_run(bridge);
     signals_stop();
+    pages_stop(pages);
     ptq_bridge_close(bridge);
     log_flush(true);
     return answer == PTQ_OK ? TOOL_OK : tool_fail(answer, NULL, "cannot go on: %s", ptq_strerror(answer));

@@ -137,6 +137,7 @@ enum ptq_err ptq_view_info(ptq_view *view, struct ptq_view_info *ret_info)
     info.ephemeral = g->flags & PTI_GEO_EPHEMERAL;
     info.creator_pid = view->header.creator_pid;
     info.created_unix_ms = view->header.created_unix_ms;
+    memcpy(info.id, view->header.id, sizeof info.id);
     if (fstat(view->ring.segment.fd, &status) == 0) {
         info.mode = status.st_mode & 07777;
         info.uid = status.st_uid;

@@ -413,6 +413,14 @@ static void say_goodbye(struct pti_conn *conn, int64_t deadline)
     }
 }
 
+uint64_t pti_conn_rtt(struct pti_conn *conn)
+{
+    pthread_mutex_lock(&conn->mutex);
+    uint64_t rtt_ns = conn->state == PTI_CONN_UP ? conn->rtt_ns : 0;
+    pthread_mutex_unlock(&conn->mutex);
+    return rtt_ns;
+}
+
 void pti_conn_drop(struct pti_conn *conn, int64_t deadline)
 {
     pthread_mutex_lock(&list_mutex);

@@ -88,6 +88,8 @@ static inline enum ptq_err pti_conn_refusal(const struct pti_conn *conn)
 
 /* The session with the home at `url`, made and dialled where there is none, as who the bus says that we are. */
 enum ptq_err pti_conn_hold(ptq_bus *bus, const char *url, struct ptq_error *error, struct pti_conn **ret_conn);
+/* The round trip of its last PING; 0: not known, or the link is down. */
+uint64_t pti_conn_rtt(struct pti_conn *conn);
 /* The last to let go says good-bye, up to `deadline`. */
 void pti_conn_drop(struct pti_conn *conn, int64_t deadline);
 

@@ -178,6 +178,7 @@ static void say_farewell(struct pti_guest *guest, enum ptq_err code, const char 
     snprintf(error.text, sizeof error.text, "%.500s", text);
     snprintf(guest->why, sizeof guest->why, "%.199s", text);
     pti_guest_push(guest, NULL, PTI_FRAME_ERROR, 0, 0, bytes, pti_error_pack(&error, bytes, sizeof bytes));
+    guest->server->refused[(unsigned)code % PTI_CODES]++;
     guest->farewell = true;
     guest->farewell_until = now + FAREWELL_MS * PTI_NS_PER_MS;
     pti_server_mind_guests(guest->server, now + PTI_FAREWELL_LOOK_MS * PTI_NS_PER_MS);
@@ -311,6 +312,8 @@ static void read_ping(struct pti_guest *guest, const struct pti_frame *frame)
         pti_guest_refuse(guest, PTQ_EPROTO, "a PING makes no sense");
     else if ((frame->flags & PTI_FRAME_REPLY) == 0)
         pti_guest_push(guest, NULL, PTI_FRAME_PING, PTI_FRAME_REPLY, 0, frame->payload, frame->length);
+    else if (stamp == (uint64_t)guest->pinged)
+        guest->rtt_ns = (uint64_t)(pti_now_ns() - guest->pinged);
 }
 
 static void read_control(struct pti_guest *guest, const struct pti_frame *frame)

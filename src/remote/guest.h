@@ -29,6 +29,7 @@ struct pti_guest {
     char name[96];
     int64_t accepted, heard, pinged;
     uint64_t frames, bytes; /* that came */
+    uint64_t rtt_ns;        /* of the last PING that came back; 0: none did */
     struct pti_party *peer;
     bool counted;     /* among his links; not so where it came too soon */
     bool stranger;    /* ... and among those without HELLO */

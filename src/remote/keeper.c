@@ -44,10 +44,17 @@ struct pti_directory_keeper {
         int64_t heard;
         int64_t since_ms; /* it has been as it is, by the clock of the world */
         char *queues; /* its lines, as they were heard; NULL: none */
+        struct {
+            bool up;
+            char why[200];
+            uint64_t rtt_ns, queues;
+        } shown; /* under the mutex */
     } *peers;
     size_t count;
     char *published; /* what the file says now, without its head */
     int64_t published_at;
+    pthread_mutex_t mutex; /* of what is shown, held for a copy */
+    _Atomic int64_t looking_since; /* 0: it is not */
     pthread_t thread;
     bool running;
     int stop_fd;
@@ -116,6 +123,19 @@ static void tell_state(struct pti_directory_keeper *keeper, struct pti_peer_name
                        peer->why);
 }
 
+/* For those who ask from other threads. */
+static void show(struct pti_directory_keeper *keeper, struct pti_peer_name *peer, size_t queues)
+{
+    uint64_t rtt_ns = peer->up && peer->conn != NULL ? pti_conn_rtt(peer->conn) : 0;
+
+    pthread_mutex_lock(&keeper->mutex);
+    peer->shown.up = peer->up;
+    snprintf(peer->shown.why, sizeof peer->shown.why, "%s", peer->up ? "" : peer->why);
+    peer->shown.rtt_ns = rtt_ns;
+    peer->shown.queues = peer->up ? queues : 0;
+    pthread_mutex_unlock(&keeper->mutex);
+}
+
 /* The first page was begun.  What a peer had stays believed for a while after it has gone silent. */
 static void list_queues(struct pti_directory_keeper *keeper, struct pti_peer_name *peer, struct page *page)
 {
@@ -133,6 +153,7 @@ static void list_queues(struct pti_directory_keeper *keeper, struct pti_peer_nam
     }
     bool whole = fclose(file) == 0;
     tell_state(keeper, peer, was_up);
+    show(keeper, peer, names);
     if (whole && peer->up) {
         free(peer->queues);
         peer->queues = text;
@@ -220,9 +241,11 @@ static void *keep(void *context)
 
     for (size_t i = 0; i < keeper->count; i++)
         (void)!pti_conn_hold(keeper->bus, keeper->peers[i].url, NULL, &keeper->peers[i].conn);
-    do
+    do {
+        pti_store_relaxed(&keeper->looking_since, pti_now_ns());
         look_at_peers(keeper);
-    while (poll(&stop, 1, LOOK_MS) <= 0);
+        pti_store_relaxed(&keeper->looking_since, 0);
+    } while (poll(&stop, 1, LOOK_MS) <= 0);
     for (size_t i = 0; i < keeper->count; i++) {
         if (keeper->peers[i].conn != NULL)
             pti_conn_drop(keeper->peers[i].conn, pti_deadline(FAREWELL_MS));
@@ -304,6 +327,7 @@ enum ptq_err pti_keeper_start(struct pti_server *server, const char *const *peer
     keeper->node = server->node;
     keeper->routes = &server->routes;
     keeper->stop_fd = -1;
+    pthread_mutex_init(&keeper->mutex, NULL);
     (void)pti_event_new(false, &keeper->stop_fd);
     keeper->peers = calloc(count, sizeof *keeper->peers);
     if (keeper->stop_fd < 0 || keeper->peers == NULL)
@@ -338,5 +362,28 @@ void pti_keeper_stop(struct pti_directory_keeper *keeper)
         free(keeper->peers[i].queues);
     free(keeper->published);
     free(keeper->peers);
+    pthread_mutex_destroy(&keeper->mutex);
     free(keeper);
+}
+
+/* ---- for those who ask ---- */
+
+void pti_keeper_look(struct pti_directory_keeper *keeper, void (*each)(const struct pti_peer_figures *peer, void *context), void *context)
+{
+    for (size_t i = 0; keeper != NULL && i < keeper->count; i++) {
+        const struct pti_peer_name *peer = &keeper->peers[i];
+        char why[sizeof peer->shown.why];
+        pthread_mutex_lock(&keeper->mutex);
+        struct pti_peer_figures figures = {peer->node, peer->url, why, peer->shown.up, peer->shown.rtt_ns, peer->shown.queues};
+        memcpy(why, peer->shown.why, sizeof why);
+        pthread_mutex_unlock(&keeper->mutex);
+        each(&figures, context);
+    }
+}
+
+int64_t pti_keeper_busy_ns(struct pti_directory_keeper *keeper)
+{
+    int64_t since = keeper != NULL ? pti_load_relaxed(&keeper->looking_since) : 0;
+
+    return since != 0 ? pti_now_ns() - since : 0;
 }

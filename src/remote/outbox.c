@@ -283,6 +283,14 @@ uint64_t pti_outbox_unread(struct pti_outbox *outbox)
     return copies;
 }
 
+void pti_outbox_traffic(struct pti_outbox *outbox, uint64_t *ret_frames, uint64_t *ret_bytes)
+{
+    pthread_mutex_lock(&outbox->mutex);
+    *ret_frames = outbox->frames;
+    *ret_bytes = outbox->bytes;
+    pthread_mutex_unlock(&outbox->mutex);
+}
+
 bool pti_outbox_is_empty(struct pti_outbox *outbox)
 {
     pthread_mutex_lock(&outbox->mutex);

@@ -59,7 +59,7 @@ struct pti_outbox {
     uint32_t piece_bytes;
     struct pti_lane control; /* channel 0 */
     TAILQ_HEAD(, pti_lane) active;
-    uint64_t frames, bytes; /* written, ever; read once the link is gone */
+    uint64_t frames, bytes; /* written, ever */
     uint64_t copies;        /* bytes of what was copied, and is not written */
 };
 
@@ -111,6 +111,8 @@ void pti_outbox_clear(struct pti_outbox *outbox, struct pti_lane *lane);
 
 /* Bytes of copies that wait. */
 uint64_t pti_outbox_unread(struct pti_outbox *outbox);
+/* What was written, ever. */
+void pti_outbox_traffic(struct pti_outbox *outbox, uint64_t *ret_frames, uint64_t *ret_bytes);
 
 /* Is anything waiting, but for puts without credit? */
 bool pti_outbox_is_empty(struct pti_outbox *outbox);

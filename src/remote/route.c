@@ -45,6 +45,7 @@ struct home {
     bool known, told;
     uint8_t id[PTI_PATH_NODE];
     int64_t asked;
+    _Atomic uint64_t moved; /* messages, ever */
 };
 
 struct rule {
@@ -83,7 +84,7 @@ struct pti_route_keeper {
     size_t rule_count;
     struct home *homes;
     size_t home_count;
-    pthread_mutex_t mutex; /* of the homes' ids */
+    pthread_mutex_t mutex; /* of the homes' ids; of the list, and which mover carries, which the keeper's thread alone changes */
     struct carried *carried;
     size_t carried_count;
     bool told_many;
@@ -191,6 +192,7 @@ static enum pti_moved moved(void *context, const struct ptq_msg *msg, enum ptq_e
     if (code == PTQ_OK) {
         free_headers(carried, msg);
         pti_fetch_add_seq(&carried->moved, 1);
+        pti_fetch_add_seq(&carried->keeper->homes[carried->keeper->rules[carried->rule].home].moved, 1);
     } else {
         pti_store_relaxed(&carried->refused, (int)code); /* only a word: the keeper's thread ends the mover */
     }
@@ -302,8 +304,14 @@ static enum ptq_err start_mover(struct carried *carried, struct ptq_error *error
                             .said = said,
                             .context = carried};
 
+    struct pti_mover *mover = NULL;
     enum ptq_err answer = prepare_target(carried, error);
-    return answer == PTQ_OK ? pti_mover_start(&move, error, &carried->mover) : answer;
+    if (answer == PTQ_OK)
+        answer = pti_mover_start(&move, error, &mover);
+    pthread_mutex_lock(&keeper->mutex);
+    carried->mover = mover;
+    pthread_mutex_unlock(&keeper->mutex);
+    return answer;
 }
 
 /* A failure is told when it is another than before. */
@@ -325,12 +333,15 @@ static void try_to_start(struct carried *carried)
 
 static void stop_mover(struct carried *carried)
 {
+    struct pti_mover *mover = carried->mover;
     struct headers *headers, *next;
 
-    if (carried->mover == NULL)
+    if (mover == NULL)
         return;
-    pti_mover_stop(carried->mover);
+    pthread_mutex_lock(&carried->keeper->mutex);
     carried->mover = NULL;
+    pthread_mutex_unlock(&carried->keeper->mutex);
+    pti_mover_stop(mover);
     pti_server_log(carried->keeper->server, PTQ_BRIDGE_INFO, "component=route event=end queue=%s to=%s moved=%llu", carried->here,
                    carried->keeper->rules[carried->rule].to, (unsigned long long)pti_load_seq(&carried->moved));
     HASH_ITER (hh, carried->headers, headers, next) {
@@ -372,8 +383,10 @@ static void end_those_gone(struct pti_route_keeper *keeper)
             at = &carried->next;
             continue;
         }
+        pthread_mutex_lock(&keeper->mutex);
         *at = carried->next;
         keeper->carried_count--;
+        pthread_mutex_unlock(&keeper->mutex);
         end_carried(carried);
     }
 }
@@ -460,9 +473,11 @@ static struct carried *new_carried(struct pti_route_keeper *keeper, size_t rule,
     carried->inode = inode_of(keeper->bus, here);
     strcpy(carried->here, here);
     strcpy(carried->there, there);
+    pthread_mutex_lock(&keeper->mutex);
     carried->next = keeper->carried;
     keeper->carried = carried;
     keeper->carried_count++;
+    pthread_mutex_unlock(&keeper->mutex);
     return carried;
 }
 
@@ -616,4 +631,28 @@ void pti_routes_stop(struct pti_route_keeper *keeper)
     free(keeper->homes);
     free(keeper->rules);
     free(keeper);
+}
+
+/* ---- for those who ask ---- */
+
+void pti_routes_look(struct pti_route_keeper *keeper, void (*each)(const struct pti_carried_figures *carried, void *context), void *context)
+{
+    if (keeper == NULL)
+        return;
+    pthread_mutex_lock(&keeper->mutex);
+    for (const struct carried *carried = keeper->carried; carried != NULL; carried = carried->next) {
+        struct pti_mover_state state = {0};
+        if (carried->mover != NULL)
+            pti_mover_look(carried->mover, &state);
+        struct pti_carried_figures figures = {carried->here, carried->there, keeper->homes[keeper->rules[carried->rule].home].url,
+                                              state.connected, pti_load_seq(&carried->moved), state.in_flight};
+        each(&figures, context);
+    }
+    pthread_mutex_unlock(&keeper->mutex);
+}
+
+void pti_routes_moved(struct pti_route_keeper *keeper, void (*each)(const char *url, uint64_t moved, void *context), void *context)
+{
+    for (size_t i = 0; keeper != NULL && i < keeper->home_count; i++)
+        each(keeper->homes[i].url, pti_load_relaxed(&keeper->homes[i].moved), context);
 }

@@ -31,6 +31,11 @@ struct ptq_bridge {
     struct pti_server server;
 };
 
+struct pti_server *pti_server_of(ptq_bridge *bridge)
+{
+    return &bridge->server;
+}
+
 void pti_server_log(struct pti_server *server, enum ptq_bridge_level level, const char *format, ...)
 {
     static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER; /* via/ has threads of its own */
@@ -152,6 +157,7 @@ static int on_accepted(void *context, struct pti_link *link)
         pti_guest_new(server, link) != NULL)
         return rest;
     pti_fetch_add_seq(&server->guest_count, -1u);
+    pti_fetch_add_seq(&server->turned_away, 1);
     pti_link_free(link);
     return rest;
 }
@@ -505,6 +511,7 @@ static void run_round(struct pti_server *server, const uint64_t *tags, int count
     (void)pti_caps_forget(server, now);
     mind_streams(server);
     serve_programs(server, now);
+    pti_figures_answer(server);
     if (!server->draining && pti_load_seq(&server->stops) > 0) {
         begin_to_drain(server);
         end_round(server);
@@ -589,6 +596,7 @@ static void init_server(struct pti_server *server, ptq_bus *bus, const struct pt
     server->next_deadline = server->guests_at = server->sessions_at = PTI_DEADLINE_NEVER;
     pti_caps_init(&server->caps, &options->limits);
     pthread_mutex_init(&server->inbox_mutex, NULL);
+    pti_figures_init(&server->desk);
     TAILQ_INIT(&server->inbox);
     TAILQ_INIT(&server->guests);
     TAILQ_INIT(&server->touched);
@@ -697,6 +705,7 @@ void ptq_bridge_close(ptq_bridge *bridge)
         close(server->wake_fd);
     pti_caps_fini(&server->caps);
     pthread_mutex_destroy(&server->inbox_mutex);
+    pti_figures_fini(&server->desk);
     free(server->listeners);
     free(server->puts);
     free(server->msgs);

@@ -21,6 +21,7 @@
 #include "queue/port.h"
 #include "remote/caps.h"
 #include "remote/channel.h"
+#include "remote/figures.h"
 #include "remote/grants.h"
 #include "remote/guest.h"
 #include "remote/keys.h"
@@ -95,9 +96,10 @@ struct pti_server {
     unsigned starving; /* puts that wait for memory */
     int64_t looked, round_due; /* the last round; when the next is to come at the latest */
     int64_t next_deadline; /* of requests that wait; may be too early */
-    struct {
-        uint64_t links, frames_in, frames_out, bytes_in, bytes_out;
-    } traffic; /* of links that have ended */
+    struct pti_traffic traffic; /* of links that have ended */
+    uint64_t refused[PTI_CODES]; /* links, by what they were told */
+    _Atomic uint64_t turned_away; /* ... before they were a guest: there were too many */
+    struct pti_figures_desk desk;
     bool ran; /* ptq_bridge_run was called */
     bool draining;
     int64_t drain_until;
@@ -108,6 +110,7 @@ struct pti_server {
 };
 
 /* ---- server.c */
+struct pti_server *pti_server_of(ptq_bridge *bridge);
 void pti_server_log(struct pti_server *server, enum ptq_bridge_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 /* The bus of a run ("": the usual one), opened where it is missing and `make`; NULL: not served, or not there. */
@@ -162,5 +165,16 @@ enum ptq_err pti_peers_check(const char *const *peers, size_t count, bool far, s
 /* Takes away what bridges that were killed left half written, and, if we know no peers, what they published. */
 void pti_keeper_tidy(ptq_bus *bus, const struct pti_node *node, bool without_peers);
 void pti_keeper_stop(struct pti_directory_keeper *keeper);
+/* How a peer was when it was looked at last: every two seconds.  Borrowed until `each` returns. */
+struct pti_peer_figures {
+    const char *node, *url, *why; /* why: it is down; "" */
+    bool is_up;
+    uint64_t rtt_ns; /* 0: not known */
+    uint64_t queues;
+};
+void pti_keeper_look(struct pti_directory_keeper *keeper, void (*each)(const struct pti_peer_figures *peer, void *context),
+                     void *context); /* from any thread */
+/* The last look was begun so long ago; 0: it waits for the next. */
+int64_t pti_keeper_busy_ns(struct pti_directory_keeper *keeper);
 
 #endif

@@ -13,6 +13,7 @@
 
 #include <ptq/bus.h>
 #include <ptq/err.h>
+#include <ptq/metrics.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -127,6 +128,26 @@ PTQ_MUST_CHECK enum ptq_err ptq_bridge_run(ptq_bridge *bridge);
  * for drain_ms.  A second call ends it at once.  Async-signal-safe, from any thread.
  */
 void ptq_bridge_stop(ptq_bridge *bridge);
+
+/*
+ * What is told of a bridge while it is open: by any thread, also while ptq_bridge_run runs in another.  The serving thread is asked
+ * to count, and does so between two of its rounds; it waits for nobody.  One caller at a time, the others wait for it.
+ */
+
+/** Does it live: does the serving thread answer within a second, and does whoever looks at the peers get on?  If not: PTQ_TIMEDOUT,
+ * with a sentence in `why` (may be NULL). */
+PTQ_MUST_CHECK enum ptq_err ptq_bridge_alive(ptq_bridge *bridge, char *why, size_t size);
+
+/** May it be asked for anything: it lives, listens, does not drain, and its bus is there.  PTQ_TIMEDOUT, PTQ_EAGAIN (drains),
+ * PTQ_EGONE (the bus), with a sentence. */
+PTQ_MUST_CHECK enum ptq_err ptq_bridge_ready(ptq_bridge *bridge, char *why, size_t size);
+
+/** The figures of the bus, as ptq_scrape_text, and of the bridge.  Given to you, free(). */
+PTQ_MUST_CHECK enum ptq_err ptq_bridge_metrics(ptq_bridge *bridge, enum ptq_metrics_format format, char **ret_text, size_t *ret_size);
+
+/** What it does, as one JSON object with "v":1: links, sessions, peers, moves, outboxes, queues, limits, version, uptime.  No message,
+ * key or password is in it.  Given to you, free(). */
+PTQ_MUST_CHECK enum ptq_err ptq_bridge_status(ptq_bridge *bridge, char **ret_json, size_t *ret_size);
 
 /** Closes links and listeners; leases that are left are redelivered.  NULL is fine.  Not while it runs. */
 void ptq_bridge_close(ptq_bridge *bridge);

@@ -45,6 +45,7 @@ struct ptq_view_info {
     bool expired_to_dead, last_producer_ends, ephemeral;
     int32_t creator_pid;
     int64_t created_unix_ms;
+    uint8_t id[16]; /**< this queue, not another of its name */
 };
 PTQ_MUST_CHECK enum ptq_err ptq_view_info(ptq_view *view, struct ptq_view_info *ret_info);
 
@@ -103,6 +104,31 @@ struct ptq_verify_report {
  */
 PTQ_MUST_CHECK enum ptq_err ptq_view_verify(ptq_view *view, void (*each)(const char *finding, void *context), void *context,
                                             struct ptq_verify_report *ret_report);
+
+/* ---- a bus as text, for those who gather figures: Prometheus and its kin ---- */
+
+enum ptq_metrics_format {
+    PTQ_METRICS_OPENMETRICS = 0, /**< OpenMetrics 1.0, with its "# EOF": "application/openmetrics-text; version=1.0.0; charset=utf-8" */
+    PTQ_METRICS_PROMETHEUS = 1   /**< the older form: "text/plain; version=0.0.4; charset=utf-8" */
+};
+
+/**
+ * What a bus has told so far.  It is kept between texts, so that counters never go back: a queue that is removed and made again
+ * counts on, and one that is removed is silent until then.  65,536 removed queues are remembered, the latest.  Used by one thread at
+ * a time.
+ */
+typedef struct ptq_scrape ptq_scrape;
+
+/** The bus stays the caller's, and must outlive it.  PTQ_ENOMEM. */
+PTQ_MUST_CHECK enum ptq_err ptq_scrape_open(ptq_bus *bus, ptq_scrape **ret_scrape);
+void ptq_scrape_close(ptq_scrape *scrape); /**< NULL is fine */
+
+/**
+ * The figures of all local queues of the bus now.  *ret_text is given to you, release it with free().  No queue is held open
+ * afterwards; it costs some microseconds a queue, and nothing to the queues' users.
+ * A queue that may not be read is left out, and counted in ptq_unreadable_queues.
+ */
+PTQ_MUST_CHECK enum ptq_err ptq_scrape_text(ptq_scrape *scrape, enum ptq_metrics_format format, char **ret_text, size_t *ret_size);
 
 #pragma GCC visibility pop
 #ifdef __cplusplus

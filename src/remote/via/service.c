@@ -413,6 +413,14 @@ static void take_in(struct pti_via_service *service, struct ptq_msg *msg)
         answer_at_once(service, job, msg->redelivered ? PTI_ANSWER_LOST : PTI_ANSWER_UNKNOWN);
 }
 
+void pti_via_count(struct pti_via_service *service, unsigned *ret_handles, unsigned *ret_workers)
+{
+    pthread_mutex_lock(&service->mutex);
+    *ret_handles = service->proxy_count;
+    *ret_workers = service->workers;
+    pthread_mutex_unlock(&service->mutex);
+}
+
 bool pti_via_is_serving(struct pti_via_service *service)
 {
     return service != NULL && pti_load_seq(&service->is_serving);

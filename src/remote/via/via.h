@@ -27,6 +27,8 @@ enum ptq_err pti_via_serve(ptq_bus *bus, pti_via_log *log, void *log_context, st
 /* Of several bridges of a bus it is the one that serves: the others wait until it ends. */
 bool pti_via_is_serving(struct pti_via_service *service);
 void pti_via_stop(struct pti_via_service *service); /* NULL is fine */
+/* Handles of programs now, and the threads that do what they ask; from any thread. */
+void pti_via_count(struct pti_via_service *service, unsigned *ret_handles, unsigned *ret_workers);
 
 /* ---- the program's side, between open.c, caller.c and port.c */
 

@@ -1,0 +1,52 @@
+/* text.h -- figures as text: OpenMetrics 1.0 and the text form of Prometheus from one set of calls; and strings of JSON.
+ *
+ *      pti_text_init(&text, PTQ_METRICS_OPENMETRICS);
+ *      pti_text_family(&text, PTI_COUNTER, "ptq_messages", "", "Messages since the queue was made.");
+ *      pti_text_sample(&text, "", (struct pti_labels){{"queue", name}, {"op", "put"}}, 7);
+ *      answer = pti_text_end(&text, &bytes, &size);
+ *
+ * A family stands together, and has its name without "_total"; both are seen to here, the first by the caller.
+ */
+#ifndef PTQ_METRICS_TEXT_H
+#define PTQ_METRICS_TEXT_H
+
+#include <stdio.h>
+
+#include <ptq/err.h>
+#include <ptq/metrics.h>
+
+enum pti_family_type { PTI_GAUGE, PTI_COUNTER, PTI_HISTOGRAM, PTI_INFO };
+
+struct pti_text {
+    enum ptq_metrics_format format;
+    FILE *file; /* NULL: no memory */
+    char *bytes;
+    size_t size;
+    const char *family;
+    enum pti_family_type type;
+};
+
+#define PTI_LABELS_MOST 5
+struct pti_label {
+    const char *name, *value;
+};
+struct pti_labels {
+    struct pti_label list[PTI_LABELS_MOST]; /* the first without a name ends it */
+};
+
+void pti_text_init(struct pti_text *text, enum ptq_metrics_format format);
+/* What follows is of this family.  `unit`: "seconds", "bytes", with which the name ends; "": none. */
+void pti_text_family(struct pti_text *text, enum pti_family_type type, const char *name, const char *unit, const char *help);
+/* suffix: "" (of a counter that is _total by itself), "_bucket", "_sum", "_count". */
+void pti_text_sample(struct pti_text *text, const char *suffix, const struct pti_labels *labels, double value);
+void pti_text_count(struct pti_text *text, const char *suffix, const struct pti_labels *labels, uint64_t value);
+/* Given to you, free(); PTQ_ENOMEM. */
+PTQ_MUST_CHECK enum ptq_err pti_text_end(struct pti_text *text, char **ret_bytes, size_t *ret_size);
+void pti_text_drop(struct pti_text *text);
+
+/* "text", with its quotes; whatever its bytes are, the result is JSON. */
+void pti_json_text(FILE *file, const char *text);
+/* The length of the well-formed character of UTF-8 that is next; 0: it is none. */
+size_t pti_utf8_next(const char *text);
+
+#endif
