@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <ftw.h>
 #include <getopt.h>
 #include <math.h>
@@ -291,6 +292,24 @@ void bench_beside(struct bench *bench, int cpu, char *const argv[])
         _exit(127);
     }
     beside[beside_count++] = child;
+}
+
+void bench_make_keys(const struct bench *bench, const char *dir)
+{
+    char keys[128];
+    int status;
+    snprintf(keys, sizeof keys, "%s/keys", dir);
+    if (bench->options.program == NULL)
+        bench_fail("--program: where is ptqbridge?");
+    pid_t child = fork();
+    if (child == 0) {
+        int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+        dup2(null, 1);
+        execl(bench->options.program, bench->options.program, "keygen", keys, "home", "far", (char *)NULL);
+        _exit(127);
+    }
+    if (child < 0 || waitpid(child, &status, 0) != child || status != 0)
+        bench_fail("%s keygen: no keys and certificates; is openssl there?", bench->options.program);
 }
 
 unsigned bench_free_port(void)

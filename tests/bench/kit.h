@@ -94,6 +94,9 @@ void bench_scratch(struct bench *bench);
  * ended after them. */
 void bench_beside(struct bench *bench, int cpu, char *const argv[]);
 
+/* Keys and certificates of two hosts, home and far, in `dir`/keys, by ptqbridge (`options.program`). */
+void bench_make_keys(const struct bench *bench, const char *dir);
+
 /* A port of the loopback that nobody uses just now. */
 unsigned bench_free_port(void);
 

@@ -1,11 +1,13 @@
 /* nng_stream.c -- a byte stream of nng's over TCP on the loopback: what ptq's links are made of; built where nng is.
  *
- * --mode stream: records of --size bytes, gathered into writes of --batch records.  --mode trip: one record there and back; both
- * sides wait for each operation, which is the least that nng's threads cost.
+ * --mode stream: records of --size bytes, gathered into writes of --batch records; --mode bytes: told in bytes.  --mode trip: one record there and back; both
+ * sides wait for each operation, which is the least that nng's threads cost.  --via tls: both sides with a certificate, which
+ * --program, a ptqbridge, makes.
  */
 #include "../kit.h"
 
 #include <nng/nng.h>
+#include <nng/supplemental/tls/tls.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -19,6 +21,29 @@ struct end {
     nng_stream *stream;
     nng_aio *aio;
 };
+
+static bool by_tls(const struct bench *bench)
+{
+    return bench->options.via != NULL && strcmp(bench->options.via, "tls") == 0;
+}
+
+/* As ptq's links have it. */
+static nng_tls_config *make_config(const struct bench *bench, const char *node, nng_tls_mode mode)
+{
+    nng_tls_config *config;
+    char path[128];
+    must(nng_tls_config_alloc(&config, mode), "nng_tls_config_alloc");
+    if (nng_tls_config_version(config, NNG_TLS_1_2, NNG_TLS_1_3) != 0)
+        must(nng_tls_config_version(config, NNG_TLS_1_2, NNG_TLS_1_2), "nng_tls_config_version");
+    must(nng_tls_config_auth_mode(config, NNG_TLS_AUTH_MODE_REQUIRED), "nng_tls_config_auth_mode");
+    snprintf(path, sizeof path, "%s/keys/%s/ca.crt", bench->dir, node);
+    must(nng_tls_config_ca_file(config, path), path);
+    snprintf(path, sizeof path, "%s/keys/%s/node.pem", bench->dir, node);
+    must(nng_tls_config_cert_key_file(config, path, NULL), path);
+    if (mode == NNG_TLS_MODE_CLIENT)
+        must(nng_tls_config_server_name(config, "home"), "nng_tls_config_server_name");
+    return config;
+}
 
 static void take_stream(struct end *end, nng_aio *aio)
 {
@@ -35,7 +60,9 @@ static void accept_end(struct bench *bench, struct end *end)
     nng_aio *aio;
     int port;
     must(nng_aio_alloc(&aio, NULL, NULL), "nng_aio_alloc");
-    must(nng_stream_listener_alloc(&listener, "tcp://127.0.0.1:0"), "a listener");
+    must(nng_stream_listener_alloc(&listener, by_tls(bench) ? "tls+tcp://127.0.0.1:0" : "tcp://127.0.0.1:0"), "a listener");
+    if (by_tls(bench))
+        must(nng_stream_listener_set_ptr(listener, NNG_OPT_TLS_CONFIG, make_config(bench, "home", NNG_TLS_MODE_SERVER)), "tls");
     must(nng_stream_listener_listen(listener), "listen");
     must(nng_stream_listener_get_int(listener, NNG_OPT_TCP_BOUND_PORT, &port), "the port");
     atomic_store((_Atomic uint32_t *)bench->shared, (uint32_t)port);
@@ -48,9 +75,11 @@ static void dial_end(struct bench *bench, struct end *end)
     nng_stream_dialer *dialer;
     nng_aio *aio;
     char url[64];
-    snprintf(url, sizeof url, "tcp://127.0.0.1:%u", bench_wait_word(bench->shared, true, "the other side listens"));
+    snprintf(url, sizeof url, "%stcp://127.0.0.1:%u", by_tls(bench) ? "tls+" : "", bench_wait_word(bench->shared, true, "the other side listens"));
     must(nng_aio_alloc(&aio, NULL, NULL), "nng_aio_alloc");
     must(nng_stream_dialer_alloc(&dialer, url), "a dialer");
+    if (by_tls(bench))
+        must(nng_stream_dialer_set_ptr(dialer, NNG_OPT_TLS_CONFIG, make_config(bench, "far", NNG_TLS_MODE_CLIENT)), "tls");
     nng_stream_dialer_dial(dialer, aio);
     take_stream(end, aio);
 }
@@ -91,7 +120,6 @@ static void produce(struct bench *bench, unsigned index)
         if (last)
             break;
     }
-    atomic_store((_Atomic uint32_t *)bench->shared, 1);
     bench_wait_word(bench->shared, false, "the other side ends");
 }
 
@@ -169,12 +197,17 @@ int main(int argc, char **argv)
                           .options = {.size = 64, .batch = 1024, .producers = 1, .consumers = 1, .mode = "stream"}};
     bench_init(&bench, argc, argv);
     bench.shared = bench_shared(sizeof(uint32_t));
+    bench_scratch(&bench);
+    if (by_tls(&bench))
+        bench_make_keys(&bench, bench.dir);
     if (strcmp(bench.options.mode, "trip") == 0) {
         bench_run(&bench, play, 2);
         bench_print_trips(&bench, "us");
     } else {
         bench_run_stream(&bench, produce, consume);
-        bench_print(&bench, bench_rate(&bench, 1, 1) / 1e6, "M/s");
+        double rate = bench_rate(&bench, 1, 1);
+        bool bytes = strcmp(bench.options.mode, "bytes") == 0;
+        bench_print(&bench, bytes ? rate * (double)bench.options.size / 1e9 : rate / 1e6, bytes ? "GB/s" : "M/s");
     }
     return 0;
 }

@@ -7,7 +7,8 @@
  * --mode callers: --callers threads of the far process, a ptq_put each at a time.
  * --mode trip: one ptq_put at a time, and how long it takes, while the home's consumer waits in a get; --mode ack: while he
  * looks once a millisecond, so that no third process is woken.
- * --via bridges: the far process stays on shared memory, and the ptqbridge of its host carries what is put (PTQ_ACK_LOCAL).
+ * --via tls: over tls, with certificates made for it.  --via bridges: the far process stays on shared memory, and the ptqbridge of its host
+ * carries what is put (PTQ_ACK_LOCAL; with --mode pipeline PTQ_PIPELINE).
  */
 #include "use.h"
 
@@ -19,11 +20,16 @@
 #define SIZE_MOST (8u << 20)
 #define PATIENCE_MS 5000
 
-static char home_dir[96], far_dir[96], url[64];
+static char home_dir[96], far_dir[96], home_keys[96], far_keys[96], url[64];
 
 static bool is_mode(const struct bench *bench, const char *mode)
 {
     return strcmp(bench->options.mode, mode) == 0;
+}
+
+static bool by_tls(const struct bench *bench)
+{
+    return bench->options.via != NULL && strcmp(bench->options.via, "tls") == 0;
 }
 
 static bool by_bridges(const struct bench *bench)
@@ -33,8 +39,19 @@ static bool by_bridges(const struct bench *bench)
 
 static void start_bridge(struct bench *bench, char *dir, char *listen, char *peer)
 {
-    char *words[] = {(char *)bench->options.program, (char *)"--dir", dir, (char *)"--run", (char *)"bench", (char *)"--quiet",
-                     (char *)"--listen", listen, peer != NULL ? (char *)"--peer" : NULL, peer, NULL};
+    char *words[20] = {(char *)bench->options.program, (char *)"--dir", dir, (char *)"--run", (char *)"bench", (char *)"--quiet",
+                       (char *)"--listen", listen};
+    char **more = words + 8;
+    if (peer != NULL) {
+        *more++ = (char *)"--peer";
+        *more++ = peer;
+    }
+    if (by_tls(bench)) {
+        *more++ = (char *)"--keys";
+        *more++ = home_keys;
+        *more++ = (char *)"--node";
+        *more++ = (char *)"home";
+    }
     bench_beside(bench, bench->options.cpu[peer == NULL], words);
 }
 
@@ -45,9 +62,13 @@ static void start_bridges(struct bench *bench)
         bench_fail("--program: where is ptqbridge?");
     snprintf(home_dir, sizeof home_dir, "%s/home", bench->dir);
     snprintf(far_dir, sizeof far_dir, "%s/far", bench->dir);
-    snprintf(url, sizeof url, "tcp://127.0.0.1:%u", bench_free_port());
+    snprintf(home_keys, sizeof home_keys, "%s/keys/home", bench->dir);
+    snprintf(far_keys, sizeof far_keys, "%s/keys/far", bench->dir);
+    snprintf(url, sizeof url, "%stcp://127.0.0.1:%u", by_tls(bench) ? "tls+" : "", bench_free_port());
     if (mkdir(home_dir, 0700) != 0 || mkdir(far_dir, 0700) != 0)
         bench_fail("%s: %s", bench->dir, strerror(errno));
+    if (by_tls(bench))
+        bench_make_keys(bench, bench->dir);
     start_bridge(bench, home_dir, url, NULL);
     if (!by_bridges(bench))
         return;
@@ -60,7 +81,8 @@ static void start_bridges(struct bench *bench)
 static ptq_queue *open_far(struct bench *bench, ptq_bus *bus)
 {
     struct ptq_error error = {0};
-    unsigned flags = by_bridges(bench) ? PTQ_VIA_BRIDGE | PTQ_ACK_LOCAL : is_mode(bench, "pipeline") ? PTQ_PIPELINE : 0;
+    unsigned flags = is_mode(bench, "pipeline") ? PTQ_PIPELINE : by_bridges(bench) ? PTQ_ACK_LOCAL : 0;
+    flags |= by_bridges(bench) ? PTQ_VIA_BRIDGE : 0;
     struct ptq_queue_options options = {.mode = PTQ_ATTACH, .wait_ms = PATIENCE_MS, .flags = flags, .error = &error};
     ptq_queue *queue;
     int64_t deadline = bench_now_ns() + (int64_t)PATIENCE_MS * 1000000;
@@ -77,7 +99,14 @@ static ptq_queue *open_side(struct bench *bench, bool far, ptq_bus **ret_bus)
 {
     char peers[96];
     snprintf(peers, sizeof peers, "home=%s", url);
-    *ret_bus = bench_open_bus(far ? far_dir : home_dir, far && !by_bridges(bench) ? peers : NULL);
+    struct ptq_error error = {0};
+    struct ptq_bus_options options = {.dir = far ? far_dir : home_dir, .peers = far && !by_bridges(bench) ? peers : NULL, .error = &error};
+    if (far && by_tls(bench)) {
+        options.keys = far_keys;
+        options.node = "far";
+    }
+    if (ptq_bus_open("bench", &options, ret_bus) != PTQ_OK)
+        bench_fail("ptq_bus_open %s: %s", options.dir, error.text);
     return far ? open_far(bench, *ret_bus) : bench_open_queue(bench, *ret_bus, "stream");
 }
 
