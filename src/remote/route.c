@@ -166,6 +166,11 @@ static enum pti_move_verdict look(void *context, const struct ptq_msg *msg, stru
         tell(carried, &carried->told_large, "stays", "a message is larger than the queue there takes", msg->size);
         return PTI_MOVE_LEAVE;
     }
+    if (msg->size > PTI_WIRE_PLACED_BYTES) { /* it has a key, by which its home gathers it before it is put */
+        tell(carried, &carried->told_large, "stays", "a message is larger than 60 MiB, the most that is carried: open the queue from there",
+             msg->size);
+        return PTI_MOVE_LEAVE;
+    }
     struct headers *headers = new_headers(carried, msg);
     if (headers == NULL)
         return PTI_MOVE_LEAVE;

@@ -305,6 +305,32 @@ static void what_finds_no_room_for_its_path_stays_and_is_told(void **state)
 }
 
 /* Nothing is lost, nothing is dropped, and when it can be put into again it goes on. */
+/* Queues may hold more than a bridge carries: that stays, told, and holds up nothing. */
+static void what_is_too_large_to_be_carried_stays_and_is_told(void **state)
+{
+    struct ptq_queue_options options = {.capacity = 4, .item_size = 64u << 20};
+    struct world world;
+    char text[16];
+    size_t size;
+    ptq_msg *msg;
+    (void)state;
+
+    world_begin(&world, 2);
+    say_move(&world, 0, "large", 1);
+    ptq_queue *there = net_open(world.nets[1].here, "large", &options), *here = net_open(world.nets[0].here, "large", &options);
+    world_start(&world);
+    assert_ok(ptq_loan(here, options.item_size, PTT_LONG, &msg));
+    assert_ok(ptq_publish(msg, options.item_size, PTT_LONG, NULL));
+    assert_ok(ptq_put(here, "small", 5, PTT_LONG));
+    assert_ok(ptq_recv(there, text, sizeof text, PTT_LONG, &size));
+    assert_int_equal(size, 5);
+    assert_logs(&world.nets[0], "why=\"a message is larger than 60 MiB");
+    assert_int_equal(ready_in(here), 1);
+    ptq_queue_close(here);
+    ptq_queue_close(there);
+    world_end(&world);
+}
+
 static void what_an_ended_queue_refuses_stays_for_whoever_takes_it_here(void **state)
 {
     struct world world;
@@ -660,6 +686,7 @@ int main(void)
         cmocka_unit_test(denied_names_stay_and_others_arrive_as_they_are_called_there),
         cmocka_unit_test(in_a_mesh_with_renames_and_denies_each_message_comes_to_rest_once),
         cmocka_unit_test(what_finds_no_room_for_its_path_stays_and_is_told),
+        cmocka_unit_test(what_is_too_large_to_be_carried_stays_and_is_told),
         cmocka_unit_test(what_an_ended_queue_refuses_stays_for_whoever_takes_it_here),
         cmocka_unit_test(a_full_queue_there_holds_back_and_loses_nothing),
         cmocka_unit_test(in_a_ring_each_message_comes_to_rest_once),
