@@ -1,4 +1,4 @@
-/* service.c -- the bridge serves the programs of its own host: requests come in, workers do them, the poster answers.
+/* service.c -- the bridge serves the programs of its own host: requests come in, workers do them, the poster (poster.c) answers.
  *
  * Laws.
  * 1. The mutex is held for lists alone.
@@ -29,7 +29,6 @@
 #define WORKERS_SPARE 64 /* for what does not wait long */
 #define IDLE_MOST 4
 #define STACK_BYTES (256u << 10)
-#define ANSWER_NS (PTI_NS_PER_S / 5) /* a program that does not take its answers holds up the others no longer than this */
 
 void pti_via_say(struct pti_via_service *service, const char *format, ...)
 {
@@ -46,7 +45,7 @@ void pti_via_say(struct pti_via_service *service, const char *format, ...)
 
 /* ---- jobs ---- */
 
-static void free_job(struct pti_via_job *job)
+void pti_via_job_free(struct pti_via_job *job)
 {
     free(job->own);
     free(job);
@@ -80,7 +79,7 @@ void pti_via_post(struct pti_via_service *service, struct pti_via_job *job, uint
     if (proxy != NULL && !frees)
         pti_fetch_add_seq(&proxy->running, -1u);
     pti_event_set(service->wake_fd);
-    free_job(job);
+    pti_via_job_free(job);
 }
 
 static void *work(void *context)
@@ -255,6 +254,16 @@ static void join_proxy(struct pti_proxy *proxy, struct pti_via_job *job)
     pti_fetch_add_seq(&proxy->running, 1);
 }
 
+bool pti_via_join(struct pti_via_service *service, struct pti_proxy *proxy, struct pti_via_job *job)
+{
+    pthread_mutex_lock(&service->mutex);
+    bool is_known = find_proxy(service, proxy->client) == proxy;
+    if (is_known)
+        join_proxy(proxy, job);
+    pthread_mutex_unlock(&service->mutex);
+    return is_known;
+}
+
 /* Nobody finds it any more, and a worker ends it. */
 static void end_proxy(struct pti_via_service *service, struct pti_proxy *proxy, struct pti_via_job *job)
 {
@@ -385,7 +394,7 @@ static void take_in(struct pti_via_service *service, struct ptq_msg *msg)
         return;
     }
     if (job->ask.verb == PTI_ASK_OUTBOX) {
-        free_job(job);
+        pti_via_job_free(job);
         (void)!service->ask->ops->ack(service->ask, msg);
         pti_carrier_poke(service->carrier);
         return;
@@ -459,145 +468,6 @@ static void *read_requests(void *context)
     return NULL;
 }
 
-/* ---- the poster ---- */
-
-static enum ptq_err put_answer(struct pti_port *port, const uint8_t *answer, size_t size)
-{
-    struct pti_put put = {.data = answer, .size = (uint32_t)size};
-    uint64_t position;
-    enum ptq_err err;
-
-    do
-        err = port->ops->put(port, &put, pti_now_ns() + ANSWER_NS, &position);
-    while (err == PTQ_EINTR);
-    return err;
-}
-
-/* To a handle that is not known: it is asked again, or told why it is not opened. */
-static void answer_stranger(struct pti_via_service *service, const struct pti_via_post *post)
-{
-    struct pti_open open = {.options = {.mode = PTQ_ATTACH, .flags = PTQ_PRODUCER}};
-    struct pti_port *port;
-    char name[PTI_VIA_NAME];
-
-    pti_via_name(name, PTI_ANSWER_PREFIX, post->client, -1);
-    if (pti_carriers.open_local(service->bus, name, &open, NULL, &port) != PTQ_OK)
-        return;
-    (void)!put_answer(port, post->answer, post->size);
-    port->ops->close(port, PTI_DEADLINE_NOW);
-}
-
-/* The leases of an answer that could not be handed over. */
-static void undo(struct pti_via_service *service, struct pti_proxy *proxy, const struct pti_via_post *post)
-{
-    struct pti_via_job *job = calloc(1, sizeof *job);
-    struct pti_answer head;
-    size_t at = sizeof head;
-
-    memcpy(&head, post->answer, sizeof head);
-    uint64_t *leases = malloc((head.count + 1) * sizeof *leases);
-    if (job == NULL || leases == NULL) {
-        free(job);
-        free(leases);
-        return; /* they go back when the handle ends */
-    }
-    job->ask = (struct pti_ask){.verb = PTI_ASK_UNTAKE, .flags = PTI_ASK_NO_ANSWER, .count = head.count};
-    job->own = (uint8_t *)leases;
-    job->body = job->own;
-    job->size = head.count * sizeof *leases;
-    for (uint32_t i = 0; i < head.count; i++) {
-        struct pti_answer_record record;
-        memcpy(&record, post->answer + at, sizeof record);
-        leases[i] = record.lease;
-        at += pti_answer_record_bytes(record.size, record.headers);
-    }
-    pthread_mutex_lock(&service->mutex);
-    bool is_known = find_proxy(service, proxy->client) == proxy;
-    if (is_known)
-        join_proxy(proxy, job);
-    pthread_mutex_unlock(&service->mutex);
-    if (is_known)
-        pti_via_submit(service, job);
-    else
-        free_job(job);
-}
-
-static void answer_proxy(struct pti_via_service *service, struct pti_proxy *proxy, const struct pti_via_post *post)
-{
-    enum ptq_err err = put_answer(proxy->answer, post->answer, post->size);
-    struct pti_answer head;
-
-    pti_via_step(PTI_VIA_POSTED);
-    if (err == PTQ_OK)
-        return;
-    memcpy(&head, post->answer, sizeof head);
-    if (head.count > 0)
-        undo(service, proxy, post);
-    head.code = (uint32_t)err;
-    head.count = head.text = 0;
-    (void)!put_answer(proxy->answer, (const uint8_t *)&head, sizeof head);
-}
-
-static void do_post(struct pti_via_service *service, struct pti_via_post *post)
-{
-    if (post->answer != NULL && post->proxy != NULL)
-        answer_proxy(service, post->proxy, post);
-    else if (post->answer != NULL)
-        answer_stranger(service, post);
-    if (post->request != NULL)
-        (void)!service->ask->ops->ack(service->ask, post->request);
-    pti_via_step(PTI_VIA_ACKED);
-    if (post->frees) {
-        pti_proxy_free(post->proxy);
-        pthread_mutex_lock(&service->mutex);
-        service->proxy_count--;
-        pthread_cond_broadcast(&service->fewer);
-        pthread_mutex_unlock(&service->mutex);
-    }
-    free(post->answer);
-    free(post);
-}
-
-static void ring(struct pti_via_service *service, struct pti_via_bell *bell)
-{
-    pthread_mutex_lock(&bell->proxy->mutex);
-    if (bell->port != NULL) {
-        pti_via_ring(bell->port);
-        (void)!pti_poll_watch(service->poll_fd, bell->fd, (uint64_t)(uintptr_t)bell, false);
-    }
-    pthread_mutex_unlock(&bell->proxy->mutex);
-}
-
-static struct pti_via_post *next_post(struct pti_via_service *service)
-{
-    pthread_mutex_lock(&service->mutex);
-    struct pti_via_post *post = TAILQ_FIRST(&service->posts);
-    if (post != NULL)
-        TAILQ_REMOVE(&service->posts, post, listed);
-    pthread_mutex_unlock(&service->mutex);
-    return post;
-}
-
-/* Bells before posts: what is freed has no bell in this round any more. */
-static void *post_answers(void *context)
-{
-    struct pti_via_service *service = context;
-    struct pti_via_post *post;
-    uint64_t tags[64];
-
-    while (pti_load_seq(&service->is_posting)) {
-        int count = pti_poll_wait(service->poll_fd, tags, 64, -1);
-        pti_event_clear(service->wake_fd);
-        for (int i = 0; i < count; i++) {
-            if (tags[i] != 0)
-                ring(service, (struct pti_via_bell *)(uintptr_t)tags[i]);
-        }
-        while ((post = next_post(service)) != NULL)
-            do_post(service, post);
-    }
-    return NULL;
-}
-
 /* ---- life ---- */
 
 /* What programs that were killed left, when no bridge was there to see it. */
@@ -642,7 +512,7 @@ static enum ptq_err start(struct pti_via_service *service)
         return err;
     pti_store_seq(&service->last_lease, random | 1);
     pti_store_seq(&service->is_posting, true);
-    service->has_poster = pthread_create(&service->poster, NULL, post_answers, service) == 0;
+    service->has_poster = pthread_create(&service->poster, NULL, pti_via_post_answers, service) == 0;
     service->has_reader = service->has_poster && pthread_create(&service->reader, NULL, read_requests, service) == 0;
     return service->has_reader ? PTQ_OK : PTQ_ENOMEM;
 }

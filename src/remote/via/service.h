@@ -94,14 +94,34 @@ struct pti_via_service {
 enum pti_via_step { PTI_VIA_READ, PTI_VIA_DONE, PTI_VIA_POSTED, PTI_VIA_ACKED };
 void pti_via_step(enum pti_via_step step);
 
-/* proxy.c: does what is asked, and lets the poster answer. */
+/* work.c: does what is asked, and lets the poster answer. */
 void pti_via_do(struct pti_via_service *service, struct pti_via_job *job);
+
+/* proxy.c: the life of a handle, as it is asked for. */
+void pti_proxy_open(struct pti_via_service *service, struct pti_via_job *job);
+void pti_proxy_close(struct pti_via_job *job);
+void pti_proxy_cancel(struct pti_via_service *service, struct pti_via_job *job);
+enum ptq_err pti_proxy_add_bell(struct pti_proxy *proxy, enum ptq_side side);
+void pti_via_look(struct pti_via_service *service, struct pti_via_job *job);
 void pti_proxy_free(struct pti_proxy *proxy); /* by the poster */
+
+/* answer.c: with so many bytes behind its head, which are the caller's to write (NULL: no memory); and said, with a value, why, or as the
+ * link explains it where it does. */
+uint8_t *pti_via_new_answer(const struct pti_via_job *job, uint32_t code, uint64_t value, size_t behind);
+void pti_via_answer(struct pti_via_service *service, struct pti_via_job *job, uint32_t code, uint64_t value);
+void pti_via_answer_why(struct pti_via_service *service, struct pti_via_job *job, uint32_t code, const char *text);
+void pti_via_answer_code(struct pti_via_job *job, enum ptq_err code, uint64_t value);
+
+/* poster.c: its thread. */
+void *pti_via_post_answers(void *service);
 
 /* service.c */
 void pti_via_submit(struct pti_via_service *service, struct pti_via_job *job);
 /* Takes the answer.  request may be NULL. */
 void pti_via_post(struct pti_via_service *service, struct pti_via_job *job, uint8_t *answer, size_t size, bool frees);
+void pti_via_job_free(struct pti_via_job *job);
+/* The job is one of this handle's, which is counted; false: that is not known any more. */
+bool pti_via_join(struct pti_via_service *service, struct pti_proxy *proxy, struct pti_via_job *job);
 /* It is known from now on; false: the service is being stopped, or the handle is being opened anew. */
 bool pti_via_enlist(struct pti_via_service *service, struct pti_proxy *proxy, const struct pti_via_job *job);
 
