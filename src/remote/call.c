@@ -21,17 +21,36 @@ uint32_t pti_wire_timeout(int64_t deadline)
 /* ---- waking ---- */
 
 /* Law: the word changes first, then the sleepers are looked at; who goes to sleep counts itself first. */
-static void wake_slot(struct pti_slot *slot)
+static bool change_word(struct pti_slot *slot)
 {
     pti_fetch_add_seq(&slot->word, 1);
-    if (pti_load_seq(&slot->sleepers) > 0)
-        pti_futex_wake(&slot->word, INT32_MAX);
+    return pti_load_seq(&slot->sleepers) > 0;
+}
+
+/* With conn->mutex held: perhaps when it is free again. */
+static void wake_slot(struct pti_conn *conn, struct pti_slot *slot)
+{
+    if (!change_word(slot))
+        return;
+    if (conn->wakes.gather && conn->wakes.one && conn->wakes.count < PTI_WAKES_MOST) {
+        conn->wakes.words[conn->wakes.count++] = &slot->word;
+        return;
+    }
+    conn->wakes.one = conn->wakes.gather; /* who waits alone waits no longer for that */
+    pti_futex_wake(&slot->word, INT32_MAX);
 }
 
 void pti_remote_wake(struct pti_remote *remote)
 {
-    for (size_t i = 0; i < PTI_SLOTS; i++)
-        wake_slot(&remote->slots[i]);
+    for (size_t i = 0; i < PTI_SLOTS; i++) {
+        if (change_word(&remote->slots[i]))
+            pti_futex_wake(&remote->slots[i].word, INT32_MAX);
+    }
+}
+
+void pti_remote_wake_first(struct pti_remote *remote)
+{
+    wake_slot(remote->conn, &remote->slots[0]);
 }
 
 /* ---- a call's bytes ---- */
@@ -276,6 +295,7 @@ void pti_call_finish(struct pti_call *call, enum ptq_err code, uint64_t value)
         pti_call_free(call);
         return;
     }
+    struct pti_conn *conn = call->remote->conn;
     struct pti_slot *slot = call->slot; /* of the handle, which waits for its callers */
     pti_call_answered *answered = call->answered;
     call->code = code;
@@ -284,7 +304,7 @@ void pti_call_finish(struct pti_call *call, enum ptq_err code, uint64_t value)
     if (answered != NULL)
         answered(call, call->context);
     else
-        wake_slot(slot);
+        wake_slot(conn, slot);
 }
 
 void pti_call_answer(struct pti_call *call, enum ptq_err code, uint64_t value)

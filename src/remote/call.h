@@ -287,6 +287,8 @@ static inline void pti_remote_leave(struct pti_remote *remote)
 }
 /* Wakes all who sleep, to look again. */
 void pti_remote_wake(struct pti_remote *remote);
+/* Those of the first slot, with conn->mutex held. */
+void pti_remote_wake_first(struct pti_remote *remote);
 
 /* With conn->mutex held: gives a lease back that nobody will see. */
 void pti_remote_return(struct pti_remote *remote, uint64_t position, uint32_t sub, uint32_t deliveries);

@@ -11,6 +11,7 @@
 #include "base/fork.h"
 #include "base/time.h"
 #include "bus/bus.h"
+#include "os/futex.h"
 #include "remote/access.h"
 #include "remote/call.h"
 #include "remote/redial.h"
@@ -54,6 +55,20 @@ static void on_up(void *context, struct pti_link *link)
     pthread_mutex_unlock(&conn->mutex);
 }
 
+/* Whoever is woken wants the mutex next: it is free by then.  A word may be gone, with its handle; then nobody sleeps on it. */
+static void unlock_and_wake(struct pti_conn *conn)
+{
+    _Atomic uint32_t *words[PTI_WAKES_MOST];
+    unsigned count = conn->wakes.count;
+
+    memcpy(words, conn->wakes.words, count * sizeof words[0]);
+    conn->wakes.count = 0;
+    conn->wakes.gather = conn->wakes.one = false;
+    pthread_mutex_unlock(&conn->mutex);
+    for (unsigned i = 0; i < count; i++)
+        pti_futex_wake(words[i], INT32_MAX);
+}
+
 static void on_readable(void *context, struct pti_link *link)
 {
     struct pti_conn *conn = context;
@@ -62,6 +77,7 @@ static void on_readable(void *context, struct pti_link *link)
     enum ptq_err answer, read = PTQ_OK;
 
     pthread_mutex_lock(&conn->mutex);
+    conn->wakes.gather = true;
     while ((answer = pti_link_next(link, &frame, &reason)) == PTQ_OK) {
         if ((read = pti_conn_read(conn, link, &frame, &reason)) != PTQ_OK)
             break;
@@ -72,7 +88,7 @@ static void on_readable(void *context, struct pti_link *link)
         conn->refusal = read == PTQ_EVERSION ? read : PTQ_EPROTO;
         snprintf(conn->reason, sizeof conn->reason, "%s", reason);
     }
-    pthread_mutex_unlock(&conn->mutex);
+    unlock_and_wake(conn);
     if (answer != PTQ_EMPTY)
         pti_link_close(link, reason);
     pti_conn_kick(conn);

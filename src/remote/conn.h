@@ -30,6 +30,7 @@
 
 #define PTI_LINK_DEADLINE_MS 3000 /* silent for so long: the link is down */
 #define PTI_PING_MS 1000
+#define PTI_WAKES_MOST 64
 
 enum pti_conn_state { PTI_CONN_DOWN = 0, PTI_CONN_DIALLING, PTI_CONN_GREETING, PTI_CONN_UP };
 enum pti_remote_state { PTI_REMOTE_SHUT = 0, PTI_REMOTE_OPENING, PTI_REMOTE_OPEN, PTI_REMOTE_FAILED };
@@ -75,6 +76,11 @@ struct pti_conn {
     char reason[400];             /* why it is down */
     char misfit[96];              /* ... because of versions */
     uint64_t rtt_ns;
+    struct {
+        bool gather, one;         /* answers are being read: but for one, who sleeps is woken when the mutex is free */
+        unsigned count;
+        _Atomic uint32_t *words[PTI_WAKES_MOST];
+    } wakes;
     int64_t echoed;               /* when the newest PING that came back was sent */
 };
 

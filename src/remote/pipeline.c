@@ -306,7 +306,7 @@ static void on_answer(struct pti_call *call, void *context)
     if (!failed && pipeline->failure == PTQ_OK)
         launch(remote, false);
     pthread_mutex_unlock(&pipeline->mutex);
-    pti_remote_wake(remote);
+    pti_remote_wake_first(remote);
 }
 
 /* ---- waiting */
