@@ -1,6 +1,7 @@
 /* rights.c -- who may do what at this home: its keys and rules as they were given, and the answers to those who may not. */
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "remote/server.h"
 
@@ -47,6 +48,15 @@ enum ptq_err pti_rights_open(struct pti_server *server, const struct ptq_bridge_
                        "component=access event=guarded identity=\"%s\" rules=%zu%s", server->key_name, server->grants.count,
                        server->grants.count == 0 ? " effect=\"nobody may do anything\"" : "");
     return answer;
+}
+
+/* Who may come to a socket is said by its mode, unless rules say it of users: then they decide. */
+void pti_rights_share(const struct pti_server *server, const char *const *urls, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (strncmp(urls[i], "ipc://", 6) == 0 && pti_grants_name_users(&server->grants))
+            (void)!chmod(urls[i] + 6, 0666);
+    }
 }
 
 /* ---- questions ---- */

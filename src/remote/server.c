@@ -633,6 +633,8 @@ enum ptq_err ptq_bridge_open(ptq_bus *bus, const struct ptq_bridge_options *opti
     if (answer == PTQ_OK)
         answer = listen_all(&bridge->server, options);
     if (answer == PTQ_OK)
+        pti_rights_share(&bridge->server, options->listen, options->listen_count);
+    if (answer == PTQ_OK)
         serve_programs(&bridge->server, pti_now_ns());
     if (answer == PTQ_OK && options->move_count > 0)
         answer = pti_routes_start(&bridge->server, options, &bridge->server.carrier);

@@ -150,6 +150,8 @@ void pti_session_free(struct pti_session *session, const char *why);
 /* ---- rights.c */
 /* What keys and rules the bridge has, by its options.  PTQ_EINVAL, PTQ_EPERM, PTQ_ENOENT: keys that are no good, or a rule that makes no sense. */
 enum ptq_err pti_rights_open(struct pti_server *server, const struct ptq_bridge_options *options);
+/* Opens the sockets among these addresses, which listen already, to all users, if there are rules for users. */
+void pti_rights_share(const struct pti_server *server, const char *const *urls, size_t count);
 /* What this session may do with the queue that is called so here. */
 unsigned pti_session_rights(const struct pti_session *session, const char *here);
 /* May this channel be used for it?  Else it is counted, and logged once. */

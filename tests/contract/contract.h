@@ -33,7 +33,7 @@ struct contract_carrier {
     void (*restart_home)(struct contract *c); /* kills the bridge in front of the home, and starts it anew; NULL: there is none */
 };
 extern const struct contract_carrier contract_local, contract_general, contract_remote, contract_ipc,
-    contract_ws, contract_bridge;
+    contract_ws, contract_tls, contract_bridge;
 
 struct contract {
     const struct contract_carrier *carrier;

@@ -21,7 +21,7 @@ const struct contract_group *const contract_groups[] = {
 
 #if CONTRACT_REMOTE
 const struct contract_carrier *const contract_carriers[] = {&contract_local, &contract_general, &contract_remote, &contract_ipc,
-                                                           &contract_ws, &contract_bridge, NULL};
+                                                           &contract_ws, &contract_tls, &contract_bridge, NULL};
 #else
 const struct contract_carrier *const contract_carriers[] = {&contract_local, &contract_general, NULL};
 #endif

@@ -1,26 +1,66 @@
-/* remote.c -- the remote carriers: a far bus that shares nothing with the home but a ptqbridge, over tcp, ipc or ws; by a link
+/* remote.c -- the remote carriers: a far bus that shares nothing with the home but a ptqbridge, over tcp, ipc, ws or tls; by a link
  * of its own, or through a ptqbridge of its own. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "contract/contract.h"
-#include "net/kit.h"
+#include "net/keys.h"
 
 #define GRACE "300" /* ms: a lease of the dead comes again after it */
+
+/* ---- tls, with keys: made once a process ---- */
+
+static struct keys keys;
+
+static void forget_keys(void)
+{
+    char command[100];
+
+    snprintf(command, sizeof command, "rm -rf %s", keys.dir);
+    (void)!system(command);
+}
+
+static bool has_keys(const struct contract *c)
+{
+    if (strcmp(c->carrier->name, "tls") != 0)
+        return false;
+    const char *made = getenv("CONTRACT_KEYS"); /* we are a child of who made them */
+    if (made != NULL) {
+        snprintf(keys.dir, sizeof keys.dir, "%s", made);
+    } else if (keys.dir[0] == '\0') {
+        keys_make(&keys, (const char *const[]){"home", "far", NULL});
+        setenv("CONTRACT_KEYS", keys.dir, 1);
+        atexit(forget_keys);
+    }
+    return true;
+}
 
 static void open_bus(struct contract *c)
 {
     struct ptq_error error = {0};
-    struct ptq_bus_options options = {.dir = c->dir, .peers = c->peers, .node = "far", .error = &error};
+    struct ptq_bus_options options = {.dir = c->dir, .peers = c->peers, .node = "far", .error = &error,
+                                      .keys = has_keys(c) ? keys_path(&keys, "far", NULL) : NULL};
 
     if (ptq_bus_open("test", &options, &c->bus) != PTQ_OK)
         fail_msg("%s", error.text);
 }
 
+static const char *const *home_options(const struct contract *c)
+{
+    static const char *options[] = {"--grace", GRACE "ms", NULL, NULL, NULL};
+
+    if (has_keys(c)) {
+        options[2] = "--keys";
+        options[3] = keys_path(&keys, "home", NULL);
+    }
+    return options;
+}
+
 static void start_home(struct contract *c)
 {
-    const char *const options[] = {"--grace", GRACE "ms", NULL};
+    const char *const *options = home_options(c);
     struct net net = {.home = c->home};
     struct ptt_scratch far;
 
@@ -29,6 +69,8 @@ static void start_home(struct contract *c)
         snprintf(net.url, sizeof net.url, "ipc://%s/socket", c->home.dir);
     else if (strcmp(c->carrier->name, "ws") == 0)
         snprintf(net.url, sizeof net.url, "ws://127.0.0.1:0/ptq");
+    else if (has_keys(c))
+        snprintf(net.url, sizeof net.url, "tls+tcp://127.0.0.1:0");
     snprintf(c->dir, sizeof c->dir, "%s", far.dir);
     net_bridge_start(&net, options);
     c->bridge = net.bridge;
@@ -52,7 +94,7 @@ static void stop_remote(struct contract *c)
 
 static void restart_home(struct contract *c)
 {
-    const char *const options[] = {"--grace", GRACE "ms", NULL};
+    const char *const *options = home_options(c);
     struct net net = {.home = c->home};
 
     ptt_kill(c->bridge);
@@ -108,3 +150,4 @@ const struct contract_carrier contract_bridge = {.name = "bridge",
 const struct contract_carrier contract_remote = CARRIER("remote"); /* tcp */
 const struct contract_carrier contract_ipc = CARRIER("ipc");
 const struct contract_carrier contract_ws = CARRIER("ws");
+const struct contract_carrier contract_tls = CARRIER("tls"); /* and keys */

@@ -1,5 +1,6 @@
 /* test_rights.c -- rules at the home: each right lets do what it says and nothing else, and what no rule allows is denied. */
 #include <fcntl.h>
+#include <grp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -318,6 +319,63 @@ static void over_ipc_the_user_is_who_the_kernel_says(void **state)
     net_fini(&other);
 }
 
+#define NOBODY 65534
+
+struct visit {
+    const char *peers, *dir;
+};
+
+static int visit_as_nobody(void *context)
+{
+    const struct visit *visit = context;
+    struct ptq_bus_options options = {.dir = visit->dir, .peers = visit->peers, .node = "far", .keys = ""};
+    struct ptq_error error;
+    ptq_queue *queue;
+    ptq_bus *bus;
+
+    if (setgroups(0, NULL) != 0 || setresgid(NOBODY, NOBODY, NOBODY) != 0 || setresuid(NOBODY, NOBODY, NOBODY) != 0)
+        return 2;
+    assert_ok(ptq_bus_open("test", &options, &bus));
+    assert_ok(keys_try_open(bus, "shared@home", PTQ_ATTACH, &error, &queue));
+    assert_ok(ptq_put(queue, "x", 1, 1000));
+    ptq_queue_close(queue);
+    assert_answer(PTQ_EPERM, keys_try_open(bus, "own@home", PTQ_ATTACH, &error, &queue));
+    assert_says(error.text, "'uid:65534' may not see");
+    ptq_bus_close(bus);
+    return 0;
+}
+
+/* The first of all: a child of a process with links has none. */
+static void another_user_comes_over_ipc_where_rules_say_so(void **state)
+{
+    char socket[] = "/dev/shm/ptq-test-socket.XXXXXX", dir[] = "/dev/shm/ptq-test-nobody.XXXXXX", path[100];
+    struct net other;
+    (void)state;
+
+    if (geteuid() != 0)
+        skip();
+    assert_non_null(mkdtemp(socket));
+    assert_non_null(mkdtemp(dir));
+    assert_int_equal(chmod(socket, 0711), 0);
+    assert_int_equal(chown(dir, NOBODY, NOBODY), 0);
+    keys_write(&keys, "home", "user-rules", "uid:65534 shared put\nuid:0 own all\n", 0600);
+    net_init(&other, NULL);
+    net_bridge_kill(&other);
+    snprintf(other.url, sizeof other.url, "ipc://%s/s", socket);
+    net_bridge_start(&other, (const char *const[]){"--rules", keys_path(&keys, "home", "user-rules"), NULL});
+    ptq_queue *here = net_open(other.here, "shared", NULL);
+    snprintf(path, sizeof path, "home=%s", other.url);
+    struct visit visit = {path, dir};
+    ptt_assert_exit(ptt_fork(visit_as_nobody, &visit), 0, PTT_LONG);
+    ptq_queue_close(here);
+    net_fini(&other);
+    snprintf(path, sizeof path, "%s/s", socket);
+    unlink(path);
+    rmdir(socket);
+    snprintf(path, sizeof path, "rm -r %s", dir);
+    assert_int_equal(system(path), 0);
+}
+
 /* ---- words ---- */
 
 static void each_denial_is_logged_once_and_counted_each_time(void **state)
@@ -340,6 +398,7 @@ static void each_denial_is_logged_once_and_counted_each_time(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(another_user_comes_over_ipc_where_rules_say_so),
         cmocka_unit_test(who_may_put_may_not_get),
         cmocka_unit_test(who_may_get_may_not_put),
         cmocka_unit_test(who_may_peek_may_look_alone),
