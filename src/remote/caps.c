@@ -5,6 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #include "base/atomic.h"
 #include "base/time.h"
@@ -19,6 +22,7 @@
 #define STRUCK_NS (60 * PTI_NS_PER_S)      /* after so long without one they are forgotten */
 #define TELL_NS (60 * PTI_NS_PER_S)
 #define REST_MOST_MS 100
+#define MANY_LINKS 64u
 #define NO_LIMIT UINT64_MAX
 
 /* ---- the table ---- */
@@ -102,6 +106,11 @@ static bool is_even(const struct pti_party *peer, int64_t now)
            (peer->strikes == 0 || now - peer->struck >= STRUCK_NS);
 }
 
+static bool are_many_gone(const struct pti_caps *caps)
+{
+    return caps->links_peak >= caps->used[PTI_CAP_LINKS] + MANY_LINKS;
+}
+
 static void free_peer(struct pti_caps *caps, struct pti_party *peer)
 {
     HASH_DELETE(hh, caps->peers, peer);
@@ -119,14 +128,26 @@ void pti_caps_drop(struct pti_server *server, struct pti_party *peer)
         server->caps.forget_at = now + DIAL_BURST_NS;
 }
 
-int64_t pti_caps_forget(struct pti_server *server, int64_t now)
+/* What malloc keeps for later of hundreds of links is given back: an attack that is over costs nothing any more. */
+static void give_memory_back(struct pti_caps *caps)
+{
+    if (!are_many_gone(caps))
+        return;
+    caps->links_peak = caps->used[PTI_CAP_LINKS];
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
+}
+
+void pti_caps_forget(struct pti_server *server, int64_t now)
 {
     struct pti_caps *caps = &server->caps;
     struct pti_party *peer, *next;
     bool more = false;
 
     if (now < caps->forget_at)
-        return caps->forget_at;
+        return;
+    give_memory_back(caps);
     for (peer = caps->peers; peer != NULL; peer = next) {
         next = peer->hh.next;
         if (peer->holders == 0 && is_even(peer, now))
@@ -135,7 +156,6 @@ int64_t pti_caps_forget(struct pti_server *server, int64_t now)
             more |= peer->holders == 0;
     }
     caps->forget_at = more ? now + DIAL_BURST_NS : PTI_DEADLINE_NEVER;
-    return caps->forget_at;
 }
 
 void pti_caps_fini(struct pti_caps *caps)
@@ -254,6 +274,8 @@ bool pti_caps_take(struct pti_server *server, struct pti_party *peer, enum pti_c
     else {
         caps->used[cap] += amount;
         peer->used[cap] += amount;
+        if (cap == PTI_CAP_LINKS && caps->used[cap] > caps->links_peak)
+            caps->links_peak = caps->used[cap];
         return true;
     }
     return false;
@@ -261,8 +283,12 @@ bool pti_caps_take(struct pti_server *server, struct pti_party *peer, enum pti_c
 
 void pti_caps_give(struct pti_server *server, struct pti_party *peer, enum pti_cap cap, uint64_t amount)
 {
-    server->caps.used[cap] -= amount;
+    struct pti_caps *caps = &server->caps;
+
+    caps->used[cap] -= amount;
     peer->used[cap] -= amount;
+    if (cap == PTI_CAP_LINKS && caps->forget_at == PTI_DEADLINE_NEVER && are_many_gone(caps))
+        caps->forget_at = pti_now_ns() + DIAL_BURST_NS;
 }
 
 /* ---- streams: what is kept when everybody has gone ---- */

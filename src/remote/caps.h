@@ -67,7 +67,8 @@ struct pti_caps {
     pti_bucket paid[PTI_CAPS]; /* of all; that of dials under the inbox's mutex */
     bool meters;               /* bytes or requests have a rate */
     struct pti_party *peers;    /* uthash by name */
-    int64_t forget_at;         /* when to look for peers that owe nothing any more */
+    uint64_t links_peak;       /* since memory was given back last */
+    int64_t forget_at;         /* when to look for peers that owe nothing any more, and for memory to give back */
     _Atomic uint64_t met[PTI_CAPS][PTI_SCOPES]; /* how often, ever; any thread may read it */
     int64_t told[PTI_CAPS];
     uint64_t told_met[PTI_CAPS];
@@ -91,8 +92,8 @@ bool pti_caps_identify(struct pti_guest *guest, const char *identity);
 /* The session came over a link of another peer: what it has is his. */
 void pti_caps_move(struct pti_session *session, struct pti_party *peer);
 
-/* Forgets peers that are gone and owe nothing; when to look again. */
-int64_t pti_caps_forget(struct pti_server *server, int64_t now);
+/* Forgets peers that are gone and owe nothing; gives memory back after many links have ended. */
+void pti_caps_forget(struct pti_server *server, int64_t now);
 
 /* ---- things */
 

@@ -77,6 +77,7 @@ struct pti_guest *pti_guest_new(struct pti_server *server, struct pti_link *link
     guest->accepted = guest->heard = guest->pinged = pti_now_ns();
     pti_outbox_init(&guest->outbox, 1, PTI_WIRE_PIECE_BYTES);
     pti_link_peer(link, guest->name, sizeof guest->name);
+    pti_link_origin(link, guest->origin, sizeof guest->origin); /* now: one that has been reset tells no address any more */
     post(guest, PTI_WORD_ACCEPTED);
     return guest;
 }

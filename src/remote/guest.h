@@ -26,7 +26,7 @@ struct pti_guest {
     char identity[PTI_IDENTITY_BYTES]; /* who it is, as it has proven or as the kernel says; "": nobody in particular */
     bool known_refusal;          /* it is refused as others were before: the log knows of it */
     struct pti_outbox outbox;
-    char name[96];
+    char name[96], origin[80]; /* for people; whom it is counted to before it has said who it is */
     int64_t accepted, heard, pinged;
     uint64_t frames, bytes; /* that came */
     uint64_t rtt_ns;        /* of the last PING that came back; 0: none did */

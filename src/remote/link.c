@@ -670,8 +670,7 @@ bool pti_link_uid(struct pti_link *link, uint64_t *ret_uid)
 
 struct pti_listener {
     nng_stream_listener *listener;
-    nng_aio *accept;
-    bool resting; /* of the accept event */
+    nng_aio *accept, *nap;
     bool tls;
     bool near;    /* whoever comes over ws is of this host: no other can reach where it listens */
     int (*accepted)(void *context, struct pti_link *link);
@@ -679,38 +678,48 @@ struct pti_listener {
     char url[256];
 };
 
+/* Scar: an aio that has slept and is used for something else ends at once, again and again, in nng 1.5.2: as if a link
+ * without a stream had been accepted.  So rests have one of their own. */
+static void rest(struct pti_listener *listener, int ms)
+{
+    nng_sleep_aio(ms, listener->nap);
+}
+
+static void on_rested(void *context)
+{
+    struct pti_listener *listener = context;
+
+    if (nng_aio_result(listener->nap) == 0)
+        nng_stream_listener_accept(listener->listener, listener->accept);
+}
+
 static void on_accepted(void *context)
 {
     struct pti_listener *listener = context;
-    int error = nng_aio_result(listener->accept), rest = 0;
+    int error = nng_aio_result(listener->accept), rest_ms = 0;
 
     if (error == NNG_ECLOSED || error == NNG_ECANCELED)
         return;
     if (error != 0) { /* no descriptors, say: look again in a moment */
-        listener->resting = true;
         (void)listener->accepted(listener->context, NULL);
-        nng_sleep_aio(ACCEPT_REST_MS, listener->accept);
+        rest(listener, ACCEPT_REST_MS);
         return;
     }
-    if (!listener->resting) {
-        nng_stream *stream = nng_aio_get_output(listener->accept, 0);
-        struct pti_link *link = new_link();
-        if (link != NULL) {
-            link->stream = stream;
-            link->near = listener->near;
-            link->tls = listener->tls;
-            set_options(stream);
-            rest = listener->accepted(listener->context, link);
-        } else {
-            nng_stream_free(stream);
-        }
+    nng_stream *stream = nng_aio_get_output(listener->accept, 0);
+    struct pti_link *link = new_link();
+    if (link != NULL) {
+        link->stream = stream;
+        link->near = listener->near;
+        link->tls = listener->tls;
+        set_options(stream);
+        rest_ms = listener->accepted(listener->context, link);
+    } else {
+        nng_stream_free(stream);
     }
-    listener->resting = rest > 0; /* meanwhile who comes waits in the kernel */
-    if (rest > 0) {
-        nng_sleep_aio(rest, listener->accept);
-        return;
-    }
-    nng_stream_listener_accept(listener->listener, listener->accept);
+    if (rest_ms > 0) /* meanwhile who comes waits in the kernel */
+        rest(listener, rest_ms);
+    else
+        nng_stream_listener_accept(listener->listener, listener->accept);
 }
 
 static int port_of(const nng_sockaddr *address)
@@ -757,6 +766,8 @@ enum ptq_err pti_listener_open(const char *url, const char *folder, int (*accept
         result = prepare_listener(listener->listener, folder);
     if (result == 0)
         result = nng_aio_alloc(&listener->accept, on_accepted, listener);
+    if (result == 0)
+        result = nng_aio_alloc(&listener->nap, on_rested, listener);
     if (result == 0) {
         nng_stream_listener_set_bool(listener->listener, NNG_OPT_TCP_NODELAY, true);
         nng_stream_listener_set_int(listener->listener, NNG_OPT_IPC_PERMISSIONS, 0600); /* this user alone */
@@ -783,7 +794,10 @@ void pti_listener_close(struct pti_listener *listener)
         return;
     if (listener->listener != NULL)
         nng_stream_listener_close(listener->listener);
+    if (listener->nap != NULL)
+        nng_aio_stop(listener->nap); /* accepts nothing more; nor does what is being accepted rest */
     stop_aio(listener->accept);
+    stop_aio(listener->nap);
     if (listener->listener != NULL)
         nng_stream_listener_free(listener->listener);
     free(listener);

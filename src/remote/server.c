@@ -225,11 +225,9 @@ static bool may_come_in(struct pti_guest *guest)
 static void receive_guest(struct pti_guest *guest)
 {
     struct pti_server *server = guest->server;
-    char name[72];
 
-    pti_link_origin(guest->link, name, sizeof name);
     TAILQ_INSERT_TAIL(&server->guests, guest, listed);
-    guest->peer = pti_caps_hold(server, name);
+    guest->peer = pti_caps_hold(server, guest->origin);
     if (guest->peer == NULL || !pti_caps_dial(server, guest->peer, guest->accepted)) {
         pti_guest_doom(guest, "it came too soon after others of its address");
         return;
@@ -508,7 +506,7 @@ static void run_round(struct pti_server *server, const uint64_t *tags, int count
     look_at_due(server);
     end_round(server);
     mind_sessions(server, now);
-    (void)pti_caps_forget(server, now);
+    pti_caps_forget(server, now);
     mind_streams(server);
     serve_programs(server, now);
     pti_figures_answer(server);
