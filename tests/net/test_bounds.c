@@ -231,6 +231,7 @@ static void a_second_bridge_of_a_run_doubles_nothing_in_silence(void **state)
     hand_begin(&far, &first.home, &few, first.queue);
     hand_start_bridge(&first.home, PTI_STEPS, 0);
     hand_connect(&far); /* its rows are made with the first stream */
+    hand_hang_up(&far); /* a silent link would end */
     struct hand_home second = {.scratch = first.home.scratch};
     second.scratch.bus = NULL;
     assert_true(run_without_rows(&second) > 0);
