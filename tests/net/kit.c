@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,6 +49,25 @@ static pid_t spawn(const char *program, const char *const *arguments, const char
 pid_t net_spawn(const char *program, const char *const *arguments, int *ret_fd)
 {
     return spawn(program, arguments, NULL, ret_fd);
+}
+
+int net_run(char *text, size_t size, const char *program, const char *format, ...)
+{
+    char words[700], command[1000];
+    size_t length = 0, part;
+    va_list arguments;
+
+    va_start(arguments, format);
+    assert_true((size_t)vsnprintf(words, sizeof words, format, arguments) < sizeof words);
+    va_end(arguments);
+    snprintf(command, sizeof command, "exec timeout 20 '%s' %s 2>&1", program, words);
+    FILE *output = popen(command, "re");
+    assert_non_null(output);
+    while (length + 1 < size && (part = fread(text + length, 1, size - 1 - length, output)) > 0)
+        length += part;
+    text[length] = '\0';
+    int status = pclose(output);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
 void net_read_line(int fd, char *line, size_t size)

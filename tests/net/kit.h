@@ -33,6 +33,9 @@ ptq_bus *net_open_far(const struct net *net, const char *peers);
 /* Starts `program` with these arguments (NULL at the end); its standard output is readable at *ret_fd. */
 pid_t net_spawn(const char *program, const char *const *arguments, int *ret_fd);
 
+/* Runs a program with words, as a shell reads them, for 20 s at most: its exit code, and what it said, on both of its outputs. */
+int net_run(char *text, size_t size, const char *program, const char *format, ...) __attribute__((format(printf, 4, 5)));
+
 /* Opens or fails the test, saying why. */
 ptq_queue *net_open(ptq_bus *bus, const char *name, const struct ptq_queue_options *options);
 ptq_queue *net_open_pool(ptq_bus *bus, const char *name, bool placed, uint64_t window);

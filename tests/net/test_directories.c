@@ -287,16 +287,7 @@ static void the_names_of_a_peer_that_has_gone_silent_are_kept_for_a_while(void *
 
 static void run_tool(const char *words, const char *dir, const char *peers, char text[8000])
 {
-    char command[600];
-    size_t length = 0, part;
-
-    snprintf(command, sizeof command, "PTQ_DIR=%s PTQ_RUN=test PTQ_PEERS=%s '%s' %s 2>&1", dir, peers, PTQ, words);
-    FILE *pipe = popen(command, "re");
-    assert_non_null(pipe);
-    while ((part = fread(text + length, 1, 8000 - 1 - length, pipe)) > 0)
-        length += part;
-    text[length] = '\0';
-    assert_true(pclose(pipe) >= 0);
+    (void)net_run(text, 8000, PTQ, "--dir %s --run test --peers %s %s", dir, peers, words);
 }
 
 static void doctor_warns_of_a_name_that_is_here_and_there(void **state)

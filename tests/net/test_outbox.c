@@ -457,13 +457,7 @@ static void a_second_bridge_carries_on_when_the_first_is_killed(void **state)
 
 static void run_ptq(const struct hosts *hosts, const char *command, char *text, size_t size)
 {
-    char line[600];
-
-    snprintf(line, sizeof line, "PTQ_DIR=%s PTQ_RUN=test timeout 20 '%s' %s 2>&1", hosts->net.far.dir, PTQ, command);
-    FILE *output = popen(line, "r");
-    assert_non_null(output);
-    text[fread(text, 1, size - 1, output)] = '\0';
-    (void)pclose(output);
+    (void)net_run(text, size, PTQ, "--dir %s --run test %s", hosts->net.far.dir, command);
 }
 
 static void assert_says(const char *text, const char *part)

@@ -164,16 +164,7 @@ static void what_was_made_before_the_cut_stays_usable_behind_it(void **state)
 
 static void run_doctor(const struct side *side, const char *peer, char text[8000])
 {
-    char command[600];
-    size_t length = 0, part;
-
-    snprintf(command, sizeof command, "PTQ_DIR=%s PTQ_RUN=test PTQ_PEERS=other=%s '%s' doctor 2>&1", side->net.home.dir, peer, PTQ);
-    FILE *pipe = popen(command, "re");
-    assert_non_null(pipe);
-    while ((part = fread(text + length, 1, 8000 - 1 - length, pipe)) > 0)
-        length += part;
-    text[length] = '\0';
-    assert_true(pclose(pipe) >= 0);
+    (void)net_run(text, 8000, PTQ, "--dir %s --run test --peers other=%s doctor", side->net.home.dir, peer);
 }
 
 /* Said outright, on both sides of a cut: once it has healed a third is told of both, and doctor tells each. */
