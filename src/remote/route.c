@@ -7,406 +7,37 @@
  *    is the same one again after a bridge was killed, and that home knows what it has.
  * 3. What goes nowhere stays in its place, for whoever takes it here.
  */
-#include "remote/route.h"
+#include "remote/route_own.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <fnmatch.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <ptq/metrics.h>
 
-#include "base/atomic.h"
-#include "base/time.h"
 #include "bus/node.h"
 #include "os/event.h"
-#include "queue/header.h"
 #include "remote/access.h"
-#include "remote/mover.h"
-#include "remote/path.h"
 #include "remote/remote.h"
-#include "remote/server.h"
 #include "remote/via/via.h"
 
 #define LOOK_MS 500
 #define ASK_AGAIN_NS (10 * PTI_NS_PER_S) /* for the id of a home that is known */
-#define TRY_AGAIN_NS (5 * PTI_NS_PER_S)  /* to open a target that could not be */
-#define FAREWELL_MS 500
 #define MOVED_MOST 256 /* queues times homes: a thread each */
-
-/* Where to.  Its id is written by the keeper's thread and read by the movers'. */
-struct home {
-    char url[256];
-    bool known, told;
-    uint8_t id[PTI_PATH_NODE];
-    int64_t asked;
-    _Atomic uint64_t moved; /* messages, ever */
-};
-
-struct rule {
-    char glob[PTQ_NAME_MAX + 1], to[256]; /* to: as it was said */
-    size_t home;
-};
-
-/* The headers of a message that is under way. */
-struct headers {
-    const struct ptq_msg *msg;
-    UT_hash_handle hh;
-    uint8_t bytes[PTQ_HEADERS_MAX];
-};
-
-/* One queue, to one home.  What its mover calls runs on the mover's thread alone. */
-struct carried {
-    struct carried *next;
-    struct pti_route_keeper *keeper;
-    char here[PTQ_NAME_MAX + 1], there[PTQ_NAME_MAX + 1];
-    size_t rule;
-    ino_t inode;
-    struct pti_mover *mover; /* NULL: its target could not be opened */
-    int64_t try_at;
-    enum ptq_err failure;    /* as it was told last */
-    struct pti_port room;    /* of the target: sizes alone */
-    struct headers *headers;
-    bool told_large, told_headers;
-    _Atomic int refused;     /* what the home answers for good; its mover is to end */
-    _Atomic uint64_t moved;
-};
-
-struct pti_route_keeper {
-    struct pti_server *server;
-    ptq_bus *bus;
-    struct rule *rules;
-    size_t rule_count;
-    struct home *homes;
-    size_t home_count;
-    pthread_mutex_t mutex; /* of the homes' ids; of the list, and which mover carries, which the keeper's thread alone changes */
-    struct carried *carried;
-    size_t carried_count;
-    bool told_many;
-    pthread_t thread;
-    bool running;
-    int stop_fd;
-};
-
-/* ---- which home ---- */
-
-static bool fits(const struct pti_route_keeper *keeper, size_t rule, const char *here)
-{
-    return fnmatch(keeper->rules[rule].glob, here, 0) == 0;
-}
-
-/* Of the rules for this queue the first whose home the message has not been at.  False: none, or it cannot be told yet. */
-static bool choose(struct pti_route_keeper *keeper, const char *here, const struct ptq_msg *msg, size_t *ret_rule)
-{
-    const uint8_t *own = pti_node_own_id(keeper->server->node);
-    bool found = false, unknown = false;
-
-    pthread_mutex_lock(&keeper->mutex);
-    for (size_t i = 0; i < keeper->rule_count && !found && !unknown; i++) {
-        const struct home *home = &keeper->homes[keeper->rules[i].home];
-        if (!fits(keeper, i, here))
-            continue;
-        unknown = !home->known;
-        if (unknown || memcmp(home->id, own, PTI_PATH_NODE) == 0 || pti_path_holds(msg, home->id))
-            continue;
-        *ret_rule = i;
-        found = true;
-    }
-    pthread_mutex_unlock(&keeper->mutex);
-    return found;
-}
-
-/* ---- what a mover asks ---- */
-
-static void tell(struct carried *carried, bool *told, const char *event, const char *why, size_t size)
-{
-    if (*told)
-        return;
-    *told = true;
-    pti_server_log(carried->keeper->server, PTQ_BRIDGE_WARNING, "component=route event=%s queue=%s to=%s size=%zu why=\"%s\"", event,
-                   carried->here, carried->keeper->rules[carried->rule].to, size, why);
-}
-
-static struct headers *new_headers(struct carried *carried, const struct ptq_msg *msg)
-{
-    struct headers *headers = malloc(sizeof *headers);
-
-    if (headers == NULL)
-        return NULL;
-    headers->msg = msg;
-    HASH_ADD_PTR(carried->headers, msg, headers);
-    return headers;
-}
-
-static void free_headers(struct carried *carried, const struct ptq_msg *msg)
-{
-    struct headers *headers;
-
-    HASH_FIND_PTR(carried->headers, &msg, headers);
-    if (headers == NULL)
-        return;
-    HASH_DEL(carried->headers, headers);
-    free(headers);
-}
-
-static enum pti_move_verdict look(void *context, const struct ptq_msg *msg, struct pti_put *put)
-{
-    struct carried *carried = context;
-    struct pti_route_keeper *keeper = carried->keeper;
-    size_t rule;
-
-    if (pti_load_relaxed(&carried->refused) != PTQ_OK || !choose(keeper, carried->here, msg, &rule) || rule != carried->rule)
-        return PTI_MOVE_LEAVE;
-    if (msg->size > carried->room.item_size) {
-        tell(carried, &carried->told_large, "stays", "a message is larger than the queue there takes", msg->size);
-        return PTI_MOVE_LEAVE;
-    }
-    if (msg->size > PTI_WIRE_PLACED_BYTES) { /* it has a key, by which its home gathers it before it is put */
-        tell(carried, &carried->told_large, "stays", "a message is larger than 60 MiB, the most that is carried: open the queue from there",
-             msg->size);
-        return PTI_MOVE_LEAVE;
-    }
-    struct headers *headers = new_headers(carried, msg);
-    if (headers == NULL)
-        return PTI_MOVE_LEAVE;
-    if (!pti_path_extend(msg, pti_node_own_id(keeper->server->node), pti_headers_room(&carried->room, msg->size), headers->bytes,
-                         &put->headers)) {
-        tell(carried, &carried->told_headers, "stays",
-             "its headers and the nodes that it has been at do not fit a message there: make that queue with more header_size", msg->size);
-        return PTI_MOVE_LEAVE;
-    }
-    put->header_bytes = headers->bytes;
-    return PTI_MOVE_GO;
-}
-
-static void left(void *context, const struct ptq_msg *msg)
-{
-    free_headers(context, msg);
-}
-
-static enum pti_moved moved(void *context, const struct ptq_msg *msg, enum ptq_err code, uint64_t position)
-{
-    struct carried *carried = context;
-    (void)position;
-
-    if (code == PTQ_OK) {
-        free_headers(carried, msg);
-        pti_fetch_add_seq(&carried->moved, 1);
-        pti_fetch_add_seq(&carried->keeper->homes[carried->keeper->rules[carried->rule].home].moved, 1);
-    } else {
-        pti_store_relaxed(&carried->refused, (int)code); /* only a word: the keeper's thread ends the mover */
-    }
-    return PTI_MOVED_AGAIN;
-}
-
-static void said(void *context, const char *line)
-{
-    const struct carried *carried = context;
-
-    pti_server_log(carried->keeper->server, PTQ_BRIDGE_INFO, "component=route %s", line);
-}
-
-/* ---- the queue there ---- */
-
-/* What is asked of it where it has to be made: as it is here, with room for a path. */
-static enum ptq_err read_geometry(ptq_bus *bus, const char *here, struct ptq_queue_options *options, char *spec, size_t spec_size,
-                                  struct ptq_error *error)
-{
-    struct ptq_view_info info;
-    ptq_view *view;
-    enum ptq_err answer = ptq_view_open(bus, here, error, &view);
-
-    if (answer != PTQ_OK)
-        return answer;
-    answer = ptq_view_info(view, &info);
-    snprintf(spec, spec_size, "%s", ptq_view_spec(view));
-    ptq_view_close(view);
-    if (answer != PTQ_OK)
-        return answer;
-    if (info.placed || info.window != 0)
-        return pti_error(error, PTQ_EINVAL, "queue '%s' belongs to a pool, whose order would be lost", here);
-    uint32_t header_size = info.header_size + PTI_PATH_ROOM;
-    *options = (struct ptq_queue_options){.mode = PTQ_CREATE,
-                                          .capacity = info.capacity,
-                                          .item_size = (uint32_t)info.item_size,
-                                          .max_deliveries = info.max_deliveries,
-                                          .bytes = info.bytes,
-                                          .header_size = header_size < PTQ_HEADERS_MAX ? header_size : PTQ_HEADERS_MAX,
-                                          .full = info.full,
-                                          .stamps = info.stamps,
-                                          .ttl_ms = info.ttl_ms,
-                                          .expired_to_dead = info.expired_to_dead,
-                                          .lease_ms = info.lease_ms,
-                                          .max_dead = info.max_dead,
-                                          .spec = spec};
-    return PTQ_OK;
-}
-
-/* Makes it where it is missing, and notes its sizes. */
-static enum ptq_err prepare_target(struct carried *carried, struct ptq_error *error)
-{
-    struct pti_route_keeper *keeper = carried->keeper;
-    const char *url = keeper->homes[keeper->rules[carried->rule].home].url;
-    char spec[PTQ_SPEC_TEXT_MAX + 1];
-    struct pti_open open = {.carrier = 3};
-    struct ptq_queue_options make;
-    struct pti_port *port = NULL;
-
-    enum ptq_err answer = read_geometry(keeper->bus, carried->here, &make, spec, sizeof spec, error);
-    if (answer != PTQ_OK)
-        return answer;
-    open.options.mode = PTQ_ATTACH;
-    answer = pti_remote_open(keeper->bus, url, keeper->bus->run, carried->there, &open, error, &port);
-    if (answer == PTQ_ENOENT) {
-        open.options = make;
-        answer = pti_remote_open(keeper->bus, url, keeper->bus->run, carried->there, &open, error, &port);
-    }
-    if (answer != PTQ_OK)
-        return answer;
-    carried->room = (struct pti_port){.item_size = port->item_size, .header_size = port->header_size};
-    bool placed = port->placed || port->window != 0, remote = port->remote;
-    struct ptq_queue_stats stats = {0};
-    answer = port->ops->stats(port, &stats);
-    port->ops->close(port, pti_deadline(FAREWELL_MS));
-    if (answer != PTQ_OK)
-        return pti_error(error, answer, "queue '%s' there: %s", carried->there, ptq_strerror(answer));
-    if (stats.ended)
-        return pti_error(error, PTQ_EENDED, "queue '%s' there was ended", carried->there);
-    if (placed)
-        return pti_error(error, PTQ_EINVAL, "queue '%s' there belongs to a pool", carried->there);
-    return remote ? PTQ_OK : pti_error(error, PTQ_EINVAL, "'%s' is this host", url);
-}
-
-/* ---- beginning and ending one ---- */
-
-static ino_t inode_of(ptq_bus *bus, const char *here)
-{
-    char file[PTI_FILE_NAME_MAX];
-    struct stat status;
-
-    pti_segment_file(here, file, sizeof file);
-    return fstatat(bus->dirfd, file, &status, AT_SYMLINK_NOFOLLOW) == 0 ? status.st_ino : 0;
-}
-
-static enum ptq_err start_mover(struct carried *carried, struct ptq_error *error)
-{
-    struct pti_route_keeper *keeper = carried->keeper;
-    struct pti_move move = {.bus = keeper->bus,
-                            .source = carried->here,
-                            .url = keeper->homes[keeper->rules[carried->rule].home].url,
-                            .run = keeper->bus->run,
-                            .name = carried->there,
-                            .open = {.options.mode = PTQ_ATTACH, .carrier = 3},
-                            .keeps_flag = true,
-                            .look = look,
-                            .left = left,
-                            .moved = moved,
-                            .said = said,
-                            .context = carried};
-
-    struct pti_mover *mover = NULL;
-    enum ptq_err answer = prepare_target(carried, error);
-    if (answer == PTQ_OK)
-        answer = pti_mover_start(&move, error, &mover);
-    pthread_mutex_lock(&keeper->mutex);
-    carried->mover = mover;
-    pthread_mutex_unlock(&keeper->mutex);
-    return answer;
-}
-
-/* A failure is told when it is another than before. */
-static void try_to_start(struct carried *carried)
-{
-    struct pti_route_keeper *keeper = carried->keeper;
-    const char *to = keeper->rules[carried->rule].to;
-    struct ptq_error error = {0};
-
-    carried->try_at = pti_now_ns() + TRY_AGAIN_NS;
-    enum ptq_err answer = start_mover(carried, &error);
-    if (answer == PTQ_OK)
-        pti_server_log(keeper->server, PTQ_BRIDGE_INFO, "component=route event=begin queue=%s to=%s as=%s", carried->here, to, carried->there);
-    else if (answer != carried->failure)
-        pti_server_log(keeper->server, PTQ_BRIDGE_WARNING, "component=route event=cannot queue=%s to=%s why=\"%s\"", carried->here, to,
-                       error.text);
-    carried->failure = answer;
-}
-
-static void stop_mover(struct carried *carried)
-{
-    struct pti_mover *mover = carried->mover;
-    struct headers *headers, *next;
-
-    if (mover == NULL)
-        return;
-    pthread_mutex_lock(&carried->keeper->mutex);
-    carried->mover = NULL;
-    pthread_mutex_unlock(&carried->keeper->mutex);
-    pti_mover_stop(mover);
-    pti_server_log(carried->keeper->server, PTQ_BRIDGE_INFO, "component=route event=end queue=%s to=%s moved=%llu", carried->here,
-                   carried->keeper->rules[carried->rule].to, (unsigned long long)pti_load_seq(&carried->moved));
-    HASH_ITER (hh, carried->headers, headers, next) {
-        HASH_DEL(carried->headers, headers);
-        free(headers);
-    }
-}
-
-static void end_carried(struct carried *carried)
-{
-    stop_mover(carried);
-    free(carried);
-}
-
-/* What was refused for good goes back into its place, until that home's queue can be put into again. */
-static void end_refused(struct carried *carried)
-{
-    enum ptq_err code = (enum ptq_err)pti_load_relaxed(&carried->refused);
-
-    if (carried->mover == NULL || code == PTQ_OK)
-        return;
-    pti_server_log(carried->keeper->server, PTQ_BRIDGE_WARNING, "component=route event=refused queue=%s to=%s why=\"%s\"", carried->here,
-                   carried->keeper->rules[carried->rule].to, ptq_strerror(code));
-    stop_mover(carried);
-    pti_store_relaxed(&carried->refused, PTQ_OK);
-    carried->failure = code;
-    carried->try_at = pti_now_ns() + TRY_AGAIN_NS;
-}
-
-/* Queues that are gone, or are others of their name by now. */
-static void end_those_gone(struct pti_route_keeper *keeper)
-{
-    struct carried **at = &keeper->carried;
-
-    while (*at != NULL) {
-        struct carried *carried = *at;
-        if (inode_of(keeper->bus, carried->here) == carried->inode) {
-            end_refused(carried);
-            at = &carried->next;
-            continue;
-        }
-        pthread_mutex_lock(&keeper->mutex);
-        *at = carried->next;
-        keeper->carried_count--;
-        pthread_mutex_unlock(&keeper->mutex);
-        end_carried(carried);
-    }
-}
 
 /* ---- looking ---- */
 
 /* Nothing is carried there yet; said once. */
-static void tell_silence(struct pti_route_keeper *keeper, struct home *home, const char *why)
+static void tell_silence(struct pti_route_keeper *keeper, struct pti_route_home *home, const char *why)
 {
     if (!home->known && !home->told)
         pti_server_log(keeper->server, PTQ_BRIDGE_WARNING, "component=route event=waiting url=%s why=\"%s\"", home->url, why);
     home->told = true;
 }
 
-static void ask_for_id(struct pti_route_keeper *keeper, struct home *home)
+static void ask_for_id(struct pti_route_keeper *keeper, struct pti_route_home *home)
 {
     static const uint8_t none[PTI_NODE_BYTES];
     struct pti_directory_ask ask = {.name = PTI_PATH_HEADER}; /* any name: what is wanted is who answers */
@@ -441,30 +72,30 @@ static void ask_for_id(struct pti_route_keeper *keeper, struct home *home)
 /* Law: one mover for a queue and a home, however many rules lead there. */
 static bool leads_elsewhere(const struct pti_route_keeper *keeper, size_t rule, const char *here)
 {
-    const struct home *home = &keeper->homes[keeper->rules[rule].home];
+    const struct pti_route_home *home = &keeper->homes[keeper->rules[rule].home];
 
     if (!home->known || memcmp(home->id, pti_node_own_id(keeper->server->node), PTI_PATH_NODE) == 0)
         return false;
     for (size_t i = 0; i < rule; i++) {
-        const struct home *other = &keeper->homes[keeper->rules[i].home];
-        if (fits(keeper, i, here) && other->known && memcmp(other->id, home->id, PTI_PATH_NODE) == 0)
+        const struct pti_route_home *other = &keeper->homes[keeper->rules[i].home];
+        if (pti_route_fits(keeper, i, here) && other->known && memcmp(other->id, home->id, PTI_PATH_NODE) == 0)
             return false;
     }
     return true;
 }
 
-static struct carried *find_carried(const struct pti_route_keeper *keeper, size_t rule, const char *here)
+static struct pti_carried *find_carried(const struct pti_route_keeper *keeper, size_t rule, const char *here)
 {
-    struct carried *carried = keeper->carried;
+    struct pti_carried *carried = keeper->carried;
 
     while (carried != NULL && (carried->rule != rule || strcmp(carried->here, here) != 0))
         carried = carried->next;
     return carried;
 }
 
-static struct carried *new_carried(struct pti_route_keeper *keeper, size_t rule, const char *here, const char *there)
+static struct pti_carried *new_carried(struct pti_route_keeper *keeper, size_t rule, const char *here, const char *there)
 {
-    struct carried *carried = keeper->carried_count < MOVED_MOST ? calloc(1, sizeof *carried) : NULL;
+    struct pti_carried *carried = keeper->carried_count < MOVED_MOST ? calloc(1, sizeof *carried) : NULL;
 
     if (carried == NULL) {
         if (!keeper->told_many)
@@ -475,7 +106,7 @@ static struct carried *new_carried(struct pti_route_keeper *keeper, size_t rule,
     }
     carried->keeper = keeper;
     carried->rule = rule;
-    carried->inode = inode_of(keeper->bus, here);
+    carried->inode = pti_route_inode(keeper->bus, here);
     strcpy(carried->here, here);
     strcpy(carried->there, there);
     pthread_mutex_lock(&keeper->mutex);
@@ -499,13 +130,13 @@ static bool look_at_queue(const char *here, void *context)
     char there[PTQ_NAME_MAX + 1];
 
     for (size_t i = 0; i < keeper->rule_count && !is_stopping(keeper); i++) {
-        if (!fits(keeper, i, here) || !pti_routes_carry(&keeper->server->routes, here, there) || !leads_elsewhere(keeper, i, here))
+        if (!pti_route_fits(keeper, i, here) || !pti_routes_carry(&keeper->server->routes, here, there) || !leads_elsewhere(keeper, i, here))
             continue;
-        struct carried *carried = find_carried(keeper, i, here);
+        struct pti_carried *carried = find_carried(keeper, i, here);
         if (carried == NULL)
             carried = new_carried(keeper, i, here, there);
         if (carried != NULL && carried->mover == NULL && pti_now_ns() >= carried->try_at)
-            try_to_start(carried);
+            pti_carried_try(carried);
     }
     return !is_stopping(keeper);
 }
@@ -521,7 +152,7 @@ static void *keep(void *context)
             continue;
         for (size_t i = 0; i < keeper->home_count && !is_stopping(keeper); i++)
             ask_for_id(keeper, &keeper->homes[i]);
-        end_those_gone(keeper);
+        pti_carried_end_gone(keeper);
         (void)!ptq_bus_list(keeper->bus, look_at_queue, keeper);
     } while (poll(&stop, 1, LOOK_MS) <= 0);
     return NULL;
@@ -546,7 +177,7 @@ static enum ptq_err find_url(const struct ptq_bridge_options *options, const cha
     return pti_error(options->error, PTQ_EINVAL, "move to '%.200s': no peer is called that; name it with --peer NAME=URL, or write its address", to);
 }
 
-static enum ptq_err read_rule(const struct ptq_bridge_options *options, const char *text, bool far, struct rule *rule, char url[256])
+static enum ptq_err read_rule(const struct ptq_bridge_options *options, const char *text, bool far, struct pti_route_rule *rule, char url[256])
 {
     const char *equals = strchr(text, '=');
     size_t length = equals != NULL ? (size_t)(equals - text) : 0;
@@ -564,7 +195,7 @@ static enum ptq_err read_rule(const struct ptq_bridge_options *options, const ch
 enum ptq_err pti_moves_check(const struct ptq_bridge_options *options, bool far)
 {
     enum ptq_err answer = PTQ_OK;
-    struct rule rule;
+    struct pti_route_rule rule;
     char url[256];
 
     for (size_t i = 0; i < options->move_count && answer == PTQ_OK; i++)
@@ -574,7 +205,7 @@ enum ptq_err pti_moves_check(const struct ptq_bridge_options *options, bool far)
 
 static enum ptq_err add_rule(struct pti_route_keeper *keeper, const struct ptq_bridge_options *options, const char *text)
 {
-    struct rule *rule = &keeper->rules[keeper->rule_count];
+    struct pti_route_rule *rule = &keeper->rules[keeper->rule_count];
     char url[256];
     enum ptq_err answer = read_rule(options, text, pti_access_far(keeper->bus), rule, url);
 
@@ -626,9 +257,9 @@ void pti_routes_stop(struct pti_route_keeper *keeper)
         pthread_join(keeper->thread, NULL);
     }
     while (keeper->carried != NULL) {
-        struct carried *carried = keeper->carried;
+        struct pti_carried *carried = keeper->carried;
         keeper->carried = carried->next;
-        end_carried(carried);
+        pti_carried_free(carried);
     }
     if (keeper->stop_fd >= 0)
         close(keeper->stop_fd);
@@ -645,7 +276,7 @@ void pti_routes_look(struct pti_route_keeper *keeper, void (*each)(const struct 
     if (keeper == NULL)
         return;
     pthread_mutex_lock(&keeper->mutex);
-    for (const struct carried *carried = keeper->carried; carried != NULL; carried = carried->next) {
+    for (const struct pti_carried *carried = keeper->carried; carried != NULL; carried = carried->next) {
         struct pti_mover_state state = {0};
         if (carried->mover != NULL)
             pti_mover_look(carried->mover, &state);
