@@ -115,19 +115,25 @@ static void write_json(FILE *out, const char *when, const char *level, const cha
     fputs("}\n", out);
 }
 
+static void tell_time(char *when, size_t room)
+{
+    struct timespec now;
+    struct tm parts;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    gmtime_r(&now.tv_sec, &parts);
+    size_t length = strftime(when, room, "%Y-%m-%dT%H:%M:%S", &parts);
+    snprintf(when + length, room - length, ".%03ldZ", now.tv_nsec / 1000000);
+}
+
 /* In one write, so that lines of several processes do not mix. */
 static void write_line(enum ptq_bridge_level level, const char *line)
 {
     static const char *const names[] = {"", "error", "warning", "info", "debug"};
     static const int priorities[] = {3, 3, 4, 6, 7};
     char when[40], safe[4 * LINE_ROOM + 16], text[4 * LINE_ROOM + 128];
-    struct timespec now;
-    struct tm parts;
 
-    clock_gettime(CLOCK_REALTIME, &now);
-    gmtime_r(&now.tv_sec, &parts);
-    size_t length = strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%S", &parts);
-    snprintf(when + length, sizeof when - length, ".%03ldZ", now.tv_nsec / 1000000);
+    tell_time(when, sizeof when);
     FILE *out = fmemopen(text, sizeof text, "w");
     if (out == NULL)
         return;
@@ -206,8 +212,9 @@ void log_line(void *context, enum ptq_bridge_level level, const char *words)
 
     snprintf(line, sizeof line, "%s", words);
     pthread_mutex_lock(&mutex);
-    bool is_own = strncmp(line, "component=bridge ", 17) == 0; /* of the whole: no peer provokes it */
-    if (level <= most && line[0] != '\0' && !is_repeat(level, line, now) && (may_log(now) || is_own))
+    /* Of the whole: no peer provokes it, and it is said each time. */
+    bool is_own = strncmp(line, "component=bridge ", 17) == 0 || strncmp(line, "component=config ", 17) == 0;
+    if (level <= most && line[0] != '\0' && (is_own || (!is_repeat(level, line, now) && may_log(now))))
         write_line(level, line);
     pthread_mutex_unlock(&mutex);
 }
@@ -221,6 +228,21 @@ void log_say(enum ptq_bridge_level level, const char *words, ...)
     vsnprintf(line, sizeof line, words, arguments);
     va_end(arguments);
     log_line(NULL, level, line);
+}
+
+void log_object(const char *words, const char *object, size_t size)
+{
+    char when[40], *text = NULL;
+
+    tell_time(when, sizeof when);
+    pthread_mutex_lock(&mutex);
+    int length = format == LOG_JSON      ? asprintf(&text, "%.*s\n", (int)size, object)
+                 : format == LOG_JOURNAL ? asprintf(&text, "<6>%s json=%.*s\n", words, (int)size, object)
+                                         : asprintf(&text, "%s level=info %s json=%.*s\n", when, words, (int)size, object);
+    if (length > 0)
+        (void)!write(STDERR_FILENO, text, (size_t)length);
+    pthread_mutex_unlock(&mutex);
+    free(length > 0 ? text : NULL);
 }
 
 int log_wake_fd(void)

@@ -48,7 +48,7 @@ enum log_format { LOG_TEXT = 0, LOG_JSON, LOG_JOURNAL };
 /* All that it was told, as read: what fields lie in. */
 struct values {
     struct texts listen, peers, exports, imports, denies, renames, moves;
-    const char *dir, *run, *node, *keys, *rules, *http;
+    const char *status_file, *dir, *run, *node, *keys, *rules, *http;
     bool all_runs, insecure;
     int grace_ms, drain_ms;
     struct ptq_bridge_limits limits;

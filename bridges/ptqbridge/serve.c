@@ -2,8 +2,11 @@
 #include "serve.h"
 
 #include <errno.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -142,22 +145,127 @@ int serve_check(struct config *config, bool rules)
     return tool_exit_code(answer);
 }
 
-/* ---- signals ---- */
+/* ---- SIGHUP ---- */
 
-static ptq_bridge *bridge;
+/* What is at work. */
+static struct {
+    ptq_bridge *bridge;
+    struct config *config;      /* as it holds now; of the thread of signals while that is there */
+    const struct config *told;  /* by the command line */
+    const char *path;
+} self;
+
+static void log_mistake(const char *line)
+{
+    log_say(PTQ_BRIDGE_ERROR, "component=config event=mistake why=\"%s\"", line);
+}
+
+static bool is_same(const struct tool_option *option, const struct values *one, const struct values *other)
+{
+    const void *a = (const char *)one + option->field, *b = (const char *)other + option->field;
+
+    if (option->kind == TOOL_FLAG)
+        return *(const bool *)a == *(const bool *)b;
+    const char *text = *(const char *const *)a, *other_text = *(const char *const *)b; /* TOOL_TEXT: there are no others */
+    return text == other_text || (text != NULL && other_text != NULL && strcmp(text, other_text) == 0);
+}
+
+static void tell_fixed(const struct values *old, const struct values *new)
+{
+    for (const struct setting *setting = settings; setting->form != 0; setting++) {
+        bool compared = setting->option.kind == TOOL_FLAG || setting->option.kind == TOOL_TEXT;
+        if (setting->form == SETTING_ONE && (setting->marks & SETTING_FIXED) != 0 && compared && !is_same(&setting->option, old, new))
+            log_say(PTQ_BRIDGE_WARNING, "component=config event=waits key=%s why=\"it is changed by a restart alone\"", setting->key);
+    }
+}
+
+/* What only a restart changes stays as it is, for what is checked next, too. */
+static enum ptq_err take_over(struct config *fresh)
+{
+    struct ptq_error error = {0};
+    struct ptq_bridge_options options = bridge_options(&fresh->values, &error);
+    enum ptq_err answer = ptq_bridge_reload(self.bridge, &options);
+
+    if (answer != PTQ_OK) {
+        log_say(PTQ_BRIDGE_ERROR, "component=config event=refused why=\"%s\" effect=\"all stays as it was\"", error.text);
+        return answer;
+    }
+    tell_fixed(&self.config->values, &fresh->values);
+    log_set((enum ptq_bridge_level)(fresh->values.log_level + 1), (enum log_format)fresh->values.log_format);
+    return PTQ_OK;
+}
+
+/* Law: whatever is wrong with the new, the old goes on. */
+static void on_reload(void *context)
+{
+    struct config fresh = {.complain = log_mistake};
+    (void)context;
+
+    notify_reloading();
+    log_say(PTQ_BRIDGE_INFO, "component=bridge event=signal name=SIGHUP");
+    bool right = config_load(&fresh, self.told, self.path) && serve_check(&fresh, false) == TOOL_OK && take_over(&fresh) == PTQ_OK;
+    if (right) {
+        config_fini(self.config);
+        *self.config = fresh;
+    } else {
+        log_say(PTQ_BRIDGE_ERROR, "component=config event=kept why=\"the new configuration is not right\"");
+        config_fini(&fresh);
+    }
+    notify("READY=1\nSTATUS=%s %s", right ? "Listening on" : "The new configuration is not right; still listening on",
+           ptq_bridge_url(self.bridge, 0));
+}
+
+/* ---- other signals ---- */
 
 static void on_end(void *context, int number, unsigned times)
 {
     (void)context;
     log_say(PTQ_BRIDGE_INFO, "component=bridge event=signal name=%s times=%u", number == SIGTERM ? "SIGTERM" : "SIGINT", times);
     notify("STOPPING=1\nSTATUS=%s", times == 1 ? "Draining" : "Ending");
-    ptq_bridge_stop(bridge);
+    ptq_bridge_stop(self.bridge);
+}
+
+/* ---- SIGUSR1 ---- */
+
+/* Whole, or not at all: another file takes its name. */
+static bool write_file(const char *path, const char *text, size_t size)
+{
+    char part[4200];
+
+    snprintf(part, sizeof part, "%s.part", path);
+    int fd = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return false;
+    bool whole = write(fd, text, size) == (ssize_t)size && write(fd, "\n", 1) == 1;
+    whole = close(fd) == 0 && whole;
+    return whole && rename(part, path) == 0;
+}
+
+static void on_report(void *context)
+{
+    const char *path = self.config->values.status_file;
+    char *text = NULL;
+    size_t size = 0;
+    (void)context;
+
+    enum ptq_err answer = ptq_bridge_status(self.bridge, &text, &size);
+    while (answer == PTQ_OK && size > 0 && text[size - 1] == '\n')
+        size--;
+    if (answer != PTQ_OK)
+        log_say(PTQ_BRIDGE_ERROR, "component=bridge event=no_status why=\"%s\"", ptq_strerror(answer));
+    else if (path == NULL)
+        log_object("component=bridge event=status", text, size);
+    else if (write_file(path, text, size))
+        log_say(PTQ_BRIDGE_INFO, "component=bridge event=status file=\"%s\"", path);
+    else
+        log_say(PTQ_BRIDGE_ERROR, "component=bridge event=no_status file=\"%s\" why=\"%s\"", path, strerror(errno));
+    free(text);
 }
 
 static bool is_alive(void *context)
 {
     (void)context;
-    return ptq_bridge_alive(bridge, NULL, 0) == PTQ_OK;
+    return ptq_bridge_alive(self.bridge, NULL, 0) == PTQ_OK;
 }
 
 /* ---- at work ---- */
@@ -174,14 +282,14 @@ static void say_ready(const struct values *values, const struct pages *pages, in
 {
     const char *url;
 
-    notify("READY=1\nSTATUS=Listening on %s", ptq_bridge_url(bridge, 0));
+    notify("READY=1\nSTATUS=Listening on %s", ptq_bridge_url(self.bridge, 0));
     if (pages != NULL)
         say_address(values, "pages", pages_url(pages));
-    for (size_t i = 0; (url = ptq_bridge_url(bridge, i)) != NULL; i++)
+    for (size_t i = 0; (url = ptq_bridge_url(self.bridge, i)) != NULL; i++)
         say_address(values, "listening", url);
     if (ready_fd == 0)
         return;
-    dprintf(ready_fd, "listening on %s\n", ptq_bridge_url(bridge, 0));
+    dprintf(ready_fd, "listening on %s\n", ptq_bridge_url(self.bridge, 0));
     close(ready_fd);
 }
 
@@ -189,26 +297,26 @@ static int run_bridge(ptq_bus *bus, const struct values *values, const struct sw
 {
     struct ptq_error error = {0};
     struct ptq_bridge_options options = bridge_options(values, &error);
-    enum ptq_err answer = ptq_bridge_open(bus, &options, &bridge);
+    enum ptq_err answer = ptq_bridge_open(bus, &options, &self.bridge);
     struct pages *pages = NULL;
     char why[400];
 
     if (answer != PTQ_OK)
         return tool_fail(answer, NULL, "%s", error.text);
-    if (values->http != NULL && !pages_start(bridge, values->http, values->insecure, why, sizeof why, &pages)) {
-        ptq_bridge_close(bridge);
+    if (values->http != NULL && !pages_start(self.bridge, values->http, values->insecure, why, sizeof why, &pages)) {
+        ptq_bridge_close(self.bridge);
         return tool_fail(PTQ_ESYS, NULL, "%s", why);
     }
-    if (!signals_start(&(struct signals_events){.end = on_end, .alive = is_alive})) {
+    say_ready(values, pages, (int)switches->ready_fd); /* before SIGHUP may change what it tells */
+    if (!signals_start(&(struct signals_events){.end = on_end, .reload = on_reload, .report = on_report, .alive = is_alive})) {
         pages_stop(pages);
-        ptq_bridge_close(bridge);
+        ptq_bridge_close(self.bridge);
         return tool_fail(PTQ_ENOMEM, NULL, "no descriptors or thread for signals");
     }
-    say_ready(values, pages, (int)switches->ready_fd);
-    answer = ptq_bridge_run(bridge);
+    answer = ptq_bridge_run(self.bridge);
     signals_stop();
     pages_stop(pages);
-    ptq_bridge_close(bridge);
+    ptq_bridge_close(self.bridge);
     log_flush(true);
     return answer == PTQ_OK ? TOOL_OK : tool_fail(answer, NULL, "cannot go on: %s", ptq_strerror(answer));
 }
@@ -229,9 +337,10 @@ int serve(struct config *config, const struct switches *switches, const struct c
     const struct values *values = &config->values;
     struct ptq_bus_options options = bus_options(values, &error);
     ptq_bus *bus;
-    (void)told;
-    (void)path;
 
+    self.config = config;
+    self.told = told;
+    self.path = path;
     log_set((enum ptq_bridge_level)(values->log_level + 1), (enum log_format)values->log_format);
     signals_block();
     if (values->keys != NULL)

@@ -26,6 +26,8 @@ static void fill(sigset_t *set)
     sigemptyset(set);
     sigaddset(set, SIGTERM);
     sigaddset(set, SIGINT);
+    sigaddset(set, SIGHUP);
+    sigaddset(set, SIGUSR1);
 }
 
 void signals_block(void)
@@ -41,7 +43,12 @@ static void heed(const struct signalfd_siginfo *info)
 {
     int number = (int)info->ssi_signo;
 
-    self.events.end(self.events.context, number, ++self.ends);
+    if (number == SIGHUP)
+        self.events.reload(self.events.context);
+    else if (number == SIGUSR1)
+        self.events.report(self.events.context);
+    else
+        self.events.end(self.events.context, number, ++self.ends);
 }
 
 static int sooner(int one, int other)

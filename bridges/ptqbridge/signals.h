@@ -7,6 +7,8 @@
 /* All on the thread. */
 struct signals_events {
     void (*end)(void *context, int number, unsigned times); /* SIGTERM or SIGINT, for the how manieth time */
+    void (*reload)(void *context);                          /* SIGHUP */
+    void (*report)(void *context);                          /* SIGUSR1 */
     bool (*alive)(void *context);                           /* is systemd to be told so? */
     void *context;
 };

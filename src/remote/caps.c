@@ -62,7 +62,7 @@ const char *pti_caps_option(enum pti_cap cap, enum pti_scope scope)
     return table[cap].option[scope];
 }
 
-void pti_caps_init(struct pti_caps *caps, const struct ptq_bridge_limits *limits)
+void pti_caps_set(struct pti_caps *caps, const struct ptq_bridge_limits *limits)
 {
     for (int cap = 0; cap < PTI_CAPS; cap++) {
         for (int scope = 0; scope < PTI_SCOPES; scope++) {
@@ -73,6 +73,11 @@ void pti_caps_init(struct pti_caps *caps, const struct ptq_bridge_limits *limits
         }
     }
     caps->meters = caps->most[PTI_CAP_RATE][PTI_PEER] != NO_LIMIT || caps->most[PTI_CAP_REQUEST_RATE][PTI_PEER] != NO_LIMIT;
+}
+
+void pti_caps_init(struct pti_caps *caps, const struct ptq_bridge_limits *limits)
+{
+    pti_caps_set(caps, limits);
     caps->forget_at = PTI_DEADLINE_NEVER;
 }
 

@@ -75,6 +75,8 @@ struct pti_caps {
 };
 
 void pti_caps_init(struct pti_caps *caps, const struct ptq_bridge_limits *limits);
+/* Other limits; what is used already stays so, and nobody is cut off. */
+void pti_caps_set(struct pti_caps *caps, const struct ptq_bridge_limits *limits);
 void pti_caps_fini(struct pti_caps *caps); /* no guest and no session is left */
 
 /* "--max-peer-links": what moves it. */

@@ -171,6 +171,7 @@ static enum ptq_err open_port(struct pti_session *session, const struct pti_open
     open.maker = memcmp(asked->stream, nobody, sizeof nobody) != 0 ? asked->stream : NULL;
     snprintf(channel->name, sizeof channel->name, "%s", asked->name);
     snprintf(channel->run, sizeof channel->run, "%s", bus->run);
+    snprintf(channel->here, sizeof channel->here, "%s", here);
     snprintf(error->text, sizeof error->text, "queue '%s'", asked->name);
     if (!served)
         return not_exported(server, given, error);

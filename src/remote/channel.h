@@ -76,6 +76,7 @@ struct pti_channel {
     UT_hash_handle hh;
     struct pti_port *port;
     char name[PTQ_NAME_MAX + 1], run[PTQ_NAME_MAX + 1];
+    char here[PTQ_NAME_MAX + 1]; /* what it is called in our bus */
     unsigned rights; /* of its session, on this queue: PTQ_RIGHT_... */
     struct pti_lane lane;
     struct pti_assembly assembly;

@@ -39,7 +39,7 @@ enum ptq_err pti_options_check(const struct ptq_bridge_options *options, bool fa
 }
 
 /* Rules that cannot be read are a mistake here, though a bridge serves on without them: nobody may do anything then. */
-static enum ptq_err check_rights(const char *keys, const struct ptq_bridge_options *options)
+enum ptq_err pti_options_check_rights(const char *keys, const struct ptq_bridge_options *options)
 {
     char name[PTI_KEY_NAME];
     struct pti_grants grants = {0};
@@ -64,5 +64,5 @@ enum ptq_err ptq_bridge_check(const struct ptq_bus_options *bus, const struct pt
     if (options == NULL)
         return PTQ_EINVAL;
     enum ptq_err answer = pti_options_check(options, bus != NULL && (bus->insecure || (keys != NULL && pti_keys_can_prove(keys))));
-    return answer == PTQ_OK ? check_rights(keys, options) : answer;
+    return answer == PTQ_OK ? pti_options_check_rights(keys, options) : answer;
 }

@@ -112,8 +112,8 @@ static void fill(struct pti_server *server, struct pti_figures *sheet)
     struct pti_guest *guest;
 
     sheet->is_draining = server->draining;
-    for (size_t i = 0; i < server->listener_count; i++)
-        sheet->listeners += server->listeners[i] != NULL;
+    for (size_t i = 0; i < server->listeners.count; i++)
+        sheet->listeners += server->listeners.items[i] != NULL;
     sheet->traffic = server->traffic;
     TAILQ_FOREACH(guest, &server->guests, listed) {
         struct pti_traffic traffic;

@@ -314,8 +314,8 @@ void pti_keeper_tidy(ptq_bus *bus, const struct pti_node *node, bool without_pee
         unlinkat(bus->dirfd, PTI_PEERS_FILE, 0);
 }
 
-enum ptq_err pti_keeper_start(struct pti_server *server, const char *const *peers, size_t count, struct ptq_error *error,
-                              struct pti_directory_keeper **ret_keeper)
+static enum ptq_err new_keeper(struct pti_server *server, const char *const *peers, size_t count, struct ptq_error *error,
+                               struct pti_directory_keeper **ret_keeper)
 {
     struct pti_directory_keeper *keeper = calloc(1, sizeof *keeper);
     enum ptq_err answer = PTQ_OK;
@@ -336,9 +336,6 @@ enum ptq_err pti_keeper_start(struct pti_server *server, const char *const *peer
         answer = pti_peers_check(peers, count, pti_access_far(keeper->bus), error);
     for (size_t i = 0; i < count && answer == PTQ_OK; i++)
         answer = add_peer(keeper, peers[i], error);
-    if (answer == PTQ_OK && pthread_create(&keeper->thread, NULL, keep, keeper) != 0)
-        answer = pti_error(error, PTQ_ENOMEM, "no thread for peers");
-    keeper->running = answer == PTQ_OK;
     if (answer != PTQ_OK) {
         pti_keeper_stop(keeper);
         return answer;
@@ -347,13 +344,98 @@ enum ptq_err pti_keeper_start(struct pti_server *server, const char *const *peer
     return PTQ_OK;
 }
 
+static enum ptq_err start_thread(struct pti_directory_keeper *keeper, struct ptq_error *error)
+{
+    if (pthread_create(&keeper->thread, NULL, keep, keeper) != 0)
+        return pti_error(error, PTQ_ENOMEM, "no thread for peers");
+    keeper->running = true;
+    return PTQ_OK;
+}
+
+enum ptq_err pti_keeper_start(struct pti_server *server, const char *const *peers, size_t count, struct ptq_error *error,
+                              struct pti_directory_keeper **ret_keeper)
+{
+    struct pti_directory_keeper *keeper = NULL;
+    enum ptq_err answer = new_keeper(server, peers, count, error, &keeper);
+
+    if (answer == PTQ_OK)
+        answer = start_thread(keeper, error);
+    if (answer != PTQ_OK) {
+        pti_keeper_stop(keeper);
+        return answer;
+    }
+    *ret_keeper = keeper;
+    return PTQ_OK;
+}
+
+/* What it published stays. */
+static void end_thread(struct pti_directory_keeper *keeper)
+{
+    if (!keeper->running)
+        return;
+    pti_event_set(keeper->stop_fd);
+    pthread_join(keeper->thread, NULL);
+    keeper->running = false;
+}
+
+/* Those who were known before are not told anew, and those who are as they were have been so since then. */
+static void inherit(struct pti_directory_keeper *keeper, const struct pti_directory_keeper *old)
+{
+    for (size_t i = 0; i < keeper->count; i++) {
+        for (size_t j = 0; old != NULL && j < old->count; j++) {
+            const struct pti_peer_name *before = &old->peers[j];
+            if (strcmp(before->node, keeper->peers[i].node) != 0 || strcmp(before->url, keeper->peers[i].url) != 0)
+                continue;
+            keeper->peers[i].up = before->up;
+            keeper->peers[i].looked = before->looked;
+            keeper->peers[i].since_ms = before->since_ms;
+            keeper->peers[i].shown = before->shown;
+        }
+    }
+}
+
+enum ptq_err pti_keeper_replace(struct pti_server *server, struct pti_directory_keeper *old, const struct ptq_bridge_options *options,
+                                void (*swap)(void *context), void *context, struct pti_directory_keeper **ret_keeper)
+{
+    struct pti_conn **held = calloc(options->peer_count + 1, sizeof *held);
+    struct pti_peer peer;
+    enum ptq_err answer = PTQ_OK;
+
+    for (size_t i = 0; i < options->peer_count && held != NULL; i++) {
+        if (split_peer(options->peers[i], &peer, NULL) == PTQ_OK)
+            (void)!pti_conn_hold(server->bus, peer.url, NULL, &held[i]);
+    }
+    if (old != NULL)
+        end_thread(old);
+    swap(context);
+    *ret_keeper = NULL;
+    if (options->peer_count > 0)
+        answer = new_keeper(server, options->peers, options->peer_count, options->error, ret_keeper);
+    if (answer == PTQ_OK && options->peer_count > 0) {
+        inherit(*ret_keeper, old);
+        answer = start_thread(*ret_keeper, options->error);
+    } else if (old != NULL) {
+        unlinkat(old->bus->dirfd, PTI_PEERS_FILE, 0);
+    }
+    if (answer != PTQ_OK) {
+        pti_keeper_stop(*ret_keeper);
+        *ret_keeper = NULL;
+    }
+    pti_keeper_stop(old);
+    for (size_t i = 0; i < options->peer_count && held != NULL; i++) {
+        if (held[i] != NULL)
+            pti_conn_drop(held[i], pti_deadline(FAREWELL_MS));
+    }
+    free(held);
+    return answer;
+}
+
 void pti_keeper_stop(struct pti_directory_keeper *keeper)
 {
     if (keeper == NULL)
         return;
     if (keeper->running) {
-        pti_event_set(keeper->stop_fd);
-        pthread_join(keeper->thread, NULL);
+        end_thread(keeper);
         unlinkat(keeper->bus->dirfd, PTI_PEERS_FILE, 0);
     }
     if (keeper->stop_fd >= 0)

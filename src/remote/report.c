@@ -42,7 +42,9 @@ static enum ptq_err ask(struct pti_server *server, bool lists_sessions, struct p
 
 static enum ptq_err look_alive(struct pti_server *server, struct pti_figures *ret_sheet, char *why, size_t size)
 {
+    pthread_mutex_lock(&server->parts);
     int64_t busy = pti_keeper_busy_ns(server->keeper);
+    pthread_mutex_unlock(&server->parts);
 
     if (ask(server, false, ret_sheet) != PTQ_OK) {
         say(why, size, "the serving thread has not answered for %d ms", ANSWER_MS);
@@ -140,10 +142,14 @@ static void write_peers(struct pti_server *server, struct pti_text *text)
     struct write_peers write = {text, false};
 
     pti_text_family(text, PTI_GAUGE, "ptq_peer_up", "", "1: the home answered when it was looked at last, every two seconds.");
+    pthread_mutex_lock(&server->parts);
     pti_keeper_look(server->keeper, write_peer, &write);
+    pthread_mutex_unlock(&server->parts);
     write.rtt = true;
     pti_text_family(text, PTI_GAUGE, "ptq_peer_rtt_seconds", "seconds", "Round trip of the last PING to the home.");
+    pthread_mutex_lock(&server->parts);
     pti_keeper_look(server->keeper, write_peer, &write);
+    pthread_mutex_unlock(&server->parts);
 }
 
 static void write_moved(const char *url, uint64_t moved, void *context)
@@ -250,7 +256,9 @@ static void write_bridge(struct pti_server *server, struct pti_text *text)
     }
     write_peers(server, text);
     pti_text_family(text, PTI_COUNTER, "ptq_moved_messages", "", "Messages that were carried to another home.");
+    pthread_mutex_lock(&server->parts);
     pti_routes_moved(server->carrier, write_moved, text);
+    pthread_mutex_unlock(&server->parts);
 }
 
 enum ptq_err ptq_bridge_metrics(ptq_bridge *bridge, enum ptq_metrics_format format, char **ret_text, size_t *ret_size)
@@ -492,10 +500,14 @@ static void write_status(struct pti_server *server, FILE *file)
     free(sheet.list);
     write_programs(file, server);
     fputs(",\"peers\":[", file);
+    pthread_mutex_lock(&server->parts);
     pti_keeper_look(server->keeper, list_peer, &list);
+    pthread_mutex_unlock(&server->parts);
     fputs("],\"moves\":[", file);
     list.begun = false;
+    pthread_mutex_lock(&server->parts);
     pti_routes_look(server->carrier, list_move, &list);
+    pthread_mutex_unlock(&server->parts);
     fputs("],\"outboxes\":[", file);
     list.begun = false;
     (void)!ptq_bus_list_outboxes(server->bus, list_outbox, &list);

@@ -8,29 +8,29 @@
 /* ---- what was given ---- */
 
 /* Law: rules that cannot be read allow nothing. */
-static void read_file(struct pti_server *server, const char *path)
+static void read_file(struct pti_server *server, const char *path, struct pti_grants *grants)
 {
     struct ptq_error error = {0};
 
-    if (pti_grants_read(&server->grants, path, &error) != PTQ_OK)
+    if (pti_grants_read(grants, path, &error) != PTQ_OK)
         pti_server_log(server, PTQ_BRIDGE_ERROR, "component=access event=rules_unreadable file=\"%s\" why=\"%s\" effect=\"what it would allow is denied\"",
                        path, error.text);
 }
 
-static enum ptq_err read_rules(struct pti_server *server, const struct ptq_bridge_options *options)
+static enum ptq_err read_rules(struct pti_server *server, const struct ptq_bridge_options *options, struct pti_grants *grants)
 {
     char path[sizeof server->bus->keys + 8];
 
     for (size_t i = 0; i < options->rule_count; i++) {
-        enum ptq_err answer = pti_grants_add(&server->grants, &options->rules[i], options->error);
+        enum ptq_err answer = pti_grants_add(grants, &options->rules[i], options->error);
         if (answer != PTQ_OK)
             return answer;
     }
     snprintf(path, sizeof path, "%s/rules", server->bus->keys);
     if (options->rules_file != NULL)
-        read_file(server, options->rules_file);
+        read_file(server, options->rules_file, grants);
     else if (server->bus->keys[0] != '\0' && options->rule_count == 0)
-        read_file(server, path);
+        read_file(server, path, grants);
     return PTQ_OK;
 }
 
@@ -42,7 +42,7 @@ enum ptq_err pti_rights_open(struct pti_server *server, const struct ptq_bridge_
     if (answer != PTQ_OK)
         return answer;
     server->grants.guarded = keys || options->guarded || options->rule_count > 0 || options->rules_file != NULL;
-    answer = read_rules(server, options);
+    answer = read_rules(server, options, &server->grants);
     if (answer == PTQ_OK && server->grants.guarded)
         pti_server_log(server, server->grants.count > 0 ? PTQ_BRIDGE_INFO : PTQ_BRIDGE_WARNING,
                        "component=access event=guarded identity=\"%s\" rules=%zu%s", server->key_name, server->grants.count,
@@ -57,6 +57,13 @@ void pti_rights_share(const struct pti_server *server, const char *const *urls, 
         if (strncmp(urls[i], "ipc://", 6) == 0 && pti_grants_name_users(&server->grants))
             (void)!chmod(urls[i] + 6, 0666);
     }
+}
+
+/* Law: a bridge that was guarded stays so. */
+enum ptq_err pti_rights_read(struct pti_server *server, const struct ptq_bridge_options *options, struct pti_grants *ret_grants)
+{
+    *ret_grants = (struct pti_grants){.guarded = server->grants.guarded || options->rule_count > 0 || options->rules_file != NULL};
+    return read_rules(server, options, ret_grants);
 }
 
 /* ---- questions ---- */

@@ -27,10 +27,6 @@
 #define BUSES_MOST 64
 #define LATE_MS 1000 /* a round that comes so much later than it was to: we did not run */
 
-struct ptq_bridge {
-    struct pti_server server;
-};
-
 struct pti_server *pti_server_of(ptq_bridge *bridge)
 {
     return &bridge->server;
@@ -427,9 +423,9 @@ static void begin_to_drain(struct pti_server *server)
                    HASH_COUNT(server->sessions));
     server->draining = true;
     server->drain_until = pti_now_ns() + server->options.drain_ms * PTI_NS_PER_MS;
-    for (size_t i = 0; i < server->listener_count; i++) {
-        pti_listener_close(server->listeners[i]);
-        server->listeners[i] = NULL;
+    for (size_t i = 0; i < server->listeners.count; i++) {
+        pti_listener_close(server->listeners.items[i]);
+        server->listeners.items[i] = NULL;
     }
     TAILQ_FOREACH(guest, &server->guests, listed) {
         if (guest->session != NULL)
@@ -503,6 +499,7 @@ static void run_round(struct pti_server *server, const uint64_t *tags, int count
     mind_guests(server, now);
     mind_deadlines(server, now);
     pti_gather_feed(server, now);
+    pti_errand_do(server);
     look_at_due(server);
     end_round(server);
     mind_sessions(server, now);
@@ -523,14 +520,18 @@ enum ptq_err ptq_bridge_run(ptq_bridge *bridge)
 
     server->ran = true;
     server->looked = pti_now_ns();
+    pti_errand_open(server, true);
     while (!server->draining || !is_drained(server)) {
         int wait = wait_ms(server);
         server->round_due = wait < 0 ? PTI_DEADLINE_NEVER : server->looked + wait * PTI_NS_PER_MS;
         int count = pti_poll_wait(server->poll_fd, tags, EVENTS_AT_ONCE, wait);
-        if (count < 0 && count != -EINTR)
+        if (count < 0 && count != -EINTR) {
+            pti_errand_open(server, false);
             return PTQ_ESYS;
+        }
         run_round(server, tags, count);
     }
+    pti_errand_open(server, false);
     pti_server_log(server, PTQ_BRIDGE_INFO, "component=bridge event=stopped");
     return PTQ_OK;
 }
@@ -559,42 +560,103 @@ static enum ptq_err make_loop(struct pti_server *server, struct ptq_error *error
     return PTQ_OK;
 }
 
+static size_t count_asked(char *const *asked, size_t count, const char *url)
+{
+    size_t found = 0;
+
+    for (size_t i = 0; i < count; i++)
+        found += strcmp(asked[i], url) == 0;
+    return found;
+}
+
+static enum ptq_err open_listener(struct pti_server *server, const char *asked, bool stays, struct ptq_error *error,
+                                  struct pti_listeners *listeners)
+{
+    char *copy = strdup(asked);
+
+    if (copy == NULL)
+        return pti_error(error, PTQ_ENOMEM, "no memory for a bridge");
+    listeners->asked[listeners->count++] = copy;
+    enum ptq_err answer = stays ? PTQ_OK : pti_access_check("listen on", asked, pti_access_far(server->bus), error);
+    if (answer == PTQ_OK && !stays && pti_access_is_tls(asked))
+        answer = pti_keys_check_tls(server->bus->keys, asked, error);
+    if (answer == PTQ_OK && !stays)
+        answer = pti_listener_open(asked, server->bus->keys, on_accepted, server, error, &listeners->items[listeners->count - 1]);
+    return answer;
+}
+
+enum ptq_err pti_listeners_open(struct pti_server *server, const struct ptq_bridge_options *options, const struct pti_listeners *had,
+                                struct pti_listeners *ret_listeners)
+{
+    struct pti_listeners listeners = {.items = calloc(options->listen_count, sizeof *listeners.items),
+                                      .asked = calloc(options->listen_count, sizeof *listeners.asked)};
+    enum ptq_err answer = PTQ_OK;
+
+    if (listeners.items == NULL || listeners.asked == NULL)
+        answer = pti_error(options->error, PTQ_ENOMEM, "no memory for a bridge");
+    for (size_t i = 0; i < options->listen_count && answer == PTQ_OK; i++) {
+        const char *url = options->listen[i];
+        bool stays = count_asked(listeners.asked, listeners.count, url) < count_asked(had->asked, had->count, url);
+        answer = open_listener(server, url, stays, options->error, &listeners);
+    }
+    if (answer != PTQ_OK)
+        pti_listeners_close(&listeners);
+    else
+        *ret_listeners = listeners;
+    return answer;
+}
+
+void pti_listeners_take(struct pti_listeners *listeners, struct pti_listeners *had)
+{
+    for (size_t i = 0; i < listeners->count; i++) {
+        for (size_t j = 0; j < had->count && listeners->items[i] == NULL; j++) {
+            if (strcmp(had->asked[j], listeners->asked[i]) != 0)
+                continue;
+            listeners->items[i] = had->items[j];
+            had->items[j] = NULL;
+        }
+    }
+}
+
+void pti_listeners_close(struct pti_listeners *listeners)
+{
+    for (size_t i = 0; i < listeners->count; i++) {
+        pti_listener_close(listeners->items[i]);
+        free(listeners->asked[i]);
+    }
+    free(listeners->items);
+    free(listeners->asked);
+    *listeners = (struct pti_listeners){0};
+}
+
 static enum ptq_err listen_all(struct pti_server *server, const struct ptq_bridge_options *options)
 {
     if (options->listen_count == 0)
         return pti_error(options->error, PTQ_EINVAL, "a bridge needs an address to listen on, as tcp://127.0.0.1:7400");
-    server->listeners = calloc(options->listen_count, sizeof(struct pti_listener *));
-    if (server->listeners == NULL)
-        return pti_error(options->error, PTQ_ENOMEM, "no memory for a bridge");
-    for (size_t i = 0; i < options->listen_count; i++) {
-        enum ptq_err answer = pti_access_check("listen on", options->listen[i], pti_access_far(server->bus), options->error);
-        if (answer == PTQ_OK && pti_access_is_tls(options->listen[i]))
-            answer = pti_keys_check_tls(server->bus->keys, options->listen[i], options->error);
-        if (answer == PTQ_OK)
-            answer = pti_listener_open(options->listen[i], server->bus->keys, on_accepted, server, options->error,
-                                       &server->listeners[server->listener_count]);
-        if (answer != PTQ_OK)
-            return answer;
-        server->listener_count++;
-    }
-    return PTQ_OK;
+    return pti_listeners_open(server, options, &(struct pti_listeners){0}, &server->listeners);
+}
+
+void pti_server_take(struct pti_server *server, const struct ptq_bridge_options *options)
+{
+    server->options.all_runs = options->all_runs;
+    server->options.grace_ms = options->grace_ms > 0 ? options->grace_ms : 10000;
+    server->options.drain_ms = options->drain_ms > 0 ? options->drain_ms : 5000;
+    server->options.limits = options->limits;
+    server->guests_at = server->sessions_at = 0; /* they are looked at anew */
 }
 
 static void init_server(struct pti_server *server, ptq_bus *bus, const struct ptq_bridge_options *options)
 {
-    server->options = *options;
-    server->options.grace_ms = options->grace_ms > 0 ? options->grace_ms : 10000;
-    server->options.drain_ms = options->drain_ms > 0 ? options->drain_ms : 5000;
-    server->options.error = NULL;
-    server->options.rules = NULL;
-    server->options.rule_count = 0;
-    server->options.rules_file = NULL;
+    server->options = (struct ptq_bridge_options){.log = options->log, .log_context = options->log_context, .guarded = options->guarded};
+    pti_server_take(server, options);
     server->bus = bus;
     server->poll_fd = server->wake_fd = -1;
     server->next_deadline = server->guests_at = server->sessions_at = PTI_DEADLINE_NEVER;
     pti_caps_init(&server->caps, &options->limits);
     pthread_mutex_init(&server->inbox_mutex, NULL);
     pti_figures_init(&server->desk);
+    pthread_mutex_init(&server->parts, NULL);
+    pti_errand_init(server);
     TAILQ_INIT(&server->inbox);
     TAILQ_INIT(&server->guests);
     TAILQ_INIT(&server->touched);
@@ -636,6 +698,8 @@ enum ptq_err ptq_bridge_open(ptq_bus *bus, const struct ptq_bridge_options *opti
         serve_programs(&bridge->server, pti_now_ns());
     if (answer == PTQ_OK && options->move_count > 0)
         answer = pti_routes_start(&bridge->server, options, &bridge->server.carrier);
+    if (answer == PTQ_OK && pti_told_keep(options, &bridge->server.told) != PTQ_OK)
+        answer = pti_error(options->error, PTQ_ENOMEM, "no memory for a bridge");
     if (answer != PTQ_OK) {
         ptq_bridge_close(bridge);
         return answer;
@@ -646,7 +710,9 @@ enum ptq_err ptq_bridge_open(ptq_bus *bus, const struct ptq_bridge_options *opti
 
 const char *ptq_bridge_url(const ptq_bridge *bridge, size_t index)
 {
-    return index < bridge->server.listener_count ? pti_listener_url(bridge->server.listeners[index]) : NULL;
+    const struct pti_listeners *listeners = &bridge->server.listeners;
+
+    return index < listeners->count && listeners->items[index] != NULL ? pti_listener_url(listeners->items[index]) : NULL;
 }
 
 static void free_guests(struct pti_server *server)
@@ -681,8 +747,7 @@ void ptq_bridge_close(ptq_bridge *bridge)
     if (bridge == NULL)
         return;
     struct pti_server *server = &bridge->server;
-    for (size_t i = 0; i < server->listener_count; i++)
-        pti_listener_close(server->listeners[i]);
+    pti_listeners_close(&server->listeners);
     pti_routes_stop(server->carrier);
     pti_via_stop(pti_load_relaxed(&server->via));
     pti_keeper_stop(server->keeper);
@@ -706,7 +771,9 @@ void ptq_bridge_close(ptq_bridge *bridge)
     pti_caps_fini(&server->caps);
     pthread_mutex_destroy(&server->inbox_mutex);
     pti_figures_fini(&server->desk);
-    free(server->listeners);
+    pti_told_free(server->told);
+    pti_errand_fini(server);
+    pthread_mutex_destroy(&server->parts);
     free(server->puts);
     free(server->msgs);
     free(bridge);

@@ -59,19 +59,33 @@ struct pti_served_bus {
 };
 
 struct pti_node;
+struct pti_told;
 struct pti_route_keeper;     /* carries queues to other homes */
 struct pti_directory_keeper; /* learns and publishes the directories of peers */
 
 struct pti_server {
-    struct ptq_bridge_options options; /* listen, peers, rules, error are not kept */
+    struct ptq_bridge_options options; /* of what pti_server_take takes, and the log */
     ptq_bus *bus;
     struct pti_served_bus *buses; /* the first is `bus` */
     uint64_t incarnation;
-    struct pti_listener **listeners;
-    size_t listener_count;
+    struct pti_listeners {
+        struct pti_listener **items;
+        char **asked; /* as it was asked for: port 0 stays 0 */
+        size_t count;
+    } listeners;
+    pthread_mutex_t parts; /* of the next two, which others look at while they may be replaced; the innermost but those of their own */
     struct pti_directory_keeper *keeper;
     struct pti_route_keeper *carrier;
-    struct pti_routes routes;
+    struct pti_routes routes; /* changed only while keeper and carrier are not there */
+    struct pti_told *told;    /* of peers and moves, for the next difference */
+    struct {
+        _Atomic bool posted;
+        pthread_mutex_t mutex; /* of the rest */
+        pthread_cond_t done;
+        void (*work)(struct pti_server *server, void *context);
+        void *context;
+        bool ran, running; /* there was, there is somebody to do it */
+    } errand;
     struct pti_grants grants;     /* who may do what */
     char key_name[PTI_KEY_NAME];  /* who we are to those who dial; "": we have no keys */
     struct pti_refusals refusals;
@@ -109,6 +123,10 @@ struct pti_server {
     size_t msg_room;
 };
 
+struct ptq_bridge {
+    struct pti_server server;
+};
+
 /* ---- server.c */
 struct pti_server *pti_server_of(ptq_bridge *bridge);
 void pti_server_log(struct pti_server *server, enum ptq_bridge_level level, const char *format, ...)
@@ -135,9 +153,29 @@ static inline void pti_server_count_bytes(struct pti_session *session, uint64_t 
 /* Somebody waits until then. */
 void pti_server_remind(struct pti_server *server, int64_t when);
 
+/* The simple ones. */
+void pti_server_take(struct pti_server *server, const struct ptq_bridge_options *options);
+/* Opens what of `options` is not among those that are had; the others are NULL until they are taken.  take: from there. */
+enum ptq_err pti_listeners_open(struct pti_server *server, const struct ptq_bridge_options *options, const struct pti_listeners *had,
+                                struct pti_listeners *ret_listeners);
+void pti_listeners_take(struct pti_listeners *listeners, struct pti_listeners *had);
+void pti_listeners_close(struct pti_listeners *listeners);
+
+/* ---- reload.c */
+/* Keeps what the next options will be compared with.  PTQ_ENOMEM. */
+enum ptq_err pti_told_keep(const struct ptq_bridge_options *options, struct pti_told **ret_told);
+void pti_told_free(struct pti_told *told);
+void pti_errand_init(struct pti_server *server);
+void pti_errand_fini(struct pti_server *server);
+/* By the serving thread: between two rounds; when it begins and when it ends. */
+void pti_errand_do(struct pti_server *server);
+void pti_errand_open(struct pti_server *server, bool running);
+
 /* ---- check.c: PTQ_EINVAL, PTQ_EPERM with a sentence; PTQ_ENOMEM */
 enum ptq_err pti_options_routes(const struct ptq_bridge_options *options, struct pti_routes *ret_routes);
 enum ptq_err pti_options_check(const struct ptq_bridge_options *options, bool far);
+/* keys: their folder, or NULL. */
+enum ptq_err pti_options_check_rights(const char *keys, const struct ptq_bridge_options *options);
 
 /* ---- session.c */
 struct pti_session *pti_session_find(struct pti_server *server, const uint8_t id[PTI_SESSION_BYTES]);
@@ -152,6 +190,8 @@ void pti_session_free(struct pti_session *session, const char *why);
 enum ptq_err pti_rights_open(struct pti_server *server, const struct ptq_bridge_options *options);
 /* Opens the sockets among these addresses, which listen already, to all users, if there are rules for users. */
 void pti_rights_share(const struct pti_server *server, const char *const *urls, size_t count);
+/* Reads them again; what cannot be read allows nothing. */
+enum ptq_err pti_rights_read(struct pti_server *server, const struct ptq_bridge_options *options, struct pti_grants *ret_grants);
 /* What this session may do with the queue that is called so here. */
 unsigned pti_session_rights(const struct pti_session *session, const char *here);
 /* May this channel be used for it?  Else it is counted, and logged once. */
@@ -167,6 +207,10 @@ enum ptq_err pti_peers_check(const char *const *peers, size_t count, bool far, s
 /* Takes away what bridges that were killed left half written, and, if we know no peers, what they published. */
 void pti_keeper_tidy(ptq_bus *bus, const struct pti_node *node, bool without_peers);
 void pti_keeper_stop(struct pti_directory_keeper *keeper);
+/* Others in place of these: what is published stays until they have something to say, and links to those who stay are kept.  `old` or
+ * all of the new may be none; `swap` is called while neither is there.  PTQ_ENOMEM: there is none now. */
+enum ptq_err pti_keeper_replace(struct pti_server *server, struct pti_directory_keeper *old, const struct ptq_bridge_options *options,
+                                void (*swap)(void *context), void *context, struct pti_directory_keeper **ret_keeper);
 /* How a peer was when it was looked at last: every two seconds.  Borrowed until `each` returns. */
 struct pti_peer_figures {
     const char *node, *url, *why; /* why: it is down; "" */

@@ -1,4 +1,6 @@
 /* test_operate.c -- ptqbridge as systemd and an operator meet it: what it tells its manager, signals. */
+#include <fcntl.h>
+#include <pthread.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,7 +12,7 @@
 #include <unistd.h>
 
 #include "base/time.h"
-#include "net/kit.h"
+#include "net/ledger.h"
 
 /* ---- systemd ---- */
 
@@ -127,14 +129,397 @@ static void a_manager_that_is_not_there_is_no_obstacle(void **state)
     unsetenv("WATCHDOG_USEC");
 }
 
+/* ---- SIGHUP ---- */
+
+/* A bridge that was told by a file alone, over the bus of `home`; it listens on a socket beside that. */
+struct told {
+    struct ptt_scratch home, far;
+    char conf[128], log[128], url[160];
+    pid_t pid;
+    ptq_bus *here, *there;
+};
+
+static void write_conf(const struct told *told, const char *more)
+{
+    char part[140];
+
+    snprintf(part, sizeof part, "%s.part", told->conf);
+    FILE *file = fopen(part, "we");
+    assert_non_null(file);
+    fprintf(file, "[bridge]\ndir = %s/bus\nrun = test\nnode = home\nlog-level = debug\n%s\n[listen first]\nurl = %s\n", told->home.dir,
+            more, told->url);
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(rename(part, told->conf), 0);
+}
+
+static char *read_log(const struct told *told)
+{
+    static char text[1 << 20];
+    int fd = open(told->log, O_RDONLY | O_CLOEXEC);
+    ssize_t size = fd >= 0 ? read(fd, text, sizeof text - 1) : 0;
+
+    close(fd);
+    text[size > 0 ? size : 0] = '\0';
+    return text;
+}
+
+struct saying {
+    const struct told *told;
+    const char *words;
+    unsigned times;
+};
+
+static unsigned count_said(const struct told *told, const char *words)
+{
+    unsigned found = 0;
+
+    for (const char *at = strstr(read_log(told), words); at != NULL; at = strstr(at + 1, words))
+        found++;
+    return found;
+}
+
+static bool is_said(void *context)
+{
+    const struct saying *saying = context;
+
+    return count_said(saying->told, saying->words) >= saying->times;
+}
+
+static void wait_said(const struct told *told, const char *words, unsigned times)
+{
+    if (!ptt_wait_until(is_said, &(struct saying){told, words, times}, PTT_LONG))
+        fail_msg("'%s' was not said %u times: %s", words, times, read_log(told));
+}
+
+static ptq_bus *open_bus(const char *dir, const char *more, const char *peers, const char *node)
+{
+    char path[160];
+    struct ptq_bus_options options = {.dir = path, .peers = peers, .node = node};
+    ptq_bus *bus;
+
+    snprintf(path, sizeof path, "%s%s", dir, more);
+    assert_ok(ptq_bus_open("test", &options, &bus));
+    return bus;
+}
+
+static void start_told(struct told *told, const char *more)
+{
+    char command[600], peers[200], line[8];
+    int fd;
+
+    memset(told, 0, sizeof *told);
+    ptt_scratch_init_dir(&told->home);
+    ptt_scratch_init_dir(&told->far);
+    snprintf(told->conf, sizeof told->conf, "%s/conf", told->home.dir);
+    snprintf(told->log, sizeof told->log, "%s/log", told->home.dir);
+    snprintf(told->url, sizeof told->url, "ipc://%s/first", told->home.dir);
+    write_conf(told, more);
+    snprintf(command, sizeof command, "exec '%s' --config '%s' --ready-fd 1 2>'%s'", PTQBRIDGE, told->conf, told->log);
+    told->pid = net_spawn("/bin/sh", (const char *const[]){"-c", command, NULL}, &fd);
+    net_read_line(fd, line, sizeof line);
+    close(fd);
+    wait_said(told, "listening on", 1);
+    snprintf(peers, sizeof peers, "home=%s", told->url);
+    told->here = open_bus(told->home.dir, "/bus", "", "home");
+    told->there = open_bus(told->far.dir, "", peers, "far");
+}
+
+static void end_told(struct told *told)
+{
+    ptq_bus_close(told->there);
+    ptq_bus_close(told->here);
+    assert_int_equal(kill(told->pid, SIGTERM), 0);
+    assert_int_equal(ptt_reap(told->pid, PTT_LONG), 0);
+    ptt_scratch_fini(&told->far);
+    ptt_scratch_fini(&told->home);
+}
+
+/* Tells it more, and waits until it says `words` once more. */
+static void reload(const struct told *told, const char *more, const char *words)
+{
+    unsigned before = count_said(told, words);
+
+    write_conf(told, more);
+    assert_int_equal(kill(told->pid, SIGHUP), 0);
+    wait_said(told, words, before + 1);
+}
+
+static bool is_idle_of(ptq_bus *bus, const char *name, enum ptq_err expected)
+{
+    ptq_queue *queue = NULL;
+    struct ptq_queue_options options = {.mode = PTQ_ATTACH};
+    enum ptq_err answer = ptq_queue_open(bus, name, &options, &queue);
+
+    ptq_queue_close(queue);
+    return answer == expected;
+}
+
+/* Everything is changed under them but what they use: nobody notices. */
+static void messages_flow_across_sighup(void **state)
+{
+    enum { COUNT = 4000 };
+    char more[600];
+    struct told told;
+    pthread_t producer, consumer;
+    (void)state;
+
+    start_told(&told, "");
+    ptq_queue *in = net_open(told.there, "flow@home", NULL), *out = net_open(told.there, "flow@home", NULL);
+    struct ledger *put = ledger_new(in, COUNT), *got = ledger_new(out, COUNT);
+    pthread_create(&consumer, NULL, ledger_consume, got);
+    pthread_create(&producer, NULL, ledger_produce, put);
+    for (int i = 0; i < 8; i++) {
+        ptt_wait_word(&put->done, atomic_load(&put->done) + 200, 1000);
+        snprintf(more, sizeof more,
+                 "grace = %ds\n[listen l%d]\nurl = ipc://%s/l%d\n[deny]\nqueue = other-%d\n[rename]\nx%d = y\n"
+                 "[link east%d]\nurl = ipc://%s/nobody\n[move]\nurgent-%d = east%d\n[limits]\nmax-links = %d\n",
+                 5 + i, i, told.home.dir, i, i, i, i / 4, told.home.dir, i, i / 4, 500 + i);
+        reload(&told, more, "event=reloaded");
+    }
+    pthread_join(producer, NULL);
+    while (ptq_end(in) != PTQ_EALREADY)
+        ;
+    pthread_join(consumer, NULL);
+
+    assert_int_equal(put->refused + got->refused + put->in_doubt, 0);
+    ledger_assert(put, got);
+    struct ptq_queue_stats stats;
+    ptq_queue *here = net_open(told.here, "flow", NULL);
+    assert_ok(ptq_queue_stats(here, &stats));
+    assert_int_equal(stats.redelivered, 0);
+    assert_int_equal(count_said(&told, "component=session event=up"), 1);
+    assert_int_equal(count_said(&told, "component=link event=down"), 0);
+    ptq_queue_close(here);
+    free(put);
+    free(got);
+    ptq_queue_close(in);
+    ptq_queue_close(out);
+    end_told(&told);
+}
+
+static void a_bad_file_changes_nothing_and_is_logged(void **state)
+{
+    static const char *const bad[] = {"grac = 1s\n", "grace = soon\n", "[listen second]\nurl = foo://bar\n", "[deny]\nqueue = a/b\n",
+                                      "[move]\nx = nobody\n", "[listen second]\nurl = ipc:///no/such/folder/sock\n[deny]\nqueue = served\n",
+                                      "rules = /no/such/file\n[deny]\nqueue = served\n", "\1\2"};
+    struct told told;
+    (void)state;
+
+    start_told(&told, "");
+    ptq_queue *here = net_open(told.here, "served", NULL), *far = net_open(told.there, "served@home", NULL);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        reload(&told, bad[i], "event=kept");
+        assert_ok(ptq_put(far, "x", 1, PTT_LONG));
+        assert_true(is_idle_of(told.there, "served@home", PTQ_OK));
+    }
+    assert_true(count_said(&told, "component=config event=mistake why=") >= 5);
+    assert_int_equal(unlink(told.conf), 0);
+    assert_int_equal(kill(told.pid, SIGHUP), 0);
+    wait_said(&told, "event=kept", sizeof bad / sizeof bad[0] + 1);
+    assert_int_equal(count_said(&told, "event=reloaded"), 0);
+    assert_int_equal(count_said(&told, "component=session event=up"), 1);
+    reload(&told, "", "event=reloaded"); /* and it can be mended */
+    assert_ok(ptq_put(far, "x", 1, PTT_LONG));
+    ptq_queue_close(far);
+    ptq_queue_close(here);
+    end_told(&told);
+}
+
+static void listeners_come_and_go_and_their_links_stay(void **state)
+{
+    char more[300], peers[200];
+    struct told told;
+    (void)state;
+
+    start_told(&told, "");
+    snprintf(more, sizeof more, "[listen second]\nurl = ipc://%s/second\n", told.home.dir);
+    reload(&told, more, "event=reloaded");
+    snprintf(peers, sizeof peers, "home=ipc://%s/second", told.home.dir);
+    ptq_bus *other = open_bus(told.far.dir, "", peers, "other");
+    ptq_queue *far = net_open(other, "served@home", &(struct ptq_queue_options){.capacity = 10});
+    reload(&told, "", "event=reloaded");
+    assert_ok(ptq_put(far, "x", 1, PTT_LONG));
+    assert_int_not_equal(access(peers + strlen("home=ipc://"), F_OK), 0);
+    ptq_queue *first = net_open(told.there, "served@home", NULL);
+    assert_ok(ptq_put(first, "x", 1, PTT_LONG));
+    ptq_queue_close(first);
+    ptq_queue_close(far);
+    ptq_bus_close(other);
+    end_told(&told);
+}
+
+/* Who used it begins again without it; nobody else does. */
+static void what_is_denied_later_is_taken_away(void **state)
+{
+    struct told told;
+    ptq_msg *msg;
+    (void)state;
+
+    start_told(&told, "");
+    char peers[200];
+    snprintf(peers, sizeof peers, "home=%s", told.url);
+    int fd;
+    ptq_queue *secret = net_open(told.here, "secret", NULL), *open = net_open(told.here, "open", NULL);
+    const char *client[] = {"put", "--dir", told.far.dir, "--run", "test", "--peers", peers, "secret@home", "x", NULL};
+    pid_t pid = net_spawn(PTQ, client, &fd); /* a session of its own */
+    assert_int_equal(ptt_reap(pid, PTT_LONG), 0);
+    close(fd);
+    assert_ok(ptq_get(secret, PTT_LONG, &msg));
+    assert_ok(ptq_ack(msg));
+
+    ptq_queue *far = net_open(told.there, "secret@home", NULL), *far_open = net_open(told.there, "open@home", NULL);
+    assert_ok(ptq_put(far, "x", 1, PTT_LONG));
+    reload(&told, "[deny]\nqueue = secret\n", "event=reloaded");
+    enum ptq_err answer = ptq_put(far, "x", 1, PTT_LONG);
+    assert_true(answer == PTQ_ENOENT || answer == PTQ_EGONE || answer == PTQ_EINDOUBT || answer == PTQ_EPERM);
+    do
+        answer = ptq_put(far_open, "y", 1, PTT_LONG);
+    while (answer == PTQ_EUNREACHABLE || answer == PTQ_EINDOUBT);
+    assert_ok(answer);
+    assert_true(is_idle_of(told.there, "secret@home", PTQ_ENOENT));
+    struct ptq_queue_stats stats;
+    assert_ok(ptq_queue_stats(secret, &stats));
+    assert_int_equal(stats.put, 2);
+    reload(&told, "", "event=reloaded");
+    assert_true(is_idle_of(told.there, "secret@home", PTQ_OK));
+    ptq_queue_close(far_open);
+    ptq_queue_close(far);
+    ptq_queue_close(open);
+    ptq_queue_close(secret);
+    end_told(&told);
+}
+
+static bool knows_peer(void *context)
+{
+    const struct saying *saying = context;
+    char path[200], text[4000];
+
+    snprintf(path, sizeof path, "%s/~peers", ptq_bus_path(saying->told->here));
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t size = fd >= 0 ? read(fd, text, sizeof text - 1) : 0;
+    if (fd >= 0)
+        close(fd);
+    text[size > 0 ? size : 0] = '\0';
+    return strstr(text, saying->words) != NULL;
+}
+
+/* Peers come and go; what moves, moves where it is told; and who is there all the time is never forgotten. */
+static void peers_and_moves_change_while_it_runs(void **state)
+{
+    char more[500];
+    struct told west, east;
+    char text[16];
+    size_t size;
+    (void)state;
+
+    start_told(&east, "");
+    start_told(&west, "");
+    snprintf(more, sizeof more, "[link east]\nurl = %s\n[move]\nurgent = east\n", east.url);
+    ptq_queue *here = net_open(west.here, "urgent", NULL), *there = net_open(east.here, "urgent", NULL);
+    assert_ok(ptq_put(here, "moved", 5, PTT_LONG));
+    reload(&west, more, "event=reloaded");
+    assert_ok(ptq_recv(there, text, sizeof text, PTT_LONG, &size));
+    assert_true(ptt_wait_until(knows_peer, &(struct saying){&west, " up\n", 0}, PTT_LONG));
+
+    size_t length = strlen(more);
+    snprintf(more + length, sizeof more - length, "[link more]\nurl = %s\n", west.url);
+    write_conf(&west, more);
+    assert_int_equal(kill(west.pid, SIGHUP), 0);
+    while (count_said(&west, "event=reloaded") < 2)
+        assert_true(knows_peer(&(struct saying){&west, "peer east", 0}));
+    assert_true(ptt_wait_until(knows_peer, &(struct saying){&west, "peer more", 0}, PTT_LONG));
+    assert_ok(ptq_put(here, "again", 5, PTT_LONG));
+    assert_ok(ptq_recv(there, text, sizeof text, PTT_LONG, &size));
+    assert_int_equal(count_said(&west, "event=up peer=east"), 1);
+
+    reload(&west, "", "event=reloaded");
+    assert_false(knows_peer(&(struct saying){&west, "peer", 0}));
+    assert_ok(ptq_put(here, "stays", 5, PTT_LONG));
+    assert_answer(PTQ_TIMEDOUT, ptq_recv(there, text, sizeof text, 700, &size));
+    assert_ok(ptq_recv(here, text, sizeof text, PTT_LONG, &size));
+    ptq_queue_close(there);
+    ptq_queue_close(here);
+    end_told(&west);
+    end_told(&east);
+}
+
+static void what_only_a_restart_changes_is_said(void **state)
+{
+    struct told told;
+    (void)state;
+
+    start_told(&told, "");
+    char more[100];
+    snprintf(more, sizeof more, "all-runs = yes\ninsecure = yes\n");
+    reload(&told, more, "event=reloaded");
+    wait_said(&told, "component=config event=waits key=insecure", 1);
+    assert_int_equal(count_said(&told, "event=waits"), 1);
+    end_told(&told);
+}
+
+static void sigusr1_tells_what_it_does(void **state)
+{
+    struct told told;
+    char more[200], path[160], text[20000];
+    (void)state;
+
+    start_told(&told, "");
+    ptq_queue *far = net_open(told.there, "told@home", &(struct ptq_queue_options){.capacity = 4});
+    assert_int_equal(kill(told.pid, SIGUSR1), 0);
+    wait_said(&told, "component=bridge event=status json={", 1);
+    assert_non_null(strstr(strstr(read_log(&told), "json={"), "\"v\":1"));
+    snprintf(path, sizeof path, "%s/status", told.home.dir);
+    snprintf(more, sizeof more, "status-file = %s\n", path);
+    reload(&told, more, "event=reloaded");
+    assert_int_equal(kill(told.pid, SIGUSR1), 0);
+    wait_said(&told, "component=bridge event=status file=", 1);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t size = read(fd, text, sizeof text - 1);
+    close(fd);
+    assert_true(size > 2 && text[0] == '{' && text[size - 1] == '\n' && text[size - 2] == '}');
+    reload(&told, "status-file = /no/such/folder/status\n", "event=reloaded");
+    assert_int_equal(kill(told.pid, SIGUSR1), 0);
+    wait_said(&told, "event=no_status file=\"/no/such/folder/status\" why=\"No such file or directory\"", 1);
+    ptq_queue_close(far);
+    end_told(&told);
+}
+
+/* In a row, with good and bad files, and while it ends: it never hangs and never dies of it. */
+static void a_storm_of_sighup_is_weathered(void **state)
+{
+    struct told told;
+    (void)state;
+
+    char more[200];
+
+    start_told(&told, "");
+    snprintf(more, sizeof more, "[link x]\nurl = %s\n", told.url);
+    ptq_queue *far = net_open(told.there, "stormy@home", &(struct ptq_queue_options){.capacity = 4});
+    for (int i = 0; i < 60; i++) {
+        write_conf(&told, i % 3 == 0 ? more : i % 3 == 1 ? "nonsense\n" : "[rename]\na = b\n");
+        assert_int_equal(kill(told.pid, SIGHUP), 0);
+    }
+    wait_said(&told, "event=reloaded", 1);
+    assert_int_equal(kill(told.pid, SIGHUP), 0);
+    ptq_queue_close(far);
+    end_told(&told);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_manager_is_told_by_the_path_of_its_socket),
         cmocka_unit_test(a_manager_is_told_in_the_abstract_name_space),
         cmocka_unit_test(a_manager_that_is_not_there_is_no_obstacle),
+        cmocka_unit_test(messages_flow_across_sighup),
+        cmocka_unit_test(a_bad_file_changes_nothing_and_is_logged),
+        cmocka_unit_test(listeners_come_and_go_and_their_links_stay),
+        cmocka_unit_test(what_is_denied_later_is_taken_away),
+        cmocka_unit_test(peers_and_moves_change_while_it_runs),
+        cmocka_unit_test(what_only_a_restart_changes_is_said),
+        cmocka_unit_test(sigusr1_tells_what_it_does),
+        cmocka_unit_test(a_storm_of_sighup_is_weathered),
     };
 
-    cmocka_set_test_filter(getenv("PTT_FILTER"));
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return ptt_run_beside(tests, sizeof tests / sizeof *tests, 4);
 }

@@ -149,6 +149,20 @@ PTQ_MUST_CHECK enum ptq_err ptq_bridge_metrics(ptq_bridge *bridge, enum ptq_metr
  * key or password is in it.  Given to you, free(). */
 PTQ_MUST_CHECK enum ptq_err ptq_bridge_status(ptq_bridge *bridge, char **ret_json, size_t *ret_size);
 
+/**
+ * Takes over other options while it runs, by their difference: what is as it was goes on undisturbed.  Called by another thread than that of
+ * ptq_bridge_run, one at a time; waits until it is done, for seconds at most.  Either all of it holds afterwards, or, with an
+ * error, all is as before.
+ *
+ * Listeners: those that are new are opened, those that are gone are closed, and the links that came over them stay.  Peers, moves, exports,
+ * imports, denies, renames, rules (their file is read again), all_runs, grace_ms, drain_ms.  A session with an open queue that is not
+ * served any more, is another by its name, or may be used less than before, ends: its leases return, and it begins again with what it may.
+ * log, log_context and guarded stay as they were given to ptq_bridge_open.
+ *
+ * PTQ_EINVAL, PTQ_EPERM, PTQ_EBUSY, PTQ_ENOENT: as ptq_bridge_open; PTQ_EAGAIN: it drains, or does not run; PTQ_ENOMEM.
+ */
+PTQ_MUST_CHECK enum ptq_err ptq_bridge_reload(ptq_bridge *bridge, const struct ptq_bridge_options *options);
+
 /** Closes links and listeners; leases that are left are redelivered.  NULL is fine.  Not while it runs. */
 void ptq_bridge_close(ptq_bridge *bridge);
 
