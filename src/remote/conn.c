@@ -194,7 +194,7 @@ static void note_down(struct pti_conn *conn, struct pti_link *link)
         conn->down_since = now;
     conn->failures = pti_redial_count(conn->failures, was_up, now - conn->up_since);
     conn->attempts++;
-    if (!was_up && pti_link_is_distrusted(link))
+    if (pti_link_is_distrusted(link) && conn->home.incarnation == 0) /* of one that was spoken to it says that bytes were spoilt */
         conn->refusal = PTQ_EPERM;
     if ((conn->refusal == PTQ_OK || pti_link_is_distrusted(link)) && !conn->leaving)
         pti_link_reason(link, conn->reason, sizeof conn->reason);
