@@ -106,12 +106,30 @@ static struct pti_load *new_load(struct pti_mover *mover, struct ptq_msg *msg, s
     load->asked_at = PTI_NEVER_ASKED;
     if (mover->move.look == NULL || mover->move.look(mover->move.context, msg, put) == PTI_MOVE_GO) {
         TAILQ_INSERT_TAIL(&mover->flying, load, listed);
+        load->flies = true;
         pti_store_relaxed(&mover->in_flight, ++mover->count);
     } else {
         TAILQ_INSERT_TAIL(&mover->left, load, listed);
         mover->left_count++;
     }
     return load;
+}
+
+/* It is whole.  A batch that no link carries at once stays, as what is told to be left; into an outbox none is put. */
+static void close_load(struct pti_mover *mover)
+{
+    struct pti_load *load = mover->open;
+
+    mover->open = NULL;
+    if (load == NULL || load->bytes <= PTI_WIRE_REQUEST_BYTES || !load->flies || mover->move.look == NULL)
+        return;
+    pti_mover_say(mover, "event=stays queue=%s why=\"a batch of %zu bytes: more than 64 MiB are not carried at once\"", mover->source_name,
+                  load->bytes);
+    load->flies = false;
+    TAILQ_REMOVE(&mover->flying, load, listed);
+    TAILQ_INSERT_TAIL(&mover->left, load, listed);
+    mover->left_count++;
+    pti_store_relaxed(&mover->in_flight, --mover->count);
 }
 
 /* False: no memory. */
@@ -125,8 +143,10 @@ static bool take_in(struct pti_mover *mover, struct ptq_msg *msg)
             return false;
         if (mover->move.look != NULL)
             (void)mover->move.look(mover->move.context, msg, &put);
-    } else if ((load = mover->open = new_load(mover, msg, &put)) == NULL) {
-        return false;
+    } else {
+        close_load(mover);
+        if ((load = mover->open = new_load(mover, msg, &put)) == NULL)
+            return false;
     }
     add_message(mover, load, msg, &put);
     return true;
@@ -171,7 +191,7 @@ static bool is_whole(struct pti_mover *mover, struct ptq_msg *msg)
 /* A batch comes into being as a whole: where less was taken than was asked for, what was taken is whole. */
 void pti_mover_end_taking(struct pti_mover *mover)
 {
-    mover->open = NULL;
+    close_load(mover);
     return_left(mover);
 }
 

@@ -21,6 +21,7 @@ struct pti_load {
     struct ptq_msg **msgs;
     struct pti_put *puts;
     size_t count, room, bytes;
+    bool flies; /* in mover->flying; else in mover->left */
     struct pti_call *call; /* NULL: not under way */
     _Atomic bool answered;
     uint64_t asked_at;     /* how often the home had forgotten, when it was asked first */
