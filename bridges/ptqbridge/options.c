@@ -166,12 +166,14 @@ static const struct tool_usage usage = {
         "SIGTERM and SIGINT drain: nothing new is begun, leases may be settled for a while; a second one does not "
         "wait.  "
         "The log goes to standard error, one line each: time, level, component, pairs.  When it is ready it says "
-        "\"ptqbridge: listening on URL\" there, with the real port.",
+        "\"ptqbridge: listening on URL\" there, with the real port.\n\n"
+        "ptqbridge keygen makes the keys and certificates by which hosts know each other: ptqbridge keygen --help.",
     .examples = "ptqbridge --listen tcp://127.0.0.1:7400\n"
                 "ptqbridge --run demo --listen tcp://127.0.0.1:0 --listen ipc:///run/user/1000/ptq.sock\n"
                 "ptqbridge --listen tcp://127.0.0.1:7400 --peer east=tcp://127.0.0.1:7500\n"
                 "ptqbridge --listen tcp://127.0.0.1:7400 --export 'jobs-*' --deny '*-private' --rename '*=east.*'\n"
-                "ptqbridge --config /etc/ptq/ptq-bridge.conf --check",
+                "ptqbridge --config /etc/ptq/ptq-bridge.conf --check\n"
+                "ptqbridge keygen /root/ptq-keys east west",
     .options = rows};
 
 const struct tool_usage *make_usage(void)

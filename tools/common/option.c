@@ -55,7 +55,7 @@ static void join(struct joined *joined, const char *order, const struct tool_opt
     *joined = (struct joined){0};
     strcat(strcpy(joined->letters, order), ":");
     join_table(joined, options, values);
-    if (tool_program.globals != options)
+    if (tool_program.commands) /* else they are all in its own table */
         join_table(joined, tool_program.globals, tool_program.values);
     append_letter(joined, 'h', false);
     joined->longs[joined->count] = (struct option){.name = "help", .val = 'h'};

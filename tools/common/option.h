@@ -53,7 +53,7 @@ struct tool_program {
     const char *name; /* "ptq": how its errors begin */
     const struct tool_option *globals;
     void *values; /* of the globals */
-    bool commands; /* the first operand is a command */
+    bool commands; /* the first operand is a command, which has the globals beside its own options */
 };
 extern const struct tool_program tool_program; /* each program defines it */
 

@@ -80,20 +80,21 @@ static bool is_program(const struct tool_usage *usage)
 void tool_help(const struct tool_usage *usage, FILE *out)
 {
     const struct tool_option help = {'h', "help", TOOL_FLAG, 0, NULL, "show this"};
+    bool has_options = usage->options != NULL && usage->options->name != NULL;
 
     fprintf(out, "usage: %s%s%s%s%s%s\n\n", tool_program.name, is_program(usage) ? "" : " ",
-            is_program(usage) ? "" : usage->name, usage->options != NULL ? " [OPTION]..." : "",
+            is_program(usage) ? "" : usage->name, has_options ? " [OPTION]..." : "",
             usage->operands[0] != '\0' ? " " : "", usage->operands);
     if (usage->text == NULL)
         print_wrapped(usage->summary, 0, HELP_WIDTH, out);
     else
         print_paragraphs(usage->text, out);
-    if (usage->options != NULL) {
+    if (has_options) {
         print_heading("Options", out);
         tool_help_options(usage->options, out);
     }
     print_heading("Everywhere", out);
-    if (tool_program.globals != usage->options)
+    if (tool_program.commands)
         tool_help_options(tool_program.globals, out);
     print_option(&help, out);
     if (usage->examples != NULL) {
