@@ -14,14 +14,15 @@
 #include "remote/server.h"
 
 #define PEERS_MOST 16384u
-#define DIAL_BURST_NS (4 * PTI_NS_PER_S)   /* so much of the rate may come at once */
+#define DIAL_BURST_NS (10 * PTI_NS_PER_S)  /* so much of the rate may come at once */
 #define DIAL_DEBT_NS (10 * PTI_NS_PER_S)   /* the longest that an address waits */
 #define VAIN_BURST_NS (5 * PTI_NS_PER_S)
 #define FLOW_BURST_NS (PTI_NS_PER_S / 4)
 #define STRIKES_MOST 6u                    /* 2^6 links are what one costs at most */
 #define STRUCK_NS (60 * PTI_NS_PER_S)      /* after so long without one they are forgotten */
 #define TELL_NS (60 * PTI_NS_PER_S)
-#define REST_MOST_MS 100
+#define REST_MS 100                        /* then as many as come in that time, at once: each rest costs nng up to a millisecond */
+#define FORGET_NS (4 * PTI_NS_PER_S)
 #define MANY_LINKS 64u
 #define NO_LIMIT UINT64_MAX
 
@@ -48,9 +49,9 @@ static const struct {
                          {FIELD(streams), FIELD(peer_streams)}, {65536, 32768}},
     [PTI_CAP_REQUESTS] = {"requests are kept", {"--max-requests", "--max-peer-requests"}, {FIELD(requests), FIELD(peer_requests)},
                           {UINT64_C(2) << 20, UINT64_C(1) << 20}},
-    [PTI_CAP_DIALS] = {"new links a second", {"--max-dials", "--max-peer-dials"}, {FIELD(dials), FIELD(peer_dials)}, {500, 250}},
+    [PTI_CAP_DIALS] = {"new links a second", {"--max-dials", "--max-peer-dials"}, {FIELD(dials), FIELD(peer_dials)}, {250, 100}},
     [PTI_CAP_VAIN] = {"thousandths of a core are spent in vain", {"--max-vain", "--max-peer-vain"}, {FIELD(vain), FIELD(peer_vain)},
-                      {150, 100}},
+                      {100, 60}},
     [PTI_CAP_RATE] = {"bytes a second", {NULL, "--max-peer-rate"}, {0, FIELD(peer_rate)}, {NO_LIMIT, NO_LIMIT}},
     [PTI_CAP_REQUEST_RATE] = {"requests a second", {NULL, "--max-peer-request-rate"}, {0, FIELD(peer_request_rate)},
                               {NO_LIMIT, NO_LIMIT}},
@@ -130,7 +131,7 @@ void pti_caps_drop(struct pti_server *server, struct pti_party *peer)
     if (is_even(peer, now))
         free_peer(&server->caps, peer);
     else if (server->caps.forget_at == PTI_DEADLINE_NEVER)
-        server->caps.forget_at = now + DIAL_BURST_NS;
+        server->caps.forget_at = now + FORGET_NS;
 }
 
 /* What malloc keeps for later of hundreds of links is given back: an attack that is over costs nothing any more. */
@@ -160,7 +161,7 @@ void pti_caps_forget(struct pti_server *server, int64_t now)
         else
             more |= peer->holders == 0;
     }
-    caps->forget_at = more ? now + DIAL_BURST_NS : PTI_DEADLINE_NEVER;
+    caps->forget_at = more ? now + FORGET_NS : PTI_DEADLINE_NEVER;
 }
 
 void pti_caps_fini(struct pti_caps *caps)
@@ -293,7 +294,7 @@ void pti_caps_give(struct pti_server *server, struct pti_party *peer, enum pti_c
     caps->used[cap] -= amount;
     peer->used[cap] -= amount;
     if (cap == PTI_CAP_LINKS && caps->forget_at == PTI_DEADLINE_NEVER && are_many_gone(caps))
-        caps->forget_at = pti_now_ns() + DIAL_BURST_NS;
+        caps->forget_at = pti_now_ns() + FORGET_NS;
 }
 
 /* ---- streams: what is kept when everybody has gone ---- */
@@ -330,7 +331,7 @@ static void charge(pti_bucket *paid, int64_t now, int64_t cost, int64_t burst)
     *paid = (*paid > now - burst ? *paid : now - burst) + cost;
 }
 
-/* A little at a time, so that whoever redials finds his turn between those of others. */
+/* Meanwhile those of others wait in the kernel. */
 int pti_caps_rest(struct pti_caps *caps, int64_t now)
 {
     pti_bucket *paid = &caps->paid[PTI_CAP_DIALS];
@@ -339,8 +340,7 @@ int pti_caps_rest(struct pti_caps *caps, int64_t now)
     if (*paid <= now)
         return 0;
     bump(&caps->met[PTI_CAP_DIALS][PTI_ALL]);
-    int64_t rest = (*paid - now) / PTI_NS_PER_MS + 1;
-    return rest < REST_MOST_MS ? (int)rest : REST_MOST_MS;
+    return (int)((*paid - now) / PTI_NS_PER_MS) + REST_MS;
 }
 
 bool pti_caps_dial(struct pti_server *server, struct pti_party *peer, int64_t now)

@@ -333,10 +333,17 @@ static void read_control(struct pti_guest *guest, const struct pti_frame *frame)
     }
 }
 
+/* A queue that is open by it was not asked for in vain. */
+static bool opens(struct pti_guest *guest, const struct pti_frame *frame)
+{
+    return frame->type == PTI_FRAME_OPEN && frame->channel != 0 && pti_channel_find(guest->session, frame->channel) == NULL;
+}
+
 /* What asks for no message is measured: whoever asks it without end waits. */
 static void read_aside(struct pti_guest *guest, const struct pti_frame *frame)
 {
     int64_t since = pti_now_ns();
+    bool was_shut = opens(guest, frame);
 
     if (frame->channel == 0)
         read_control(guest, frame);
@@ -347,7 +354,8 @@ static void read_aside(struct pti_guest *guest, const struct pti_frame *frame)
     int64_t now = pti_now_ns();
     if (guest->farewell || guest->doomed)
         return;
-    pti_caps_vain(guest, now - since, now);
+    if (!was_shut || opens(guest, frame))
+        pti_caps_vain(guest, now - since, now);
     hold_if_stuffed(guest, now);
 }
 

@@ -55,8 +55,8 @@ struct ptq_bridge_limits {
     uint64_t bytes, peer_bytes;         /**< of puts that wait, or come in pieces; 256 and 192 MiB: more puts wait at their sender */
     uint64_t streams, peer_streams;     /**< handles whose numbers are known; 65536 and 32768: an open answers PTQ_EAGAIN */
     uint64_t requests, peer_requests;   /**< unanswered, or their answers not received; 2 Mi and 1 Mi: the link is ended */
-    uint64_t dials, peer_dials;         /**< new connections a second, four times as many at once; 500 and 250 */
-    /** Thousandths of a core that are spent on what brings no message: listings, queues that are not there, errors; 150 and 100.
+    uint64_t dials, peer_dials;         /**< new connections a second, ten times as many at once; 250 and 100 */
+    /** Thousandths of a core that are spent on what brings no message: listings, pings, queues that are not there; 100 and 60.
      * Beyond it whoever asks is read less often. */
     uint64_t vain, peer_vain;
     uint64_t peer_rate;                 /**< bytes a second from one peer; none.  Beyond it he is read less often */
