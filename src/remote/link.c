@@ -678,8 +678,8 @@ struct pti_listener {
     char url[256];
 };
 
-/* Scar: an aio that has slept and is used for something else ends at once, again and again, in nng 1.5.2: as if a link
- * without a stream had been accepted.  So rests have one of their own. */
+/* Meanwhile who comes waits in the kernel.  Scar: until it wakes a sleeper nng 1.5.2 may spin for the last millisecond, so rests
+ * are to be long and few. */
 static void rest(struct pti_listener *listener, int ms)
 {
     nng_sleep_aio(ms, listener->nap);
