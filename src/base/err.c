@@ -27,7 +27,7 @@ static const struct answer answers[] = {
     ANSWER(PTQ_ENOENT, "there is no such thing"),
     ANSWER(PTQ_EBUSY, "somebody else has it"),
     ANSWER(PTQ_EAGAIN, "a limit was reached: later it may work"),
-    ANSWER(PTQ_EPERM, "not allowed"),
+    ANSWER(PTQ_EPERM, "not allowed, by permissions or by the rules of its home"),
     ANSWER(PTQ_EINVAL, "an argument makes no sense"),
     ANSWER(PTQ_EMISMATCH, "it exists with other properties than those asked for"),
     ANSWER(PTQ_EVERSION, "it was made by a version that this one cannot speak to"),

@@ -87,6 +87,7 @@ case_the_two_lines_that_are_printed_work() {
     expect 2 env PTQ_KEYS="$work/set" "$PTQ" get tasks@east
     expect 2 env PTQ_KEYS="$work/nowhere" "$PTQ" get tasks@east
     expect 2 env PTQ_KEYS= "$PTQ" get tasks@east
+    expect 0 env PTQ_KEYS= "$PTQ" put --keys "$work/set/west" tasks@east again
     kill -TERM "$bridge"
     finish "$bridge" 0
 }

@@ -149,7 +149,7 @@ case_manual_pages_show_every_option() {
     while IFS=$'\t' read -r command option _; do
         grep -qw -- "$option" "$work/page" || fail "ptq.1 lacks $option of $command"
     done <"$work/list"
-    for global in --run --dir --peers --insecure; do
+    for global in --run --dir --peers --keys --insecure; do
         grep -qw -- "$global" "$work/page" || fail "ptq.1 lacks $global"
     done
     render "$pages/ptqtop.1" >"$work/page"

@@ -23,6 +23,7 @@ struct globals {
     const char *run;
     const char *dir;
     const char *peers;
+    const char *keys;
     bool insecure;
 };
 extern struct globals globals;

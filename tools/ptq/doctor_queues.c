@@ -142,7 +142,7 @@ static bool ask_peer(const char *node, const char *url, void *context)
 
 static void look_at_names(struct doctor *doctor, const struct names *names)
 {
-    struct ptq_bus_options options = {.dir = globals.dir, .peers = globals.peers, .insecure = globals.insecure};
+    struct ptq_bus_options options = {.dir = globals.dir, .peers = globals.peers, .insecure = globals.insecure, .keys = globals.keys};
     struct bunch twins = {0};
     struct twin twin = {0};
     char where[64] = "";

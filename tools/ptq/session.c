@@ -8,7 +8,7 @@ int open_bus(ptq_bus **ret_bus)
 {
     struct ptq_error error = {0};
     struct ptq_bus_options options = {
-        .dir = globals.dir, .peers = globals.peers, .insecure = globals.insecure, .error = &error};
+        .dir = globals.dir, .peers = globals.peers, .insecure = globals.insecure, .keys = globals.keys, .error = &error};
     enum ptq_err err = ptq_bus_open(globals.run, &options, ret_bus);
 
     if (err == PTQ_OK)
