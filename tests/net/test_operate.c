@@ -484,6 +484,67 @@ static void sigusr1_tells_what_it_does(void **state)
     end_told(&told);
 }
 
+static void restart(struct told *told, int number)
+{
+    char command[600], line[8];
+    int fd;
+
+    assert_int_equal(kill(told->pid, number), 0);
+    (void)!ptt_reap(told->pid, PTT_LONG);
+    (void)unlink(told->url + strlen("ipc://"));
+    snprintf(command, sizeof command, "exec '%s' --config '%s' --ready-fd 1 2>>'%s'", PTQBRIDGE, told->conf, told->log);
+    told->pid = net_spawn("/bin/sh", (const char *const[]){"-c", command, NULL}, &fd);
+    net_read_line(fd, line, sizeof line);
+    close(fd);
+}
+
+/* Both bridges between a program and its queue end and begin again, by either signal; the program only puts, and the home's only gets. */
+static void either_bridge_may_be_restarted_at_any_time(void **state)
+{
+    enum { COUNT = 3000 };
+    static const int signals[] = {SIGKILL, SIGTERM};
+    char more[300];
+    struct told home, near;
+    pthread_t producer, consumer;
+    (void)state;
+
+    start_told(&home, "drain = 200\n");
+    snprintf(more, sizeof more, "drain = 200\n[link home]\nurl = %s\n", home.url);
+    start_told(&near, more);
+    char path[160];
+    snprintf(path, sizeof path, "%s/bus", near.home.dir);
+    struct ptq_bus_options options = {.dir = path, .peers = "", .node = "near", .via = "bridge"};
+    ptq_bus *bus;
+    assert_ok(ptq_bus_open("test", &options, &bus));
+    assert_true(ptt_wait_until(knows_peer, &(struct saying){&near, " up\n", 0}, PTT_LONG));
+    ptq_queue *out = net_open(home.here, "flow", NULL), *in = net_open(bus, "flow@home", NULL);
+    struct ledger *put = ledger_new(in, COUNT), *got = ledger_new(out, COUNT);
+    pthread_create(&consumer, NULL, ledger_consume, got);
+    pthread_create(&producer, NULL, ledger_produce, put);
+    unsigned restarts = 0;
+    for (; restarts < 8 && atomic_load(&put->done) < COUNT; restarts++) {
+        ptt_wait_word(&put->done, atomic_load(&put->done) + 200, 2000);
+        restart(restarts % 2 == 0 ? &home : &near, signals[restarts / 2 % 2]);
+    }
+    pthread_join(producer, NULL);
+    assert_ok(ptq_end(out));
+    pthread_join(consumer, NULL);
+    assert_true(restarts >= 4);
+    assert_int_equal(put->refused + got->refused + got->lost_leases, 0);
+    assert_true(put->in_doubt <= restarts);
+    ledger_assert(put, got);
+    struct ptq_queue_stats stats;
+    assert_ok(ptq_queue_stats(out, &stats));
+    assert_true(stats.put == stats.acked && stats.put <= COUNT);
+    free(put);
+    free(got);
+    ptq_queue_close(in);
+    ptq_queue_close(out);
+    ptq_bus_close(bus);
+    end_told(&near);
+    end_told(&home);
+}
+
 /* In a row, with good and bad files, and while it ends: it never hangs and never dies of it. */
 static void a_storm_of_sighup_is_weathered(void **state)
 {
@@ -518,6 +579,7 @@ int main(void)
         cmocka_unit_test(peers_and_moves_change_while_it_runs),
         cmocka_unit_test(what_only_a_restart_changes_is_said),
         cmocka_unit_test(sigusr1_tells_what_it_does),
+        cmocka_unit_test(either_bridge_may_be_restarted_at_any_time),
         cmocka_unit_test(a_storm_of_sighup_is_weathered),
     };
 
