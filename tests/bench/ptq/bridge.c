@@ -4,7 +4,7 @@
  * --mode put: the producer is far away and calls ptq_put_many by --batch (1: ptq_put); each call returns when the home
  * has acknowledged it.  --mode get: the consumer is far away and calls ptq_get_many by --batch (1: ptq_recv).
  * --mode pipeline: far away, ptq_put of a handle with PTQ_PIPELINE.  --mode bytes: as put, told in bytes.
- * --mode callers: --callers threads of the far process, a ptq_put each at a time.
+ * --mode callers: --callers threads of the far process, a ptq_put each at a time; --mode acks: the same, with a consumer as of ack.
  * --mode trip: one ptq_put at a time, and how long it takes, while the home's consumer waits in a get; --mode ack: while he
  * looks once a millisecond, so that no third process is woken.
  * --via tls: over tls, with certificates made for it.  --via bridges: the far process stays on shared memory, and the ptqbridge of its host
@@ -191,7 +191,7 @@ static void consume(struct bench *bench, unsigned index)
     size_t batch = is_mode(bench, "get") ? bench->options.batch : bench->options.batch > 32 ? bench->options.batch : 32, got;
     uint64_t count = 0;
     ptq_bus *bus;
-    bool far = is_mode(bench, "get"), looks = is_mode(bench, "ack");
+    bool far = is_mode(bench, "get"), looks = is_mode(bench, "ack") || is_mode(bench, "acks");
     ptq_queue *queue = open_side(bench, far, &bus);
     enum ptq_err err;
     bench_barrier(bench);
