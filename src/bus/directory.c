@@ -334,6 +334,21 @@ static DIR *open_list(int dirfd)
     return directory;
 }
 
+bool pti_directory_is_same(int dirfd, int settled_ms, struct timespec *seen)
+{
+    struct timespec now, before = *seen;
+    struct stat status;
+
+    *seen = (struct timespec){0};
+    if (fstat(dirfd, &status) != 0 || clock_gettime(CLOCK_REALTIME, &now) != 0)
+        return false;
+    const struct timespec *changed = &status.st_mtim;
+    if ((now.tv_sec - changed->tv_sec) * 1000 + (now.tv_nsec - changed->tv_nsec) / 1000000 < settled_ms)
+        return false;
+    *seen = *changed;
+    return before.tv_sec == changed->tv_sec && before.tv_nsec == changed->tv_nsec;
+}
+
 enum ptq_err ptq_bus_list(ptq_bus *bus, bool (*each)(const char *name, void *context), void *context)
 {
     struct name_list list = {0};

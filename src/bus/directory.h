@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <time.h>
 
 #include <ptq/err.h>
 
@@ -11,5 +12,9 @@
  * a group; the default directory is one user's alone.  `path` gets its absolute path (`size` bytes). */
 enum ptq_err pti_directory_open(const char *dir, const char *run, bool chosen, struct ptq_error *error, char *path,
                                 size_t size, int *ret_dirfd);
+
+/* Was nothing made, renamed or removed in it since *seen was told?  A change counts as old after `settled_ms`: the clock of files stands
+ * still for some milliseconds at a time.  false: *seen is told anew, for what is read now.  All zero: it was never told. */
+bool pti_directory_is_same(int dirfd, int settled_ms, struct timespec *seen);
 
 #endif

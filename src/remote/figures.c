@@ -21,6 +21,7 @@ void pti_figures_init(struct pti_figures_desk *desk)
 void pti_figures_fini(struct pti_figures_desk *desk)
 {
     ptq_scrape_close(desk->scrape);
+    free(desk->moved);
     pthread_mutex_destroy(&desk->asking);
 }
 

@@ -55,6 +55,11 @@ struct pti_figures_desk {
     struct pti_figures *sheet; /* while it is not IDLE */
     ptq_scrape *scrape;        /* with `asking`; NULL: not asked for yet */
     int64_t opened;            /* the bridge */
+    struct pti_moved_told {    /* with `asking`: what was told of each address, whatever carriers came and went */
+        char url[256];
+        uint64_t before, now;  /* of carriers that are no more; of this one */
+    } *moved;
+    size_t moved_count, moved_room;
 };
 
 void pti_figures_init(struct pti_figures_desk *desk);

@@ -244,6 +244,16 @@ void pti_guest_ping(struct pti_guest *guest, int64_t now)
     pti_guest_push(guest, NULL, PTI_FRAME_PING, 0, 0, bytes, pti_ping_pack((uint64_t)now, bytes, sizeof bytes));
 }
 
+/* One that pings us is heard each second, and hears our answers: it is pinged when it is silent, and now and then for the time it
+ * takes. */
+int64_t pti_guest_ping_due(const struct pti_guest *guest)
+{
+    int64_t measure = guest->pinged + (guest->rtt_ns > 0 ? PTI_GUEST_MEASURE_MS : PTI_GUEST_PING_MS) * PTI_NS_PER_MS;
+    int64_t quiet = (guest->heard > guest->pinged ? guest->heard : guest->pinged) + PTI_GUEST_PING_MS * PTI_NS_PER_MS;
+
+    return quiet < measure ? quiet : measure;
+}
+
 /* ---- waiting ---- */
 
 void pti_guest_hold(struct pti_guest *guest, int64_t until)
@@ -294,7 +304,7 @@ void pti_guest_read_on(struct pti_guest *guest, int64_t now)
 
 int64_t pti_guest_due(const struct pti_guest *guest)
 {
-    int64_t ping = guest->pinged + PTI_GUEST_PING_MS * PTI_NS_PER_MS;
+    int64_t ping = pti_guest_ping_due(guest);
 
     if (guest->session == NULL)
         return guest->accepted + PTI_HELLO_MS * PTI_NS_PER_MS;

@@ -52,6 +52,7 @@ struct pti_guest *pti_guest_new(struct pti_server *server, struct pti_link *link
 void pti_guest_start(struct pti_guest *guest);
 void pti_guest_read(struct pti_guest *guest);
 void pti_guest_ping(struct pti_guest *guest, int64_t now);
+int64_t pti_guest_ping_due(const struct pti_guest *guest);
 /* Says why, closes, and lets the session wait for the next link; freed at the end of the round. */
 void pti_guest_refuse(struct pti_guest *guest, enum ptq_err code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

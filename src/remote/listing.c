@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "bus/directory.h"
 #include "bus/node.h"
 #include "remote/server.h"
 
@@ -15,6 +16,7 @@ struct names {
     char (*items)[PTQ_NAME_MAX + 1];
     size_t count, room;
     bool failed;
+    bool unsorted;
 };
 
 static bool note_name(const char *here, void *context)
@@ -25,9 +27,50 @@ static bool note_name(const char *here, void *context)
     if (!pti_routes_export(names->routes, here, there) || pti_session_rights(names->session, here) == 0)
         return true;
     names->failed = !pti_make_room((void **)&names->items, &names->room, names->count + 1, sizeof *names->items);
-    if (!names->failed)
-        memcpy(names->items[names->count++], there, sizeof there);
-    return !names->failed;
+    if (names->failed)
+        return false;
+    names->unsorted |= names->count > 0 && strcmp(names->items[names->count - 1], there) > 0;
+    memcpy(names->items[names->count++], there, sizeof there);
+    return true;
+}
+
+/* ---- the directory, read when it has changed ---- */
+
+#define SETTLED_MS 100
+
+void pti_listed_forget(struct pti_listed *listed)
+{
+    free(listed->names);
+    *listed = (struct pti_listed){0};
+}
+
+static bool keep_name(const char *name, void *context)
+{
+    struct pti_listed *listed = context;
+
+    listed->is_good = pti_make_room((void **)&listed->names, &listed->room, listed->count + 1, sizeof *listed->names);
+    if (listed->is_good)
+        memcpy(listed->names[listed->count++], name, strlen(name) + 1);
+    return listed->is_good;
+}
+
+/* Law: what is kept is what a look now would find. */
+static void list_bus(struct pti_server *server, ptq_bus *bus, struct names *names)
+{
+    struct pti_listed *listed = &server->listed;
+
+    if (bus != server->bus) {
+        (void)!ptq_bus_list(bus, note_name, names);
+        return;
+    }
+    if (!pti_directory_is_same(bus->dirfd, SETTLED_MS, &listed->seen) || !listed->is_good) {
+        listed->count = 0;
+        listed->is_good = true;
+        if (ptq_bus_list(bus, keep_name, listed) != PTQ_OK)
+            listed->is_good = false;
+    }
+    for (size_t i = 0; i < listed->count && note_name(listed->names[i], names); i++)
+        ;
 }
 
 static int compare_names(const void *one, const void *other)
@@ -53,7 +96,7 @@ static void list_name(struct listing *listing, const char *name)
     if (listing->directory.count == PTI_WIRE_NAMES)
         listing->directory.more = true;
     else
-        snprintf(listing->names[listing->directory.count++], PTQ_NAME_MAX + 1, "%s", name);
+        memcpy(listing->names[listing->directory.count++], name, strlen(name) + 1);
 }
 
 /* Renamed, they stand in another order than in the bus. */
@@ -61,8 +104,8 @@ static void list_all(const struct pti_session *session, ptq_bus *bus, const char
 {
     struct names names = {.session = session, .routes = &session->server->routes};
 
-    (void)!ptq_bus_list(bus, note_name, &names);
-    if (names.count > 1)
+    list_bus(session->server, bus, &names);
+    if (names.unsorted)
         qsort(names.items, names.count, sizeof *names.items, compare_names);
     for (size_t i = 0; i < names.count && !listing->directory.more; i++) {
         if (strcmp(names.items[i], after) > 0)

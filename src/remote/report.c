@@ -152,12 +152,39 @@ static void write_peers(struct pti_server *server, struct pti_text *text)
     pthread_mutex_unlock(&server->parts);
 }
 
+/* Law: a counter that was told never goes back, also when SIGHUP has put another carrier in the place of this one. */
+static uint64_t count_on(struct pti_figures_desk *desk, const char *url, uint64_t moved)
+{
+    size_t at = 0;
+
+    while (at < desk->moved_count && strcmp(desk->moved[at].url, url) != 0)
+        at++;
+    if (at == desk->moved_count) {
+        if (!pti_make_room((void **)&desk->moved, &desk->moved_room, at + 1, sizeof *desk->moved))
+            return moved;
+        desk->moved[at] = (struct pti_moved_told){0};
+        snprintf(desk->moved[at].url, sizeof desk->moved[at].url, "%s", url);
+        desk->moved_count++;
+    }
+    struct pti_moved_told *told = &desk->moved[at];
+    if (moved < told->now)
+        told->before += told->now;
+    told->now = moved;
+    return told->before + moved;
+}
+
+struct write_moved {
+    struct pti_figures_desk *desk;
+    struct pti_text *text;
+};
+
 static void write_moved(const char *url, uint64_t moved, void *context)
 {
+    const struct write_moved *write = context;
     char buffer[256];
     struct pti_labels labels = {{{"to", clean(url, buffer, sizeof buffer)}}};
 
-    pti_text_count(context, "", &labels, moved);
+    pti_text_count(write->text, "", &labels, count_on(write->desk, url, moved));
 }
 
 static void write_total(struct pti_text *text, enum pti_family_type type, const char *name, const char *unit, const char *help, uint64_t value)
@@ -257,7 +284,7 @@ static void write_bridge(struct pti_server *server, struct pti_text *text)
     write_peers(server, text);
     pti_text_family(text, PTI_COUNTER, "ptq_moved_messages", "", "Messages that were carried to another home.");
     pthread_mutex_lock(&server->parts);
-    pti_routes_moved(server->carrier, write_moved, text);
+    pti_routes_moved(server->carrier, write_moved, &(struct write_moved){&server->desk, text});
     pthread_mutex_unlock(&server->parts);
 }
 

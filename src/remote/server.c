@@ -281,7 +281,7 @@ static void mind_guest(struct pti_guest *guest, int64_t now)
         if (pti_link_is_drained(guest->link) || now >= guest->farewell_until)
             pti_guest_doom(guest, guest->why);
     } else if (guest->held) {
-        if (!pti_load_relaxed(&guest->stuffed) && now - guest->pinged >= PTI_GUEST_PING_MS * PTI_NS_PER_MS)
+        if (!pti_load_relaxed(&guest->stuffed) && now >= pti_guest_ping_due(guest))
             pti_guest_ping(guest, now);
         pti_guest_read_on(guest, now);
     } else if (guest->session == NULL) {
@@ -289,7 +289,7 @@ static void mind_guest(struct pti_guest *guest, int64_t now)
             pti_guest_refuse(guest, PTQ_EPROTO, "no HELLO came for %d s", PTI_HELLO_MS / 1000);
     } else if (now - guest->heard >= PTI_SILENCE_MS * PTI_NS_PER_MS) {
         pti_guest_doom(guest, "it was silent for 3 s");
-    } else if (now - guest->pinged >= PTI_GUEST_PING_MS * PTI_NS_PER_MS) {
+    } else if (now >= pti_guest_ping_due(guest)) {
         pti_guest_ping(guest, now);
     }
 }
@@ -774,6 +774,7 @@ void ptq_bridge_close(ptq_bridge *bridge)
     pti_told_free(server->told);
     pti_errand_fini(server);
     pthread_mutex_destroy(&server->parts);
+    pti_listed_forget(&server->listed);
     free(server->puts);
     free(server->msgs);
     free(bridge);

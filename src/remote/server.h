@@ -29,9 +29,18 @@
 
 #define PTI_REQUESTS_KEPT (4 * PTI_WIRE_REQUESTS) /* of one channel: unanswered, or not known to be received */
 #define PTI_HELLO_MS 5000
-#define PTI_GUEST_PING_MS 1000
+#define PTI_GUEST_PING_MS 1500 /* after it was heard, or pinged, last: it pings us each second */
+#define PTI_GUEST_MEASURE_MS 10000 /* ... but so often in any case, for its round trip */
 #define PTI_FAREWELL_LOOK_MS 5 /* until they have gone */
 #define PTI_SILENCE_MS 3000
+
+/* What a directory held, for as long as nothing was made or removed in it. */
+struct pti_listed {
+    char (*names)[PTQ_NAME_MAX + 1];
+    size_t count, room;
+    bool is_good;
+    struct timespec seen; /* bus/directory.h */
+};
 
 /* A conversation; it outlives its links for the grace. */
 struct pti_session {
@@ -114,6 +123,7 @@ struct pti_server {
     uint64_t refused[PTI_CODES]; /* links, by what they were told */
     _Atomic uint64_t turned_away; /* ... before they were a guest: there were too many */
     struct pti_figures_desk desk;
+    struct pti_listed listed; /* the names of `bus`, as they were listed last */
     bool ran; /* ptq_bridge_run was called */
     bool draining;
     int64_t drain_until;
@@ -198,6 +208,9 @@ unsigned pti_session_rights(const struct pti_session *session, const char *here)
 bool pti_channel_may(struct pti_channel *channel, unsigned right);
 /* Whoever asked may not: PTQ_EPERM with a sentence; counted, and logged once. */
 enum ptq_err pti_session_deny(struct pti_session *session, const char *name, unsigned right, struct ptq_error *error);
+
+/* ---- listing.c */
+void pti_listed_forget(struct pti_listed *listed);
 
 /* ---- keeper.c */
 enum ptq_err pti_keeper_start(struct pti_server *server, const char *const *peers, size_t count, struct ptq_error *error,

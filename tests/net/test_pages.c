@@ -260,6 +260,38 @@ static void a_socket_of_the_host_serves_too_and_goes_with_the_bridge(void **stat
     ptt_scratch_fini(&scratch);
 }
 
+/* Frames so far, both ways. */
+static double count_frames(const struct site *site)
+{
+    char *answer = ask(site, "/metrics", "");
+    double frames = 0;
+
+    for (const char *at = strstr(answer, "\nptq_link_frames_total{"); at != NULL; at = strstr(at + 1, "\nptq_link_frames_total{"))
+        frames += strtod(strchr(at, '}') + 1, NULL);
+    free(answer);
+    return frames;
+}
+
+static void an_idle_link_carries_one_ping_a_second(void **state)
+{
+    struct timespec nap = {.tv_sec = 4};
+    struct site site;
+    (void)state;
+
+    site_init(&site);
+    ptq_queue *queue = net_open(site.net.there, "tasks@home", NULL);
+    nanosleep(&(struct timespec){.tv_sec = 2}, NULL); /* until its round trip is known */
+    double before = count_frames(&site);
+    int64_t begun = pti_now_ns();
+    nanosleep(&nap, NULL); /* the time in which it is idle */
+    double frames = count_frames(&site) - before, seconds = (double)(pti_now_ns() - begun) / PTI_NS_PER_S;
+    if (frames < 2 || frames > 2 * seconds + 3) /* each with its answer */
+        fail_msg("%g frames in %g s", frames, seconds);
+    assert_answer(PTQ_OK, ptq_put(queue, "12345", 5, PTQ_FOREVER));
+    ptq_queue_close(queue);
+    net_fini(&site.net);
+}
+
 /* ---- health */
 
 static bool is_draining(void *context)
@@ -368,6 +400,8 @@ static void an_address_that_cannot_be_is_said_at_once(void **state)
 
 /* ---- those who do not ask well */
 
+#define SAYS(status, text) {status, text, sizeof text - 1}
+
 static void nonsense_has_its_answer(void **state)
 {
     static const struct {
@@ -375,11 +409,11 @@ static void nonsense_has_its_answer(void **state)
         const char *text;
         size_t size;
     } wanted[] = {
-        {404, "GET /%41 HTTP/1.0\r\n\r\n", 21}, {404, "GET /../etc/passwd HTTP/1.0\r\n\r\n", 31}, {404, "GET / HTTP/1.0\r\n\r\n", 18},
-        {405, "POST /metrics HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc", 56}, {405, "DELETE / HTTP/1.0\r\n\r\n", 21},
-        {400, "GET /\0healthz HTTP/1.0\r\n\r\n", 26}, {400, "\0\0\0\0\n\0\0\n\n", 9}, {400, "\x16\x03\x01\x02\n\x01\x01", 7},
-        {505, "GET /healthz HTTP/9.9\r\n\r\n", 25}, {400, "GET /healthz HTTP/1.1\r\n\r\n", 25},
-        {200, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\nGET /\xff\xff\0\0 HTTP/3\n\n\nxxx", 58},
+        SAYS(404, "GET /%41 HTTP/1.0\r\n\r\n"), SAYS(404, "GET /../etc/passwd HTTP/1.0\r\n\r\n"), SAYS(404, "GET / HTTP/1.0\r\n\r\n"),
+        SAYS(405, "POST /metrics HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"), SAYS(405, "DELETE / HTTP/1.0\r\n\r\n"),
+        SAYS(400, "GET /\0healthz HTTP/1.0\r\n\r\n"), SAYS(400, "\0\0\0\0\n\0\0\n\n"), SAYS(400, "\x16\x03\x01\x02\n\x01\x01"),
+        SAYS(505, "GET /healthz HTTP/9.9\r\n\r\n"), SAYS(400, "GET /healthz HTTP/1.1\r\n\r\n"),
+        SAYS(200, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\nGET /\xff\xff\0\0 HTTP/3\n\n\nxxx"),
     };
     struct site site;
     (void)state;
@@ -582,6 +616,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_request_has_five_seconds),
+        cmocka_unit_test(an_idle_link_carries_one_ping_a_second),
         cmocka_unit_test(a_thousand_who_say_nothing_keep_nobody_out),
         cmocka_unit_test(they_who_do_not_read_keep_nobody_out),
         cmocka_unit_test(a_bridge_whose_thread_stands_is_not_well),

@@ -13,12 +13,15 @@
 #include <unistd.h>
 
 #include "base/time.h"
+#include "bus/directory.h"
 #include "os/event.h"
 #include "os/futex.h"
 #include "queue/header.h"
 #include "remote/mover.h"
 
 #define LOOK_MS 500
+#define SETTLED_MS 2000 /* what is being made is looked for again and again */
+#define SEEN_NS (10 * PTI_NS_PER_S) /* and after that now and then: one that could not be served may be by now */
 #define UNUSED_NS (60 * PTI_NS_PER_S) /* until an empty outbox goes */
 #define REFUSED ".refused"
 #define REFUSED_CAPACITY 10000
@@ -44,6 +47,8 @@ struct pti_via_carrier {
     int event;
     _Atomic bool serving, stopping;
     TAILQ_HEAD(, box) boxes;
+    struct timespec seen; /* of the directory, when it was looked for outboxes */
+    int64_t seen_at;
 };
 
 static void say(struct box *box, const char *line)
@@ -307,7 +312,10 @@ static void look(struct pti_via_carrier *carrier)
 {
     struct box *box, *next;
 
-    pti_out_list(carrier->bus, find_box, carrier);
+    if (!pti_directory_is_same(carrier->bus->dirfd, SETTLED_MS, &carrier->seen) || pti_now_ns() - carrier->seen_at >= SEEN_NS) {
+        pti_out_list(carrier->bus, find_box, carrier);
+        carrier->seen_at = pti_now_ns();
+    }
     for (box = TAILQ_FIRST(&carrier->boxes); box != NULL; box = next) {
         next = TAILQ_NEXT(box, listed);
         note_state(box);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "bus/bus.h"
+#include "bus/directory.h"
 #include "support/ptt.h"
 
 static struct ptq_error last_error;
@@ -345,6 +346,36 @@ static void nothing_is_left_open(void **state)
     ptt_traces_assert_none_left(&before);
 }
 
+struct look {
+    int dirfd;
+    struct timespec seen;
+};
+
+static bool is_same(void *context)
+{
+    struct look *look = context;
+
+    return pti_directory_is_same(look->dirfd, 30, &look->seen);
+}
+
+static void a_directory_is_the_same_until_something_is_made_renamed_or_removed(void **state)
+{
+    struct ptt_scratch *scratch = *state;
+    struct look look = {.dirfd = scratch->bus->dirfd};
+
+    for (int change = 0; change < 3; change++) {
+        if (change == 0)
+            assert_int_equal(mkdirat(look.dirfd, "one", 0700), 0);
+        else if (change == 1)
+            assert_int_equal(renameat(look.dirfd, "one", look.dirfd, "two"), 0);
+        else
+            assert_int_equal(unlinkat(look.dirfd, "two", AT_REMOVEDIR), 0);
+        assert_false(is_same(&look));
+        assert_true(ptt_wait_until(is_same, &look, PTT_LONG)); /* once it is so old that another change would be told from it */
+        assert_true(is_same(&look));
+    }
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, ptt_setup_scratch, ptt_teardown_scratch)
 
 int main(void)
@@ -366,6 +397,7 @@ int main(void)
         CASE(list_gives_segments_of_this_layout_in_alphabetical_order),
         CASE(list_stops_when_told),
         CASE(a_bus_lives_as_long_as_somebody_holds_it),
+        CASE(a_directory_is_the_same_until_something_is_made_renamed_or_removed),
         CASE(nothing_is_left_open),
     };
 
