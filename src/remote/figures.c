@@ -25,6 +25,33 @@ void pti_figures_fini(struct pti_figures_desk *desk)
     pthread_mutex_destroy(&desk->asking);
 }
 
+/* ---- what outlives its carriers ---- */
+
+struct pti_moved_told *pti_figures_moved(struct pti_figures_desk *desk, const char *url)
+{
+    size_t at = 0;
+
+    while (at < desk->moved_count && strcmp(desk->moved[at].url, url) != 0)
+        at++;
+    if (at < desk->moved_count)
+        return &desk->moved[at];
+    if (!pti_make_room((void **)&desk->moved, &desk->moved_room, at + 1, sizeof *desk->moved))
+        return NULL;
+    desk->moved[at] = (struct pti_moved_told){0};
+    snprintf(desk->moved[at].url, sizeof desk->moved[at].url, "%s", url);
+    desk->moved_count++;
+    return &desk->moved[at];
+}
+
+void pti_figures_carrier_ended(struct pti_server *server, const char *url, uint64_t moved)
+{
+    pthread_mutex_lock(&server->parts);
+    struct pti_moved_told *row = pti_figures_moved(&server->desk, url);
+    if (row != NULL)
+        row->before += moved;
+    pthread_mutex_unlock(&server->parts);
+}
+
 /* ---- by whoever wants to know ---- */
 
 /* Law: the sheet is the asker's again only when the state says so; one that is being filled is waited for, which ends. */

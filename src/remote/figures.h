@@ -55,9 +55,9 @@ struct pti_figures_desk {
     struct pti_figures *sheet; /* while it is not IDLE */
     ptq_scrape *scrape;        /* with `asking`; NULL: not asked for yet */
     int64_t opened;            /* the bridge */
-    struct pti_moved_told {    /* with `asking`: what was told of each address, whatever carriers came and went */
+    struct pti_moved_told {    /* of each address; under the server's `parts` */
         char url[256];
-        uint64_t before, now;  /* of carriers that are no more; of this one */
+        uint64_t before, told; /* by carriers that are no more; what was told last */
     } *moved;
     size_t moved_count, moved_room;
 };
@@ -67,6 +67,11 @@ void pti_figures_fini(struct pti_figures_desk *desk);
 
 /* With desk->asking held.  PTQ_TIMEDOUT: the serving thread was busy elsewhere for so long. */
 PTQ_MUST_CHECK enum ptq_err pti_figures_ask(struct pti_server *server, int timeout_ms, struct pti_figures *sheet);
+/* With `parts` held.  The row of an address; NULL: no memory. */
+struct pti_moved_told *pti_figures_moved(struct pti_figures_desk *desk, const char *url);
+/* A carrier ended that had carried so many. */
+void pti_figures_carrier_ended(struct pti_server *server, const char *url, uint64_t moved);
+
 /* The serving thread, once a round. */
 void pti_figures_answer(struct pti_server *server);
 

@@ -152,25 +152,15 @@ static void write_peers(struct pti_server *server, struct pti_text *text)
     pthread_mutex_unlock(&server->parts);
 }
 
-/* Law: a counter that was told never goes back, also when SIGHUP has put another carrier in the place of this one. */
+/* Law: a counter that was told never goes back, also when SIGHUP puts another carrier in the place of this one. */
 static uint64_t count_on(struct pti_figures_desk *desk, const char *url, uint64_t moved)
 {
-    size_t at = 0;
+    struct pti_moved_told *row = pti_figures_moved(desk, url);
 
-    while (at < desk->moved_count && strcmp(desk->moved[at].url, url) != 0)
-        at++;
-    if (at == desk->moved_count) {
-        if (!pti_make_room((void **)&desk->moved, &desk->moved_room, at + 1, sizeof *desk->moved))
-            return moved;
-        desk->moved[at] = (struct pti_moved_told){0};
-        snprintf(desk->moved[at].url, sizeof desk->moved[at].url, "%s", url);
-        desk->moved_count++;
-    }
-    struct pti_moved_told *told = &desk->moved[at];
-    if (moved < told->now)
-        told->before += told->now;
-    told->now = moved;
-    return told->before + moved;
+    if (row == NULL)
+        return moved;
+    row->told = row->before + moved > row->told ? row->before + moved : row->told;
+    return row->told;
 }
 
 struct write_moved {

@@ -264,6 +264,8 @@ void pti_routes_stop(struct pti_route_keeper *keeper)
     if (keeper->stop_fd >= 0)
         close(keeper->stop_fd);
     pthread_mutex_destroy(&keeper->mutex);
+    for (size_t at = 0; keeper->homes != NULL && at < keeper->home_count; at++)
+        pti_figures_carrier_ended(keeper->server, keeper->homes[at].url, pti_load_relaxed(&keeper->homes[at].moved));
     free(keeper->homes);
     free(keeper->rules);
     free(keeper);

@@ -146,8 +146,8 @@ static void write_conf(const struct told *told, const char *more)
     snprintf(part, sizeof part, "%s.part", told->conf);
     FILE *file = fopen(part, "we");
     assert_non_null(file);
-    fprintf(file, "[bridge]\ndir = %s/bus\nrun = test\nnode = home\nlog-level = debug\n%s\n[listen first]\nurl = %s\n", told->home.dir,
-            more, told->url);
+    fprintf(file, "[bridge]\ndir = %s/bus\nrun = test\nnode = home\nlog-level = debug\nhttp = unix:%s/pages\n%s\n[listen first]\nurl = %s\n",
+            told->home.dir, told->home.dir, more, told->url);
     assert_int_equal(fclose(file), 0);
     assert_int_equal(rename(part, told->conf), 0);
 }
@@ -443,6 +443,63 @@ static void peers_and_moves_change_while_it_runs(void **state)
     end_told(&east);
 }
 
+/* The messages that were ever carried, as /metrics tells them over the bridge's socket. */
+static double ask_moved(const struct told *told)
+{
+    static const char request[] = "GET /metrics HTTP/1.0\r\n\r\n";
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    static char text[200000];
+    size_t size = 0;
+    ssize_t got;
+
+    snprintf(address.sun_path, sizeof address.sun_path, "%s/pages", told->home.dir);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(write(fd, request, sizeof request - 1), sizeof request - 1);
+    while (size < sizeof text - 1 && (got = read(fd, text + size, sizeof text - 1 - size)) > 0)
+        size += (size_t)got;
+    close(fd);
+    text[size] = '\0';
+    const char *at = strstr(text, "\nptq_moved_messages_total{to=");
+    return at != NULL ? strtod(strchr(at, '}') + 1, NULL) : 0;
+}
+
+struct moved {
+    const struct told *told;
+    double least;
+};
+
+static bool has_moved(void *context)
+{
+    const struct moved *moved = context;
+
+    return ask_moved(moved->told) >= moved->least;
+}
+
+static void what_was_told_of_moves_is_never_less_after_sighup(void **state)
+{
+    char more[600];
+    struct told west, east;
+    (void)state;
+
+    start_told(&east, "");
+    start_told(&west, "");
+    ptq_queue *there = net_open(east.here, "urgent", NULL), *here = net_open(west.here, "urgent", NULL);
+    int length = snprintf(more, sizeof more, "[link east]\nurl = %s\n[move]\nurgent = east\n", east.url);
+    reload(&west, more, "event=reloaded");
+    for (int life = 1; life <= 3; life++) {
+        assert_ok(ptq_put(here, "moved", 5, PTT_LONG));
+        assert_true(ptt_wait_until(has_moved, &(struct moved){&west, life}, PTT_LONG));
+        length += snprintf(more + length, sizeof more - (size_t)length, "other-%d = east\n", life);
+        reload(&west, more, "event=reloaded");
+        assert_true(ask_moved(&west) >= life);
+    }
+    ptq_queue_close(there);
+    ptq_queue_close(here);
+    end_told(&west);
+    end_told(&east);
+}
+
 static void what_only_a_restart_changes_is_said(void **state)
 {
     struct told told;
@@ -577,6 +634,7 @@ int main(void)
         cmocka_unit_test(listeners_come_and_go_and_their_links_stay),
         cmocka_unit_test(what_is_denied_later_is_taken_away),
         cmocka_unit_test(peers_and_moves_change_while_it_runs),
+        cmocka_unit_test(what_was_told_of_moves_is_never_less_after_sighup),
         cmocka_unit_test(what_only_a_restart_changes_is_said),
         cmocka_unit_test(sigusr1_tells_what_it_does),
         cmocka_unit_test(either_bridge_may_be_restarted_at_any_time),
