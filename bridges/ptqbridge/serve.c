@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <ptq/bridge.h>
@@ -293,10 +294,23 @@ static void say_ready(const struct values *values, const struct pages *pages, in
     close(ready_fd);
 }
 
+/* As many as are allowed: each link needs one, each open queue a few, and the usual 1,024 are fewer than --max-links. */
+static void raise_descriptors(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 static int run_bridge(ptq_bus *bus, const struct values *values, const struct switches *switches)
 {
     struct ptq_error error = {0};
     struct ptq_bridge_options options = bridge_options(values, &error);
+
+    raise_descriptors();
     enum ptq_err answer = ptq_bridge_open(bus, &options, &self.bridge);
     struct pages *pages = NULL;
     char why[400];

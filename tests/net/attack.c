@@ -299,7 +299,8 @@ static size_t write_open(struct fuzz *fuzz, uint8_t *at)
     struct pti_open_message open = {.capacity = 16, .item_size = 128};
 
     snprintf(open.name, sizeof open.name, "fuzz-%u", (unsigned)draw(fuzz, 4));
-    for (size_t i = 0; i < sizeof open.stream; i++)
+    bool puts = draw(fuzz, 4) == 0; /* with numbers that are kept in a row of their own */
+    for (size_t i = 0; puts && i < sizeof open.stream; i++)
         open.stream[i] = (uint8_t)draw(fuzz, 256);
     return pti_open_pack(&open, at, PTI_CONTROL_BYTES);
 }
@@ -351,9 +352,10 @@ size_t fuzz_frame(struct fuzz *fuzz, uint8_t *at)
 {
     static const uint8_t types[] = {PTI_FRAME_PUT,    PTI_FRAME_PUT,   PTI_FRAME_PUT,      PTI_FRAME_TAKE,     PTI_FRAME_TAKE,
                                     PTI_FRAME_SETTLE, PTI_FRAME_CALL,  PTI_FRAME_PLACE,    PTI_FRAME_WATCH,    PTI_FRAME_PING,
-                                    PTI_FRAME_CANCEL, PTI_FRAME_STATS, PTI_FRAME_RECEIVED, PTI_FRAME_PUT,      PTI_FRAME_OPEN,
-                                    PTI_FRAME_TAKE,   PTI_FRAME_TAKE,  PTI_FRAME_SETTLE,   PTI_FRAME_DIRECTORY};
-    struct pti_frame frame = {.version = 2, .type = types[draw(fuzz, sizeof types)], .channel = (uint32_t)(1 + draw(fuzz, 3))};
+                                    PTI_FRAME_CANCEL, PTI_FRAME_STATS, PTI_FRAME_RECEIVED, PTI_FRAME_PUT,      PTI_FRAME_SETTLE,
+                                    PTI_FRAME_TAKE,   PTI_FRAME_TAKE,  PTI_FRAME_SETTLE,   PTI_FRAME_CANCEL};
+    uint8_t type = draw(fuzz, 100) == 0 ? (draw(fuzz, 2) == 0 ? PTI_FRAME_OPEN : PTI_FRAME_DIRECTORY) : types[draw(fuzz, sizeof types)];
+    struct pti_frame frame = {.version = 2, .type = type, .channel = (uint32_t)(1 + draw(fuzz, fuzz->channels))};
     bool bad = draw(fuzz, fuzz->spoil) == 0;
     uint64_t how = draw(fuzz, 8);
 
@@ -386,7 +388,7 @@ size_t fuzz_begin(struct fuzz *fuzz, uint8_t *at)
     if (draw(fuzz, 4 * fuzz->spoil) == 0)
         size = spoil_payload(fuzz, at + PTI_FRAME_HEADER, size, 5000);
     size = seal(at, (struct pti_frame){.version = 1, .type = PTI_FRAME_HELLO}, size);
-    for (uint32_t channel = 1; channel < 4; channel++)
+    for (uint32_t channel = 1; channel <= fuzz->channels; channel++)
         size += seal(at + size, (struct pti_frame){.version = 2, .type = PTI_FRAME_OPEN, .channel = channel},
                      write_open(fuzz, at + size + PTI_FRAME_HEADER));
     return size;

@@ -186,7 +186,7 @@ static void fuzz_much(ptq_queue *queue, uint64_t *seed, uint64_t frames)
     atomic_store(&enough, false);
     atomic_store(&links, 0);
     for (int i = 0; i < FUZZERS; i++) {
-        fuzzes[i] = (struct fuzz){.seed = ptt_random(seed) | 1, .spoil = 100};
+        fuzzes[i] = (struct fuzz){.seed = ptt_random(seed) | 1, .spoil = 100, .channels = 1};
         assert_int_equal(pthread_create(&threads[i], NULL, run_fuzzer, &fuzzes[i]), 0);
     }
     while (attacked_costs(&attacked).frames < until) {
@@ -225,7 +225,7 @@ static void five_hundred_that_dribble_are_closed_in_time_and_cost_nobody_anythin
 {
     uint8_t hello[PTI_FRAME_HEADER + PTI_CONTROL_BYTES];
     static int fds[SILENT];
-    struct fuzz fuzz = {.seed = 1, .spoil = 1000000};
+    struct fuzz fuzz = {.seed = 1, .spoil = 1000000, .channels = 3};
     int64_t begun = pti_now_ns();
     char address[32];
     unsigned open = SILENT;
@@ -342,7 +342,7 @@ static void say_garbage(unsigned turn)
 
 static void fuzz_after_hello(unsigned turn)
 {
-    static struct fuzz fuzz = {.seed = 99, .spoil = 20};
+    static struct fuzz fuzz = {.seed = 99, .spoil = 20, .channels = 3};
     static uint8_t bytes[60 * FUZZ_FRAME];
     char address[32], rest[6000];
 
@@ -365,7 +365,7 @@ static size_t flood_size;
 
 static void begin_flood(void)
 {
-    struct fuzz fuzz = {.seed = 5, .spoil = 1000000};
+    struct fuzz fuzz = {.seed = 5, .spoil = 1000000, .channels = 3};
 
     flood_fd = dial_tcp("127.0.1.1");
     wait_connected(flood_fd);

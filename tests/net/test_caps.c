@@ -458,6 +458,22 @@ static int highest_descriptor(void)
     return highest;
 }
 
+static void a_bridge_has_as_many_descriptors_as_it_may(void **state)
+{
+    struct rlimit before, less, its;
+    (void)state;
+
+    getrlimit(RLIMIT_NOFILE, &before);
+    less = before;
+    less.rlim_cur = before.rlim_max > 300 ? 300 : before.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &less);
+    net_init(&net, NULL);
+    assert_int_equal(prlimit(net.bridge, RLIMIT_NOFILE, NULL, &its), 0);
+    assert_int_equal(its.rlim_cur, before.rlim_max);
+    net_fini(&net);
+    setrlimit(RLIMIT_NOFILE, &before);
+}
+
 static void without_descriptors_who_is_there_goes_on_and_it_is_said_once(void **state)
 {
     enum { MORE = 12 };
@@ -507,6 +523,7 @@ int main(void)
         cmocka_unit_test(who_asks_without_reading_is_not_heard_until_he_reads),
         cmocka_unit_test(who_asks_for_listings_without_end_is_held_up_and_nobody_else),
         cmocka_unit_test(bytes_beyond_the_rate_are_read_later_and_none_is_lost),
+        cmocka_unit_test(a_bridge_has_as_many_descriptors_as_it_may),
         cmocka_unit_test(without_descriptors_who_is_there_goes_on_and_it_is_said_once),
     };
 
