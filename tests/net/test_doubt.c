@@ -223,6 +223,19 @@ static struct heard leave_in_doubt(struct putter *putter, struct raw *raw)
     return heard;
 }
 
+/* The first that waits to be welcomed may be a link that was given up since: then the next. */
+static void welcome_until_called_off(struct raw *raw, int listener, struct pti_frame *ret_frame)
+{
+    for (;;) {
+        raw_welcome(raw, listener, 7, true);
+        while (raw_next(raw, ret_frame)) {
+            if (ret_frame->type == PTI_FRAME_CANCEL)
+                return;
+        }
+        raw_close(raw);
+    }
+}
+
 static void what_is_in_doubt_is_asked_again_under_its_number(void **state)
 {
     struct putter putter;
@@ -231,9 +244,8 @@ static void what_is_in_doubt_is_asked_again_under_its_number(void **state)
 
     struct heard first = leave_in_doubt(&putter, &raw);
     atomic_store(&putter.may_retry, 1);
-    raw_welcome(&raw, putter.listener, 7, true);
     struct pti_frame frame;
-    raw_expect(&raw, PTI_FRAME_CANCEL, &frame); /* of the first: it must not happen later by itself */
+    welcome_until_called_off(&raw, putter.listener, &frame); /* of the first: it must not happen later by itself */
     assert_int_equal(frame.number, first.number);
     struct heard second = hear_put(&raw);
     answer(&raw, second, PTQ_OK);
