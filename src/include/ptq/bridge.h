@@ -152,14 +152,15 @@ PTQ_MUST_CHECK enum ptq_err ptq_bridge_status(ptq_bridge *bridge, char **ret_jso
 /**
  * Takes over other options while it runs, by their difference: what is as it was goes on undisturbed.  Called by another thread than that of
  * ptq_bridge_run, one at a time; waits until it is done, for seconds at most.  Either all of it holds afterwards, or, with an
- * error, all is as before.
+ * error, all is as before; but see PTQ_ENOMEM.
  *
  * Listeners: those that are new are opened, those that are gone are closed, and the links that came over them stay.  Peers, moves, exports,
  * imports, denies, renames, rules (their file is read again), all_runs, grace_ms, drain_ms.  A session with an open queue that is not
  * served any more, is another by its name, or may be used less than before, ends: its leases return, and it begins again with what it may.
  * log, log_context and guarded stay as they were given to ptq_bridge_open.
  *
- * PTQ_EINVAL, PTQ_EPERM, PTQ_EBUSY, PTQ_ENOENT: as ptq_bridge_open; PTQ_EAGAIN: it drains, or does not run; PTQ_ENOMEM.
+ * PTQ_EINVAL, PTQ_EPERM, PTQ_EBUSY, PTQ_ENOENT: as ptq_bridge_open; PTQ_EAGAIN: it drains, or does not run; PTQ_ENOMEM: for want
+ * of memory or a thread peers are not asked, or moves rest, until a later call does it; what is served is all as before or all new.
  */
 PTQ_MUST_CHECK enum ptq_err ptq_bridge_reload(ptq_bridge *bridge, const struct ptq_bridge_options *options);
 
