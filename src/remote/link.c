@@ -50,6 +50,7 @@ struct pti_link {
 
     pthread_mutex_t mutex; /* the rest */
     unsigned busy;
+    _Atomic bool heard; /* anything at all came over it */
     bool standing, sending, wanted, closed, told, distrusted;
     char reason[160];
     bool tls;
@@ -159,7 +160,9 @@ static const char *explain(struct pti_link *link, int error)
     }
     if (link->tls && (error == NNG_EPEERAUTH || error == NNG_ECRYPTO))
         return "no tls: the certificate of one of both is of another authority, of another name, out of its time, or missing; or it is no tls";
-    return nng_strerror(error);
+    if (link->tls && !pti_load_relaxed(&link->heard) && (error == 0 || error == NNG_ECONNRESET || error == NNG_ECONNSHUT))
+        return "the link ended before tls was agreed on: perhaps the certificate of this side is refused there, and the log there says why";
+    return error == 0 ? "the other side closed the link" : nng_strerror(error);
 }
 
 /* ---- the end of operations ---- */
@@ -241,10 +244,11 @@ static void on_received(void *context)
     int error = nng_aio_result(link->receive);
 
     if (error != 0 || nng_aio_count(link->receive) == 0) {
-        pti_link_close(link, error == 0 ? "the other side closed the link" : explain(link, error));
+        pti_link_close(link, explain(link, error));
         end_operation(link);
         return;
     }
+    pti_store_relaxed(&link->heard, true);
     pti_frame_reader_filled(&link->reader, nng_aio_count(link->receive));
     link->events.readable(link->context, link); /* from here until resume the reader is the owner's */
 }

@@ -73,8 +73,15 @@ static void expect_refusal(const char *where, const struct keys *whose, enum ptq
     ptq_bus *bus = keys_open_bus(&net, whose, "far", where);
     struct ptq_error error;
     ptq_queue *queue;
+    enum ptq_err answer;
 
-    assert_answer(code, keys_try_open(bus, "refused@home", PTQ_OPEN_OR_CREATE, &error, &queue));
+    /* A home that closes may reset the link before its last word was read: then nobody knows why it ended. */
+    for (int i = 0; i < 20; i++) {
+        answer = keys_try_open(bus, "refused@home", PTQ_OPEN_OR_CREATE, &error, &queue);
+        if (answer == code || answer != PTQ_EUNREACHABLE || strstr(error.text, "certificate") == NULL)
+            break;
+    }
+    assert_answer(code, answer);
     assert_says(error.text, word);
     ptq_bus_close(bus);
 }

@@ -42,13 +42,13 @@ static void begin_world(struct world *world)
 static void cut_somewhere(struct world *world, uint64_t *seed)
 {
     if (atomic_load(&world->proxy.cut_after) == 0)
-        atomic_store(&world->proxy.cut_after, 1 + (int64_t)(ptt_random(seed) % 12000));
+        atomic_store(&world->proxy.cut_after, 1 + (int64_t)(ptt_random(seed) % 6000));
 }
 
 static void corrupt_somewhere(struct world *world, uint64_t *seed)
 {
     if (atomic_load(&world->proxy.corrupt) == 0)
-        atomic_store(&world->proxy.corrupt, 1 + (int64_t)(ptt_random(seed) % 12000));
+        atomic_store(&world->proxy.corrupt, 1 + (int64_t)(ptt_random(seed) % 6000));
 }
 
 static void half_close_somewhere(struct world *world, uint64_t *seed)
@@ -56,7 +56,7 @@ static void half_close_somewhere(struct world *world, uint64_t *seed)
     struct proxy_way *way = &world->proxy.way[ptt_random(seed) % 2];
 
     if (atomic_load(&way->half_close) == 0)
-        atomic_store(&way->half_close, 1 + (int64_t)(ptt_random(seed) % 12000));
+        atomic_store(&way->half_close, 1 + (int64_t)(ptt_random(seed) % 6000));
 }
 
 static void puts_over_links_that_are_cut_arrive_once(void **state)
@@ -85,7 +85,7 @@ static void puts_over_links_that_end_one_way_arrive_once(void **state)
     (void)state;
 
     begin_world(&world);
-    world_put_through(&world, 120, half_close_somewhere);
+    world_put_through(&world, 250, half_close_somewhere);
     world_fini(&world);
 }
 

@@ -10,7 +10,7 @@ has() {
 
 # As it is installed, with the program that was built.
 make_unit() {
-    sed "s,^ExecStart=[^ ]*,ExecStart=$PTQBRIDGE," "$sources/ptqbridge.service.in" >"$work/ptqbridge.service"
+    sed "s,^ExecStart=[^ ]*,ExecStart=\"$PTQBRIDGE\"," "$sources/ptqbridge.service.in" >"$work/ptqbridge.service"
 }
 
 case_systemd_understands_the_unit() {
