@@ -275,6 +275,11 @@ enum ptq_err pti_call_give_up(struct pti_call *call, enum ptq_err code, bool *re
 void pti_remote_call_off(struct pti_remote *remote);
 /* With conn->mutex held: sends all that has not been sent over this link. */
 void pti_remote_push_calls(struct pti_remote *remote);
+/* A caller comes into the handle, which stays until he has left; within a call he may come in again. */
+static inline void pti_remote_enter(struct pti_remote *remote)
+{
+    pti_fetch_add_seq(&remote->inside, 1);
+}
 /* A caller goes out of the handle, which may be gone then: only one that is being closed has somebody who waits for that, and he
  * looks again by himself. */
 static inline void pti_remote_leave(struct pti_remote *remote)

@@ -220,7 +220,7 @@ enum ptq_err pti_call_run(struct pti_call **call_ptr, int64_t deadline, bool may
     call->deadline = deadline;
     call->interrupts_seen = pti_load_seq(&remote->interrupts_seen);
     pthread_mutex_lock(&conn->mutex);
-    pti_fetch_add_seq(&remote->inside, 1);
+    pti_remote_enter(remote);
     enum ptq_err code = begin_call(call);
     pthread_mutex_unlock(&conn->mutex);
     if (code == PTQ_OK) {

@@ -457,7 +457,7 @@ enum ptq_err pti_pipeline_put(struct pti_remote *remote, const struct pti_put *p
     enum ptq_err answer;
     bool asked = false;
 
-    pti_fetch_add_seq(&remote->inside, 1);
+    pti_remote_enter(remote);
     while ((answer = try_put(remote, put, &landed)) == PTQ_EMPTY) {
         if (deadline == PTI_DEADLINE_NOW ? asked : pti_now_ns() >= deadline)
             return leave(remote, why_late(remote, deadline));
@@ -498,7 +498,7 @@ enum ptq_err pti_pipeline_flush(struct pti_remote *remote, int64_t deadline)
 
     if (remote->pipeline == NULL)
         return PTQ_OK;
-    pti_fetch_add_seq(&remote->inside, 1);
+    pti_remote_enter(remote);
     while ((answer = look(remote, &landed)) == PTQ_EMPTY) {
         bool late = deadline == PTI_DEADLINE_NOW ? landed == before : pti_now_ns() >= deadline;
         if (late) {

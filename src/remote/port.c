@@ -17,18 +17,21 @@ static bool may_wait(int64_t deadline)
 
 /* ---- in ---- */
 
+/* Law: what is in doubt is noted in the handle, so the caller is inside until that is done. */
 static enum ptq_err run_put(struct pti_call *call, int64_t deadline, uint64_t *ret_position)
 {
-    enum ptq_err answer = !pti_call_fits(call) ? PTQ_ETOOBIG : pti_doubt_look(call, call->puts[0].retry);
+    struct pti_remote *remote = call->remote;
 
-    if (answer != PTQ_OK) {
-        pti_call_free(call);
-        return answer;
+    pti_remote_enter(remote);
+    enum ptq_err answer = !pti_call_fits(call) ? PTQ_ETOOBIG : pti_doubt_look(call, call->puts[0].retry);
+    if (answer == PTQ_OK) {
+        answer = pti_call_run(&call, deadline, may_wait(deadline));
+        answer = pti_doubt_judge(call, answer);
+        if (answer == PTQ_OK && ret_position != NULL)
+            *ret_position = call->value;
     }
-    answer = pti_doubt_judge(call, pti_call_run(&call, deadline, may_wait(deadline)));
-    if (answer == PTQ_OK && ret_position != NULL)
-        *ret_position = call->value;
     pti_call_free(call);
+    pti_remote_leave(remote);
     return answer;
 }
 

@@ -1,6 +1,5 @@
 /* watch.c -- descriptors, waiting on one of many queues, and interrupts, over a link. */
 #include "os/event.h"
-#include "os/futex.h"
 #include "remote/call.h"
 #include "remote/port.h"
 
@@ -38,7 +37,7 @@ enum ptq_err pti_remote_watch_begin(struct pti_port *port, struct pti_watcher *w
                               ? remote->failure == PTQ_ENOENT ? PTQ_EGONE : remote->failure
                               : find_event(remote, watcher->side, &watcher->fd);
     if (answer == PTQ_OK)
-        pti_fetch_add_seq(&remote->inside, 1);
+        pti_remote_enter(remote);
     pthread_mutex_unlock(&remote->conn->mutex);
     watcher->interrupts_seen = pti_load_seq(&remote->interrupts_seen);
     return answer;
@@ -104,8 +103,7 @@ void pti_remote_watch_end(struct pti_port *port, struct pti_watcher *watcher)
     struct pti_remote *remote = pti_remote_of(port);
     (void)watcher;
 
-    pti_fetch_add_seq(&remote->inside, -1u);
-    pti_futex_wake(&remote->inside, INT32_MAX);
+    pti_remote_leave(remote);
 }
 
 void pti_remote_interrupt(struct pti_port *port)
