@@ -17,26 +17,41 @@ extern char **environ;
 
 /* ---- memory ---- */
 
-static void *need(void *memory)
+/* An error like others: at SIGHUP the old configuration goes on. */
+static void no_memory(struct config *config)
 {
-    if (memory != NULL)
-        return memory;
-    tool_error(NULL, "no memory for the configuration");
-    exit(TOOL_ERROR);
+    if (!config->no_memory)
+        config_error(config, &(struct origin){LAYER_FILE, "configuration", 0}, "no memory for it");
+    config->no_memory = true;
 }
 
-static void *grow(void *array, size_t *room, size_t count, size_t size)
+/* With room for one more; NULL: there is none, it was said, and the old one is as it was. */
+static void *grow(struct config *config, void *array, size_t *room, size_t count, size_t size)
 {
+    size_t more = *room > 0 ? 2 * *room : 32;
+
     if (count < *room)
         return array;
-    *room = *room > 0 ? 2 * *room : 32;
-    return need(realloc(array, *room * size));
+    void *grown = realloc(array, more * size);
+    if (grown == NULL)
+        no_memory(config);
+    else
+        *room = more;
+    return grown;
 }
 
 const char *config_keep(struct config *config, const char *text, size_t size)
 {
-    config->texts = grow(config->texts, &config->text_room, config->text_count, sizeof *config->texts);
-    char *copy = need(malloc(size + 1));
+    char **texts = grow(config, config->texts, &config->text_room, config->text_count, sizeof *texts);
+
+    if (texts == NULL)
+        return "";
+    config->texts = texts;
+    char *copy = malloc(size + 1);
+    if (copy == NULL) {
+        no_memory(config);
+        return "";
+    }
     memcpy(copy, text, size);
     copy[size] = '\0';
     config->texts[config->text_count++] = copy;
@@ -110,7 +125,11 @@ static struct entry *find_said(struct config *config, const struct entry *entry)
 
 static void append(struct config *config, const struct entry *entry)
 {
-    config->entries = grow(config->entries, &config->room, config->count, sizeof *config->entries);
+    struct entry *entries = grow(config, config->entries, &config->room, config->count, sizeof *entries);
+
+    if (entries == NULL)
+        return;
+    config->entries = entries;
     config->entries[config->count++] = *entry;
 }
 
@@ -127,17 +146,6 @@ void config_add(struct config *config, const struct setting *setting, const char
         return;
     }
     *said = entry; /* a later file changes what an earlier one said */
-}
-
-const char *config_about(const struct config *config, const char *section, const char *name, const char *key)
-{
-    for (size_t i = 0; i < config->count; i++) {
-        const struct entry *entry = &config->entries[i];
-        if (entry->setting->form == SETTING_ABOUT && strcmp(entry->setting->section, section) == 0 && strcmp(entry->name, name) == 0 &&
-            strcmp(entry->setting->key, key) == 0)
-            return entry->value;
-    }
-    return NULL;
 }
 
 /* ---- the command line ---- */
@@ -224,17 +232,16 @@ static const char *key_of(const struct setting *setting)
     return setting->key != NULL ? setting->key : setting->section;
 }
 
-static void settle_one(struct config *config, const struct entry *entry, void *values)
+static void settle_one(struct config *config, const struct entry *entry)
 {
+    struct values *values = &config->values;
     const struct tool_option *option = &entry->setting->option;
     bool is_flag = option->kind == TOOL_FLAG;
 
     bool right = is_flag ? read_switch(entry->value, (bool *)((char *)values + option->field)) : tool_store(option, entry->value, values);
     right = right && (option->kind != TOOL_TEXT || entry->value[0] != '\0');
     right = right && (option->kind != TOOL_MS || *(int *)(void *)((char *)values + option->field) > 0);
-    if (!right && (entry->setting->marks & SETTING_SECRET) != 0)
-        config_error(config, &entry->origin, "%s is not as it should be", key_of(entry->setting));
-    else if (!right)
+    if (!right)
         config_error(config, &entry->origin, "%s cannot be '%.200s': it is %s%s", key_of(entry->setting), entry->value,
                      option->kind == TOOL_CHOICE ? "one of " : "",
                      is_flag                    ? "yes or no"
@@ -247,11 +254,15 @@ static void settle_item(struct config *config, const struct entry *entry)
 {
     struct texts *texts = (struct texts *)(void *)((char *)&config->values + entry->setting->option.field);
 
-    texts->items = grow(texts->items, &texts->room, texts->count, sizeof *texts->items);
+    const char **items = grow(config, texts->items, &texts->room, texts->count, sizeof *items);
+
+    if (items == NULL)
+        return;
+    texts->items = items;
     texts->items[texts->count++] = entry->value;
 }
 
-static enum layer highest(const struct config *config, const struct setting *setting)
+enum layer config_layer(const struct config *config, const struct setting *setting)
 {
     enum layer layer = LAYER_DEFAULT;
 
@@ -271,11 +282,9 @@ static void settle(struct config *config)
             const struct entry *entry = &config->entries[i];
             if ((int)entry->origin.layer != layer)
                 continue;
-            if (entry->setting->form == SETTING_ABOUT)
-                settle_one(config, entry, &(struct { uint64_t room[sizeof(struct texts) / 8 + 66]; }){0});
-            else if (entry->setting->form == SETTING_ONE)
-                settle_one(config, entry, &config->values);
-            else if (highest(config, entry->setting) == entry->origin.layer)
+            if (entry->setting->form == SETTING_ONE)
+                settle_one(config, entry);
+            else if (config_layer(config, entry->setting) == entry->origin.layer)
                 settle_item(config, entry);
         }
     }
@@ -287,7 +296,7 @@ const struct entry *config_find(const struct config *config, const char *section
 
     for (size_t i = 0; i < config->count; i++) {
         const struct entry *entry = &config->entries[i];
-        if (strcmp(entry->setting->section, section) == 0 && highest(config, entry->setting) == entry->origin.layer &&
+        if (strcmp(entry->setting->section, section) == 0 && config_layer(config, entry->setting) == entry->origin.layer &&
             strcmp(entry->setting->form == SETTING_ONE ? entry->setting->key : entry->value, value) == 0)
             found = entry;
     }

@@ -26,6 +26,7 @@ struct config {
     char **texts;          /* what was allocated */
     size_t text_count, text_room;
     unsigned errors;       /* said so far */
+    bool no_memory;        /* that is one of them */
     void (*complain)(const char *line); /* each error; NULL: to standard error */
     struct values values;  /* after config_settle */
 };
@@ -36,8 +37,8 @@ void config_read_flags(struct config *config, const struct tool_usage *usage, in
 bool config_load(struct config *config, const struct config *told, const char *path);
 void config_fini(struct config *config);
 
-/* The value of SETTING_ABOUT; NULL: not said. */
-const char *config_about(const struct config *config, const char *section, const char *name, const char *key);
+/* Who is heeded about it: the highest layer that says anything. */
+enum layer config_layer(const struct config *config, const struct setting *setting);
 /* The entry that a value of a list came from, or that of a key of [bridge]; NULL: a default. */
 const struct entry *config_find(const struct config *config, const char *section, const char *value);
 
@@ -50,6 +51,7 @@ const char *origin_text(const struct origin *origin, char *buffer, size_t room);
 /* ---- between config.c and file.c */
 void config_error(struct config *config, const struct origin *origin, const char *format, ...) __attribute__((format(printf, 3, 4)));
 void config_add(struct config *config, const struct setting *setting, const char *name, const char *value, struct origin origin);
+/* A copy that lives as long as the configuration; "" where there is no memory, which is an error then. */
 const char *config_keep(struct config *config, const char *text, size_t size);
 /* One file, or with `folder` each *.conf in it; a folder that is not there is fine. */
 void config_read_file(struct config *config, const char *path);

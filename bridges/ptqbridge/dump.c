@@ -1,35 +1,56 @@
-/* dump.c -- --dump-config: each value and where it comes from, as a file of the same meaning. */
+/* dump.c -- --dump-config: each value and where it comes from, as a file of the same meaning.
+ *
+ * Law: what a file cannot say, for it would be read back as something else, is a comment.
+ */
 #include <stdio.h>
 #include <string.h>
 
 #include "common/text.h"
 #include "config.h"
 
-static void print_value(const struct setting *setting, const char *value)
+/* ---- one line ---- */
+
+/* To a file a ; behind a blank begins a comment, and blanks at both ends are nothing. */
+static bool fits_file(const char *value)
+{
+    size_t length = strlen(value);
+
+    if (length == 0 || strchr(" \t;", value[0]) != NULL || strchr(" \t", value[length - 1]) != NULL || !tool_is_utf8(value, length))
+        return false;
+    for (size_t i = 0; i < length; i++) {
+        if ((unsigned char)value[i] < ' ' || value[i] == 0x7f || (value[i] == ';' && strchr(" \t", value[i - 1]) != NULL))
+            return false;
+    }
+    return true;
+}
+
+static const char *lead_of(const char *value)
+{
+    return fits_file(value) ? "" : "; ";
+}
+
+static void print_value(const char *value)
 {
     char safe[8192];
 
-    if ((setting->marks & SETTING_SECRET) != 0)
-        fputs("(not shown)", stdout);
-    else
-        fputs(tool_escape(value, strlen(value), safe, sizeof safe), stdout);
+    fputs(tool_escape(value, strlen(value), safe, sizeof safe), stdout);
 }
 
-static void print_origin(const struct origin *origin)
+static void print_origin(const struct entry *entry)
 {
     char where[4500], safe[8192];
 
-    origin_text(origin, where, sizeof where);
-    printf(" ; %s\n", tool_escape(where, strlen(where), safe, sizeof safe));
+    origin_text(&entry->origin, where, sizeof where);
+    printf(" ; %s%s\n", tool_escape(where, strlen(where), safe, sizeof safe), fits_file(entry->value) ? "" : ", a file cannot say this");
 }
+
+/* ---- one value ---- */
 
 /* In words: a default may be a sentence, so that it is a comment. */
 static void print_default(const struct setting *setting)
 {
     printf("; %s = %s ; default\n", setting->key, setting->initial != NULL ? setting->initial : "(not set)");
 }
-
-/* ---- [bridge] ---- */
 
 static const struct entry *last_said(const struct config *config, const struct setting *setting)
 {
@@ -51,78 +72,56 @@ static void dump_one(const struct config *config, const struct setting *setting)
         print_default(setting);
         return;
     }
-    printf("%s = ", setting->key);
-    print_value(setting, entry->value);
-    print_origin(&entry->origin);
+    printf("%s%s = ", lead_of(entry->value), setting->key);
+    print_value(entry->value);
+    print_origin(entry);
 }
 
 /* ---- lists ---- */
 
-/* What is said about the same name, below. */
-static void dump_about(const struct config *config, const char *section, const char *name)
-{
-    for (size_t i = 0; i < config->count; i++) {
-        const struct entry *entry = &config->entries[i];
-        if (entry->setting->form != SETTING_ABOUT || strcmp(entry->setting->section, section) != 0 || strcmp(entry->name, name) != 0)
-            continue;
-        printf("%s = ", entry->setting->key);
-        print_value(entry->setting, entry->value);
-        print_origin(&entry->origin);
-    }
-}
-
-static void dump_item(const struct config *config, const struct entry *entry, size_t number)
+static void dump_item(const struct entry *entry, size_t number)
 {
     const struct setting *setting = entry->setting;
-    const char *value = entry->value, *equals = strchr(value, '=');
-    char safe[8192], name[64];
+    const char *value = entry->value, *equals = strchr(value, '='), *lead = lead_of(value);
+    char safe[8192];
 
     switch (setting->form) {
     case SETTING_NAMES:
-        printf("\n[%s %s]", setting->section, tool_escape(value, strlen(value), safe, sizeof safe));
-        print_origin(&entry->origin);
-        return;
-    case SETTING_PAIRS:
-        print_value(setting, value);
-        print_origin(&entry->origin);
-        return;
-    case SETTING_NAMED:
-        printf("\n[%s %.*s]\n%s = ", setting->section, equals != NULL ? (int)(equals - value) : 0, value, setting->key);
-        print_value(setting, equals != NULL ? equals + 1 : value);
+        printf("\n%s[%s %s]", lead, setting->section, tool_escape(value, strlen(value), safe, sizeof safe));
         break;
+    case SETTING_PAIRS:
+        fputs(lead, stdout);
+        print_value(value);
+        break;
+    case SETTING_NAMED:
+        printf("\n%s[%s %.*s]\n%s%s = ", lead, setting->section, equals != NULL ? (int)(equals - value) : 0, value, lead, setting->key);
+        print_value(equals != NULL ? equals + 1 : value);
+        break;
+    case SETTING_VALUES:
+        snprintf(safe, sizeof safe, "%zu", number);
+        printf("\n%s[%s %s]\n", lead, setting->section, entry->name[0] != '\0' ? entry->name : safe);
+        /* fall through */
     default:
-        snprintf(name, sizeof name, "%zu", number);
-        if (setting->form == SETTING_VALUES)
-            printf("\n[%s %s]\n", setting->section, entry->name[0] != '\0' ? entry->name : name);
-        printf("%s = ", setting->key);
-        print_value(setting, value);
+        printf("%s%s = ", lead, setting->key);
+        print_value(value);
     }
-    print_origin(&entry->origin);
-    dump_about(config, setting->section, entry->name);
+    print_origin(entry);
 }
 
 static void dump_list(const struct config *config, const struct setting *setting)
 {
     bool bare = setting->form == SETTING_PAIRS || setting->form == SETTING_LISTED;
+    enum layer layer = config_layer(config, setting);
     size_t number = 0;
 
     for (size_t i = 0; i < config->count; i++) {
-        const struct entry *entry = &config->entries[i], *last = last_said(config, setting);
-        if (entry->setting != setting || entry->origin.layer != last->origin.layer)
+        const struct entry *entry = &config->entries[i];
+        if (entry->setting != setting || entry->origin.layer != layer)
             continue;
         if (bare && number == 0)
             printf("\n[%s]\n", setting->section);
-        dump_item(config, entry, ++number);
+        dump_item(entry, ++number);
     }
-}
-
-static bool has_list(const char *section)
-{
-    for (const struct setting *setting = settings; setting->form != 0; setting++) {
-        if (setting->section != NULL && strcmp(setting->section, section) == 0 && setting->option.kind == TOOL_TEXTS)
-            return true;
-    }
-    return false;
 }
 
 void config_dump(const struct config *config)
@@ -140,13 +139,5 @@ void config_dump(const struct config *config)
     for (const struct setting *setting = settings; setting->form != 0; setting++) {
         if (setting->section != NULL && setting->option.kind == TOOL_TEXTS)
             dump_list(config, setting);
-    }
-    for (size_t i = 0; i < config->count; i++) {
-        const struct entry *entry = &config->entries[i];
-        if (entry->setting->form != SETTING_ABOUT || has_list(entry->setting->section))
-            continue;
-        printf("\n[%s %s]\n%s = ", entry->setting->section, entry->name, entry->setting->key);
-        print_value(entry->setting, entry->value);
-        print_origin(&entry->origin);
     }
 }

@@ -110,8 +110,7 @@ static const struct setting *find_key(const char *section, const char *key)
 
 static bool wants_name(const struct setting *setting)
 {
-    return setting->form == SETTING_VALUES || setting->form == SETTING_NAMES || setting->form == SETTING_NAMED ||
-           setting->form == SETTING_ABOUT;
+    return setting->form == SETTING_VALUES || setting->form == SETTING_NAMES || setting->form == SETTING_NAMED;
 }
 
 static void end_section(struct reading *reading)
@@ -346,7 +345,9 @@ void config_read_file(struct config *config, const char *path)
     ini_max_line = ini_initial_alloc = LINE_MOST + 4;
     int first_bad = ini_parse_stream(next_line, &reading, on_pair, &reading);
     end_section(&reading);
-    if (first_bad != 0 && config->errors == 0)
+    if (first_bad == -2) /* inih's word for it */
+        config_error(config, &(struct origin){LAYER_FILE, reading.path, 0}, "no memory to read it");
+    else if (first_bad != 0 && config->errors == 0)
         config_error(config, &(struct origin){LAYER_FILE, reading.path, first_bad > 0 ? (unsigned)first_bad : 0}, "it cannot be understood");
     if (config->errors >= ERRORS_MOST)
         config_error(config, &(struct origin){LAYER_FILE, reading.path, 0}, "there is more; these first");

@@ -28,15 +28,16 @@
 #define NODES_MOST 256
 #define KEY_BYTES 32
 #define NAME_MOST 63
+#define PLACE "/etc/ptq/keys" /* at a host */
 #define HEX_BYTES (2 * KEY_BYTES + 1)
 
 const struct tool_usage keygen_usage = {
     .name = "keygen",
     .operands = "DIR NODE...",
     .summary = "make keys for hosts that are to know each other",
-    .text = "Makes DIR/NODE for each of them: copy it to that host, for the user of its programs alone, and name it to ptqbridge by --keys "
-            "and to programs by PTQ_KEYS.  Keep DIR itself where nobody else comes.  What is there is never written over: a host "
-            "is added by the same command with its name behind the others.",
+    .text = "Makes DIR/NODE for each of them: copy what is in it to that host, as /etc/ptq/keys, for the user of its programs alone, and "
+            "name that to ptqbridge by --keys and to programs by PTQ_KEYS.  Keep DIR itself where nobody else comes.  What is there is never "
+            "written over: a host is added by the same command with its name behind the others.",
     .examples = "ptqbridge keygen /root/ptq-keys east west",
     .options = (const struct tool_option[]){{0}}};
 
@@ -288,21 +289,24 @@ static void say_what_to_do(const struct vault *vault)
 {
     const char *one = vault->nodes[0], *other = vault->count > 1 ? vault->nodes[1] : vault->nodes[0];
 
-    printf("\nCopy each folder to its host, readable for the user of ptq there alone, and keep %s where nobody else comes:\n", vault->dir);
+    printf("\nCopy what is in each folder to its host, for the user there (ptq, if it is the service's) alone; keep %s where nobody else comes:\n",
+           vault->dir);
     for (size_t i = 0; i < vault->asked; i++)
-        printf("    scp -rp %s/%s %s:/etc/ptq-keys\n", vault->dir, vault->nodes[i], vault->nodes[i]);
+        printf("    tar -C %s/%s -c . | ssh root@%s 'mkdir -pm 700 " PLACE " && tar -C " PLACE " -x --keep-newer-files && chown -R ptq: " PLACE "'\n",
+               vault->dir, vault->nodes[i], vault->nodes[i]);
+    printf("The same line brings what is new later on; what was changed there since, as the rules, stays.\n");
     const char *scheme = vault->tls ? "tls+tcp" : "tcp";
 
     printf("\nThen two lines make two hosts talk; on %s, and on %s:\n"
-           "    ptqbridge --keys /etc/ptq-keys --listen %s://0.0.0.0:7400\n"
-           "    PTQ_KEYS=/etc/ptq-keys PTQ_PEERS=%s=%s://%s:7400 ptq info tasks@%s\n",
+           "    ptqbridge --keys " PLACE " --listen %s://0.0.0.0:7400\n"
+           "    PTQ_KEYS=" PLACE " PTQ_PEERS=%s=%s://%s:7400 ptq info tasks@%s\n",
            one, other, scheme, one, scheme, one, one);
     if (vault->tls)
         printf("\nCertificates are good for %d days: to renew one, take node.pem away and call this again.\n", CERT_NODE_DAYS);
     else
         printf("\nThere is no openssl(1) here, so there are keys and no certificates: what is carried is not encrypted.\n");
     if (vault->count > vault->asked)
-        printf("\nThose that were here before do not know the new ones by their rules: add lines as '%s * put,get' there, and copy their folders again.\n", one);
+        printf("\nThose that were here before do not know the new ones by their rules: add lines as '%s * put,get' there, and bring them what is new in their folders.\n", one);
     printf("\nWho may do what at a host stands in its file rules: at first each of these may do everything.\n");
 }
 

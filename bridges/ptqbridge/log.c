@@ -14,9 +14,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/text.h"
 
-enum { LINES_A_SECOND = 50, FOLD_MS = 5000, FOLDS = 32, LINE_ROOM = 1024 };
+enum { LINES_A_SECOND = 50, FOLD_MS = 5000, FOLDS = 32, LINE_ROOM = 1024, TOLD_ROOM = LINE_ROOM + 40 /* with how often */ };
 
 struct fold {
     char line[LINE_ROOM]; /* "": free */
@@ -37,14 +38,6 @@ void log_set(enum ptq_bridge_level new_most, enum log_format new_format)
     most = new_most;
     format = new_format;
     pthread_mutex_unlock(&mutex);
-}
-
-static int64_t now_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 /* ---- forms ---- */
@@ -131,7 +124,7 @@ static void write_line(enum ptq_bridge_level level, const char *line)
 {
     static const char *const names[] = {"", "error", "warning", "info", "debug"};
     static const int priorities[] = {3, 3, 4, 6, 7};
-    char when[40], safe[4 * LINE_ROOM + 16], text[4 * LINE_ROOM + 128];
+    char when[40], safe[4 * TOLD_ROOM], text[6 * TOLD_ROOM + 256]; /* a byte becomes \\xNN, or \\u00NN in JSON */
 
     tell_time(when, sizeof when);
     FILE *out = fmemopen(text, sizeof text, "w");
@@ -145,45 +138,11 @@ static void write_line(enum ptq_bridge_level level, const char *line)
         fprintf(out, "%s level=%s %s\n", when, names[level], tool_escape(line, strlen(line), safe, sizeof safe));
     long size = ftell(out);
     fclose(out);
-    (void)!write(STDERR_FILENO, text, size > 0 ? (size_t)size : 0);
+    size_t whole = size < 0 ? 0 : (size_t)size < sizeof text ? (size_t)size : sizeof text - 1; /* the file may have counted more than went in */
+    (void)!write(STDERR_FILENO, text, whole);
 }
 
 /* ---- less of it ---- */
-
-static void end_fold(struct fold *fold)
-{
-    char line[LINE_ROOM + 40];
-
-    if (fold->repeats > 0) {
-        snprintf(line, sizeof line, "%s repeated=%u", fold->line, fold->repeats);
-        write_line(fold->level, line);
-    }
-    fold->line[0] = '\0';
-    fold->repeats = 0;
-}
-
-/* Was it written lately?  Else it is noted, in place of the oldest. */
-static bool is_repeat(enum ptq_bridge_level level, const char *line, int64_t now)
-{
-    struct fold *place = &folds[0];
-
-    for (struct fold *fold = folds; fold < folds + FOLDS; fold++) {
-        if (fold->line[0] != '\0' && now - fold->since_ms >= FOLD_MS)
-            end_fold(fold);
-        if (strcmp(fold->line, line) == 0) {
-            if (fold->repeats++ == 0 && wake_fd >= 0)
-                (void)eventfd_write(wake_fd, 1);
-            return true;
-        }
-        bool better = place->line[0] != '\0' && (fold->line[0] == '\0' || fold->since_ms < place->since_ms);
-        place = better ? fold : place;
-    }
-    end_fold(place);
-    snprintf(place->line, sizeof place->line, "%s", line);
-    place->level = level;
-    place->since_ms = now;
-    return false;
-}
 
 static bool may_log(int64_t now)
 {
@@ -204,18 +163,66 @@ static bool may_log(int64_t now)
     return false;
 }
 
+static void end_fold(struct fold *fold, int64_t now)
+{
+    char line[TOLD_ROOM];
+
+    if (fold->repeats > 0 && may_log(now)) {
+        snprintf(line, sizeof line, "%s repeated=%u", fold->line, fold->repeats);
+        write_line(fold->level, line);
+    }
+    fold->line[0] = '\0';
+    fold->repeats = 0;
+}
+
+/* Was it written lately?  Else *ret_place is where it may be noted: the oldest. */
+static bool is_repeat(const char *line, int64_t now, struct fold **ret_place)
+{
+    struct fold *place = &folds[0];
+
+    for (struct fold *fold = folds; fold < folds + FOLDS; fold++) {
+        if (fold->line[0] != '\0' && now - fold->since_ms >= FOLD_MS)
+            end_fold(fold, now);
+        if (strcmp(fold->line, line) == 0) {
+            if (fold->repeats++ == 0 && wake_fd >= 0)
+                (void)eventfd_write(wake_fd, 1);
+            return true;
+        }
+        bool better = place->line[0] != '\0' && (fold->line[0] == '\0' || fold->since_ms < place->since_ms);
+        place = better ? fold : place;
+    }
+    *ret_place = place;
+    return false;
+}
+
+/* Law: what is noted was written, so that no line is known by its repeats alone. */
+static void write_once(enum ptq_bridge_level level, const char *line, int64_t now)
+{
+    struct fold *place;
+
+    if (is_repeat(line, now, &place) || !may_log(now))
+        return;
+    end_fold(place, now);
+    snprintf(place->line, sizeof place->line, "%s", line);
+    place->level = level;
+    place->since_ms = now;
+    write_line(level, line);
+}
+
 void log_line(void *context, enum ptq_bridge_level level, const char *words)
 {
     char line[LINE_ROOM];
-    int64_t now = now_ms();
+    int64_t now = tool_now_ms();
     (void)context;
 
-    snprintf(line, sizeof line, "%s", words);
+    tool_hide_user(words, line, sizeof line); /* of addresses */
     pthread_mutex_lock(&mutex);
     /* Of the whole: no peer provokes it, and it is said each time. */
     bool is_own = strncmp(line, "component=bridge ", 17) == 0 || strncmp(line, "component=config ", 17) == 0;
-    if (level <= most && line[0] != '\0' && (is_own || (!is_repeat(level, line, now) && may_log(now))))
+    if (level <= most && line[0] != '\0' && is_own)
         write_line(level, line);
+    else if (level <= most && line[0] != '\0')
+        write_once(level, line, now);
     pthread_mutex_unlock(&mutex);
 }
 
@@ -256,12 +263,12 @@ int log_wake_fd(void)
 
 int log_flush(bool all)
 {
-    int64_t now = now_ms(), next = INT64_MAX;
+    int64_t now = tool_now_ms(), next = INT64_MAX;
 
     pthread_mutex_lock(&mutex);
     for (struct fold *fold = folds; fold < folds + FOLDS; fold++) {
         if (fold->repeats > 0 && (all || now - fold->since_ms >= FOLD_MS))
-            end_fold(fold);
+            end_fold(fold, now);
         if (fold->repeats > 0 && fold->since_ms + FOLD_MS < next)
             next = fold->since_ms + FOLD_MS;
     }

@@ -20,17 +20,16 @@ enum setting_form {
     SETTING_LISTED,     /* [section] key = value, as often as it likes: each adds its value */
     SETTING_NAMED,      /* [section NAME] key = value adds "NAME=value" */
     SETTING_NAMES,      /* [section NAME], without any key, adds NAME */
-    SETTING_PAIRS,      /* [section] this = that adds "this=that" */
-    SETTING_ABOUT       /* [section NAME] key = value: one value about that NAME; asked for by config_about */
+    SETTING_PAIRS       /* [section] this = that adds "this=that" */
 };
 
-enum { SETTING_SECRET = 1 /* never shown */, SETTING_FIXED = 2 /* a change waits for a restart, SIGHUP does not bring it */ };
+enum { SETTING_FIXED = 1 /* a change waits for a restart, SIGHUP does not bring it */ };
 
 struct setting {
     const char *section, *key;   /* NULL: of the command line alone; key NULL: SETTING_NAMES and SETTING_PAIRS */
     enum setting_form form;
     struct tool_option option;   /* as on the command line; its name NULL: it is not there.  Lists are of TOOL_TEXTS, and their field a
-                                  * struct texts.  SETTING_ABOUT: the field is not used */
+                                  * struct texts */
     const char *initial;         /* the default, in words for people; NULL: none */
     unsigned marks;
     const char *environment;     /* NULL: PTQ_BRIDGE_ and the option's name in capitals; "": none */

@@ -9,7 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+
+#include "common/clock.h"
 
 #define KEPT_MS 200
 #define TIMES 10
@@ -27,14 +28,6 @@ struct pages {
         int64_t until;          /* ms */
     } kept[PAGES];
 };
-
-static int64_t now_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /* ---- short ones ---- */
 
@@ -78,7 +71,7 @@ static enum ptq_err write_page(const struct pages *pages, enum page which, char 
 static struct http_page *make_long(struct pages *pages, enum page which, const char *type)
 {
     struct kept *kept = &pages->kept[which];
-    int64_t begun = now_ms();
+    int64_t begun = tool_now_ms();
     char *text = NULL;
     size_t size = 0;
 
@@ -88,7 +81,7 @@ static struct http_page *make_long(struct pages *pages, enum page which, const c
     if (answer != PTQ_OK)
         return make_short(false, "cannot tell", ptq_strerror(answer));
     struct http_page *page = http_page_new(200, type, text, size);
-    int64_t now = now_ms();
+    int64_t now = tool_now_ms();
     http_page_drop(kept->page);
     kept->page = page != NULL ? http_page_hold(page) : NULL;
     kept->until = now + (TIMES * (now - begun) > KEPT_MS ? TIMES * (now - begun) : KEPT_MS);
@@ -118,22 +111,23 @@ static const struct http_route routes[] = {{"/healthz", "200: the bridge lives a
 
 /* ---- life ---- */
 
-bool pages_start(ptq_bridge *bridge, const char *address, bool insecure, char *why, size_t why_size, struct pages **ret_pages)
+enum ptq_err pages_start(ptq_bridge *bridge, const char *address, bool insecure, char *why, size_t why_size, struct pages **ret_pages)
 {
     struct pages *pages = calloc(1, sizeof *pages);
 
     if (pages == NULL) {
         snprintf(why, why_size, "no memory for pages");
-        return false;
+        return PTQ_ENOMEM;
     }
     pages->bridge = bridge;
     struct http_options options = {.address = address, .insecure = insecure, .program = "ptqbridge", .routes = routes, .context = pages};
-    if (!http_start(&options, why, why_size, &pages->http)) {
+    enum ptq_err answer = http_start(&options, why, why_size, &pages->http);
+    if (answer != PTQ_OK) {
         free(pages);
-        return false;
+        return answer;
     }
     *ret_pages = pages;
-    return true;
+    return PTQ_OK;
 }
 
 const char *pages_url(const struct pages *pages)

@@ -2,18 +2,17 @@
 #include "serve.h"
 
 #include <errno.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <ptq/bridge.h>
 
+#include "common/listen.h"
 #include "common/say.h"
 #include "log.h"
 #include "notify.h"
@@ -115,10 +114,11 @@ static void check_pages(struct config *config, enum ptq_err *ret_answer)
     const struct entry *entry = config_find(config, "bridge", "http");
     char why[400];
 
-    if (values->http == NULL || http_check(values->http, values->insecure, why, sizeof why))
+    enum ptq_err answer = values->http != NULL ? listen_check(values->http, values->insecure, why, sizeof why) : PTQ_OK;
+    if (answer == PTQ_OK)
         return;
     config_error(config, entry != NULL ? &entry->origin : &(struct origin){LAYER_FILE, "configuration", 0}, "%s", why);
-    *ret_answer = PTQ_EINVAL;
+    *ret_answer = answer;
 }
 
 int serve_check(struct config *config, bool rules)
@@ -161,37 +161,59 @@ static void log_mistake(const char *line)
     log_say(PTQ_BRIDGE_ERROR, "component=config event=mistake why=\"%s\"", line);
 }
 
+static bool is_fixed(const struct setting *setting)
+{
+    return setting->form == SETTING_ONE && (setting->marks & SETTING_FIXED) != 0;
+}
+
+/* A flag or a text: there are no others that are fixed. */
 static bool is_same(const struct tool_option *option, const struct values *one, const struct values *other)
 {
     const void *a = (const char *)one + option->field, *b = (const char *)other + option->field;
 
     if (option->kind == TOOL_FLAG)
         return *(const bool *)a == *(const bool *)b;
-    const char *text = *(const char *const *)a, *other_text = *(const char *const *)b; /* TOOL_TEXT: there are no others */
+    const char *text = *(const char *const *)a, *other_text = *(const char *const *)b;
     return text == other_text || (text != NULL && other_text != NULL && strcmp(text, other_text) == 0);
 }
 
-static void tell_fixed(const struct values *old, const struct values *new)
+static void keep_value(struct config *fresh, const struct tool_option *option, const struct values *old)
+{
+    void *to = (char *)&fresh->values + option->field;
+    const void *from = (const char *)old + option->field;
+
+    if (option->kind == TOOL_FLAG) {
+        *(bool *)to = *(const bool *)from;
+        return;
+    }
+    const char *text = *(const char *const *)from;
+    *(const char **)to = text != NULL ? config_keep(fresh, text, strlen(text)) : NULL;
+}
+
+/* What only a restart changes stays as it is: told at each reload for as long as the two differ. */
+static void keep_fixed(struct config *fresh, const struct values *old)
 {
     for (const struct setting *setting = settings; setting->form != 0; setting++) {
-        bool compared = setting->option.kind == TOOL_FLAG || setting->option.kind == TOOL_TEXT;
-        if (setting->form == SETTING_ONE && (setting->marks & SETTING_FIXED) != 0 && compared && !is_same(&setting->option, old, new))
-            log_say(PTQ_BRIDGE_WARNING, "component=config event=waits key=%s why=\"it is changed by a restart alone\"", setting->key);
+        if (!is_fixed(setting) || is_same(&setting->option, old, &fresh->values))
+            continue;
+        log_say(PTQ_BRIDGE_WARNING, "component=config event=waits key=%s why=\"it is changed by a restart alone\"", setting->key);
+        keep_value(fresh, &setting->option, old);
     }
 }
 
-/* What only a restart changes stays as it is, for what is checked next, too. */
 static enum ptq_err take_over(struct config *fresh)
 {
     struct ptq_error error = {0};
+
+    keep_fixed(fresh, &self.config->values);
+    if (fresh->errors > 0)
+        return PTQ_ENOMEM;
     struct ptq_bridge_options options = bridge_options(&fresh->values, &error);
     enum ptq_err answer = ptq_bridge_reload(self.bridge, &options);
-
     if (answer != PTQ_OK) {
         log_say(PTQ_BRIDGE_ERROR, "component=config event=refused why=\"%s\" effect=\"all stays as it was\"", error.text);
         return answer;
     }
-    tell_fixed(&self.config->values, &fresh->values);
     log_set((enum ptq_bridge_level)(fresh->values.log_level + 1), (enum log_format)fresh->values.log_format);
     return PTQ_OK;
 }
@@ -228,18 +250,36 @@ static void on_end(void *context, int number, unsigned times)
 
 /* ---- SIGUSR1 ---- */
 
-/* Whole, or not at all: another file takes its name. */
-static bool write_file(const char *path, const char *text, size_t size)
+static bool write_all(int fd, const char *text, size_t size)
+{
+    while (size > 0) {
+        ssize_t part = write(fd, text, size);
+        if (part < 0 && errno != EINTR)
+            return false;
+        text += part > 0 ? part : 0;
+        size -= part > 0 ? (size_t)part : 0;
+    }
+    return true;
+}
+
+/* Whole, or not at all: another file takes its name.  0, or the errno of what failed. */
+static int write_file(const char *path, const char *text, size_t size)
 {
     char part[4200];
 
-    snprintf(part, sizeof part, "%s.part", path);
+    if (snprintf(part, sizeof part, "%s.part", path) >= (int)sizeof part)
+        return ENAMETOOLONG;
     int fd = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
-        return false;
-    bool whole = write(fd, text, size) == (ssize_t)size && write(fd, "\n", 1) == 1;
-    whole = close(fd) == 0 && whole;
-    return whole && rename(part, path) == 0;
+        return errno;
+    int failed = write_all(fd, text, size) && write_all(fd, "\n", 1) ? 0 : errno;
+    if (close(fd) != 0 && failed == 0)
+        failed = errno;
+    if (failed == 0 && rename(part, path) != 0)
+        failed = errno;
+    if (failed != 0)
+        unlink(part);
+    return failed;
 }
 
 static void on_report(void *context)
@@ -247,6 +287,7 @@ static void on_report(void *context)
     const char *path = self.config->values.status_file;
     char *text = NULL;
     size_t size = 0;
+    int failed;
     (void)context;
 
     enum ptq_err answer = ptq_bridge_status(self.bridge, &text, &size);
@@ -256,10 +297,10 @@ static void on_report(void *context)
         log_say(PTQ_BRIDGE_ERROR, "component=bridge event=no_status why=\"%s\"", ptq_strerror(answer));
     else if (path == NULL)
         log_object("component=bridge event=status", text, size);
-    else if (write_file(path, text, size))
+    else if ((failed = write_file(path, text, size)) == 0)
         log_say(PTQ_BRIDGE_INFO, "component=bridge event=status file=\"%s\"", path);
     else
-        log_say(PTQ_BRIDGE_ERROR, "component=bridge event=no_status file=\"%s\" why=\"%s\"", path, strerror(errno));
+        log_say(PTQ_BRIDGE_ERROR, "component=bridge event=no_status file=\"%s\" why=\"%s\"", path, strerror(failed));
     free(text);
 }
 
@@ -317,9 +358,11 @@ static int run_bridge(ptq_bus *bus, const struct values *values, const struct sw
 
     if (answer != PTQ_OK)
         return tool_fail(answer, NULL, "%s", error.text);
-    if (values->http != NULL && !pages_start(self.bridge, values->http, values->insecure, why, sizeof why, &pages)) {
+    if (values->http != NULL)
+        answer = pages_start(self.bridge, values->http, values->insecure, why, sizeof why, &pages);
+    if (answer != PTQ_OK) {
         ptq_bridge_close(self.bridge);
-        return tool_fail(PTQ_ESYS, NULL, "%s", why);
+        return tool_fail(answer, NULL, "%s", why);
     }
     say_ready(values, pages, (int)switches->ready_fd); /* before SIGHUP may change what it tells */
     if (!signals_start(&(struct signals_events){.end = on_end, .reload = on_reload, .report = on_report, .alive = is_alive})) {

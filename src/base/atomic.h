@@ -29,6 +29,7 @@ _Static_assert(sizeof(void *) == 8, "ptq needs a 64-bit address space");
     atomic_compare_exchange_strong_explicit((p), (expected), (desired), memory_order_seq_cst, memory_order_acquire)
 
 #define pti_exchange_seq(p, v) atomic_exchange_explicit((p), (v), memory_order_seq_cst)
+#define pti_fetch_add_relaxed(p, v) atomic_fetch_add_explicit((p), (v), memory_order_relaxed)
 #define pti_fetch_add_seq(p, v) atomic_fetch_add_explicit((p), (v), memory_order_seq_cst)
 #define pti_fetch_or_seq(p, v) atomic_fetch_or_explicit((p), (v), memory_order_seq_cst)
 #define pti_fetch_and_seq(p, v) atomic_fetch_and_explicit((p), (v), memory_order_seq_cst)

@@ -17,6 +17,11 @@ int64_t pti_now_ns(void);
 /* Milliseconds since 1970, for display. */
 int64_t pti_unix_ms(void);
 
+static inline int64_t pti_earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
 /* From a public timeout: PTQ_NOWAIT -> PTI_DEADLINE_NOW, negative -> PTI_DEADLINE_NEVER. */
 static inline int64_t pti_deadline(int timeout_ms)
 {

@@ -159,7 +159,7 @@ static enum ptq_err reserve_first(const struct pti_segment *segment, const struc
         size = g->file_size;
     number = pti_segment_reserve(segment, 0, size);
     if (number)
-        return pti_explain_reserve(error, name, segment, size, number);
+        return pti_explain_reserve(error, &(struct pti_thing){"queue", name, NULL}, segment, size, number);
     for (uint64_t i = 0; i << g->stretch_shift < size; i++)
         pti_fetch_or_seq(&stretches[i / 64], UINT64_C(1) << (i % 64)); /* [B] */
     return PTQ_OK;
@@ -237,7 +237,7 @@ static enum ptq_err create(ptq_bus *bus, const char *name, const char *file, con
     number = pti_segment_create(bus->dirfd, name, geometry.file_size, mode_of(ask), &segment,
                                 &temp);
     if (number)
-        return pti_explain_file(error, bus, name, geometry.file_size, number);
+        return pti_explain_file(error, bus, &(struct pti_thing){"queue", name, file}, geometry.file_size, number);
     err = share(&segment, ask, name, error);
     if (err == PTQ_OK)
         err = reserve_first(&segment, &geometry, ask->prefault, name, error);
@@ -248,7 +248,7 @@ static enum ptq_err create(ptq_bus *bus, const char *name, const char *file, con
         if (number == EEXIST)
             err = PTQ_EEXIST;
         else if (number)
-            err = pti_explain_file(error, bus, name, geometry.file_size, number);
+            err = pti_explain_file(error, bus, &(struct pti_thing){"queue", name, file}, geometry.file_size, number);
     }
     pti_segment_discard(&segment, &temp, bus->dirfd);
     return err;
@@ -270,7 +270,7 @@ enum ptq_err pti_attach_view(ptq_bus *bus, const char *name, bool writable, stru
     if (number == ENOENT && refuse_other_layout(bus, name, error) != PTQ_OK)
         return PTQ_EVERSION;
     if (number)
-        return pti_explain_file(error, bus, name, 0, number);
+        return pti_explain_file(error, bus, &(struct pti_thing){"queue", name, file}, 0, number);
     err = pti_header_read(segment.base, segment.size, &header);
     if (err != PTQ_OK) {
         pti_segment_close(&segment);
@@ -390,7 +390,7 @@ enum ptq_err pti_attach(ptq_bus *bus, const char *name, const struct pti_attach 
         if (may_enter)
             err = enter(bus, name, ask, error, ring, lane);
         if ((err == PTQ_ENOENT || err == PTQ_EGONE) && pti_bus_is_gone(bus))
-            return pti_explain_gone(error, bus, name);
+            return pti_explain_gone(error, bus, &(struct pti_thing){"queue", name, file});
         if (err == PTQ_ENOENT && ask->mode != PTQ_ATTACH) {
             err = create(bus, name, file, ask, error);
             may_enter |= err == PTQ_OK || (err == PTQ_EEXIST && is_own(bus, name, ask));

@@ -65,6 +65,16 @@ static enum ptq_err read_switch(const char *name, bool given, bool *ret_on, stru
     return PTQ_OK;
 }
 
+static enum ptq_err read_debug(bool *ret_tells, struct ptq_error *error)
+{
+    const char *value = read_environment("PTQ_DEBUG");
+
+    if (value != NULL && strcmp(value, "proto") != 0)
+        return pti_error(error, PTQ_EINVAL, "PTQ_DEBUG is '%.40s'; it may be proto, or unset", value);
+    *ret_tells = value != NULL;
+    return PTQ_OK;
+}
+
 static enum ptq_err read_via(const char *given, enum pti_via_choice *ret_via, struct ptq_error *error)
 {
     static const char *const words[] = {"auto", "direct", "bridge"};
@@ -252,6 +262,8 @@ static enum ptq_err set_up(ptq_bus *bus, const char *run, const struct ptq_bus_o
         answer = set_keys(bus, choose(options->keys, "PTQ_KEYS"), options->error);
     if (answer == PTQ_OK)
         answer = read_switch("PTQ_GUARD", options->guard, &bus->guard, options->error);
+    if (answer == PTQ_OK)
+        answer = read_debug(&bus->tells, options->error);
     if (answer == PTQ_OK)
         answer = read_via(options->via, &bus->via, options->error);
     if (answer == PTQ_OK)

@@ -11,6 +11,10 @@
 
 #include "base/atomic.h"
 
+/* What the file of a share, and of a log, is called behind its name (share/layout.h); the number is that of the layout. */
+#define PTI_SHARE_SUFFIX "~s1"
+#define PTI_LOG_SUFFIX "~g1"
+
 struct pti_port;
 struct pti_open;
 
@@ -38,6 +42,7 @@ struct ptq_bus {
     char keys[400]; /* the folder of who we are to other hosts; "": nobody */
     struct pti_home *_Atomic homes; /* whom a bridge of this process was told of; only ever added to */
     bool guard;     /* a truncated segment answers PTQ_ECORRUPT instead of raising SIGBUS */
+    bool tells;     /* pools and processes tell what goes in and out: tell.c */
     enum pti_via_choice via;
     uint32_t outbox; /* messages in one that is made */
     struct pti_peer *peers;
@@ -109,5 +114,8 @@ void pti_segment_file(const char *name, char *buffer, size_t size);
 /* A queue of that name in another memory layout, of an older or newer ptq: its layout, and its file.  0: none.
  * They are never opened, only named, and removed on request. */
 int pti_segment_other_layout(ptq_bus *bus, const char *name, char *file, size_t size);
+
+/* A line on standard error: "ptq[<pid>] <room> <name>: ...".  Where bus->tells. */
+void pti_bus_tell(const char *room, const char *name, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 #endif

@@ -1,4 +1,4 @@
-/* explain.c -- why a queue's file could not be made or opened, in a sentence that says what to do. */
+/* explain.c -- why the file of a queue or a share could not be made or opened, in a sentence that says what to do. */
 #include "bus/explain.h"
 
 #include <errno.h>
@@ -34,48 +34,47 @@ static const char *find_place(ptq_bus *bus, char *mount, size_t size)
 
 /* ---- permission */
 
-static enum ptq_err explain_kind(struct ptq_error *error, ptq_bus *bus, const char *name, const char *file,
+static enum ptq_err explain_kind(struct ptq_error *error, ptq_bus *bus, const struct pti_thing *it, const char *file,
                                  const struct stat *status)
 {
     if (S_ISLNK(status->st_mode))
-        return pti_error(error, PTQ_EPERM, "queue '%s': %s/%s is a link, which is never followed; remove it", name, bus->path,
+        return pti_error(error, PTQ_EPERM, "%s '%s': %s/%s is a link, which is never followed; remove it", it->kind, it->name, bus->path,
                          file);
     if (!S_ISREG(status->st_mode))
-        return pti_error(error, PTQ_EPERM, "queue '%s': %s/%s is no regular file; remove it", name, bus->path, file);
+        return pti_error(error, PTQ_EPERM, "%s '%s': %s/%s is no regular file; remove it", it->kind, it->name, bus->path, file);
     if (status->st_nlink > 2)
-        return pti_error(error, PTQ_EPERM, "queue '%s': %s/%s has %u names (hard links); remove the others", name, bus->path,
+        return pti_error(error, PTQ_EPERM, "%s '%s': %s/%s has %u names (hard links); remove the others", it->kind, it->name, bus->path,
                          file, (unsigned)status->st_nlink);
     return PTQ_OK;
 }
 
-static enum ptq_err explain_permission(struct ptq_error *error, ptq_bus *bus, const char *name)
+static enum ptq_err explain_permission(struct ptq_error *error, ptq_bus *bus, const struct pti_thing *it)
 {
-    char file[PTI_FILE_NAME_MAX];
+    const char *file = it->file;
     struct stat status;
 
-    pti_segment_file(name, file, sizeof file);
     if (fstatat(bus->dirfd, file, &status, AT_SYMLINK_NOFOLLOW) != 0)
-        return pti_error(error, PTQ_EPERM, "queue '%s': user %u may not write in '%s'; ask the owner of that directory, or "
+        return pti_error(error, PTQ_EPERM, "%s '%s': user %u may not write in '%s'; ask the owner of that directory, or "
                                            "set PTQ_DIR to another",
-                         name, (unsigned)geteuid(), bus->path);
-    if (explain_kind(error, bus, name, file, &status) != PTQ_OK)
+                         it->kind, it->name, (unsigned)geteuid(), bus->path);
+    if (explain_kind(error, bus, it, file, &status) != PTQ_OK)
         return PTQ_EPERM;
     if (faccessat(bus->dirfd, file, R_OK, AT_EACCESS) == 0)
         return pti_error(error, PTQ_EPERM,
-                         "queue '%s' belongs to user %u, group %u, mode %04o: user %u may watch it (ptq peek, ptqtop), not use "
+                         "%s '%s' belongs to user %u, group %u, mode %04o: user %u may watch it (ptq peek, ptqtop), not use "
                          "it; its owner may share it with chmod 0660",
-                         name, (unsigned)status.st_uid, (unsigned)status.st_gid, (unsigned)status.st_mode & 07777,
+                         it->kind, it->name, (unsigned)status.st_uid, (unsigned)status.st_gid, (unsigned)status.st_mode & 07777,
                          (unsigned)geteuid());
     return pti_error(error, PTQ_EPERM,
-                     "queue '%s' belongs to user %u, group %u, mode %04o: user %u may not use it; its owner may create it "
+                     "%s '%s' belongs to user %u, group %u, mode %04o: user %u may not use it; its owner may create it "
                      "with --group and --mode 0660",
-                     name, (unsigned)status.st_uid, (unsigned)status.st_gid, (unsigned)status.st_mode & 07777,
+                     it->kind, it->name, (unsigned)status.st_uid, (unsigned)status.st_gid, (unsigned)status.st_mode & 07777,
                      (unsigned)geteuid());
 }
 
 /* ---- space */
 
-static enum ptq_err explain_space(struct ptq_error *error, ptq_bus *bus, const char *name)
+static enum ptq_err explain_space(struct ptq_error *error, ptq_bus *bus, const struct pti_thing *it)
 {
     struct statvfs space;
     char mount[200] = "";
@@ -83,20 +82,20 @@ static enum ptq_err explain_space(struct ptq_error *error, ptq_bus *bus, const c
 
     if (fstatvfs(bus->dirfd, &space) == 0 && space.f_files > 0 && space.f_favail == 0)
         return pti_error(error, PTQ_ENOSPC,
-                         "queue '%s': no inode is left on %s (all %" PRIu64 " in use); remove files, or mount it with a "
+                         "%s '%s': no inode is left on %s (all %" PRIu64 " in use); remove files, or mount it with a "
                          "larger nr_inodes",
-                         name, place, (uint64_t)space.f_files);
-    return pti_error(error, PTQ_ENOSPC, "queue '%s': no space is left on %s; free some, or enlarge it", name, place);
+                         it->kind, it->name, place, (uint64_t)space.f_files);
+    return pti_error(error, PTQ_ENOSPC, "%s '%s': no space is left on %s; free some, or enlarge it", it->kind, it->name, place);
 }
 
-static enum ptq_err explain_read_only(struct ptq_error *error, ptq_bus *bus, const char *name)
+static enum ptq_err explain_read_only(struct ptq_error *error, ptq_bus *bus, const struct pti_thing *it)
 {
     char mount[200] = "";
 
     return pti_error(error, PTQ_EPERM,
-                     "queue '%s': %s is mounted read-only here: queues on it may be watched (ptq peek, ptqtop), not used; "
+                     "%s '%s': %s is mounted read-only here: queues on it may be watched (ptq peek, ptqtop), not used; "
                      "mount it writable",
-                     name, find_place(bus, mount, sizeof mount));
+                     it->kind, it->name, find_place(bus, mount, sizeof mount));
 }
 
 /* ---- all of it */
@@ -108,64 +107,64 @@ bool pti_bus_is_gone(ptq_bus *bus)
     return fstat(bus->dirfd, &status) == 0 && status.st_nlink == 0;
 }
 
-enum ptq_err pti_explain_gone(struct ptq_error *error, ptq_bus *bus, const char *name)
+enum ptq_err pti_explain_gone(struct ptq_error *error, ptq_bus *bus, const struct pti_thing *it)
 {
     return pti_error(error, PTQ_EGONE,
-                     "queue '%s': the directory of its bus, '%s', was removed meanwhile; close the bus and open it anew", name,
+                     "%s '%s': the directory of its bus, '%s', was removed meanwhile; close the bus and open it anew", it->kind, it->name,
                      bus->path);
 }
 
-enum ptq_err pti_explain_file(struct ptq_error *error, ptq_bus *bus, const char *name, uint64_t size, int number)
+enum ptq_err pti_explain_file(struct ptq_error *error, ptq_bus *bus, const struct pti_thing *it, uint64_t size, int number)
 {
     switch (number) {
     case ENOENT:
         if (pti_bus_is_gone(bus))
-            return pti_explain_gone(error, bus, name);
-        return pti_error(error, PTQ_ENOENT, "queue '%s' does not exist; create it, or check the bus and its directory",
-                         name);
+            return pti_explain_gone(error, bus, it);
+        return pti_error(error, PTQ_ENOENT, "%s '%s' does not exist; create it, or check the bus and its directory",
+                         it->kind, it->name);
     case EIO:
-        return pti_error(error, PTQ_ECORRUPT, "queue '%s': its file is too short to be a queue; remove it with ptq rm",
-                         name);
+        return pti_error(error, PTQ_ECORRUPT, "%s '%s': its file is too short to be one; remove it",
+                         it->kind, it->name);
     case EPERM:
     case EACCES:
     case ELOOP:
-        return explain_permission(error, bus, name);
+        return explain_permission(error, bus, it);
     case EROFS:
-        return explain_read_only(error, bus, name);
+        return explain_read_only(error, bus, it);
     case ENOSPC:
     case EDQUOT:
-        return explain_space(error, bus, name);
+        return explain_space(error, bus, it);
     case EMFILE:
     case ENFILE:
-        return pti_error(error, PTQ_ENOMEM, "queue '%s': no descriptors left (%s, the limit is %llu); raise ulimit -n", name,
+        return pti_error(error, PTQ_ENOMEM, "%s '%s': no descriptors left (%s, the limit is %llu); raise ulimit -n", it->kind, it->name,
                          strerror(number), limit_of(RLIMIT_NOFILE));
     case EFBIG:
         return pti_error(error, PTQ_ENOMEM,
-                         "queue '%s' has a file of %" PRIu64 " bytes, and this process may write none larger than %llu; raise "
-                         "ulimit -f, or make the queue smaller",
-                         name, size, limit_of(RLIMIT_FSIZE));
+                         "%s '%s' has a file of %" PRIu64 " bytes, and this process may write none larger than %llu; raise "
+                         "ulimit -f, or make it smaller",
+                         it->kind, it->name, size, limit_of(RLIMIT_FSIZE));
     case ENOMEM:
         return pti_error(error, PTQ_ENOMEM,
-                         "queue '%s': its memory cannot be mapped: %s; raise ulimit -v, or make the queue smaller", name,
+                         "%s '%s': its memory cannot be mapped: %s; raise ulimit -v, or make it smaller", it->kind, it->name,
                          strerror(number));
     default:
-        return pti_error(error, pti_err_from_errno(number), "queue '%s' cannot be %s: %s", name,
+        return pti_error(error, pti_err_from_errno(number), "%s '%s' cannot be %s: %s", it->kind, it->name,
                          size > 0 ? "made" : "opened", strerror(number));
     }
 }
 
-enum ptq_err pti_explain_reserve(struct ptq_error *error, const char *name, const struct pti_segment *segment,
+enum ptq_err pti_explain_reserve(struct ptq_error *error, const struct pti_thing *it, const struct pti_segment *segment,
                                  uint64_t need, int number)
 {
     uint64_t space = 0;
     char mount[200] = "";
 
     if (number != ENOSPC)
-        return pti_error(error, pti_err_from_errno(number), "queue '%s': cannot reserve memory: %s", name,
+        return pti_error(error, pti_err_from_errno(number), "%s '%s': cannot reserve memory: %s", it->kind, it->name,
                          strerror(number));
     pti_segment_space(segment, &space, mount, sizeof mount);
     return pti_error(error, PTQ_ENOSPC,
-                     "queue '%s' needs %" PRIu64 " bytes, %" PRIu64 " are free on %s; free some, enlarge it, or make the "
-                     "queue smaller",
-                     name, need, space, mount[0] ? mount : "its file system");
+                     "%s '%s' needs %" PRIu64 " bytes, %" PRIu64 " are free on %s; free some, enlarge it, or make "
+                     "it smaller",
+                     it->kind, it->name, need, space, mount[0] ? mount : "its file system");
 }

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -20,11 +21,18 @@
 static void unlink_sides(ptq_bus *bus, const char *name, const struct pti_segment *segment)
 {
     const struct pti_header *header = segment->base;
+    static const char *const kinds[] = {PTI_SIDE_ROSTER, PTI_SIDE_TRAIL};
+    char file[PTI_SIDE_NAME_MAX + sizeof PTI_SIDE_ROSTER];
     uint8_t id[16];
 
     memcpy(id, header->id, sizeof id);
     if (pti_geometry_is_large(&header->geometry))
         pti_sides_unlink(bus->dirfd, bus->path, name, id);
+    for (unsigned i = 0; header->geometry.window != 0 && i < sizeof kinds / sizeof *kinds; i++) { /* of a pool */
+        pti_side_prefix(name, id, file);
+        strcat(file, kinds[i]);
+        unlinkat(bus->dirfd, file, 0);
+    }
 }
 
 /* Law: whoever unlinks the name of a segment holds its REMOVER byte.  So when the name leads here under that lock, it still
@@ -41,6 +49,7 @@ bool pti_reap_finish(ptq_bus *bus, const char *name, const struct pti_segment *s
     unlink_sides(bus, name, segment);
     if (pti_segment_is_named(segment, bus->dirfd, file) == 0)
         unlinkat(bus->dirfd, file, 0);
+    unlink_sides(bus, name, segment); /* a roster made meanwhile by one who saw the name: its maker looks once more after it */
     return pti_segment_is_named(segment, bus->dirfd, file) != 0;
 }
 
@@ -77,6 +86,31 @@ static enum ptq_err unlink_file(ptq_bus *bus, const char *file)
     if (unlinkat(bus->dirfd, file, 0) == 0 || errno == ENOENT)
         return PTQ_OK;
     return errno == EACCES || errno == EPERM ? PTQ_EPERM : PTQ_ESYS;
+}
+
+/* Under that lock the name still leads to what was opened: it is not another's, made since. */
+static bool is_still_named(ptq_bus *bus, int fd, const char *file)
+{
+    struct stat opened, named;
+
+    return fstat(fd, &opened) == 0 && fstatat(bus->dirfd, file, &named, AT_SYMLINK_NOFOLLOW) == 0 && opened.st_ino == named.st_ino &&
+           opened.st_dev == named.st_dev;
+}
+
+/* A share or a log (share/open.c): values, which only force takes; under the lock of the whole range, so that who opens it looks again. */
+static void collect_share(ptq_bus *bus, const char *file, bool force, struct ptq_gc_report *report)
+{
+    int fd = openat(bus->dirfd, file, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+
+    report->queues++;
+    if (fd >= 0 && pti_life_lock_all(fd) != 0)
+        report->live++;
+    else if (fd >= 0 && force && is_still_named(bus, fd, file) && unlinkat(bus->dirfd, file, 0) == 0)
+        report->removed++;
+    else
+        report->kept++;
+    if (fd >= 0)
+        close(fd);
 }
 
 /* Has somebody this file open as a queue?  Every layout locks bytes of it for as long as it lives. */
@@ -230,8 +264,15 @@ static bool is_stale_side(ptq_bus *bus, const char *file, struct last_side *last
     return last->is_stale;
 }
 
-/* What a killed creator left: "<name>~new.*" whose creator lives no more; and side files without a queue. */
-static void collect_leftovers(ptq_bus *bus, struct ptq_gc_report *report)
+static bool is_share(const char *file)
+{
+    size_t length = strlen(file);
+
+    return length > 3 && (strcmp(file + length - 3, PTI_SHARE_SUFFIX) == 0 || strcmp(file + length - 3, PTI_LOG_SUFFIX) == 0);
+}
+
+/* What is no queue: shares; what a killed creator left, "<name>~new.*" whose creator lives no more; side files without a queue. */
+static void collect_others(ptq_bus *bus, bool force, struct ptq_gc_report *report)
 {
     int fd = openat(bus->dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
@@ -246,6 +287,10 @@ static void collect_leftovers(ptq_bus *bus, struct ptq_gc_report *report)
     while ((entry = readdir(dir)) != NULL) {
         int file;
 
+        if (is_share(entry->d_name)) {
+            collect_share(bus, entry->d_name, force, report);
+            continue;
+        }
         if (is_stale_side(bus, entry->d_name, &last) && unlinkat(bus->dirfd, entry->d_name, 0) == 0)
             continue;
         if (!strstr(entry->d_name, "~new."))
@@ -325,7 +370,7 @@ enum ptq_err ptq_bus_gc(ptq_bus *bus, bool force, struct ptq_gc_report *ret_repo
     free(names.name);
     if (err != PTQ_OK)
         return err;
-    collect_leftovers(bus, &report);
+    collect_others(bus, force, &report);
     *ret_report = report;
     return PTQ_OK;
 }

@@ -10,6 +10,7 @@
 
 #include "local/verbs.h"
 #include "ring/fast.h"
+#include "ring/pack.h"
 #include "ring/sweep.h"
 
 /* As pti_local_enter.  False: ask that. */
@@ -240,6 +241,10 @@ static __attribute__((noinline)) bool take_last(struct pti_local *local, struct 
 
     if (pti_batch_take(lane, c->position, c->header, c->header_word, &block, &word) != PTQ_OK || !pti_ring_judge(lane, block, &word))
         return false;
+    if (pti_block_is_pack(pti_block_at(&local->ring, block))) {
+        (void)pti_unit_begin(local, place, block, word); /* whoever takes next has it; or it went back */
+        return false;
+    }
     return pti_local_show(local, place, msg, block, word) == PTQ_OK; /* which is so: no side files here */
 }
 
@@ -324,7 +329,7 @@ bool pti_fast_take_many(struct pti_port *port, size_t max, struct ptq_msg **msgs
         do {
             some = take_some(local, place, max - count, msgs + count);
             count += some;
-        } while (some > 0 && count < max);
+        } while (some > 0 && count < max && !pti_load_relaxed(&place->unit)); /* of a pack: its records come first */
     if (count > 0) {
         place->run += (uint32_t)count;
         place->idle = 0;

@@ -72,6 +72,11 @@ static enum ptq_err nack(struct pti_port *port, struct ptq_msg *msg, int delay_m
 
 static enum ptq_err untake(struct pti_port *port, struct ptq_msg *msg) { return judge(port, pti_local_of(port)->ops->untake(port, msg)); }
 
+static enum ptq_err place_loan(struct pti_port *port, struct ptq_msg *loan, uint64_t position, const struct pti_put *put)
+{
+    return judge(port, pti_local_of(port)->ops->place_loan(port, loan, position, put));
+}
+
 static enum ptq_err limit(struct pti_port *port, uint64_t limit) { return judge(port, pti_local_of(port)->ops->limit(port, limit)); }
 
 static enum ptq_err head(struct pti_port *port, uint64_t *ret_position)
@@ -102,6 +107,7 @@ static void make_table(void)
     guarded.loan = loan;
     guarded.publish = publish;
     guarded.place = place;
+    guarded.place_loan = place_loan;
     guarded.end = end;
     guarded.take = take;
     guarded.take_more = take_more;

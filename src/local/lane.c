@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/time.h"
+#include "local/verbs.h"
 #include "os/futex.h"
 
 struct pti_thread {
@@ -154,6 +155,19 @@ static bool is_inside(struct pti_place *place)
     return pti_load_seq(&place->inside) || pti_load_seq(&place->bias.busy); /* [C, Y] */
 }
 
+bool pti_local_stay(struct pti_port *port)
+{
+    struct pti_local *local = pti_local_of(port);
+
+    pti_fetch_add_seq(&local->staying, 1); /* [C] as pti_local_enter without a membarrier: one of us sees the other */
+    if (pti_load_seq(&local->closing) != PTI_LOCAL_CLOSING) /* [C] */
+        return true;
+    pti_local_go(port);
+    return false;
+}
+
+void pti_local_go(struct pti_port *port) { pti_fetch_add_seq(&pti_local_of(port)->staying, -1u); } /* [C] */
+
 /* Calls that sleep are interrupted until they have left. */
 static void wait_for_calls(struct pti_local *local)
 {
@@ -165,6 +179,10 @@ static void wait_for_calls(struct pti_local *local)
     used = pti_load_relaxed(&local->places_used);
     pthread_mutex_unlock(&local->mutex);
     pti_membarrier_private();
+    while (pti_load_seq(&local->staying) > 0) { /* [C] */
+        pti_local_interrupt(local);
+        nanosleep(&a_little, NULL);
+    }
     for (uint32_t i = 0; i < used; i++)
         while (is_inside(pti_load_relaxed(&local->places[i]))) {
             pti_local_interrupt(local);
@@ -197,9 +215,10 @@ struct ptq_msg *pti_local_msg_more(struct pti_local *local, struct pti_place *pl
 
 void pti_local_fini(struct pti_local *local)
 {
-    uint32_t used = pti_load_acquire(&local->places_used); /* [Z] */
+    uint32_t used;
 
     wait_for_calls(local);
+    used = pti_load_acquire(&local->places_used); /* [Z] */
     pti_local_end_if_last(local);
     for (uint32_t i = 0; i < used; i++) {
         struct pti_place *place = pti_load_relaxed(&local->places[i]);

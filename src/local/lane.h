@@ -30,6 +30,7 @@ struct pti_unit {
     uint32_t block, place; /* whose lease it is */
     uint64_t word;
     uint32_t count;        /* records, as far as was looked */
+    uint32_t sub;          /* of record 0 */
     uint32_t first;        /* the first that is to be handed out */
     uint32_t next, at;     /* the record to hand out next, and where it stands */
     uint32_t seen;         /* given as it was at the lease: what is below it comes again */
@@ -105,6 +106,7 @@ struct pti_local {
     struct pti_side sides[2];
     _Atomic uint32_t interrupts;
     _Atomic uint32_t closing;     /* enum pti_closing */
+    _Atomic uint32_t staying;     /* between calls, and not to be closed (stay of queue/port.h) */
     const struct pti_port_ops *ops; /* unguarded */
     struct pti_guard *guard;      /* NULL: a truncated segment is a SIGBUS */
     bool may_spin;        /* more than one processor */

@@ -252,7 +252,7 @@ enum ptq_err pti_pipe_put_many(struct pti_port *port, const struct pti_put *puts
 {
     enum ptq_err err = flush_own(pti_local_of(port), deadline);
 
-    return err == PTQ_OK ? pti_local_put_many(port, puts, count, deadline, ret_position) : err;
+    return err == PTQ_OK ? pti_local_put_batch(port, puts, count, true, deadline, ret_position) : err;
 }
 
 enum ptq_err pti_pipe_publish(struct pti_port *port, struct ptq_msg *loan, const struct pti_put *put, int64_t deadline,

@@ -2,6 +2,7 @@
  *
  *      put        behind what this thread gathers, where it fits and another of its size would: else local/pack.c
  *      put_many   a pack of its own, published at once: all of it or none, by one CAS of a slot
+ *      a batch    some of its elements are packs (local/batch.c)
  */
 #include <string.h>
 
@@ -20,12 +21,12 @@ static inline void copy(void *to, const void *from, uint32_t size)
     }
 }
 
-static inline void write_record(unsigned char *at, const void *data, uint32_t size)
+static inline void write_record(unsigned char *at, const void *data, uint32_t size, uint32_t type)
 {
     struct pti_record *record = (struct pti_record *)(void *)at;
 
     pti_store_relaxed(&record->length, size);
-    pti_store_relaxed(&record->type, 0);
+    pti_store_relaxed(&record->type, type);
     copy(record->bytes, data, size);
 }
 
@@ -50,13 +51,49 @@ bool pti_pipe_fast_put(struct pti_port *port, const void *data, uint32_t size, u
         pti_bias_leave(&place->bias);
         return false;
     }
-    write_record(pipe->records + pipe->at, data, size);
+    write_record(pipe->records + pipe->at, data, size, 0);
     pipe->at += takes;
     pipe->bytes += size;
     pti_store_relaxed(&pipe->count, count + 1);
     pti_bias_leave(&place->bias);
     *ret_position = 0; /* not known before it is in the queue */
     return true;
+}
+
+/* ---- among a batch */
+
+bool pti_packed_suits(const struct pti_geometry *g)
+{
+    return g->lease_ms == 0 && g->window == 0 && !(g->flags & (PTI_GEO_EXPIRED_DEAD | PTI_GEO_PLACED));
+}
+
+static inline bool is_plain(const struct pti_put *put)
+{
+    return (put->kind | put->headers | put->ttl | put->due_us) == 0;
+}
+
+size_t pti_packed_run(const struct pti_local *local, const struct pti_put *puts, size_t count)
+{
+    uint32_t room = pti_pack_room(&local->ring), at = 0, most = pti_pipe_most(local);
+    size_t n = 0;
+
+    while (n < count && n < most && is_plain(&puts[n]) && pti_record_size(puts[n].size) <= room - at)
+        at += pti_record_size(puts[n++].size);
+    return n > 0 ? n : 1;
+}
+
+void pti_packed_fill(struct pti_local *local, struct pti_place *place, uint32_t block, const struct pti_put *puts, size_t count,
+                     uint32_t sub)
+{
+    unsigned char *records = pti_pack_of(pti_block_at(&local->ring, block))->records;
+    uint64_t bytes = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        write_record(records, puts[i].data, puts[i].size, puts[i].type);
+        records += pti_record_size(puts[i].size);
+        bytes += puts[i].size;
+    }
+    pti_pack_seal(&place->lane, block, (uint32_t)count, bytes, sub);
 }
 
 /* ---- many */
@@ -83,7 +120,7 @@ static enum ptq_err write_records(const struct pti_local *local, unsigned char *
             return PTQ_EINVAL;
         if (__builtin_expect(pti_record_size((uint32_t)size) > (size_t)(end - records), 0))
             return PTQ_ETOOBIG;
-        write_record(records, items[i].data, (uint32_t)size);
+        write_record(records, items[i].data, (uint32_t)size, 0);
         records += pti_record_size((uint32_t)size);
         bytes += size;
     }

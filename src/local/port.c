@@ -54,9 +54,47 @@ static enum ptq_err local_census(struct pti_port *port, uint64_t position, bool 
     return PTQ_OK;
 }
 
+static bool local_is_placed(struct pti_port *port, uint64_t position)
+{
+    struct pti_place *place;
+
+    if (pti_local_enter(pti_local_of(port), &place) != PTQ_OK)
+        return false;
+    bool placed = pti_ring_is_placed(place->lane.ring, position & place->lane.ring->position_mask);
+    pti_local_leave(place);
+    return placed;
+}
+
+static uint32_t local_own_consumers(struct pti_port *port)
+{
+    struct pti_local *local = pti_local_of(port);
+    uint32_t used = pti_load_acquire(&local->places_used), count = 0; /* [Z] */
+
+    for (uint32_t i = 0; i < used; i++)
+        count += (pti_load_relaxed(&pti_load_relaxed(&local->places[i])->lane.entry->roles) & PTI_ROLE_GET) != 0;
+    return count;
+}
+
 static enum ptq_err local_claim(struct pti_port *port, int64_t deadline)
 {
     return pti_local_claim(pti_local_of(port), deadline);
+}
+
+static _Atomic uint64_t *local_word(struct pti_port *port)
+{
+    return (_Atomic uint64_t *)(void *)(pti_local_of(port)->ring.base + PTI_WORD_OFFSET);
+}
+
+static bool local_is_held(struct pti_port *port, enum ptq_side side)
+{
+    struct pti_place *place;
+    bool held = true;
+
+    if (pti_local_enter(pti_local_of(port), &place) != PTQ_OK)
+        return held;
+    held = pti_life_is_locked(place->lane.ring->segment.fd, side == PTQ_SIDE_PUT ? PTI_LIFE_PRODUCER : PTI_LIFE_GETTER) != 0;
+    pti_local_leave(place);
+    return held;
 }
 
 /* ---- around */
@@ -161,12 +199,15 @@ static void local_close(struct pti_port *port, int64_t deadline)
 }
 
 const struct pti_port_ops pti_local_ops = {
+    .stay = pti_local_stay,
+    .go = pti_local_go,
     .put = pti_local_put,
     .put_many = pti_local_put_many,
     .loan = pti_local_loan,
     .publish = pti_local_publish,
     .abort = pti_local_abort,
     .place = pti_local_place,
+    .place_loan = pti_local_place_loan,
     .end = pti_local_end,
     .take = pti_local_take,
     .take_more = pti_local_take_more,
@@ -179,7 +220,11 @@ const struct pti_port_ops pti_local_ops = {
     .limit = local_limit,
     .head = local_head,
     .census = local_census,
+    .is_placed = local_is_placed,
+    .own_consumers = local_own_consumers,
     .claim = local_claim,
+    .word = local_word,
+    .is_held = local_is_held,
     .stats = local_stats,
     .purge = local_purge,
     .pause = local_pause,
@@ -271,19 +316,17 @@ static enum ptq_err check_packs(const struct pti_open *open, const struct pti_ge
 {
     if (!(open->options.flags & PTQ_PIPELINE))
         return PTQ_OK;
+    if (pti_packed_suits(g))
+        return PTQ_OK;
     if (g->lease_ms != 0)
         return pti_error(error, PTQ_EINVAL, "queue '%s' limits leases (lease_ms %u), and a pack has one lease for many "
                          "messages; open it without PTQ_PIPELINE", name, g->lease_ms);
     if (g->flags & PTI_GEO_EXPIRED_DEAD)
         return pti_error(error, PTQ_EINVAL, "queue '%s' makes dead letters of what expires, and a pack expires as a whole; "
                          "open it without PTQ_PIPELINE", name);
-    if (g->window != 0 || g->flags & PTI_GEO_PLACED)
-        return pti_error(error, PTQ_EINVAL, "queue '%s' is a pool's, whose every piece has a position of its own; open it "
-                         "without PTQ_PIPELINE", name);
-    return PTQ_OK;
+    return pti_error(error, PTQ_EINVAL, "queue '%s' is a pool's, whose every piece has a position of its own; open it "
+                     "without PTQ_PIPELINE", name);
 }
-
-
 
 static enum ptq_err ask_for(const struct pti_open *open, struct ptq_error *error, struct pti_attach *ask)
 {
@@ -319,13 +362,59 @@ static enum ptq_err ask_for(const struct pti_open *open, struct ptq_error *error
     return o->spec ? pti_spec_read(o->spec, error, ask->spec, &ask->spec_size) : PTQ_OK;
 }
 
+/* The port as its handle sees it. */
+static void describe(struct pti_local *local, ptq_bus *bus, const char *name, const struct pti_open *open)
+{
+    const struct pti_geometry *g = &local->ring.geometry;
+    struct pti_port *port = &local->port;
+    char file[PTI_FILE_NAME_MAX];
+
+    pti_segment_file(name, file, sizeof file);
+    snprintf(port->where, sizeof port->where, "%.200s/%.50s", bus->path, file);
+    port->ops = local->ops = ops_of(local, open);
+    port->spec = local->ring.spec;
+    memcpy(port->id, local->ring.id, sizeof port->id);
+    memcpy(port->run, bus->run, sizeof port->run);
+    memcpy(port->node, bus->node, sizeof port->node);
+    port->capacity = g->capacity;
+    port->window = g->window;
+    port->item_size = g->item_size;
+    port->header_size = g->header_size;
+    port->max_deliveries = g->max_deliveries;
+    port->full = (uint8_t)g->full;
+    port->bytes = g->bytes;
+    port->placed = g->flags & PTI_GEO_PLACED;
+}
+
+static enum ptq_err guard(struct pti_local *local, const char *name, struct ptq_error *error)
+{
+    if (pti_guard_new(local->ring.base, local->ring.segment.size, &local->closing, PTI_LOCAL_DAMAGED, &local->guard) != 0)
+        return pti_error(error, PTQ_ENOMEM, "queue '%s': cannot guard its memory (PTQ_GUARD)", name);
+    local->port.ops = pti_local_guarded();
+    pti_sides_guard(&local->ring, &local->closing, PTI_LOCAL_DAMAGED);
+    return PTQ_OK;
+}
+
+/* What this handle is for, as its opener has said. */
+static void take_role(struct pti_local *local, const struct pti_open *open)
+{
+    unsigned flags = open->options.flags;
+
+    local->letters = local->port.letters = open->letters;
+    if (local->letters)
+        local->port.ops = pti_local_letters(local->guard != NULL);
+    local->watches = flags & PTQ_WATCH_PEERS;
+    if (flags & (PTQ_PRODUCER | PTQ_CONSUMER))
+        pti_local_declare(pti_load_relaxed(&local->places[0]),
+                          (flags & PTQ_PRODUCER ? PTI_ROLE_PUT : 0) | (flags & PTQ_CONSUMER ? PTI_ROLE_GET : 0));
+}
+
 enum ptq_err pti_local_open(ptq_bus *bus, const char *name, const struct pti_open *open, struct ptq_error *error,
                             struct pti_port **ret_port)
 {
     struct pti_local *local = calloc(1, sizeof *local);
     struct pti_attach ask;
     struct pti_lane lane;
-    char file[PTI_FILE_NAME_MAX];
     enum ptq_err err;
 
     if (!local)
@@ -345,33 +434,11 @@ enum ptq_err pti_local_open(ptq_bus *bus, const char *name, const struct pti_ope
         free(local);
         return pti_error(error, err, "queue '%s': out of memory", name);
     }
-    pti_segment_file(name, file, sizeof file);
-    snprintf(local->port.where, sizeof local->port.where, "%.200s/%.50s", bus->path, file);
-    local->port.ops = local->ops = ops_of(local, open);
-    local->port.spec = local->ring.spec;
-    memcpy(local->port.id, local->ring.id, sizeof local->port.id);
-    memcpy(local->port.run, bus->run, sizeof local->port.run);
-    memcpy(local->port.node, bus->node, sizeof local->port.node);
-    local->port.capacity = local->ring.geometry.capacity;
-    local->port.window = local->ring.geometry.window;
-    local->port.names_queue = true;
-    local->port.item_size = local->ring.geometry.item_size;
-    local->port.header_size = local->ring.geometry.header_size;
-    local->port.max_deliveries = local->ring.geometry.max_deliveries;
-    local->port.full = (uint8_t)local->ring.geometry.full;
-    local->port.bytes = local->ring.geometry.bytes;
-    local->port.placed = local->ring.geometry.flags & PTI_GEO_PLACED;
-    if (bus->guard && pti_guard_new(local->ring.base, local->ring.segment.size, &local->closing, PTI_LOCAL_DAMAGED,
-                                    &local->guard) != 0) {
-        pti_local_fini(local);
-        free(local);
-        return pti_error(error, PTQ_ENOMEM, "queue '%s': cannot guard its memory (PTQ_GUARD)", name);
-    }
-    if (local->guard) {
-        local->port.ops = pti_local_guarded();
-        pti_sides_guard(&local->ring, &local->closing, PTI_LOCAL_DAMAGED);
-    }
-    err = check_packs(open, &local->ring.geometry, name, error);
+    describe(local, bus, name, open);
+    if (bus->guard)
+        err = guard(local, name, error);
+    if (err == PTQ_OK)
+        err = check_packs(open, &local->ring.geometry, name, error);
     if (err == PTQ_OK && open->options.flags & PTQ_EXCLUSIVE)
         err = claim_producer(local, name, error);
     if (err != PTQ_OK) {
@@ -379,13 +446,7 @@ enum ptq_err pti_local_open(ptq_bus *bus, const char *name, const struct pti_ope
         free(local);
         return err;
     }
-    local->letters = local->port.letters = open->letters;
-    if (local->letters)
-        local->port.ops = pti_local_letters(local->guard != NULL);
-    local->watches = open->options.flags & PTQ_WATCH_PEERS;
-    if (open->options.flags & (PTQ_PRODUCER | PTQ_CONSUMER))
-        pti_local_declare(pti_load_relaxed(&local->places[0]), (open->options.flags & PTQ_PRODUCER ? PTI_ROLE_PUT : 0) |
-                                                                   (open->options.flags & PTQ_CONSUMER ? PTI_ROLE_GET : 0));
+    take_role(local, open);
     pti_ring_sweep_told(&local->ring, false); /* who opens looks for the dead */
     *ret_port = &local->port;
     return PTQ_OK;

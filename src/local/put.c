@@ -1,69 +1,12 @@
-/* put.c -- the ways in: put, put_many, loan and publish, place, end. */
-#include <stdlib.h>
+/* put.c -- the ways in: put, loan and publish, place, end; put_many is batch.c. */
 #include <string.h>
 
 #include "base/time.h"
-#include "local/verbs.h"
-#include "ring/note.h"
+#include "local/fill.h"
 #include "ring/side.h"
 #include "ring/wait.h"
 
 #define REFUSALS_A_LOOK 256u /* puts dropped, until the dead are looked for */
-
-static inline struct pti_meta meta_of(const struct pti_put *put)
-{
-    struct pti_meta meta = {.size = put->size, .type = put->type, .due_us = put->due_us, .ttl = put->ttl,
-                            .kind = put->kind, .headers = put->headers};
-
-    return meta;
-}
-static void copy_headers(void *room, const struct pti_put *put)
-{
-    memcpy((char *)room + ((put->size + 3u) & ~3u), put->header_bytes, 4u * put->headers);
-}
-
-static inline __attribute__((always_inline)) enum ptq_err copy_in(struct pti_place *place, uint32_t block,
-                                                                  const struct pti_put *put, uint32_t sub)
-{
-    struct pti_meta meta = meta_of(put);
-    void *room;
-    enum ptq_err err = pti_block_room(&place->lane, block, pti_message_bytes(put->size, put->headers), &room);
-
-    if (__builtin_expect(err != PTQ_OK, 0))
-        return err;
-    pti_block_fill(&place->lane, block, &meta, sub, 0);
-    if (put->size)
-        memcpy(room, put->data, put->size);
-    if (__builtin_expect(put->headers != 0, 0))
-        copy_headers(room, put);
-    return PTQ_OK;
-}
-
-/* A block that suits `bytes` of message and headers. */
-static inline enum ptq_err alloc_for(struct pti_lane *lane, uint64_t bytes, uint32_t *ret_block, uint64_t *ret_before)
-{
-    if (__builtin_expect(bytes > lane->ring->inline_room, 0))
-        return pti_block_alloc_large(lane, bytes, ret_block, ret_before);
-    return pti_block_alloc(lane, ret_block, ret_before);
-}
-
-/* A bridge's put may be asked about by the next bridge (ring/note.h). */
-static inline void begin_note(struct pti_place *place, const struct pti_put *put)
-{
-    if (__builtin_expect(put->stream == 0, 1))
-        return;
-    pti_note_begin(place->lane.entry, put->stream, put->number);
-    place->lane.notes = true;
-}
-
-static inline void end_note(struct pti_place *place, const struct pti_put *put, bool done, uint64_t position)
-{
-    if (__builtin_expect(put->stream == 0, 1))
-        return;
-    place->lane.notes = false;
-    if (done)
-        pti_note_done(place->lane.entry, position);
-}
 
 static inline enum ptq_err publish(struct pti_lane *lane, uint32_t block, uint64_t before, uint64_t *ret_position)
 {
@@ -105,84 +48,6 @@ static enum ptq_err try_put(struct pti_place *place, const struct pti_put *put, 
     if (__builtin_expect(err != PTQ_OK, 0))
         pti_block_give_back(&place->lane, block, before);
     return err;
-}
-
-static enum ptq_err make_scratch(struct pti_lane *lane, size_t count)
-{
-    struct pti_scratch *s = &lane->scratch, new = {0};
-
-    if (s->size >= count)
-        return PTQ_OK;
-    new.size = count;
-    new.blocks = calloc(count, sizeof *new.blocks);
-    new.befores = calloc(count, sizeof *new.befores);
-    new.lists = calloc(count, sizeof *new.lists);
-    new.list_befores = calloc(count, sizeof *new.list_befores);
-    if (!new.blocks || !new.befores || !new.lists || !new.list_befores) {
-        free(new.blocks);
-        free(new.befores);
-        free(new.lists);
-        free(new.list_befores);
-        return PTQ_ENOMEM;
-    }
-    free(s->blocks);
-    free(s->befores);
-    free(s->lists);
-    free(s->list_befores);
-    *s = new;
-    return PTQ_OK;
-}
-
-/* No call waits for blocks while it owns blocks that it has not published: all go back. */
-static void give_all_back(struct pti_lane *lane, size_t count)
-{
-    while (count-- > 0) {
-        pti_block_keep(lane, lane->scratch.blocks[count], false);
-        pti_block_give_back(lane, lane->scratch.blocks[count], lane->scratch.befores[count]);
-    }
-    pti_wake_putters(lane->ring);
-}
-
-static enum ptq_err try_put_many(struct pti_place *place, const struct pti_put *puts, size_t count,
-                                 uint64_t *ret_position)
-{
-    struct pti_lane *lane = &place->lane;
-    struct pti_scratch *s = &lane->scratch;
-    enum ptq_err err = PTQ_OK;
-    size_t have = 0;
-
-    /* Looked at first, so that a full queue does not cost the copies; but who drops the oldest must have his blocks first. */
-    lane->want_bytes = 0;
-    for (size_t i = 0; lane->ring->geometry.bytes != 0 && i < count; i++)
-        lane->want_bytes += puts[i].size;
-    if (lane->ring->geometry.bytes != 0 && lane->want_bytes > lane->ring->geometry.bytes)
-        return PTQ_ETOOBIG; /* here, for only the home knows the budget */
-    while (lane->ring->geometry.full != PTQ_FULL_DROP_OLDEST && !pti_ring_may_put(lane, count))
-        if (!pti_ring_make_room(lane, count))
-            return PTQ_FULL;
-    for (; have < count; have++) {
-        err = alloc_for(lane, pti_message_bytes(puts[have].size, puts[have].headers), &s->blocks[have], &s->befores[have]);
-        if (err != PTQ_OK)
-            break;
-        pti_block_keep(lane, s->blocks[have], true);
-        err = copy_in(place, s->blocks[have], &puts[have], (uint32_t)have);
-        if (err != PTQ_OK) {
-            have++;
-            break;
-        }
-    }
-    if (err == PTQ_OK) {
-        begin_note(place, &puts[0]);
-        err = pti_ring_publish_batch(lane, count, ret_position);
-        end_note(place, &puts[0], err == PTQ_OK, *ret_position);
-    }
-    if (err != PTQ_OK) {
-        give_all_back(lane, have);
-        return err;
-    }
-    for (size_t i = 0; i < count; i++)
-        pti_block_keep(lane, s->blocks[i], false);
-    return PTQ_OK;
 }
 
 /* What a put does when it found no room.  PTQ_OK: try again. */
@@ -236,34 +101,6 @@ enum ptq_err pti_local_put(struct pti_port *port, const struct pti_put *put, int
         }
         err = pti_local_no_room(local, place, 1, deadline, &sleep);
     } while (err == PTQ_OK);
-    pti_local_leave(place);
-    return err;
-}
-
-enum ptq_err pti_local_put_many(struct pti_port *port, const struct pti_put *puts, size_t count, int64_t deadline,
-                                   uint64_t *ret_position)
-{
-    struct pti_local *local = pti_local_of(port);
-    struct pti_sleep sleep = {0};
-    struct pti_place *place;
-    enum ptq_err err;
-
-    if (count == 1)
-        return pti_local_put(port, puts, deadline, ret_position);
-    err = pti_local_enter(local, &place);
-    if (err != PTQ_OK)
-        return err;
-    err = make_scratch(&place->lane, count);
-    while (err == PTQ_OK) {
-        err = try_put_many(place, puts, count, ret_position);
-        if (err != PTQ_FULL)
-            break;
-        if (pti_local_is_refused(local, place, puts, count, ret_position)) {
-            err = PTQ_OK;
-            break;
-        }
-        err = pti_local_no_room(local, place, count, deadline, &sleep);
-    }
     pti_local_leave(place);
     return err;
 }
@@ -341,18 +178,11 @@ static void settle_room(struct pti_local *local, const struct ptq_msg *loan, uin
         memcpy(payload, loan->data, bytes);
 }
 
-enum ptq_err pti_local_publish(struct pti_port *port, struct ptq_msg *loan, const struct pti_put *put, int64_t deadline,
-                               uint64_t *ret_position)
+/* All but its way into the ring. */
+static void finish_loan(struct pti_local *local, struct pti_place *place, struct ptq_msg *loan, const struct pti_put *put)
 {
-    struct pti_local *local = pti_local_of(port);
     struct pti_meta meta = meta_of(put);
-    struct pti_sleep sleep = {0};
-    struct pti_place *place;
-    bool refused = false;
-    enum ptq_err err = pti_local_enter(local, &place);
 
-    if (err != PTQ_OK)
-        return err;
     /* Another thread's loan becomes ours before our journal names it. */
     loan->word = pti_word(PTI_OWNED, place->lane.index, pti_word_position(loan->word), 0);
     pti_store_release(&pti_block_at(&local->ring, loan->block)->word, loan->word); /* [A] */
@@ -360,6 +190,20 @@ enum ptq_err pti_local_publish(struct pti_port *port, struct ptq_msg *loan, cons
     if (put->headers != 0)
         copy_headers(loan->data, put);
     settle_room(local, loan, pti_message_bytes(put->size, put->headers));
+}
+
+enum ptq_err pti_local_publish(struct pti_port *port, struct ptq_msg *loan, const struct pti_put *put, int64_t deadline,
+                               uint64_t *ret_position)
+{
+    struct pti_local *local = pti_local_of(port);
+    struct pti_sleep sleep = {0};
+    struct pti_place *place;
+    bool refused = false;
+    enum ptq_err err = pti_local_enter(local, &place);
+
+    if (err != PTQ_OK)
+        return err;
+    finish_loan(local, place, loan, put);
     do {
         begin_note(place, put);
         do
@@ -426,6 +270,26 @@ enum ptq_err pti_local_place(struct pti_port *port, uint64_t position, const str
         else
             break;
     } while (err == PTQ_OK);
+    pti_local_leave(place);
+    return err;
+}
+
+enum ptq_err pti_local_place_loan(struct pti_port *port, struct ptq_msg *loan, uint64_t position, const struct pti_put *put)
+{
+    struct pti_local *local = pti_local_of(port);
+    struct pti_place *place;
+    enum ptq_err err = pti_local_enter(local, &place);
+
+    if (err != PTQ_OK)
+        return err;
+    finish_loan(local, place, loan, put);
+    err = pti_ring_place(&place->lane, position & local->ring.position_mask, loan->block, loan->word);
+    if (err == PTQ_OK)
+        pti_block_keep(&pti_load_acquire(&local->places[loan->lane])->lane, loan->block, false); /* [Z] */
+    else if (err == PTQ_ELATE)
+        take_back(local, loan);
+    if (err == PTQ_OK || err == PTQ_ELATE)
+        pti_local_msg_free(place, loan);
     pti_local_leave(place);
     return err;
 }

@@ -174,6 +174,7 @@ static enum ptq_err begin(struct pti_local *local, struct pti_place *place, uint
     unit->block = block;
     unit->place = place->number;
     unit->word = word;
+    unit->sub = pti_load_relaxed(&b->sub);
     look_again(local, unit);
     ctl = pti_pack_get(&local->ring, b, unit->count);
     unit->given = unit->seen = ctl.given;
@@ -269,7 +270,7 @@ static void show_record(struct pti_local *local, struct pti_unit *unit, struct p
     msg->port = &local->port;
     msg->data = record->bytes;
     msg->size = length;
-    msg->sub = index;
+    msg->sub = unit->sub + index;
     msg->position = pti_word_position(unit->word);
     msg->redelivered = index < unit->seen;
     msg->deliveries = index == unit->first ? pti_load_relaxed(&block_of(local, unit)->deliveries) : 1u + msg->redelivered;
@@ -317,7 +318,7 @@ static size_t show_plain(struct pti_local *local, const struct pti_place *place,
 {
     const unsigned char *records = pti_pack_of(block_of(local, unit))->records;
     uint64_t room = pti_pack_room(&local->ring), position = pti_word_position(unit->word), at = unit->at;
-    uint32_t item_size = local->ring.geometry.item_size, next = unit->next, mask = unit->msgs_mask;
+    uint32_t item_size = local->ring.geometry.item_size, next = unit->next, mask = unit->msgs_mask, sub = unit->sub;
     size_t n = 0, most = unit->count - next < max ? unit->count - next : max;
     const unsigned char *ahead = next_pack(local, place);
 
@@ -337,7 +338,7 @@ static size_t show_plain(struct pti_local *local, const struct pti_place *place,
         msg->size = length;
         msg->type = pti_load_relaxed(&record->type);
         msg->position = position;
-        msg->sub = next;
+        msg->sub = sub + next;
         msg->state = PTI_MSG_LEASED;
         msgs[n] = msg;
     }
@@ -439,14 +440,15 @@ static struct pti_place *place_of(struct pti_local *local, const struct ptq_msg 
 static enum ptq_err ack_record(struct pti_local *local, struct pti_place *me, struct pti_place *place, struct ptq_msg *msg)
 {
     struct pti_unit *unit = msg->unit;
+    uint32_t index = msg->sub - unit->sub;
     enum ptq_err err = PTQ_OK, ended;
 
     unit->outstanding--;
     free_msg(me, unit, msg); /* nobody else will look at it */
-    if (__builtin_expect(msg->sub > unit->back, 0))
+    if (__builtin_expect(index > unit->back, 0))
         err = PTQ_ELEASELOST; /* one before it was given back, and took it along */
     else
-        settle(local, unit, msg->sub);
+        settle(local, unit, index);
     if (unit->outstanding == 0) {
         ended = end_if_over(local, me, place, unit);
         err = err == PTQ_OK ? ended : err;
@@ -477,7 +479,7 @@ static size_t ack_run(struct pti_local *local, struct pti_place *me, struct pti_
 
         if (msg != &unit->msgs[at & unit->msgs_mask] && (!msg || msg->unit != unit))
             break;
-        if (msg->sub != at || msg->state != PTI_MSG_LEASED)
+        if (msg->sub != unit->sub + at || msg->state != PTI_MSG_LEASED)
             break;
         if (__builtin_expect(msg == &unit->msgs[at & unit->msgs_mask], 1))
             msg->state = PTI_MSG_FREE;
@@ -521,8 +523,8 @@ enum ptq_err pti_unit_nack(struct pti_local *local, struct pti_place *me, struct
     pti_bias_enter_any(local, me, place);
     unit->outstanding--;
     free_msg(me, unit, msg);
-    if (msg->sub < unit->back) {
-        unit->back = msg->sub;
+    if (msg->sub - unit->sub < unit->back) {
+        unit->back = msg->sub - unit->sub;
         unit->due_us = due_us;
     }
     unit->is_counted |= counted;

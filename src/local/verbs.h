@@ -7,8 +7,15 @@
 
 static inline struct pti_local *pti_local_of(struct pti_port *port) { return (struct pti_local *)(void *)port; }
 
+/* local/lane.c */
+bool pti_local_stay(struct pti_port *port);
+void pti_local_go(struct pti_port *port);
+
 /* local/put.c */
 enum ptq_err pti_local_put(struct pti_port *port, const struct pti_put *put, int64_t deadline, uint64_t *ret_position);
+/* put_many; `packs`: small messages behind each other share blocks, where the queue lets them. */
+enum ptq_err pti_local_put_batch(struct pti_port *port, const struct pti_put *puts, size_t count, bool packs, int64_t deadline,
+                                 uint64_t *ret_position);
 enum ptq_err pti_local_put_many(struct pti_port *port, const struct pti_put *puts, size_t count, int64_t deadline,
                                 uint64_t *ret_position);
 enum ptq_err pti_local_loan(struct pti_port *port, uint32_t size, int64_t deadline, struct ptq_msg **ret_loan);
@@ -16,6 +23,7 @@ enum ptq_err pti_local_publish(struct pti_port *port, struct ptq_msg *loan, cons
                                uint64_t *ret_position);
 void pti_local_abort(struct pti_port *port, struct ptq_msg *loan);
 enum ptq_err pti_local_place(struct pti_port *port, uint64_t position, const struct pti_put *put, int64_t deadline);
+enum ptq_err pti_local_place_loan(struct pti_port *port, struct ptq_msg *loan, uint64_t position, const struct pti_put *put);
 enum ptq_err pti_local_end(struct pti_port *port);
 /* What a put does when it found no room.  PTQ_OK: try again. */
 enum ptq_err pti_local_no_room(struct pti_local *local, struct pti_place *place, uint64_t need, int64_t deadline,
@@ -46,6 +54,13 @@ enum ptq_err pti_pipe_end(struct pti_port *port);
 /* local/append.c: of handles with PTQ_EXCLUSIVE, where the queue suits */
 bool pti_append_suits(const struct pti_geometry *g);
 enum ptq_err pti_append_put(struct pti_port *port, const struct pti_put *put, int64_t deadline, uint64_t *ret_position);
+
+/* local/packed.c: packs among a batch.  suits: a queue that lets messages share a lease.  run: how many of the first go into one pack,
+ * 1: the first goes alone.  fill: into a block of ours, the first as number `sub` of its position. */
+bool pti_packed_suits(const struct pti_geometry *g);
+size_t pti_packed_run(const struct pti_local *local, const struct pti_put *puts, size_t count);
+void pti_packed_fill(struct pti_local *local, struct pti_place *place, uint32_t block, const struct pti_put *puts, size_t count,
+                     uint32_t sub);
 
 /* local/packed.c: of the same, the straight ways.  False: nothing was done, ask put or put_many. */
 bool pti_pipe_fast_put(struct pti_port *port, const void *data, uint32_t size, uint64_t *ret_position);

@@ -13,6 +13,7 @@
 #include "os/guard.h"
 #include "ring/side.h"
 #include "ring/pack.h"
+#include "ring/waits.h"
 #include "ring/tally.h"
 
 struct ptq_view {
@@ -99,6 +100,27 @@ enum ptq_err ptq_view_stats(ptq_view *view, struct ptq_queue_stats *ret_stats)
         return check_view(view);
     pti_stats_make(&view->ring, ret_stats);
     return check_view(view) == PTQ_ECORRUPT ? PTQ_ECORRUPT : PTQ_OK;
+}
+
+enum ptq_err ptq_view_waits(ptq_view *view, struct ptq_view_waits *ret_waits)
+{
+    struct ptq_view_waits waits = {0};
+    struct pti_waits read;
+
+    _Static_assert(sizeof waits.buckets == sizeof read.count, "the same buckets");
+    if (!view || !ret_waits)
+        return PTQ_EINVAL;
+    if (check_view(view) != PTQ_OK)
+        return check_view(view);
+    pti_waits_read(&view->ring, &read);
+    memcpy(waits.buckets, read.count, sizeof waits.buckets);
+    waits.sum_us = read.sum_us;
+    for (unsigned i = 0; i < PTQ_WAIT_BUCKETS; i++)
+        waits.count += waits.buckets[i];
+    if (check_view(view) == PTQ_ECORRUPT)
+        return PTQ_ECORRUPT;
+    *ret_waits = waits;
+    return PTQ_OK;
 }
 
 enum ptq_err ptq_view_info(ptq_view *view, struct ptq_view_info *ret_info)
@@ -383,7 +405,8 @@ static bool show_records(struct ptq_view_msg *msg, struct ptq_msg *same,
                          bool (*each)(const struct ptq_view_msg *msg, void *context), void *context)
 {
     char *payload = same->data;
-    uint32_t room = (uint32_t)msg->size - (uint32_t)sizeof(struct pti_pack), at = 0, length, deliveries = msg->deliveries, word_size = sizeof(uint64_t);
+    uint32_t room = (uint32_t)msg->size - (uint32_t)sizeof(struct pti_pack), at = 0, length, deliveries = msg->deliveries, word_size = sizeof(uint64_t),
+             sub = msg->sub;
     struct pti_pack_ctl ctl;
     uint64_t n, word;
 
@@ -402,7 +425,7 @@ static bool show_records(struct ptq_view_msg *msg, struct ptq_msg *same,
         msg->data = same->data = payload + at + sizeof(struct pti_record);
         msg->size = same->size = length;
         memcpy(&same->type, payload + at + sizeof length, sizeof same->type);
-        msg->sub = i;
+        msg->sub = sub + i;
         msg->redelivered = msg->state != PTQ_VIEW_LEASED && i < ctl.given;
         msg->deliveries = i == ctl.progress ? deliveries : i < ctl.given;
         if (!each(msg, context))

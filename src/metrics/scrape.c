@@ -8,20 +8,36 @@
  */
 #include "metrics/scrape.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "metrics/waits.h"
 
 #define GONE_MOST 65536u /* removed queues that are remembered */
 
 enum counter { PUT, TAKEN, ACKED, NACKED, REDELIVERED, BYTES_PUT, BYTES_ACKED, RECOVERED, DROPPED, COUNTERS = DROPPED + PTQ_DROPS };
 
+/* As the counters of struct known. */
+struct waits {
+    struct pti_wait_steps base, told;
+};
+
 /* A name, and what was told of it. */
 struct known {
+    struct waits *waits; /* NULL: none was measured yet */
     uint8_t id[16];
     uint64_t base[COUNTERS]; /* of queues of this name that are no more */
     uint64_t told[COUNTERS];
     uint64_t scrape;         /* the last that saw it */
     char name[];
+};
+
+/* Of one queue, now. */
+struct reading {
+    struct ptq_view_info info;
+    struct ptq_queue_stats stats;
+    struct ptq_view_waits waits;
 };
 
 struct row {
@@ -96,30 +112,60 @@ static void read_counters(const struct ptq_queue_stats *stats, uint64_t counters
     memcpy(&counters[DROPPED], stats->dropped_by, sizeof stats->dropped_by);
 }
 
-static void tell(struct ptq_scrape *scrape, struct known *known, const uint8_t id[16], const struct ptq_queue_stats *stats)
+static void raise_to(uint64_t *told, uint64_t figure)
 {
-    uint64_t now[COUNTERS];
-    bool is_another = memcmp(known->id, id, sizeof known->id) != 0;
-
-    read_counters(stats, now);
-    if (is_another)
-        memcpy(known->base, known->told, sizeof known->base);
-    memcpy(known->id, id, sizeof known->id);
-    for (size_t i = 0; i < COUNTERS; i++)
-        known->told[i] = known->base[i] + now[i] > known->told[i] ? known->base[i] + now[i] : known->told[i];
-    known->scrape = scrape->number;
+    if (figure > *told)
+        *told = figure;
 }
 
-static enum ptq_err read_queue(struct ptq_scrape *scrape, const char *name, struct ptq_view_info *info, struct ptq_queue_stats *stats)
+/* False: no memory. */
+static bool tell_waits(struct known *known, bool is_another, const struct ptq_view_waits *waits)
+{
+    struct pti_wait_steps now;
+
+    if (known->waits == NULL && waits->count == 0)
+        return true;
+    if (known->waits == NULL)
+        known->waits = calloc(1, sizeof *known->waits);
+    if (known->waits == NULL)
+        return false;
+    struct pti_wait_steps *base = &known->waits->base, *told = &known->waits->told;
+    pti_wait_steps_of(waits, &now);
+    if (is_another)
+        *base = *told;
+    for (unsigned i = 0; i <= PTI_WAIT_STEPS; i++)
+        raise_to(&told->count[i], base->count[i] + now.count[i]);
+    raise_to(&told->sum_us, base->sum_us + now.sum_us);
+    return true;
+}
+
+static bool tell(struct ptq_scrape *scrape, struct known *known, const struct reading *reading)
+{
+    uint64_t now[COUNTERS];
+    bool is_another = memcmp(known->id, reading->info.id, sizeof known->id) != 0;
+
+    read_counters(&reading->stats, now);
+    if (is_another)
+        memcpy(known->base, known->told, sizeof known->base);
+    memcpy(known->id, reading->info.id, sizeof known->id);
+    for (size_t i = 0; i < COUNTERS; i++)
+        raise_to(&known->told[i], known->base[i] + now[i]);
+    known->scrape = scrape->number;
+    return tell_waits(known, is_another, &reading->waits);
+}
+
+static enum ptq_err read_queue(struct ptq_scrape *scrape, const char *name, struct reading *reading)
 {
     ptq_view *view;
     enum ptq_err answer = ptq_view_open(scrape->bus, name, NULL, &view);
 
     if (answer != PTQ_OK)
         return answer;
-    answer = ptq_view_info(view, info);
+    answer = ptq_view_info(view, &reading->info);
     if (answer == PTQ_OK)
-        answer = ptq_view_stats(view, stats);
+        answer = ptq_view_stats(view, &reading->stats);
+    if (answer == PTQ_OK)
+        answer = ptq_view_waits(view, &reading->waits);
     ptq_view_close(view);
     return answer;
 }
@@ -128,20 +174,20 @@ static enum ptq_err read_queue(struct ptq_scrape *scrape, const char *name, stru
 static bool look_at(const char *name, void *context)
 {
     struct ptq_scrape *scrape = context;
-    struct ptq_view_info info;
+    struct reading reading;
 
     if (!make_room((void **)&scrape->rows, &scrape->room, scrape->count, sizeof *scrape->rows))
         return !(scrape->failed = true);
     struct row *row = &scrape->rows[scrape->count];
-    enum ptq_err answer = read_queue(scrape, name, &info, &row->stats);
+    enum ptq_err answer = read_queue(scrape, name, &reading);
     if (answer != PTQ_OK) {
         scrape->unreadable += answer != PTQ_ENOENT && answer != PTQ_EGONE;
         return true;
     }
     row->known = find_known(scrape, name);
-    if (row->known == NULL)
+    if (row->known == NULL || !tell(scrape, row->known, &reading))
         return !(scrape->failed = true);
-    tell(scrape, row->known, info.id, &row->stats);
+    row->stats = reading.stats;
     scrape->count++;
     return true;
 }
@@ -171,6 +217,12 @@ static uint64_t find_oldest_to_keep(const struct ptq_scrape *scrape)
     return oldest;
 }
 
+static void free_known(struct known *known)
+{
+    free(known->waits);
+    free(known);
+}
+
 static void forget(struct ptq_scrape *scrape)
 {
     uint64_t oldest = find_oldest_to_keep(scrape);
@@ -178,7 +230,7 @@ static void forget(struct ptq_scrape *scrape)
 
     for (size_t i = 0; i < scrape->known_count && oldest > 0; i++) {
         if (scrape->known[i]->scrape < oldest)
-            free(scrape->known[i]);
+            free_known(scrape->known[i]);
         else
             scrape->known[kept++] = scrape->known[i];
     }
@@ -274,10 +326,50 @@ static void write_gauges(const struct ptq_scrape *scrape, struct pti_text *text)
 static void write_oldest(const struct ptq_scrape *scrape, struct pti_text *text)
 {
     pti_text_family(text, PTI_GAUGE, "ptq_queue_oldest_seconds", "seconds",
-                    "Age of the oldest ready message that bears the time of its put (every 64th does, unless the queue was made otherwise).");
+                    "Age of the oldest ready message that bears the time of its put (every 64th does, unless the queue was made otherwise, "
+                    "and each with a time to live).");
     for (size_t i = 0; i < scrape->count; i++) {
         struct pti_labels labels = label(&scrape->rows[i], NULL, NULL);
         pti_text_sample(text, "", &labels, (double)scrape->rows[i].stats.oldest_ms / 1000);
+    }
+}
+
+/* The end of a step, in seconds: digits, so that no locale has a say, and no zeroes behind them. */
+static char *write_end(char text[32], uint64_t us)
+{
+    int size = snprintf(text, 32, "%" PRIu64 ".%06" PRIu64, us / 1000000, us % 1000000);
+
+    while (text[size - 1] == '0' && text[size - 2] != '.')
+        text[--size] = '\0';
+    return text;
+}
+
+/* Of one queue: so many waited so long, or less. */
+static void write_steps(const struct row *row, struct pti_text *text)
+{
+    const struct pti_wait_steps *told = &row->known->waits->told;
+    struct pti_labels labels = label(row, NULL, NULL);
+    uint64_t count = 0;
+
+    for (unsigned i = 0; i <= PTI_WAIT_STEPS; i++) {
+        char end[32];
+
+        count += told->count[i];
+        struct pti_labels step = label(row, "le", i < PTI_WAIT_STEPS ? write_end(end, pti_wait_step_us(i)) : "+Inf");
+        pti_text_count(text, "_bucket", &step, count);
+    }
+    pti_text_count(text, "_count", &labels, count);
+    pti_text_sample(text, "_sum", &labels, (double)told->sum_us / 1e6);
+}
+
+static void write_waits(const struct ptq_scrape *scrape, struct pti_text *text)
+{
+    pti_text_family(text, PTI_HISTOGRAM, "ptq_queue_wait_seconds", "seconds",
+                    "How long messages waited from put to first take: of those that bear the time of their put (every 64th does, unless the "
+                    "queue was made otherwise, and each with a time to live), where one was taken yet.");
+    for (size_t i = 0; i < scrape->count; i++) {
+        if (scrape->rows[i].known->waits != NULL)
+            write_steps(&scrape->rows[i], text);
     }
 }
 
@@ -305,6 +397,7 @@ enum ptq_err pti_scrape_write(struct ptq_scrape *scrape, struct pti_text *text)
     if (answer == PTQ_OK) {
         write_gauges(scrape, text);
         write_oldest(scrape, text);
+        write_waits(scrape, text);
         write_counters(scrape, text);
         pti_text_family(text, PTI_GAUGE, "ptq_queues", "", "Queues that were read.");
         pti_text_count(text, "", NULL, scrape->count);
@@ -338,7 +431,7 @@ void ptq_scrape_close(ptq_scrape *scrape)
     if (scrape == NULL)
         return;
     for (size_t i = 0; i < scrape->known_count; i++)
-        free(scrape->known[i]);
+        free_known(scrape->known[i]);
     free(scrape->known);
     free(scrape);
 }

@@ -55,3 +55,5 @@ void pti_host_clock_refresh(void)
 int64_t pti_host_ns(void) { return pti_now_ns() - pti_load_relaxed(&offset_ns); }
 
 int64_t pti_host_to_own_ns(int64_t host_ns) { return host_ns + pti_load_relaxed(&offset_ns); }
+
+int64_t pti_own_to_host_ns(int64_t own_ns) { return own_ns - pti_load_relaxed(&offset_ns); }

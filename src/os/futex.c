@@ -108,3 +108,9 @@ bool pti_membarrier_private(void)
     return errno == EPERM && ask_membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) &&
            ask_membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
 }
+
+void pti_membarrier_prepare(void)
+{
+    (void)ask_membarrier(MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED);
+    (void)ask_membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED);
+}

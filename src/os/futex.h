@@ -32,4 +32,8 @@ bool pti_membarrier(void);
 /* membarrier(PRIVATE_EXPEDITED) over the threads of this process; registers itself; false where refused. */
 bool pti_membarrier_private(void);
 
+/* Registers for both while this process has one thread, which takes no time; with more, the kernel waits until every processor has
+ * noticed: 10 to 15 ms each.  For who is about to start a thread, and will open queues. */
+void pti_membarrier_prepare(void);
+
 #endif

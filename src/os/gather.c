@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
@@ -36,7 +37,16 @@ int pti_gather_add(const struct pti_gather *gather, int fd)
     return epoll_ctl(gather->fd, EPOLL_CTL_ADD, fd, &event) == 0 ? 0 : errno;
 }
 
-void pti_gather_timer(const struct pti_gather *gather, int64_t when_ns)
+int pti_timer_new(int *ret_fd)
+{
+    int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    if (fd < 0)
+        return errno;
+    *ret_fd = fd;
+    return 0;
+}
+
+void pti_timer_set(int fd, int64_t when_ns)
 {
     struct itimerspec at = {0};
     if (when_ns != PTI_DEADLINE_NEVER) {
@@ -45,7 +55,18 @@ void pti_gather_timer(const struct pti_gather *gather, int64_t when_ns)
         if (when_ns <= 0)
             at.it_value.tv_nsec = 1; /* all zero would take it away */
     }
-    (void)timerfd_settime(gather->timer, TFD_TIMER_ABSTIME, &at, NULL);
+    (void)timerfd_settime(fd, TFD_TIMER_ABSTIME, &at, NULL);
+}
+
+void pti_timer_read(int fd)
+{
+    uint64_t times;
+    (void)!read(fd, &times, sizeof times);
+}
+
+void pti_gather_timer(const struct pti_gather *gather, int64_t when_ns)
+{
+    pti_timer_set(gather->timer, when_ns);
 }
 
 static int ms_until(int64_t deadline_ns)
@@ -60,12 +81,15 @@ static int ms_until(int64_t deadline_ns)
 int pti_gather_sleep(const struct pti_gather *gather, int64_t deadline_ns, bool *ret_by_timer)
 {
     struct epoll_event events[2];
-    int count = epoll_wait(gather->fd, events, 2, ms_until(deadline_ns));
+    struct pollfd readable = {.fd = gather->fd, .events = POLLIN};
+    /* Scar: epoll_wait answers EINTR also for a child's end that nobody handles, where SIGCHLD was blocked for a moment. */
+    int ready = poll(&readable, 1, ms_until(deadline_ns));
+    int count = ready > 0 ? epoll_wait(gather->fd, events, 2, 0) : ready;
     if (count < 0)
         return errno;
     if (ret_by_timer != NULL)
         *ret_by_timer = count == 1 && events[0].data.fd == gather->timer;
-    return count == 0 ? ETIMEDOUT : 0;
+    return ready == 0 ? ETIMEDOUT : 0;
 }
 
 bool pti_gather_has_news(const struct pti_gather *gather)

@@ -53,7 +53,7 @@ IN_CHILD static void default_signals(void)
         unsigned long action[8] = {0}, none[8] = {0};
         if (syscall(SYS_rt_sigaction, number, NULL, action, 8) != 0)
             continue;
-        if (action[0] != (unsigned long)SIG_IGN || number == SIGPIPE)
+        if (action[0] != (unsigned long)SIG_DFL && (action[0] != (unsigned long)SIG_IGN || number == SIGPIPE))
             (void)syscall(SYS_rt_sigaction, number, none, NULL, 8);
     }
 }
@@ -79,7 +79,9 @@ IN_CHILD static bool prepare(const struct birth *birth)
         if (syscall(SYS_getppid) != birth->parent) /* it may have ended before */
             syscall(SYS_exit_group, 127);
     }
-    if (!move_to(spawn->in, 0) || !move_to(spawn->out, 1))
+    if (spawn->own_group && syscall(SYS_setpgid, 0, 0) != 0)
+        return false;
+    if (!move_to(spawn->in, 0) || !move_to(spawn->out, 1) || (spawn->err > 0 && !move_to(spawn->err, 2)))
         return false;
     for (unsigned i = 0; i < spawn->keep_count; i++)
         if (syscall(SYS_fcntl, spawn->keep[i], F_SETFD, 0) != 0)

@@ -17,8 +17,10 @@ struct pti_spawn {
     char *const *argv;       /* ends with NULL */
     char *const *envp;       /* ends with NULL; NULL: this process's */
     int in, out;             /* become descriptors 0 and 1; -1: this process's */
+    int err;                 /* becomes descriptor 2; 0 or -1: this process's */
     const int *keep;         /* stay open under their numbers */
     unsigned keep_count;
+    bool own_group;          /* it leads a process group of its own: its pid is that of the group */
     int death_signal;        /* sent to the child when the *thread* that calls this ends; 0: none */
 };
 

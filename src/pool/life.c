@@ -33,6 +33,8 @@ enum ptq_err ptq_pool_abort(ptq_pool *pool)
     return err;
 }
 
+#define NAP_NS (20 * PTI_NS_PER_MS)
+
 /* -- join ----------------------------------------------------------------------------------------------------- */
 
 static bool is_settled(const struct ptq_queue_stats *stats)
@@ -44,9 +46,23 @@ static bool is_settled(const struct ptq_queue_stats *stats)
 static bool is_held_up(ptq_pool *pool, const struct ptq_queue_stats *stats)
 {
     uint64_t head;
+    struct ptq_queue_stats done;
+    if (pool->unordered)
+        return stats->ended && !is_settled(stats) && ptq_queue_stats(pool->done, &done) == PTQ_OK &&
+               (done.ready >= done.capacity || done.leased >= pti_unordered_most(pool));
     if (!stats->ended || stats->ready == 0 || pti_queue_head(pool->done, &head) != PTQ_OK)
         return false;
     return pti_position_compare(stats->end_position, head + pool->window) > 0;
+}
+
+/* Is there nothing to take?  Only who has been told so is told of the next change by the descriptor: before, it is readable. */
+static bool is_quiet(ptq_pool *pool)
+{
+    ptq_msg *msg;
+    enum ptq_err err = pti_pool_take_job(pool, PTI_DEADLINE_NOW, &msg);
+    if (err == PTQ_OK) /* a dead worker's, just now */
+        (void)pti_queue_untake(msg);
+    return err == PTQ_EMPTY;
 }
 
 /* Until something may have changed: a worker ended, or the last job is settled.  While jobs are being leased there is nothing to
@@ -54,14 +70,13 @@ static bool is_held_up(ptq_pool *pool, const struct ptq_queue_stats *stats)
 static enum ptq_err wait_for_change(ptq_pool *pool, const struct ptq_queue_stats *stats, int64_t deadline)
 {
     int settled = -1;
-    bool can_sleep = stats->ended && stats->ready == 0 && !pool->jobs->port->remote &&
-                     ptq_queue_fd(pool->jobs, PTQ_SIDE_GET, &settled) == PTQ_OK;
-    if (is_settled(stats)) {
-        can_sleep = true; /* the ends of our workers are all that is missing */
+    bool all_done = is_settled(stats); /* the ends of our workers are all that is missing */
+    bool is_told = !all_done && !pool->unordered && stats->ended && stats->ready == 0 && !pool->jobs->port->remote &&
+                   ptq_queue_fd(pool->jobs, PTQ_SIDE_GET, &settled) == PTQ_OK && is_quiet(pool);
+    if (!is_told)
         settled = -1;
-    }
-    int64_t slice = pti_now_ns() + 20 * PTI_NS_PER_MS;
-    int64_t until = can_sleep || deadline < slice ? deadline : slice;
+    int64_t slice = pti_now_ns() + (all_done || is_told ? PTI_POOL_SLICE : NAP_NS); /* what another thread has tended wakes nobody */
+    int64_t until = pti_earlier(deadline, slice);
     (void)pthread_mutex_lock(&pool->mutex);
     struct pollfd look[2] = {{.fd = pool->staff.gather.fd, .events = POLLIN}, {.fd = settled, .events = POLLIN}};
     (void)pthread_mutex_unlock(&pool->mutex);
@@ -82,7 +97,7 @@ static enum ptq_err join_step(ptq_pool *pool, int64_t deadline)
         return PTQ_ENOWORKERS;
     if (is_held_up(pool, &stats)) {
         int64_t slice = pti_now_ns() + PTI_POOL_SLICE;
-        err = pti_order_read_ahead(pool, slice < deadline ? slice : deadline);
+        err = pti_order_read_ahead(pool, pti_earlier(slice, deadline));
         if (err != PTQ_EBUSY) /* another process is the getter: waiting is all there is to do */
             return err == PTQ_OK || err == PTQ_TIMEDOUT || err == PTQ_EMPTY || err == PTQ_END ? PTQ_EMPTY : err;
     }

@@ -48,10 +48,32 @@ static enum ptq_err look_if_lost(ptq_pool *pool, enum pti_seen *ret_seen)
     return err == PTQ_FULL ? PTQ_OK : err;
 }
 
+/* Unordered: what waits may be a marker that no worker takes, or there is nothing more to come. */
+static enum ptq_err look_around(ptq_pool *pool, enum pti_seen *ret_seen)
+{
+    ptq_msg *msg = NULL;
+    enum ptq_err err = pti_pool_take_job(pool, PTI_DEADLINE_NOW, &msg);
+    if (err == PTQ_END && pti_unordered_end(pool))
+        *ret_seen = PTI_SEEN_END;
+    if (err != PTQ_OK)
+        return err == PTQ_END || err == PTQ_EMPTY || err == PTQ_EINTR ? PTQ_OK : err;
+    if (msg->kind != PTI_KIND_MARKER)
+        return pti_pool_settled(pti_queue_untake(msg));
+    err = pti_unordered_put_marker(pool, msg, PTI_DEADLINE_NOW);
+    if (err != PTQ_OK) {
+        (void)pti_queue_untake(msg);
+        return err == PTQ_FULL ? PTQ_OK : err;
+    }
+    *ret_seen = PTI_SEEN_PLACED;
+    return pti_pool_settled(ptq_ack(msg));
+}
+
 static enum ptq_err look(ptq_pool *pool, bool first_time, enum pti_seen *ret_seen)
 {
     uint64_t at;
     *ret_seen = PTI_SEEN_NOTHING;
+    if (pool->unordered)
+        return look_around(pool, ret_seen);
     enum ptq_err err = pti_queue_head(pool->jobs, &at);
     if (err != PTQ_OK)
         return err;

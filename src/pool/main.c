@@ -1,7 +1,8 @@
 /* main.c -- what a spawned worker does: reads its command line, ties itself to its parent, works, leaves.
  *
- *   argv: <program> --ptq-worker pool=<address> run= dir= node= peers= via= [insecure=1] [keys=] [name=] count= [exec=]
- *         slot=<n> status=<descriptor> tether=<descriptor>                            (staff.c, supervisor.c, child.c)
+ *   argv: <program> --ptq-worker pool=<address> run= dir= node= peers= via= [insecure=1] [keys=] [name=] count= [exec=] [unseen=1] [record=]
+ *         [plugin=] [jobs=] [rss=] [cpus=] [spread=1] [nice=]
+ *         slot=<n> status=<descriptor> alarm=<descriptor> tether=<descriptor>                            (staff.c, supervisor.c, child.c)
  */
 #include <pthread.h>
 #include <stdio.h>
@@ -12,7 +13,11 @@
 #include "bus/bus.h"
 #include "os/spawn.h"
 #include "pool/pool.h"
+#include "process/affinity.h"
+#include "process/life.h"
 #include "process/tether.h"
+#include "process/watchdog.h"
+#include "process/words.h"
 
 static bool main_was_called;
 static struct {
@@ -60,31 +65,30 @@ static void set_pool(ptq_pool *pool)
 
 /* -- the command line ----------------------------------------------------------------------------------------- */
 
-/* The value of "key=value" among the words; NULL: it is not there. */
-static const char *value_of(char **words, const char *key)
+/* Its processors and its place among the others: before it has threads, which get the same. */
+static void settle_down(char **words, unsigned slot)
 {
-    size_t size = strlen(key);
-    for (; *words != NULL; words++)
-        if (strncmp(*words, key, size) == 0)
-            return *words + size;
-    return NULL;
-}
-
-static int number_of(char **words, const char *key)
-{
-    const char *value = value_of(words, key);
-    return value != NULL ? atoi(value) : -1;
+    const char *cpus = pti_words_find(words, "cpus="), *nice_text = pti_words_find(words, "nice=");
+    char one[16];
+    if (cpus != NULL)
+        (void)pti_cpus_keep_to(cpus); /* one that was taken away meanwhile: then any */
+    if (pti_words_find(words, "spread=") != NULL) {
+        (void)snprintf(one, sizeof one, "%u", pti_cpus_nth(slot));
+        (void)pti_cpus_keep_to(one);
+    }
+    if (nice_text != NULL)
+        (void)!nice(atoi(nice_text)); /* a hint */
 }
 
 /* -- the work ------------------------------------------------------------------------------------------------- */
 
 static enum ptq_err open_bus(char **words, struct ptq_error *error, ptq_bus **ret_bus)
 {
-    struct ptq_bus_options options = {.dir = value_of(words, "dir="), .peers = value_of(words, "peers="),
-                                      .node = value_of(words, "node="), .via = value_of(words, "via="),
-                                      .insecure = value_of(words, "insecure=") != NULL,
-                                      .keys = value_of(words, "keys="), .error = error};
-    return ptq_bus_open(value_of(words, "run="), &options, ret_bus);
+    struct ptq_bus_options options = {.dir = pti_words_find(words, "dir="), .peers = pti_words_find(words, "peers="),
+                                      .node = pti_words_find(words, "node="), .via = pti_words_find(words, "via="),
+                                      .insecure = pti_words_find(words, "insecure=") != NULL,
+                                      .keys = pti_words_find(words, "keys="), .error = error};
+    return ptq_bus_open(pti_words_find(words, "run="), &options, ret_bus);
 }
 
 static void name_worker(struct pti_worker *worker, const char *name)
@@ -102,16 +106,22 @@ static enum ptq_err call_init(struct ptq_error *error)
                      ptq_strerror(err));
 }
 
+/* In place before the tether's thread begins, which is the watchdog. */
+static struct pti_worker the_worker;
+
 static enum ptq_err run(char **words, ptq_pool *pool, struct pti_status *status, struct ptq_error *error)
 {
-    struct pti_worker worker = {.pool = pool, .exec = value_of(words, "exec="), .status = status,
-                                .slot = (unsigned)number_of(words, "slot="),
-                                .count = (unsigned)number_of(words, "count=")};
-    name_worker(&worker, value_of(words, "name="));
+    struct pti_worker *worker = &the_worker;
+    *worker = (struct pti_worker){.pool = pool, .exec = pti_words_find(words, "exec="), .status = status, .watched = true,
+                                  .unseen = pti_words_find(words, "unseen=") != NULL, .record = pti_words_count(words, "record="),
+                                  .most_jobs = pti_words_count(words, "jobs="), .most_bytes = pti_words_count(words, "rss="),
+                                  .slot = (unsigned)pti_words_number(words, "slot="), .count = (unsigned)pti_words_number(words, "count=")};
+    name_worker(worker, pti_words_find(words, "name="));
+    pti_crash_watch(worker);
     set_pool(pool);
-    enum ptq_err err = pti_worker_run(&worker);
+    enum ptq_err err = pti_worker_run(worker);
     set_pool(NULL);
-    pti_worker_fini(&worker);
+    pti_worker_fini(worker);
     char text[300];
     if (err != PTQ_OK && err != PTQ_EINTR && err != PTQ_EGONE)
         return pti_error(error, err, "%s", ptq_pool_explain(pool, err, text, sizeof text));
@@ -124,8 +134,10 @@ static enum ptq_err work(char **words, struct pti_status *status, struct ptq_err
     ptq_pool *pool = NULL;
     struct ptq_pool_options options = {.mode = PTQ_ATTACH, .error = error};
     enum ptq_err err = open_bus(words, error, &bus);
+    if (err == PTQ_OK && pti_words_find(words, "plugin=") != NULL)
+        err = ptq_task_load(pti_words_find(words, "plugin="), error);
     if (err == PTQ_OK)
-        err = ptq_pool_open(bus, value_of(words, "pool="), &options, &pool);
+        err = ptq_pool_open(bus, pti_words_find(words, "pool="), &options, &pool);
     if (err == PTQ_EGONE || err == PTQ_ENOENT)
         err = PTQ_OK; /* aborted in the meantime: nothing is left to do */
     else if (err == PTQ_OK)
@@ -140,23 +152,29 @@ static enum ptq_err work(char **words, struct pti_status *status, struct ptq_err
 void ptq_worker_main(int argc, char **argv)
 {
     main_was_called = true;
+    pti_process_main(argc, argv); /* does not return in a supervised process */
     if (argc < 2 || strcmp(argv[1], PTI_WORKER_FLAG) != 0)
         return;
     char **words = argv + 2;
     struct pti_status *status = NULL;
     struct ptq_error error = {.code = PTQ_OK};
-    int tether = number_of(words, "tether="), page = number_of(words, "status="), slot = number_of(words, "slot=");
+    int tether = pti_words_number(words, "tether="), page = pti_words_number(words, "status="), slot = pti_words_number(words, "slot=");
 
-    if (tether < 0 || page < 0 || slot < 0 || value_of(words, "pool=") == NULL) {
+    if (tether < 0 || page < 0 || slot < 0 || pti_words_find(words, "pool=") == NULL) {
         (void)fprintf(stderr, "%s: %s is for ptq_pool_spawn only\n", argv[0], PTI_WORKER_FLAG);
         exit(2);
     }
     pti_name_process(argv[0]);
-    if (pti_tether_hold(tether, leave, NULL) != 0 || pti_status_join(page, (unsigned)slot, &status) != 0)
+    settle_down(words, (unsigned)slot);
+    if (pti_status_join(page, (unsigned)slot, &status) != 0)
+        exit(1);
+    struct pti_watchdog_options limits = {.last_word = pti_limit_last_word, .context = &the_worker, .status = status,
+                                          .alarm = pti_words_number(words, "alarm=")};
+    if (pti_watchdog_start(&limits) != 0 || pti_tether_hold(tether, leave, NULL) != 0)
         exit(1);
     enum ptq_err err = work(words, status, &error);
-    pti_store_release(&status->left, err == PTQ_OK);
+    pti_store_release(&status->left, err != PTQ_OK ? 0 : the_worker.used_up ? 2 : 1);
     if (err != PTQ_OK)
-        (void)snprintf(status->last_words, sizeof status->last_words, "%.223s", error.text);
+        (void)snprintf(status->last_words, sizeof status->last_words, "%.199s", error.text);
     exit(err == PTQ_OK ? 0 : 1);
 }

@@ -9,10 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
+#include "base/error.h"
 #include "base/fork.h"
 #include "base/time.h"
 #include "bus/bus.h"
+#include "os/event.h"
 #include "pool/pool.h"
 
 #define DEFAULT_ITEM_SIZE 4096u
@@ -111,14 +114,15 @@ static uint32_t done_item_size(uint32_t result_size)
     return larger(result_size, PTI_RESULT_LEAST) + PTI_RESULT_ROOM;
 }
 
-static enum ptq_err attach(ptq_pool *pool, const struct names *names, const struct ptq_pool_options *options)
+static enum ptq_err attach(ptq_pool *pool, const struct names *names, const struct ptq_pool_options *options,
+                           const struct pti_open *more)
 {
     struct pti_open jobs = base_of(options, PTQ_ATTACH), done = jobs;
     jobs.options.wait_ms = options->mode == PTQ_ATTACH ? options->wait_ms : 0;
+    jobs.options.flags = more != NULL ? more->options.flags : 0;
     jobs.options.capacity = options->capacity;
     jobs.options.item_size = options->item_size != 0 ? options->item_size + PTI_JOB_ROOM : 0;
     done.options.item_size = options->result_size != 0 ? done_item_size(options->result_size) : 0;
-    done.placed = true;
     enum ptq_err err = pti_queue_open(pool->bus, names->jobs, &jobs, &pool->jobs);
     if (err != PTQ_OK)
         return err;
@@ -126,33 +130,45 @@ static enum ptq_err attach(ptq_pool *pool, const struct names *names, const stru
         return pti_error(options->error, PTQ_EMISMATCH,
                          "'%s' is an ordinary queue, not the jobs of a pool: choose another name for the pool",
                          pool->jobs->name);
-    done.window = pool->jobs->port->window;
     err = pti_queue_open(pool->bus, names->done, &done, &pool->done);
     if (err == PTQ_ENOENT)
         return pti_error(options->error, PTQ_EGONE,
                          "the pool '%s' has lost its queue of results: remove it and make it again", pool->name);
-    return err;
+    if (err != PTQ_OK)
+        return err;
+    pool->unordered = !pool->done->port->placed;
+    if (options->unordered && !pool->unordered)
+        return pti_error(options->error, PTQ_EMISMATCH,
+                         "pool '%s' exists and gives its results in order: open it without unordered, or choose another name",
+                         pool->name);
+    return PTQ_OK;
 }
 
 /* Both rings get the same number of slots: done's capacity is what the larger of capacity and window asks for. */
 static enum ptq_err create(ptq_pool *pool, const struct names *names, const struct ptq_pool_options *options,
-                           const struct pti_open *test)
+                           const struct pti_open *more)
 {
     uint64_t window = options->window != 0 ? options->window : (uint64_t)WINDOW_PER_PROCESSOR * pti_processors();
     uint64_t capacity = options->capacity != 0 ? options->capacity : DEFAULT_CAPACITY;
     uint32_t result_size = options->result_size != 0 ? options->result_size : DEFAULT_ITEM_SIZE;
     struct pti_open jobs = base_of(options, PTQ_CREATE), done;
     jobs.window = window;
-    jobs.start = test != NULL ? test->start : 0;
+    jobs.start = more != NULL ? more->start : 0;
+    jobs.options.last_producer_ends = more != NULL && more->options.last_producer_ends;
+    jobs.options.flags = more != NULL ? more->options.flags : 0;
     jobs.options.max_deliveries = PTQ_NEVER; /* the pool counts lives itself: a dead letter would be a hole */
     done = jobs;
+    done.options.flags = 0;
+    done.options.last_producer_ends = false;
     jobs.options.capacity = capacity;
     jobs.options.item_size = (options->item_size != 0 ? options->item_size : DEFAULT_ITEM_SIZE) + PTI_JOB_ROOM;
     done.options.capacity = capacity > window ? capacity : window;
     done.options.item_size = done_item_size(result_size);
     jobs.options.header_size = header_size(jobs.options.item_size);
     done.options.header_size = header_size(done.options.item_size);
-    done.placed = true;
+    pool->unordered = options->unordered;
+    done.placed = !pool->unordered;
+    done.window = pool->unordered ? 0 : window;
     enum ptq_err err = pti_queue_open(pool->bus, names->done, &done, &pool->done);
     if (err != PTQ_OK)
         return err;
@@ -182,11 +198,11 @@ static void clear_away(ptq_pool *pool, const struct names *names, unsigned attem
 }
 
 static enum ptq_err open_or_create(ptq_pool *pool, const struct names *names, const struct ptq_pool_options *options,
-                                   const struct pti_open *test)
+                                   const struct pti_open *more)
 {
     enum ptq_err err = PTQ_EBUSY;
     for (unsigned attempt = 0; attempt < RETRIES; attempt++) {
-        err = attach(pool, names, options);
+        err = attach(pool, names, options, more);
         if (err == PTQ_OK && options->mode == PTQ_CREATE) {
             close_queues(pool);
             return pti_error(options->error, PTQ_EEXIST, "pool '%s' exists already: attach to it, or choose another name",
@@ -194,7 +210,7 @@ static enum ptq_err open_or_create(ptq_pool *pool, const struct names *names, co
         }
         if (err != PTQ_ENOENT || options->mode == PTQ_ATTACH)
             return err;
-        err = create(pool, names, options, test);
+        err = create(pool, names, options, more);
         if (err != PTQ_EEXIST)
             return err;
         close_queues(pool);
@@ -213,24 +229,33 @@ static enum ptq_err check_options(const struct ptq_pool_options *options)
                          (unsigned)PTQ_POOL_ITEM_MAX);
     if (options->lives > UINT16_MAX)
         return pti_error(options->error, PTQ_EINVAL, "lives may be %u at most", UINT16_MAX);
+    if (!(options->per_second >= 0 && options->per_second <= 1e9))
+        return pti_error(options->error, PTQ_EINVAL, "per_second may be from 0 to 1e9");
+    struct pti_job_call call;
+    if (!pti_job_call_of(&options->call, 0, &call))
+        return pti_error(options->error, PTQ_EINVAL,
+                         "in call, timeout_ms and delay_ms may be %u at most, retries %u, and backoff is from 1 to %u",
+                         PTI_JOB_MS_MAX, PTI_JOB_RETRIES_MAX, PTI_JOB_BACKOFF_MAX / 100);
     return PTQ_OK;
 }
 
 static enum ptq_err init_pool(ptq_pool *pool, ptq_bus *bus, const char *address, const struct ptq_pool_options *options)
 {
     pool->bus = bus;
+    pool->interval_ns = options->per_second > 0 ? (int64_t)(1e9 / options->per_second) : 0;
     pool->generation = pti_fork_generation();
-    pool->lives = options->lives != 0 ? options->lives : PTI_POOL_DEFAULT_LIVES;
+    (void)pti_job_call_of(&options->call, options->lives != 0 ? options->lives : PTI_POOL_DEFAULT_LIVES, &pool->call);
     bare_name(address, pool->name, sizeof pool->name);
     pool->address = strdup(address);
     pti_order_init(&pool->order);
+    pti_claims_init(&pool->claims);
     pti_staff_init(&pool->staff);
     (void)pthread_mutex_init(&pool->mutex, NULL);
     return pool->address != NULL ? PTQ_OK : PTQ_ENOMEM;
 }
 
 static enum ptq_err open_pool(ptq_bus *bus, const char *name, const struct ptq_pool_options *options,
-                              const struct pti_open *test, ptq_pool **ret_pool)
+                              const struct pti_open *more, ptq_pool **ret_pool)
 {
     struct names names;
     enum ptq_err err = check_options(options);
@@ -241,7 +266,9 @@ static enum ptq_err open_pool(ptq_bus *bus, const char *name, const struct ptq_p
     ptq_pool *pool = calloc(1, sizeof *pool);
     err = pool != NULL ? init_pool(pool, bus, name, options) : PTQ_ENOMEM;
     if (err == PTQ_OK)
-        err = open_or_create(pool, &names, options, test);
+        err = open_or_create(pool, &names, options, more);
+    if (err == PTQ_OK && pool->unordered)
+        err = pti_unordered_begin(pool);
     free_names(&names);
     if (err != PTQ_OK) {
         ptq_pool_close(pool);
@@ -255,7 +282,7 @@ static enum ptq_err open_pool(ptq_bus *bus, const char *name, const struct ptq_p
 }
 
 enum ptq_err pti_pool_open(ptq_bus *bus, const char *name, const struct ptq_pool_options *options,
-                           const struct pti_open *test, ptq_pool **ret_pool)
+                           const struct pti_open *more, ptq_pool **ret_pool)
 {
     /* An attempt that fails on the way to success must not show in the caller's error. */
     struct ptq_pool_options own = {0};
@@ -265,7 +292,7 @@ enum ptq_err pti_pool_open(ptq_bus *bus, const char *name, const struct ptq_pool
     if (options != NULL)
         own = *options;
     own.error = &error;
-    enum ptq_err err = open_pool(bus, name, &own, test, ret_pool);
+    enum ptq_err err = open_pool(bus, name, &own, more, ret_pool);
     if (err != PTQ_OK && options != NULL && options->error != NULL) {
         if (error.code != err)
             (void)pti_error(&error, err, "cannot open pool '%.140s': %s", name, ptq_strerror(err));
@@ -284,6 +311,9 @@ void ptq_pool_close(ptq_pool *pool)
     if (pool == NULL)
         return;
     pti_staff_fini(pool, POLITE_MS);
+    if (pool->halt_event > 0)
+        (void)close(pool->halt_event);
+    pti_claims_fini(pool);
     pti_order_fini(pool);
     close_queues(pool);
     (void)pthread_mutex_destroy(&pool->mutex);
@@ -330,21 +360,45 @@ enum ptq_err pti_pool_answer(ptq_pool *pool, enum ptq_err err)
     return err == PTQ_EGONE && pti_load_acquire(&pool->aborted) != 0 ? PTQ_EABORTED : err;
 }
 
+enum ptq_err pti_pool_let_halt(ptq_pool *pool)
+{
+    (void)pthread_mutex_lock(&pool->mutex);
+    enum ptq_err err = pti_staff_begin(pool);
+    if (err == PTQ_OK && pool->halt_event == 0)
+        err = pti_err_from_errno(pti_event_new(false, &pool->halt_event));
+    if (err == PTQ_OK && pti_gather_add(&pool->staff.gather, pool->halt_event) != 0)
+        err = PTQ_ENOMEM;
+    (void)pthread_mutex_unlock(&pool->mutex);
+    return err;
+}
+
+void pti_pool_halt(ptq_pool *pool)
+{
+    pti_store_seq(&pool->halted, 1);
+    pti_event_set(pool->halt_event);
+    ptq_interrupt(pool->jobs);
+    ptq_interrupt(pool->done);
+}
+
 enum ptq_err pti_pool_take_job(ptq_pool *pool, int64_t deadline, ptq_msg **ret_msg)
 {
     size_t count;
     enum ptq_err err = pti_queue_take(pool->jobs, 1, deadline, ret_msg, &count);
-    if (err == PTQ_OK)
-        pti_store_relaxed(&pool->took_jobs, 1); /* a hint of our own */
+    pti_store_relaxed(&pool->took_jobs, 1); /* a hint of our own */
     return err;
 }
 
-enum ptq_err pti_pool_place_error(ptq_pool *pool, uint64_t ticket, enum ptq_err code, const char *text)
+enum ptq_err pti_pool_place_first(ptq_pool *pool, uint64_t ticket, enum ptq_err code, const char *text)
 {
     unsigned char entry[PTI_RESULT_ROOM + PTI_RESULT_LEAST];
     struct pti_result result = {.code = code, .text = text};
     struct pti_put put = {.data = entry, .size = (uint32_t)pti_result_write_head(entry, &result), .kind = PTI_KIND_ERROR};
-    enum ptq_err err = pti_queue_place(pool->done, ticket, &put, PTI_DEADLINE_NOW);
+    return pti_queue_place(pool->done, ticket, &put, PTI_DEADLINE_NOW);
+}
+
+enum ptq_err pti_pool_place_error(ptq_pool *pool, uint64_t ticket, enum ptq_err code, const char *text)
+{
+    enum ptq_err err = pti_pool_place_first(pool, ticket, code, text);
     return err == PTQ_ELATE ? PTQ_OK : err;
 }
 
@@ -353,6 +407,10 @@ void pti_pool_note_end(ptq_pool *pool)
 {
     struct ptq_queue_stats stats;
     uint64_t head;
+    if (pool->unordered) {
+        (void)pti_unordered_end(pool);
+        return;
+    }
     if (ptq_queue_stats(pool->jobs, &stats) != PTQ_OK || !stats.ended)
         return;
     if (pti_queue_head(pool->done, &head) != PTQ_OK)

@@ -17,6 +17,7 @@
 
 /* In so many parts of a window the limit moves while the getter need not wait: each may cost a journey to the home. */
 #define STEPS 4
+#define DOZE_NS (2 * PTI_NS_PER_MS) /* on the word alone, where workers must be watched too */
 #define NAP_NS (20 * PTI_NS_PER_MS) /* before a home that is away is asked again */
 
 void pti_order_init(struct pti_order *order)
@@ -29,6 +30,7 @@ void pti_order_fini(ptq_pool *pool)
     struct pti_order *order = &pool->order;
     pti_results_free(&order->out);
     pti_results_free(&order->ahead);
+    pti_tickets_fini(&order->came);
     pti_waiter_free(order->watch);
     pti_gather_fini(&order->gather);
 }
@@ -44,10 +46,13 @@ static uint64_t oldest(const struct pti_order *order)
 /* Tells the jobs queue, if the limit has grown by at least `step`: who is about to wait tells every step. */
 static enum ptq_err raise_limit(ptq_pool *pool, uint64_t step)
 {
+    if (pool->unordered)
+        return PTQ_OK;
     (void)pthread_mutex_lock(&pool->mutex);
     enum ptq_err err = PTQ_OK;
     uint64_t limit = oldest(&pool->order) + pool->window;
     if (pool->order.limit == 0 || pti_position_compare(limit, pool->order.limit + step) >= 0) {
+        pti_claims_tell(pool, limit);
         err = pti_queue_limit(pool->jobs, limit);
         if (err == PTQ_OK)
             pool->order.limit = limit;
@@ -61,7 +66,8 @@ static bool is_full_of_own(ptq_pool *pool)
 {
     (void)pthread_mutex_lock(&pool->mutex);
     uint64_t limit = oldest(&pool->order) + pool->window;
-    bool full = pti_position_compare(pool->order.next, limit) >= 0;
+    bool full = pool->unordered ? pool->order.out.count >= pti_unordered_most(pool)
+                                : pti_position_compare(pool->order.next, limit) >= 0;
     (void)pthread_mutex_unlock(&pool->mutex);
     return full;
 }
@@ -71,6 +77,8 @@ enum ptq_err pti_order_done(ptq_pool *pool, struct ptq_result *result)
     (void)pthread_mutex_lock(&pool->mutex);
     pti_results_drop(&pool->order.out, result);
     (void)pthread_mutex_unlock(&pool->mutex);
+    if (pool->bus->tells)
+        pti_bus_tell("pool", pool->name, "done with ticket %llu", (unsigned long long)result->ticket);
     enum ptq_err err = ptq_ack(result->msg);
     if (result->again != NULL)
         err = ptq_ack(result->again);
@@ -122,17 +130,12 @@ static enum ptq_err make_descriptor(ptq_pool *pool)
     return PTQ_ENOMEM;
 }
 
-static int64_t earlier(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
 /* Law: no ticket is passed over while its result is there.  Over links an answer may go astray, and what it had leased comes back a
  * moment later than what stands behind it is handed out. */
 static enum ptq_err is_early(ptq_pool *pool, const ptq_msg *msg, bool *ret_early)
 {
     bool gone = false;
-    *ret_early = pool->done->port->remote && pti_position_compare(msg->position, pool->order.next) > 0;
+    *ret_early = pool->done->port->remote && !pool->unordered && pti_position_compare(msg->position, pool->order.next) > 0;
     if (!*ret_early)
         return PTQ_OK;
     enum ptq_err err = pti_queue_census(pool->done, pool->order.next, &gone);
@@ -163,11 +166,34 @@ static enum ptq_err sleep_briefly(ptq_pool *pool, int64_t until, ptq_msg **ret_m
     return err == PTQ_TIMEDOUT ? PTQ_EMPTY : err;
 }
 
+void pti_order_rouse(struct pti_order *order)
+{
+    order->roused = true;
+    if (order->gather.fd >= 0)
+        pti_gather_timer(&order->gather, 0);
+}
+
+/* Sets the descriptor to the next look; true: something has happened since the last, so look again at once. */
+static bool was_roused(ptq_pool *pool)
+{
+    struct pti_order *order = &pool->order;
+    (void)pthread_mutex_lock(&pool->mutex);
+    bool roused = order->roused;
+    order->roused = false;
+    if (order->gather.fd >= 0)
+        pti_gather_timer(&order->gather, order->look_at_ns);
+    (void)pthread_mutex_unlock(&pool->mutex);
+    return roused;
+}
+
 static enum ptq_err sleep_long(ptq_pool *pool, int64_t until)
 {
     struct pti_order *order = &pool->order;
     bool by_timer;
-    pti_gather_timer(&order->gather, order->look_at_ns);
+    if (was_roused(pool)) {
+        pti_look_again(order);
+        return PTQ_EMPTY;
+    }
     int error = pti_gather_sleep(&order->gather, until, &by_timer);
     if (error == 0 && !by_timer)
         pti_look_again(order);
@@ -178,10 +204,13 @@ static enum ptq_err sleep_long(ptq_pool *pool, int64_t until)
 static enum ptq_err wait_a_while(ptq_pool *pool, int64_t deadline, ptq_msg **ret_msg)
 {
     struct pti_order *order = &pool->order;
-    int64_t until = earlier(deadline, order->look_at_ns);
-    if (order->looks >= 1 && make_descriptor(pool) == PTQ_OK)
+    int64_t until = pti_earlier(deadline, order->look_at_ns);
+    bool watches = pti_staff_exists(pool); /* the death of a worker does not show on the word */
+    if ((order->looks >= 1 || (watches && order->dozed)) && make_descriptor(pool) == PTQ_OK)
         return sleep_long(pool, until);
-    return sleep_briefly(pool, earlier(until, pti_now_ns() + PTI_POOL_SLICE), ret_msg);
+    enum ptq_err err = sleep_briefly(pool, pti_earlier(until, pti_now_ns() + (watches ? DOZE_NS : PTI_POOL_SLICE)), ret_msg);
+    order->dozed = err == PTQ_EMPTY;
+    return err;
 }
 
 /* -- get ------------------------------------------------------------------------------------------------------ */
@@ -224,6 +253,8 @@ static enum ptq_err consider(ptq_pool *pool)
     enum pti_seen seen;
     if (pool->order.ended)
         return PTQ_END;
+    if (pti_load_acquire(&pool->halted) != 0)
+        return PTQ_EINTR;
     enum ptq_err err = raise_limit(pool, 1);
     if (err != PTQ_OK)
         return err;
@@ -234,10 +265,8 @@ static enum ptq_err consider(ptq_pool *pool)
         return err;
     if (seen == PTI_SEEN_PLACED)
         return PTQ_OK;
-    if (seen == PTI_SEEN_END) {
-        pool->order.ended = true;
+    if (seen == PTI_SEEN_END)
         return PTQ_END;
-    }
     if (is_full_of_own(pool))
         return PTQ_EAGAIN;
     return pti_staff_has_failed(pool) ? PTQ_ENOWORKERS : PTQ_EMPTY;
@@ -252,11 +281,22 @@ static enum ptq_err get_message(ptq_pool *pool, int64_t deadline, ptq_msg **ret_
         err = consider(pool);
         if (err == PTQ_OK)
             continue;
+        if (err == PTQ_END && !pool->order.ended) { /* the last may have been handed in between the two looks */
+            err = take_in_turn(pool, PTI_DEADLINE_NOW, ret_msg);
+            if (err != PTQ_EMPTY)
+                return err;
+            pool->order.ended = true;
+            return PTQ_END;
+        }
+        if (err == PTQ_ENOWORKERS) { /* the last may have handed in just before it died */
+            enum ptq_err last = take_in_turn(pool, PTI_DEADLINE_NOW, ret_msg);
+            return last == PTQ_EMPTY ? err : last;
+        }
         if (err != PTQ_EMPTY)
             return err;
         if (deadline == PTI_DEADLINE_NOW) {
-            if (pool->order.gather.fd >= 0)
-                pti_gather_timer(&pool->order.gather, pool->order.look_at_ns);
+            if (was_roused(pool))
+                continue;
             return PTQ_EMPTY;
         }
         if (pti_now_ns() >= deadline)
@@ -267,13 +307,62 @@ static enum ptq_err get_message(ptq_pool *pool, int64_t deadline, ptq_msg **ret_
     }
 }
 
-/* A result that join has read ahead; it takes no room in the pool. */
-static struct ptq_result *take_ahead(ptq_pool *pool)
+/* What was got and is nobody's: on lease, or read ahead, which takes no room in the pool. */
+void pti_order_keep(ptq_pool *pool, struct ptq_result *result)
 {
     (void)pthread_mutex_lock(&pool->mutex);
-    struct ptq_result *result = pool->order.ahead.first;
-    if (result != NULL)
-        pti_results_drop(&pool->order.ahead, result);
+    result->kept = true;
+    pool->order.kept++;
+    if (result->msg == NULL)
+        pti_results_append(&pool->order.ahead, result);
+    (void)pthread_mutex_unlock(&pool->mutex);
+}
+
+/* Under the mutex. */
+static struct ptq_result *first_kept(const struct pti_order *order)
+{
+    struct ptq_result *leased = order->out.first, *ahead = order->ahead.first;
+    while (leased != NULL && !leased->kept)
+        leased = leased->next;
+    if (leased == NULL || ahead == NULL)
+        return leased != NULL ? leased : ahead;
+    return pti_position_compare(leased->ticket, ahead->ticket) < 0 ? leased : ahead;
+}
+
+/* Under the mutex; NULL: nothing. */
+static struct ptq_result *take_kept(struct pti_order *order, struct ptq_result *result)
+{
+    if (result == NULL)
+        return NULL;
+    order->kept--;
+    result->kept = false;
+    if (result->msg == NULL)
+        pti_results_drop(&order->ahead, result);
+    return result;
+}
+
+struct ptq_result *pti_order_kept(ptq_pool *pool)
+{
+    struct pti_order *order = &pool->order;
+    (void)pthread_mutex_lock(&pool->mutex);
+    struct ptq_result *result = take_kept(order, order->kept != 0 ? first_kept(order) : NULL);
+    (void)pthread_mutex_unlock(&pool->mutex);
+    return result;
+}
+
+static struct ptq_result *find_kept(struct ptq_result *result, uint64_t ticket)
+{
+    while (result != NULL && !(result->kept && pti_position_is(result->ticket, ticket)))
+        result = result->next;
+    return result;
+}
+
+struct ptq_result *pti_order_kept_at(ptq_pool *pool, uint64_t ticket)
+{
+    struct pti_order *order = &pool->order;
+    (void)pthread_mutex_lock(&pool->mutex);
+    struct ptq_result *result = find_kept(order->out.first, ticket);
+    result = take_kept(order, result != NULL ? result : find_kept(order->ahead.first, ticket));
     (void)pthread_mutex_unlock(&pool->mutex);
     return result;
 }
@@ -284,8 +373,22 @@ static void pass(struct pti_order *order, uint64_t ticket)
     if (!order->gives || pti_position_compare(ticket, order->next) > 0)
         order->given = ticket;
     order->gives = true;
+    order->dozed = false;
     if (pti_position_compare(ticket, order->next) >= 0)
         order->next = ticket + 1;
+}
+
+/* Unordered: the ticket says it, be it the same entry again or a job that was done again. */
+static bool came_before(ptq_pool *pool, const ptq_msg *msg, uint64_t *ret_ticket)
+{
+    return pti_unordered_ticket(msg, ret_ticket) && pti_tickets_have(&pool->order.came, *ret_ticket);
+}
+
+static bool was_given(ptq_pool *pool, const ptq_msg *msg)
+{
+    const struct pti_order *order = &pool->order;
+    return msg->redelivered && pool->done->port->remote && order->gives &&
+           pti_position_compare(msg->position, order->given) >= 0 && pti_position_compare(msg->position, order->next) < 0;
 }
 
 /* What this handle gave out already comes again when a session was lost before its ack arrived.  Nobody is to see it twice: who still
@@ -293,14 +396,12 @@ static void pass(struct pti_order *order, uint64_t ticket)
 static bool is_known(ptq_pool *pool, ptq_msg *msg)
 {
     struct pti_order *order = &pool->order;
-    bool known = msg->redelivered && pool->done->port->remote && order->gives &&
-                 pti_position_compare(msg->position, order->given) >= 0 &&
-                 pti_position_compare(msg->position, order->next) < 0;
-    if (!known)
+    uint64_t ticket = msg->position;
+    if (pool->unordered ? !came_before(pool, msg, &ticket) : !was_given(pool, msg))
         return false;
     (void)pthread_mutex_lock(&pool->mutex);
     struct ptq_result *held = order->out.first;
-    while (held != NULL && !pti_position_is(held->ticket, msg->position))
+    while (held != NULL && !pti_position_is(held->ticket, ticket))
         held = held->next;
     ptq_msg *lost = held != NULL ? held->again : NULL;
     if (held != NULL)
@@ -314,7 +415,7 @@ static bool is_known(ptq_pool *pool, ptq_msg *msg)
 static enum ptq_err deliver(ptq_pool *pool, ptq_msg *msg, struct ptq_result **ret_result)
 {
     struct pti_order *order = &pool->order;
-    if (pti_result_is_end_note(msg)) {
+    if (!pool->unordered && pti_result_is_end_note(msg)) {
         order->end_note = msg;
         order->ended = true;
         return PTQ_END;
@@ -324,10 +425,22 @@ static enum ptq_err deliver(ptq_pool *pool, ptq_msg *msg, struct ptq_result **re
         (void)ptq_nack(msg, 0);
         return PTQ_ENOMEM;
     }
+    if (pool->unordered) {
+        uint64_t ticket;
+        if (pti_unordered_ticket(msg, &ticket)) {
+            pti_tickets_add(&order->came, ticket);
+            pti_unordered_go_on(pool, ticket);
+        }
+    }
     (void)pthread_mutex_lock(&pool->mutex);
-    pass(order, msg->position);
+    pass(order, pool->unordered ? order->next : msg->position); /* unordered, a count */
     pti_results_append(&order->out, result);
     (void)pthread_mutex_unlock(&pool->mutex);
+    if (pool->bus->tells)
+        pti_bus_tell("pool", pool->name, "get ticket %llu of %s (%lld): %s, %zu bytes%s", (unsigned long long)result->ticket,
+                     result->body.worker[0] != 0 ? result->body.worker : "nobody", (long long)result->body.pid,
+                     result->kind == PTQ_RESULT_MARKER ? "marker" : ptq_err_name(result->body.code), ptq_result_size(result),
+                     result->redelivered ? ", again" : "");
     *ret_result = result;
     return PTQ_OK;
 }
@@ -354,7 +467,7 @@ static bool may_pass(enum ptq_err err)
     return err == PTQ_EUNREACHABLE || err == PTQ_EINDOUBT || err == PTQ_EBUSY;
 }
 
-static enum ptq_err get_result(ptq_pool *pool, int64_t deadline, struct ptq_result **ret_result)
+enum ptq_err pti_order_get(ptq_pool *pool, int64_t deadline, struct ptq_result **ret_result)
 {
     for (;;) {
         enum ptq_err err = get_once(pool, deadline, ret_result);
@@ -369,15 +482,20 @@ static enum ptq_err get_result(ptq_pool *pool, int64_t deadline, struct ptq_resu
     }
 }
 
-static bool start_getting(ptq_pool *pool)
+bool pti_order_start(ptq_pool *pool)
 {
     uint32_t nobody = 0;
     return pti_cas(&pool->order.getting, &nobody, 1);
 }
 
-static void stop_getting(ptq_pool *pool)
+void pti_order_stop(ptq_pool *pool)
 {
-    pti_store_release(&pool->order.getting, 0);
+    pti_store_seq(&pool->order.getting, 0);
+    if (pti_load_seq(&pool->claims.followers) == 0)
+        return;
+    pti_claims_lock(pool); /* one of them is the next */
+    (void)pthread_cond_broadcast(&pool->claims.changed);
+    pti_claims_unlock(pool);
 }
 
 enum ptq_err ptq_pool_get(ptq_pool *pool, int timeout_ms, struct ptq_result **ret_result)
@@ -385,14 +503,10 @@ enum ptq_err ptq_pool_get(ptq_pool *pool, int timeout_ms, struct ptq_result **re
     enum ptq_err err = pti_pool_check(pool);
     if (err != PTQ_OK || ret_result == NULL)
         return err != PTQ_OK ? err : PTQ_EINVAL;
-    if (!start_getting(pool))
+    if (!pti_order_start(pool))
         return PTQ_EBUSY;
-    struct ptq_result *ahead = take_ahead(pool);
-    if (ahead != NULL)
-        *ret_result = ahead;
-    else
-        err = get_result(pool, pti_deadline(timeout_ms), ret_result);
-    stop_getting(pool);
+    err = pti_route_plain(pool, pti_deadline(timeout_ms), ret_result);
+    pti_order_stop(pool);
     return pti_pool_answer(pool, err);
 }
 
@@ -401,44 +515,44 @@ enum ptq_err ptq_pool_fd(ptq_pool *pool, int *ret_fd)
     enum ptq_err err = pti_pool_check(pool);
     if (err != PTQ_OK || ret_fd == NULL)
         return err != PTQ_OK ? err : PTQ_EINVAL;
-    if (!start_getting(pool))
+    if (!pti_order_start(pool))
         return PTQ_EBUSY;
     err = make_descriptor(pool);
-    stop_getting(pool);
+    pti_order_stop(pool);
     if (err == PTQ_OK)
         *ret_fd = pool->order.gather.fd;
     return err;
 }
 
-/* Moves a result out of the pool into this process's memory. */
-static enum ptq_err keep(ptq_pool *pool, struct ptq_result *result)
+enum ptq_err pti_order_detach(ptq_pool *pool, struct ptq_result *result)
 {
-    ptq_msg *msg = pti_result_detach(result);
-    if (msg == NULL) {
-        (void)pthread_mutex_lock(&pool->mutex);
-        pti_results_drop(&pool->order.out, result);
-        pool->order.gives = false;
-        (void)pthread_mutex_unlock(&pool->mutex);
-        (void)ptq_nack(result->msg, 0);
-        free(result);
-        return PTQ_ENOMEM;
-    }
+    ptq_msg *msg = result->msg != NULL ? pti_result_detach(result) : NULL;
+    if (msg == NULL)
+        return result->msg != NULL ? PTQ_ENOMEM : PTQ_OK;
     (void)pthread_mutex_lock(&pool->mutex);
     pti_results_drop(&pool->order.out, result);
-    pti_results_append(&pool->order.ahead, result);
     (void)pthread_mutex_unlock(&pool->mutex);
     enum ptq_err err = pti_pool_settled(ptq_ack(msg));
     return err != PTQ_OK ? err : raise_limit(pool, 1);
 }
 
+void pti_order_give_back(ptq_pool *pool, struct ptq_result *result)
+{
+    (void)pthread_mutex_lock(&pool->mutex);
+    pti_results_drop(&pool->order.out, result);
+    pool->order.gives = false;
+    (void)pthread_mutex_unlock(&pool->mutex);
+    if (pool->unordered)
+        pti_tickets_remove(&pool->order.came, result->ticket);
+    (void)ptq_nack(result->msg, 0);
+    free(result);
+}
+
 enum ptq_err pti_order_read_ahead(ptq_pool *pool, int64_t deadline)
 {
-    if (!start_getting(pool))
+    if (!pti_order_start(pool))
         return PTQ_EBUSY;
-    struct ptq_result *result = NULL;
-    enum ptq_err err = get_result(pool, deadline, &result);
-    if (err == PTQ_OK)
-        err = keep(pool, result);
-    stop_getting(pool);
+    enum ptq_err err = pti_route_ahead(pool, deadline);
+    pti_order_stop(pool);
     return err;
 }

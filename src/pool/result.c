@@ -8,6 +8,7 @@
 
 void pti_results_append(struct pti_results *list, struct ptq_result *result)
 {
+    list->count++;
     result->previous = list->last;
     result->next = NULL;
     if (list->last != NULL)
@@ -19,6 +20,7 @@ void pti_results_append(struct pti_results *list, struct ptq_result *result)
 
 void pti_results_drop(struct pti_results *list, struct ptq_result *result)
 {
+    list->count--;
     if (result->previous != NULL)
         result->previous->next = result->next;
     else
@@ -46,7 +48,7 @@ static void read_body(struct ptq_result *result, const ptq_msg *msg, const void 
 {
     static const struct pti_result nothing = {.host = "", .worker = "", .text = "", .data = ""};
     result->body = nothing;
-    if (msg->kind == PTI_KIND_MARKER) {
+    if (msg->kind == PTI_KIND_MARKER && !result->pool->unordered) {
         result->kind = PTQ_RESULT_MARKER;
         result->body.data = bytes;
         result->body.size = msg->size;
@@ -57,7 +59,9 @@ static void read_body(struct ptq_result *result, const ptq_msg *msg, const void 
         result->body.code = PTQ_EPROTO;
         result->body.text = "what stands at this ticket is not a result of this version of ptq";
     }
-    result->kind = result->body.code == PTQ_OK ? PTQ_RESULT_JOB : PTQ_RESULT_ERROR;
+    result->kind = result->body.code != PTQ_OK          ? PTQ_RESULT_ERROR
+                   : msg->kind == PTI_KIND_MARKER ? PTQ_RESULT_MARKER
+                                                  : PTQ_RESULT_JOB;
 }
 
 bool pti_result_is_end_note(const ptq_msg *msg)
@@ -77,6 +81,8 @@ struct ptq_result *pti_result_new(ptq_pool *pool, ptq_msg *msg)
     result->redelivered = msg->redelivered;
     result->has_trace = msg->headers != 0 && ptq_msg_trace(msg, &result->trace);
     read_body(result, msg, msg->data);
+    if (pool->unordered)
+        result->ticket = result->body.ticket;
     return result;
 }
 
@@ -157,6 +163,48 @@ uint32_t ptq_result_tries(const struct ptq_result *result)
 uint64_t ptq_result_run_ns(const struct ptq_result *result)
 {
     return result->body.run_ns;
+}
+
+/* The n-th text of an error's details. */
+static const char *detail(const struct ptq_result *result, unsigned n)
+{
+    const char *text = result->body.data;
+    size_t left = result->kind == PTQ_RESULT_ERROR ? result->body.size : 0;
+    for (; left != 0; n--) {
+        size_t length = strnlen(text, left);
+        if (length == left)
+            return "";
+        if (n == 0)
+            return text;
+        text += length + 1;
+        left -= length + 1;
+    }
+    return "";
+}
+
+const char *ptq_result_task(const struct ptq_result *result)
+{
+    return detail(result, 0);
+}
+
+const char *ptq_result_backtrace(const struct ptq_result *result)
+{
+    return detail(result, 1);
+}
+
+const char *ptq_result_section(const struct ptq_result *result)
+{
+    return pti_section_name(result->body.section);
+}
+
+int ptq_result_signal(const struct ptq_result *result)
+{
+    return result->body.signal;
+}
+
+int ptq_result_errno(const struct ptq_result *result)
+{
+    return result->body.error_number;
 }
 
 bool ptq_result_trace(const struct ptq_result *result, struct ptq_trace *ret_trace)

@@ -9,6 +9,7 @@
 #include "pool/pool.h"
 
 #define ENDPOINTS_MAX 256
+#define SHOWN_MAX 64
 
 /* -- the head of the line ------------------------------------------------------------------------------------- */
 
@@ -72,7 +73,24 @@ static bool is_with_staff(ptq_pool *pool, uint64_t ticket, int64_t *ret_pid, int
     return found;
 }
 
-/* Others are known by the lowest position that they hold. */
+/* Workers of other programs of this host say so in the roster. */
+static bool is_on_roster(ptq_pool *pool, uint64_t ticket, int64_t *ret_pid, int64_t *ret_since_ns)
+{
+    struct ptq_worker_status workers[SHOWN_MAX];
+    size_t count = 0;
+    if (ptq_pool_workers(pool, workers, SHOWN_MAX, &count) != PTQ_OK)
+        return false;
+    for (size_t i = 0; i < count && i < SHOWN_MAX; i++) {
+        if (!workers[i].has_job || !pti_position_is(workers[i].ticket, ticket))
+            continue;
+        *ret_pid = workers[i].pid;
+        *ret_since_ns = pti_now_ns() - (int64_t)workers[i].since_ns;
+        return true;
+    }
+    return false;
+}
+
+/* The rest is known by the lowest position that they hold. */
 static bool is_with_others(ptq_pool *pool, uint64_t ticket, int64_t *ret_pid)
 {
     struct ptq_view_endpoint endpoints[ENDPOINTS_MAX];
@@ -104,7 +122,8 @@ static void find_head(ptq_pool *pool, struct ptq_pool_stats *stats)
     stats->head_ms = -1;
     if (stats->ready != 0)
         return;
-    if (is_with_staff(pool, stats->head, &stats->head_pid, &since) || is_with_others(pool, stats->head, &stats->head_pid))
+    if (is_with_staff(pool, stats->head, &stats->head_pid, &since) ||
+        is_on_roster(pool, stats->head, &stats->head_pid, &since) || is_with_others(pool, stats->head, &stats->head_pid))
         stats->head_ms = (now - since) / PTI_NS_PER_MS;
 }
 
@@ -129,7 +148,12 @@ enum ptq_err ptq_pool_stats(ptq_pool *pool, struct ptq_pool_stats *ret_stats)
     stats.running = jobs.leased;
     if (jobs.ended && pti_position_compare(stats.head, jobs.end_position) > 0)
         stats.head = jobs.end_position;
-    count_results(pool, &done, &stats);
+    if (pool->unordered) {
+        stats.head = 0;
+        stats.ready = done.ready;
+    } else {
+        count_results(pool, &done, &stats);
+    }
     stats.got = done.acked;
     stats.window = pool->window;
     stats.retried = jobs.redelivered;
@@ -139,7 +163,9 @@ enum ptq_err ptq_pool_stats(ptq_pool *pool, struct ptq_pool_stats *ret_stats)
     for (unsigned i = 0; i < pool->staff.count; i++)
         stats.deaths += pti_supervisor_deaths(pool->staff.teams[i]);
     (void)pthread_mutex_unlock(&pool->mutex);
-    find_head(pool, &stats);
+    stats.head_ms = -1;
+    if (!pool->unordered)
+        find_head(pool, &stats);
     *ret_stats = stats;
     return PTQ_OK;
 }
@@ -151,6 +177,10 @@ static void explain_deaths(ptq_pool *pool, char *buffer, size_t size)
 {
     (void)snprintf(buffer, size, "pool '%s': nobody is left to do the work", pool->name);
     (void)pthread_mutex_lock(&pool->mutex);
+    enum ptq_err why = pti_crew_failure(&pool->staff);
+    if (why != PTQ_OK)
+        (void)snprintf(buffer, size, "pool '%s': nobody is left to do the work, for threads of this program could not go on: %s", pool->name,
+                       ptq_strerror(why));
     for (unsigned i = 0; i < pool->staff.count; i++) {
         const struct pti_supervisor *team = pool->staff.teams[i];
         const struct pti_child *child = pti_supervisor_child(team, 0);

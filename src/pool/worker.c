@@ -12,9 +12,13 @@
 
 #include "base/time.h"
 #include "bus/bus.h"
+#include "os/clock.h"
+#include "os/resident.h"
 #include "pool/pool.h"
 #include "queue/header.h"
 
+#define SHORT_WAIT_NS PTI_NS_PER_MS /* a wait is not looked at before */
+#define DETAILS_MAX 2048u
 #define PAUSE_NS (50 * PTI_NS_PER_MS) /* between attempts where memory is short, or the home away */
 
 static void nap(void)
@@ -22,7 +26,7 @@ static void nap(void)
     (void)nanosleep(&(struct timespec){.tv_nsec = PAUSE_NS}, NULL);
 }
 
-static bool is_leaving(const struct pti_worker *worker)
+bool pti_worker_is_leaving(const struct pti_worker *worker)
 {
     return pti_load_acquire(&worker->pool->leaving) != 0;
 }
@@ -40,16 +44,30 @@ static bool may_pass(enum ptq_err err)
 static enum ptq_err place(const struct pti_worker *worker, uint64_t ticket, const struct pti_put *put)
 {
     for (;;) {
-        enum ptq_err err = pti_queue_place(worker->pool->done, ticket, put, PTI_DEADLINE_NEVER);
+        enum ptq_err err = worker->pool->unordered ? pti_unordered_put(worker->pool, put)
+                                                   : pti_queue_place(worker->pool->done, ticket, put, PTI_DEADLINE_NEVER);
         if (err == PTQ_OK || err == PTQ_ELATE)
             return PTQ_OK;
         if (!may_pass(err))
             return err;
-        if (is_leaving(worker) && err != PTQ_EINTR)
+        if (pti_worker_is_leaving(worker) && err != PTQ_EINTR)
             return PTQ_EINTR;
-        if (err != PTQ_EINTR)
+        if (err != PTQ_EINTR && err != PTQ_TIMEDOUT)
             nap();
     }
+}
+
+/* As place. */
+static enum ptq_err place_marker(const struct pti_worker *worker, const ptq_msg *msg)
+{
+    struct pti_put put = {.data = msg->data, .size = msg->size, .kind = PTI_KIND_MARKER};
+    enum ptq_err err;
+    if (!worker->pool->unordered)
+        return place(worker, msg->position, &put);
+    do
+        err = pti_unordered_put_marker(worker->pool, msg, pti_now_ns() + PTI_POOL_SLICE);
+    while (err != PTQ_OK && may_pass(err) && !pti_worker_is_leaving(worker));
+    return may_pass(err) ? PTQ_EINTR : err;
 }
 
 /* The job's trace goes on with its result. */
@@ -64,13 +82,70 @@ static void add_trace(const struct pti_worker *worker, const ptq_task *task, uin
     put->header_bytes = buffer;
 }
 
-static enum ptq_err place_result(const struct pti_worker *worker, const ptq_task *task, uint64_t run_ns)
+/* The name of the task and the trace, as much of them as fits behind the head.  Returns how many bytes. */
+static size_t write_details(const struct pti_worker *worker, const ptq_task *task, size_t head, char *to, size_t most)
+{
+    size_t room = worker->pool->done->port->item_size - head, name = strlen(task->name) + 1;
+    if (room < most)
+        most = room;
+    if (most < name + 1)
+        return 0;
+    memcpy(to, task->name, name);
+    to[name] = 0;
+    if (task->trace_text != NULL)
+        (void)snprintf(to + name, most - name, "%s", task->trace_text);
+    else if (task->frames.count != 0)
+        pti_frames_text(&task->frames, to + name, most - name);
+    return name + strlen(to + name) + 1;
+}
+
+static enum ptq_err place_error(const struct pti_worker *worker, const ptq_task *task, struct pti_result *result)
+{
+    unsigned char entry[PTI_RESULT_ROOM + PTI_RESULT_LEAST + DETAILS_MAX];
+    uint8_t headers[PTQ_HEADERS_MAX];
+    result->signal = task->signal;
+    result->error_number = task->error_number;
+    result->section = result->section == PTI_SECTION_BIND ? result->section : task->section;
+    size_t head = pti_result_write_head(entry, result);
+    size_t details = write_details(worker, task, head, (char *)entry + head, DETAILS_MAX);
+    struct pti_put put = {.data = entry, .size = (uint32_t)(head + details), .kind = PTI_KIND_ERROR};
+    add_trace(worker, task, headers, &put);
+    return place(worker, task->ticket, &put);
+}
+
+/* A result that stands where it will stay; its head goes before it. */
+static enum ptq_err place_loan(const struct pti_worker *worker, ptq_task *task, const struct pti_result *result)
+{
+    uint8_t headers[PTQ_HEADERS_MAX];
+    struct pti_put put = {.size = (uint32_t)(task->loan_head + task->size)};
+    (void)pti_result_write_head(ptq_msg_buffer(task->loan), result);
+    add_trace(worker, task, headers, &put);
+    for (;;) {
+        enum ptq_err err = pti_queue_hand_in(task->loan, task->ticket, &put, pti_now_ns() + PTI_POOL_SLICE);
+        if (err == PTQ_OK || err == PTQ_ELATE)
+            task->loan = NULL;
+        if (err == PTQ_OK || err == PTQ_ELATE)
+            return PTQ_OK;
+        if (!may_pass(err))
+            return err;
+        if (pti_worker_is_leaving(worker) && err != PTQ_EINTR)
+            return PTQ_EINTR;
+        if (err != PTQ_EINTR && err != PTQ_TIMEDOUT)
+            nap();
+    }
+}
+
+static enum ptq_err place_result(const struct pti_worker *worker, ptq_task *task, uint64_t run_ns)
 {
     struct pti_result result = {.code = task->code, .pid = getpid(), .run_ns = run_ns, .tries = task->tries,
-                                .host = worker->pool->bus->node, .worker = worker->name, .text = task->text};
+                                .ticket = pti_task_mark(task), .host = worker->pool->bus->node, .worker = worker->name, .text = task->text};
     uint8_t headers[PTQ_HEADERS_MAX];
     size_t head = pti_result_head_size(&result);
     size_t size = head + (task->code == PTQ_OK ? task->size : 0);
+    if (task->entry != NULL && strcmp(task->entry->name, PTI_BIND_TASK) == 0)
+        result.section = PTI_SECTION_BIND;
+    if (task->code == PTQ_OK && task->loan != NULL)
+        return place_loan(worker, task, &result);
     if (task->code == PTQ_OK) { /* the head ends where the data begins */
         unsigned char *start = task->bytes + PTI_RESULT_ROOM - head;
         (void)pti_result_write_head(start, &result);
@@ -78,117 +153,143 @@ static enum ptq_err place_result(const struct pti_worker *worker, const ptq_task
         add_trace(worker, task, headers, &put);
         return place(worker, task->ticket, &put);
     }
+    return place_error(worker, task, &result);
+}
+
+enum ptq_err pti_worker_place_error(const struct pti_worker *worker, const ptq_msg *msg, enum ptq_err code, const char *text,
+                                    uint64_t run_ns)
+{
+    struct pti_result result = {.code = code, .pid = getpid(), .run_ns = run_ns, .tries = msg->deliveries,
+                                .ticket = pti_task_mark(&worker->task), .host = worker->pool->bus->node, .worker = worker->name,
+                                .section = PTI_SECTION_LIMIT, .text = text};
     unsigned char entry[PTI_RESULT_ROOM + PTI_RESULT_LEAST];
-    (void)pti_result_write_head(entry, &result);
-    struct pti_put put = {.data = entry, .size = (uint32_t)size, .kind = PTI_KIND_ERROR};
-    add_trace(worker, task, headers, &put);
-    return place(worker, task->ticket, &put);
-}
-
-/* -- running -------------------------------------------------------------------------------------------------- */
-
-static void run_task(const struct pti_worker *worker, ptq_task *task, const struct pti_job *job)
-{
-    enum ptq_err err = task->entry != NULL ? task->entry->fn(task, job->data, job->size)
-                                           : pti_exec_run(worker->exec, task, job->data, job->size);
-    if (err != PTQ_OK && task->code == PTQ_OK)
-        (void)ptq_task_fail(task, err, "task '%s' answered %s: %s", task->name, ptq_err_name(err), ptq_strerror(err));
-    if (err == PTQ_OK && task->code == PTQ_OK && task->wanted > task->most)
-        (void)ptq_task_fail(task, PTQ_EMSGSIZE,
-                            "the result of %llu bytes does not fit: result_size is %u - create the pool with a larger one",
-                            (unsigned long long)task->wanted, task->most);
-}
-
-/* Finds out who does the job; false: nobody, and the task has failed with the reason. */
-static bool find_doer(const struct pti_worker *worker, ptq_task *task, const struct pti_job *job)
-{
-    if (job->task_size == 0 && worker->exec != NULL)
-        return true;
-    task->entry = pti_task_find(job->task, job->task_size);
-    if (task->entry != NULL)
-        return true;
-    if (job->task_size == 0)
-        (void)ptq_task_fail(task, PTQ_ENOTASK, "worker %s has no default task", worker->name);
-    else
-        (void)ptq_task_fail(task, PTQ_ENOTASK, "worker %s knows no task '%s' - register it in the worker's program",
-                            worker->name, task->name);
-    return false;
-}
-
-static void start_task(struct pti_worker *worker, const ptq_msg *msg)
-{
-    ptq_task *task = &worker->task;
-    task->worker = worker;
-    task->entry = NULL;
-    task->name[0] = 0;
-    task->ticket = msg->position;
-    task->tries = msg->deliveries;
-    task->most = worker->pool->result_size;
-    task->size = 0;
-    task->wanted = 0;
-    task->code = PTQ_OK;
-    task->text[0] = 0;
-    task->has_trace = msg->headers != 0 && ptq_msg_trace(msg, &task->trace);
-}
-
-/* Runs the job, or finds out why not: what it gave, or its error, is in worker->task. */
-static uint64_t run_job(struct pti_worker *worker, const ptq_msg *msg)
-{
-    ptq_task *task = &worker->task;
-    struct pti_job job;
-    if (msg->kind != PTI_KIND_DATA || !pti_job_read(msg->data, msg->size, &job)) {
-        (void)ptq_task_fail(task, PTQ_EPROTO, "what stands at this ticket is not a job of this version of ptq");
-        return 0;
-    }
-    (void)snprintf(task->name, sizeof task->name, "%.*s", (int)job.task_size, job.task);
-    if (msg->deliveries > job.lives) {
-        task->tries = msg->deliveries - 1;
-        (void)ptq_task_fail(task, PTQ_EDIED, "%u worker%s died while doing this job: it is not tried again", task->tries,
-                            task->tries == 1 ? "" : "s");
-        return 0;
-    }
-    if (!find_doer(worker, task, &job))
-        return 0;
-    int64_t start = pti_now_ns();
-    run_task(worker, task, &job);
-    return (uint64_t)(pti_now_ns() - start);
+    struct pti_put put = {.data = entry, .size = (uint32_t)pti_result_write_head(entry, &result), .kind = PTI_KIND_ERROR};
+    return place(worker, msg->position, &put);
 }
 
 /* -- the loop ------------------------------------------------------------------------------------------------- */
 
-static void show(const struct pti_worker *worker, const ptq_msg *msg)
+/* Of the present job. */
+struct edge {
+    int64_t on_ns;
+    uint64_t ticket;
+};
+
+#define LOW48(position) ((position) & ((UINT64_C(1) << 48) - 1))
+
+/* It was waiting for room until now. */
+static void record_room(struct pti_worker *worker, int64_t now)
 {
+    struct pti_row *row = worker->roster.row;
+    if (row != NULL && (pti_load_relaxed(&row->phase) & 3) == PTQ_WORKER_WAITS_FOR_ROOM) /* our own words */
+        pti_trail_add(&worker->trail, pti_load_relaxed(&row->since_ns), now, (uint64_t)PTI_SPAN_ROOM << 48, 0);
+}
+
+static void record_job(struct pti_worker *worker, const struct edge *edge, bool ran, int64_t now)
+{
+    const ptq_task *task = &worker->task;
+    uint64_t tries = task->tries < 0x1fff ? task->tries : 0x1fff, outputs = task->outputs < UINT16_MAX ? task->outputs : UINT16_MAX;
+    if (!ran) /* a marker, or a job that is out already */
+        return;
+    uint64_t failed = task->code != PTQ_OK;
+    uint64_t from = task->has_origin ? LOW48(task->origin.from) : 0;
+    pti_trail_add(&worker->trail, edge->on_ns, now, LOW48(edge->ticket) | failed << 50 | tries << 51,
+                  from | (task->in_stage ? outputs : 1 - failed) << 48);
+}
+
+/* A job begins: for its supervisor, and for whoever wants to know. */
+static inline __attribute__((always_inline)) void show_begin(struct pti_worker *worker, const ptq_msg *msg, bool records, struct edge *edge)
+{
+    int64_t now = pti_host_ns();
+    if (records) {
+        *edge = (struct edge){now, msg->position};
+        record_room(worker, now);
+        worker->task.run_ns = UINT64_MAX; /* not begun */
+    }
+    pti_roster_turn(worker->roster.row, PTQ_WORKER_WORKS, msg->position, msg->deliveries, now);
     if (worker->status == NULL)
         return;
-    if (msg != NULL) {
-        pti_store_relaxed(&worker->status->since_ns, pti_now_ns());
-        pti_store_release(&worker->status->busy_with, msg->position + 1);
-        return;
+    pti_store_relaxed(&worker->status->since_ns, pti_host_to_own_ns(now));
+    pti_store_release(&worker->status->busy_with, msg->position + 1);
+}
+
+static inline __attribute__((always_inline)) void show_end(struct pti_worker *worker, bool records, const struct edge *edge)
+{
+    struct pti_row *row = worker->roster.row;
+    if (records) {
+        int64_t now = pti_host_ns();
+        pti_roster_turn(row, PTQ_WORKER_WAITS_FOR_JOB, 0, 0, now);
+        record_job(worker, edge, worker->task.run_ns != UINT64_MAX, now);
+    } else if (row != NULL) {
+        pti_roster_turn(row, PTQ_WORKER_WAITS_FOR_JOB, 0, 0, pti_host_ns());
     }
+    if (worker->status == NULL)
+        return;
     pti_store_release(&worker->status->busy_with, 0);
     pti_store_relaxed(&worker->status->progress, pti_load_relaxed(&worker->status->progress) + 1); /* one writer */
 }
 
-/* A redelivered job whose result was taken already: its worker died between placing and acking. */
+/* A job's result is known, and is about to be handed in. */
+static void show_result(const struct pti_worker *worker, int64_t now)
+{
+    struct pti_row *row = worker->roster.row;
+    const ptq_task *task = &worker->task;
+    if (row == NULL)
+        return;
+    pti_roster_turn(row, PTQ_WORKER_HANDS_IN, task->ticket, task->tries, now);
+    if (task->code == PTQ_OK)
+        return;
+    pti_roster_error(row, task->code, task->text);
+    pti_store_relaxed(&row->failed, pti_load_relaxed(&row->failed) + 1); /* one writer, as of all of the row */
+}
+
+/* Nothing is there to be done, or the window is full: looked at when it has been so for a moment, once a wait. */
+static void show_wait(const struct pti_worker *worker)
+{
+    struct pti_row *row = worker->roster.row;
+    struct ptq_queue_stats stats;
+    if (row == NULL || ptq_queue_stats(worker->pool->jobs, &stats) != PTQ_OK || stats.ready == 0)
+        return;
+    pti_roster_turn(row, PTQ_WORKER_WAITS_FOR_ROOM, 0, 0, pti_load_relaxed(&row->since_ns)); /* since it began */
+}
+
+/* A job that has its result: it was cancelled, or it comes again because its worker died between placing and acking. */
 static bool is_out(ptq_pool *pool, const ptq_msg *msg)
 {
     uint64_t head;
+    if (pool->unordered)
+        return false; /* the getter will know */
+    if (pti_queue_is_placed(pool->done, msg->position))
+        return true;
     return msg->redelivered && pti_queue_head(pool->done, &head) == PTQ_OK &&
            pti_position_compare(msg->position, head) < 0;
 }
 
-static enum ptq_err do_entry(struct pti_worker *worker, const ptq_msg *msg)
+/* PTQ_EAGAIN: it is to be run again, *ret_pause_ms from now. */
+static enum ptq_err do_entry(struct pti_worker *worker, const ptq_msg *msg, int *ret_pause_ms)
 {
+    struct pti_row *row = worker->roster.row;
+    enum ptq_err err;
     if (is_out(worker->pool, msg))
         return PTQ_OK;
     if (msg->kind == PTI_KIND_MARKER)
-        return place(worker, msg->position,
-                     &(struct pti_put){.data = msg->data, .size = msg->size, .kind = PTI_KIND_MARKER});
-    start_task(worker, msg);
-    if (worker->task.bytes == NULL && ptq_task_emit(&worker->task, NULL, 0) != PTQ_OK)
-        return PTQ_ENOMEM;
-    uint64_t run_ns = run_job(worker, msg);
-    return place_result(worker, &worker->task, run_ns);
+        return place_marker(worker, msg);
+    uint64_t run_ns;
+    if (worker->pool->bus->tells)
+        pti_bus_tell("pool", worker->pool->name, "%s takes ticket %llu, %u bytes, try %u", worker->name,
+                     (unsigned long long)msg->position, msg->size, msg->deliveries);
+    err = pti_run_job(worker, msg, &run_ns, ret_pause_ms);
+    if (err != PTQ_OK)
+        return err;
+    show_result(worker, pti_host_ns());
+    if (worker->pool->bus->tells)
+        pti_bus_tell("pool", worker->pool->name, "%s hands in ticket %llu of task '%s': %s, %zu bytes, after %.3f ms", worker->name,
+                     (unsigned long long)msg->position, worker->task.name, ptq_err_name(worker->task.code),
+                     worker->task.code == PTQ_OK ? worker->task.size : 0, (double)run_ns / 1e6);
+    err = place_result(worker, &worker->task, run_ns);
+    if (row != NULL && err == PTQ_OK)
+        pti_store_relaxed(&row->done, pti_load_relaxed(&row->done) + 1); /* one writer */
+    return err;
 }
 
 /* A home that is away is waited for, whichever way leads there. */
@@ -199,13 +300,61 @@ static bool is_to_be_asked_again(enum ptq_err err)
     return err == PTQ_EINTR || err == PTQ_EUNREACHABLE || err == PTQ_EINDOUBT;
 }
 
-enum ptq_err pti_worker_run(struct pti_worker *worker)
+static enum ptq_err take(struct pti_worker *worker, ptq_msg **ret_msg)
 {
+    if (worker->roster.row == NULL)
+        return pti_pool_take_job(worker->pool, PTI_DEADLINE_NEVER, ret_msg);
+    enum ptq_err err = pti_pool_take_job(worker->pool, PTI_DEADLINE_NOW, ret_msg);
+    if (err == PTQ_EMPTY)
+        err = pti_pool_take_job(worker->pool, pti_now_ns() + SHORT_WAIT_NS, ret_msg);
+    if (err != PTQ_TIMEDOUT)
+        return err;
+    show_wait(worker);
+    return pti_pool_take_job(worker->pool, PTI_DEADLINE_NEVER, ret_msg);
+}
+
+/* Seen by others from now on; a worker that cannot be works unseen. */
+static void show_up(struct pti_worker *worker)
+{
+    ptq_pool *pool = worker->pool;
+    worker->roster = PTI_ROSTER_NONE;
+    if (pool->jobs->port->remote)
+        return;
+    if (worker->unseen) {
+        (void)pti_roster_open(&worker->roster, pool->bus, pool->jobs->name, pool->jobs->port->id);
+        return;
+    }
+    uint64_t deaths = worker->status != NULL ? pti_load_relaxed(&worker->status->deaths) : 0; /* written before we began */
+    (void)pti_roster_join(&worker->roster, pool->bus, pool->jobs->name, pool->jobs->port->id, worker->name,
+                          (uint32_t)deaths);
+}
+
+/* A worker that cannot leave a trail works without. */
+static void leave_trail(struct pti_worker *worker)
+{
+    const ptq_queue *jobs = worker->pool->jobs;
+    worker->trail = PTI_TRAIL_NONE;
+    if (worker->record != 0 && !jobs->port->remote)
+        (void)pti_trail_join(&worker->trail, worker->pool->bus, jobs->name, jobs->port->id, worker->name, worker->record);
+}
+
+/* Has it done all that one process is to do? */
+static bool is_used_up(struct pti_worker *worker)
+{
+    if (worker->most_jobs != 0 && ++worker->jobs >= worker->most_jobs)
+        return true;
+    return worker->most_bytes != 0 && pti_resident_bytes(0) > worker->most_bytes;
+}
+
+/* `records` is known where this is compiled: who leaves no trail is not asked at each job. */
+static inline __attribute__((always_inline)) enum ptq_err work(struct pti_worker *worker, bool records)
+{
+    struct edge edge = {0, 0};
     for (;;) {
         ptq_msg *msg = NULL;
-        if (is_leaving(worker))
+        if (pti_worker_is_leaving(worker))
             return PTQ_EINTR;
-        enum ptq_err err = pti_pool_take_job(worker->pool, PTI_DEADLINE_NEVER, &msg);
+        enum ptq_err err = take(worker, &msg);
         if (is_to_be_asked_again(err))
             continue;
         if (err == PTQ_END) {
@@ -214,19 +363,45 @@ enum ptq_err pti_worker_run(struct pti_worker *worker)
         }
         if (err != PTQ_OK)
             return err;
-        show(worker, msg);
-        err = do_entry(worker, msg);
+        int pause_ms = 0;
+        show_begin(worker, msg, records, &edge);
+        worker->msg = msg;
+        err = do_entry(worker, msg, &pause_ms);
+        worker->msg = NULL;
+        if (err == PTQ_EAGAIN) {
+            (void)ptq_nack(msg, pause_ms);
+            show_end(worker, records, &edge);
+            continue;
+        }
         if (err != PTQ_OK) {
-            (void)ptq_nack(msg, 0);
+            (void)pti_queue_untake(msg); /* it is not the job that this worker stumbles over */
             return err;
         }
         (void)ptq_ack(msg); /* PTQ_ELEASELOST: another one has it, whose result will be late */
-        show(worker, NULL);
+        show_end(worker, records, &edge);
+        if (is_used_up(worker)) {
+            worker->used_up = true;
+            return PTQ_OK;
+        }
     }
+}
+
+enum ptq_err pti_worker_run(struct pti_worker *worker)
+{
+    show_up(worker);
+    leave_trail(worker);
+    enum ptq_err err = worker->trail.base != NULL ? work(worker, true) : work(worker, false);
+    pti_trail_leave(&worker->trail);
+    pti_roster_leave(&worker->roster);
+    return err;
 }
 
 void pti_worker_fini(struct pti_worker *worker)
 {
+    pti_task_drop_loan(&worker->task);
+    pti_task_clean_up(worker);
+    free(worker->bound_data);
+    worker->bound_data = NULL;
     free(worker->task.bytes);
     worker->task.bytes = NULL;
 }
@@ -246,9 +421,11 @@ enum ptq_err ptq_pool_work(ptq_pool *pool, const struct ptq_work_options *option
                          "pool '%s': this program has no task to work with - call ptq_task_register first, or give exec",
                          pool->name);
 
-    struct pti_worker worker = {.pool = pool, .exec = options->exec, .count = 1};
+    struct pti_worker worker = {.pool = pool, .exec = options->exec, .count = 1, .unseen = options->no_status, .record = options->record};
     (void)snprintf(worker.name, sizeof worker.name, "%s", options->name != NULL ? options->name : "worker");
+    (void)pti_fetch_add_seq(&pool->working, 1);
     err = pti_worker_run(&worker);
+    (void)pti_fetch_add_seq(&pool->working, UINT32_MAX);
     pti_worker_fini(&worker);
     if (err != PTQ_OK && err != PTQ_EINTR) {
         char text[400];

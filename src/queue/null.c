@@ -36,6 +36,7 @@ static struct null_msg *new_msg(struct null_port *null, uint32_t size, enum pti_
         return NULL;
     memset(msg, 0, sizeof *msg);
     msg->msg.port = &null->port;
+    msg->msg.queue = null->port.queue;
     msg->msg.data = msg->bytes;
     msg->msg.size = size;
     msg->msg.state = (uint8_t)state;

@@ -40,6 +40,7 @@ struct pti_put {
     uint64_t due_us;  /* microseconds of the host clock (os/clock.h); 0: at once */
     uint32_t stream;  /* remote/enter: whose intent it is, for the note (ring/note.h); 0: nobody asks about it */
     uint64_t number;  /* the intent's serial */
+    bool packs;       /* of a batch: its first says it.  Small messages behind each other may share a lease, as with PTQ_PIPELINE */
     bool retry;       /* the same again, after PTQ_EINDOUBT; of a batch: its first says it.  Carriers that never doubt put it */
 };
 
@@ -48,7 +49,7 @@ enum pti_msg_state { PTI_MSG_FREE = 0, PTI_MSG_LEASED = 1, PTI_MSG_LOANED = 2 };
 /* A leased message or a loan.  The carrier allocates it, in take or loan, and takes it back in ack, nack, publish (when
  * it succeeds) or abort. */
 struct ptq_msg {
-    struct ptq_queue *queue; /* set by queue.c after take or loan, or by a carrier whose port says `names_queue` */
+    struct ptq_queue *queue; /* the port's, named by the carrier: who closes may free it as soon as take or loan has ended */
     struct pti_port *port;
     void *data;              /* read-only for a lease, by contract */
     uint32_t size;           /* for a loan: room */
@@ -94,6 +95,11 @@ struct pti_port_ops {
     /* How many of the first, which are acked; the next is none of this port's, or not plain. */
     size_t (*fast_ack_many)(struct pti_port *port, struct ptq_msg *const *msgs, size_t count);
 
+    /* Who makes several of these calls and looks at messages between them is inside for all of it: close waits for go.  False: it is being
+     * closed, do not go.  NULL: there is nothing to wait for. */
+    bool (*stay)(struct pti_port *port);
+    void (*go)(struct pti_port *port);
+
     /* ---- in: PTQ_FULL, PTQ_TIMEDOUT, PTQ_EENDED, PTQ_ENOSPC, PTQ_EGONE, PTQ_EINTR, ... */
 
     /* Puts one message.  Blocks for room. */
@@ -118,6 +124,9 @@ struct pti_port_ops {
     /* Placed queues only: puts at exactly `position`.  PTQ_ELATE: it has its entry already.  Never waits for room in the
      * ring (the limit of the jobs queue keeps it free), may wait for a block. */
     enum ptq_err (*place)(struct pti_port *port, uint64_t position, const struct pti_put *put, int64_t deadline);
+
+    /* As place, of a loan, whose data is not looked at: it is taken with PTQ_OK and PTQ_ELATE.  NULL: there is no such way. */
+    enum ptq_err (*place_loan)(struct pti_port *port, struct ptq_msg *loan, uint64_t position, const struct pti_put *put);
 
     /* What this handle gathered is in the queue when it answers PTQ_OK.  NULL: it gathers nothing. */
     enum ptq_err (*flush)(struct pti_port *port, int64_t deadline);
@@ -163,8 +172,19 @@ struct pti_port_ops {
      * block is COMMIT, LEASED, REDELIV, DELAYED, DEAD, QUAR or COPY there. */
     enum ptq_err (*census)(struct pti_port *port, uint64_t position, bool *ret_lost);
 
+    /* Placed queues only: has `position` its entry already, or had it?  NULL: not known without asking for it. */
+    bool (*is_placed)(struct pti_port *port, uint64_t position);
+
+    /* Of stats' consumers, how many are threads of this handle.  NULL: not known here. */
+    uint32_t (*own_consumers)(struct pti_port *port);
+
     /* Claims the exclusive right to get (released by close or death).  PTQ_EBUSY with PTI_DEADLINE_NOW or after it. */
     enum ptq_err (*claim)(struct pti_port *port, int64_t deadline);
+
+    /* Of a queue of this host: 64 bits of its memory, 0 at first, for whoever stands above the queue; good until close.  NULL: there are none. */
+    _Atomic uint64_t *(*word)(struct pti_port *port);
+    /* Has another handle, that lives, the exclusive right to put (PTQ_EXCLUSIVE), or to get (claim)?  Where that cannot be told: yes. */
+    bool (*is_held)(struct pti_port *port, enum ptq_side side);
 
     /* ---- around */
 
@@ -225,7 +245,6 @@ struct pti_port {
     bool letters;        /* the view of its dead letters: nothing goes in */
     bool is_null;        /* queue/null.h */
     struct ptq_queue *queue; /* the handle that it serves; set by queue.c at open */
-    bool names_queue;    /* messages that it takes bear it already */
     const char *spec;    /* its text form: the carrier's; "" */
     const char *url;     /* where its home serves, as it was dialled: the carrier's; NULL: it is on shared memory */
     uint8_t id[16];      /* this queue, not another of its name; zeroes where it is not known */
@@ -244,6 +263,7 @@ struct pti_open {
     const uint8_t *stream;            /* remote: whose numbers its puts bear, 16 bytes; NULL: the handle's own */
     uint32_t carrier;                 /* remote: who opens: 0 a handle, 1 an outbox, 2 an inbox, 3 a route, 4 a program by its bridge */
     bool has_put;                     /* remote: by `stream`, over whatever link */
+    uint32_t thing;                   /* remote: 0 a queue; a share or a log (enum pti_share_kind): then there is only `put` */
     const uint8_t *maker;             /* 16 bytes: an exclusive create that is asked again by the same finds its own; NULL: nobody's */
 };
 

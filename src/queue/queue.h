@@ -12,6 +12,14 @@ struct ptq_queue {
     char name[PTQ_NAME_MAX + 8]; /* with "!dead", where it is that view */
 };
 
+/* Every call asks it first: PTQ_EINVAL, PTQ_EFORKED. */
+static inline enum ptq_err pti_queue_check(const ptq_queue *queue)
+{
+    if (!queue)
+        return PTQ_EINVAL;
+    return queue->port ? PTQ_OK : PTQ_EFORKED;
+}
+
 /* ptq_queue_open with the options that only rooms may ask for. */
 enum ptq_err pti_queue_open(ptq_bus *bus, const char *name, const struct pti_open *open, ptq_queue **ret_queue);
 
@@ -32,10 +40,21 @@ enum ptq_err pti_publish_typed(ptq_msg *loan, size_t size, const struct ptq_put_
 enum ptq_err pti_queue_take(ptq_queue *queue, size_t max, int64_t deadline, ptq_msg **msgs, size_t *ret_count);
 enum ptq_err pti_queue_untake(ptq_msg *msg);
 enum ptq_err pti_queue_place(ptq_queue *queue, uint64_t position, const struct pti_put *put, int64_t deadline);
+/* Results that were written in place: placed at `position`, or where nothing is placed, put.  The loan is taken with PTQ_OK and PTQ_ELATE.
+ * can_lend: is there such a way to this queue? */
+bool pti_queue_can_lend(const ptq_queue *queue);
+enum ptq_err pti_queue_hand_in(ptq_msg *loan, uint64_t position, const struct pti_put *put, int64_t deadline);
 enum ptq_err pti_queue_limit(ptq_queue *queue, uint64_t limit);
 enum ptq_err pti_queue_head(ptq_queue *queue, uint64_t *ret_position);
 enum ptq_err pti_queue_census(ptq_queue *queue, uint64_t position, bool *ret_lost);
+/* False also where that is not known from here. */
+bool pti_queue_is_placed(ptq_queue *queue, uint64_t position);
+/* Of ptq_queue_stats.consumers, how many are threads of this handle, also such as have ended; false: not known. */
+bool pti_queue_own_consumers(ptq_queue *queue, uint32_t *ret_count);
 enum ptq_err pti_queue_claim(ptq_queue *queue, int64_t deadline);
+/* Of a queue of this host; NULL: it is none.  Good until close. */
+_Atomic uint64_t *pti_queue_word(ptq_queue *queue);
+bool pti_queue_is_held(ptq_queue *queue, enum ptq_side side);
 
 /* A process that had this queue open is known to have died: puts right at once what it left. */
 void pti_queue_sweep(ptq_queue *queue);

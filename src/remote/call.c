@@ -71,6 +71,8 @@ struct pti_call *pti_call_new(struct pti_remote *remote, uint8_t type)
 
 void pti_call_free(struct pti_call *call)
 {
+    if (call != NULL)
+        free(call->reply);
     free(call);
 }
 
@@ -138,13 +140,18 @@ static const void *part_of_packed(struct pti_out *out, size_t index, size_t *ret
     return index == 0 ? call->head : call->packed;
 }
 
-void pti_call_set_packed(struct pti_call *call, uint8_t *packed, size_t size, bool anew)
+void pti_call_set_body(struct pti_call *call, uint8_t *bytes, size_t size)
 {
-    call->chained = true;
-    call->packed = packed;
+    call->packed = bytes;
     call->packed_size = size;
     call->out.part = part_of_packed;
     call->out.size += size;
+}
+
+void pti_call_set_packed(struct pti_call *call, uint8_t *packed, size_t size, bool anew)
+{
+    pti_call_set_body(call, packed, size);
+    call->chained = true;
     call->out.cost = (uint32_t)call->out.size;
     call->out.flags |= PTI_FRAME_CHAINED | (anew ? PTI_FRAME_ANEW : 0);
 }
@@ -190,7 +197,7 @@ static bool may_push(const struct pti_call *call)
 
     return remote->conn->state == PTI_CONN_UP && remote->state == PTI_REMOTE_OPEN && !call->pushed && !call->stopped &&
            (!is_put(call) || remote->puts_out < PTI_PUTS_OUT) &&
-           (!remote->conn->leaving || (call->type != PTI_FRAME_TAKE && call->type != PTI_FRAME_PUT));
+           (!remote->conn->leaving || (call->type != PTI_FRAME_TAKE && call->type != PTI_FRAME_PUT && call->type != PTI_FRAME_AWAIT));
 }
 
 void pti_remote_push_calls(struct pti_remote *remote)
@@ -315,11 +322,12 @@ void pti_call_answer(struct pti_call *call, enum ptq_err code, uint64_t value)
     if (call->keyed && code == PTQ_OK)
         remote->keyed_at = 1 + remote->forgotten;
     bool made_room = is_put(call) && remote->puts_out >= PTI_PUTS_OUT;
+    bool is_kept = call->type != PTI_FRAME_LOOK && call->type != PTI_FRAME_STATS; /* at the home, until we say that we have it */
     pti_call_finish(call, code, value);
     if (made_room)
         pti_remote_push_calls(remote);
     pti_received_confirm(&remote->received, number);
-    if (number <= pti_remote_received_to(remote))
+    if (!is_kept || number <= pti_remote_received_to(remote) || remote->conn->outbox.version < 2) /* of which there is no end if nobody is told */
         return;
     pti_received_add(&remote->received, number);
     say_received(remote, PTI_RECEIVED_DUE);

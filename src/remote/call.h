@@ -70,7 +70,8 @@ struct pti_remote {
     uint64_t opened_epoch;
     unsigned opens; /* asked for, ever */
     enum ptq_err failure;
-    char failure_text[PTI_WIRE_TEXT_BYTES];
+    enum ptq_err said;                  /* the code of which `said_text` tells more; PTQ_OK: none */
+    char said_text[PTI_WIRE_TEXT_BYTES];
     struct pti_lane lane;
     struct pti_assembly assembly;
     struct {
@@ -135,7 +136,7 @@ struct pti_call {
     bool chained;   /* pipeline.c: puts that stand at `packed` as they go over the wire, and must not go past each other */
     bool stopped;   /* ... of a link that broke it is not asked again */
     bool behind;    /* ... it was not done, because one before it was not */
-    uint8_t *packed;
+    uint8_t *packed; /* or what else stands behind the head */
     size_t packed_size;
     uint8_t verb;   /* PTI_FRAME_CALL: enum pti_call_verb */
     uint8_t head_size, timeout_at; /* where in head the timeout stands; 0: nowhere */
@@ -150,7 +151,8 @@ struct pti_call {
     size_t got;
     struct ptq_queue_stats *stats;
     struct pti_directory *directory;
-    struct ptq_error *error;
+    uint8_t *reply; /* of a LOOK; owned */
+    size_t reply_size;
     pti_call_answered *answered; /* started and not run: nobody sleeps */
     void *context;
 };
@@ -174,6 +176,8 @@ struct pti_call *pti_call_new(struct pti_remote *remote, uint8_t type);
 void pti_call_set_head(struct pti_call *call, size_t size, size_t timeout_at);
 /* `count` records that stand at `packed`, borrowed: a chained put. */
 void pti_call_set_packed(struct pti_call *call, uint8_t *packed, size_t size, bool anew);
+/* `size` bytes behind the head, borrowed. */
+void pti_call_set_body(struct pti_call *call, uint8_t *bytes, size_t size);
 void pti_call_set_puts(struct pti_call *call, const struct pti_put *puts, size_t count);
 
 /* A home that lives and does not answer is broken, once nothing of the channel has moved for so long.  Tests shorten it. */

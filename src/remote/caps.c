@@ -17,6 +17,7 @@
 #define DIAL_BURST_NS (10 * PTI_NS_PER_S)  /* so much of the rate may come at once */
 #define DIAL_DEBT_NS (10 * PTI_NS_PER_S)   /* the longest that an address waits */
 #define VAIN_BURST_NS (5 * PTI_NS_PER_S)
+#define OPEN_BURST_NS (20 * PTI_NS_PER_S) /* a program may open thousands when it begins */
 #define FLOW_BURST_NS (PTI_NS_PER_S / 4)
 #define STRIKES_MOST 6u                    /* 2^6 links are what one costs at most */
 #define STRUCK_NS (60 * PTI_NS_PER_S)      /* after so long without one they are forgotten */
@@ -52,6 +53,7 @@ static const struct {
     [PTI_CAP_DIALS] = {"new links a second", {"--max-dials", "--max-peer-dials"}, {FIELD(dials), FIELD(peer_dials)}, {250, 100}},
     [PTI_CAP_VAIN] = {"thousandths of a core are spent in vain", {"--max-vain", "--max-peer-vain"}, {FIELD(vain), FIELD(peer_vain)},
                       {100, 60}},
+    [PTI_CAP_OPENS] = {"queues are opened a second", {"--max-opens", "--max-peer-opens"}, {FIELD(opens), FIELD(peer_opens)}, {1000, 500}},
     [PTI_CAP_RATE] = {"bytes a second", {NULL, "--max-peer-rate"}, {0, FIELD(peer_rate)}, {NO_LIMIT, NO_LIMIT}},
     [PTI_CAP_REQUEST_RATE] = {"requests a second", {NULL, "--max-peer-request-rate"}, {0, FIELD(peer_request_rate)},
                               {NO_LIMIT, NO_LIMIT}},
@@ -109,12 +111,13 @@ struct pti_party *pti_caps_hold(struct pti_server *server, const char *name)
 static bool is_even(const struct pti_party *peer, int64_t now)
 {
     return peer->paid[PTI_CAP_DIALS] <= now - DIAL_BURST_NS && peer->paid[PTI_CAP_VAIN] <= now - VAIN_BURST_NS &&
+           peer->paid[PTI_CAP_OPENS] <= now - OPEN_BURST_NS &&
            (peer->strikes == 0 || now - peer->struck >= STRUCK_NS);
 }
 
 static bool are_many_gone(const struct pti_caps *caps)
 {
-    return caps->links_peak >= caps->used[PTI_CAP_LINKS] + MANY_LINKS;
+    return caps->links_gone >= MANY_LINKS;
 }
 
 static void free_peer(struct pti_caps *caps, struct pti_party *peer)
@@ -134,12 +137,13 @@ void pti_caps_drop(struct pti_server *server, struct pti_party *peer)
         server->caps.forget_at = now + FORGET_NS;
 }
 
-/* What malloc keeps for later of hundreds of links is given back: an attack that is over costs nothing any more. */
+/* What malloc keeps for later of many links, at once or one after the other, is given back: an attack that is over costs nothing any
+ * more. */
 static void give_memory_back(struct pti_caps *caps)
 {
     if (!are_many_gone(caps))
         return;
-    caps->links_peak = caps->used[PTI_CAP_LINKS];
+    caps->links_gone = 0;
 #ifdef __GLIBC__
     malloc_trim(0);
 #endif
@@ -280,8 +284,6 @@ bool pti_caps_take(struct pti_server *server, struct pti_party *peer, enum pti_c
     else {
         caps->used[cap] += amount;
         peer->used[cap] += amount;
-        if (cap == PTI_CAP_LINKS && caps->used[cap] > caps->links_peak)
-            caps->links_peak = caps->used[cap];
         return true;
     }
     return false;
@@ -293,6 +295,8 @@ void pti_caps_give(struct pti_server *server, struct pti_party *peer, enum pti_c
 
     caps->used[cap] -= amount;
     peer->used[cap] -= amount;
+    if (cap == PTI_CAP_LINKS)
+        caps->links_gone += amount;
     if (cap == PTI_CAP_LINKS && caps->forget_at == PTI_DEADLINE_NEVER && are_many_gone(caps))
         caps->forget_at = pti_now_ns() + FORGET_NS;
 }
@@ -383,7 +387,8 @@ static void charge_and_hold(struct pti_guest *guest, enum pti_cap cap, uint64_t 
         if (*buckets[scope] <= now)
             continue;
         pti_caps_meet(server, guest->peer, cap, (enum pti_scope)scope, NULL, 0);
-        pti_guest_hold(guest, *buckets[scope]);
+        if (guest->session != NULL) /* who is on his way in says little, and has little time for it */
+            pti_guest_hold(guest, *buckets[scope]);
     }
 }
 
@@ -391,6 +396,11 @@ static void charge_and_hold(struct pti_guest *guest, enum pti_cap cap, uint64_t 
 void pti_caps_vain(struct pti_guest *guest, int64_t spent_ns, int64_t now)
 {
     charge_and_hold(guest, PTI_CAP_VAIN, spent_ns > 0 ? (uint64_t)spent_ns : 1, 1000000, now, VAIN_BURST_NS);
+}
+
+void pti_caps_opened(struct pti_guest *guest, int64_t now)
+{
+    charge_and_hold(guest, PTI_CAP_OPENS, 1, 1, now, OPEN_BURST_NS);
 }
 
 void pti_caps_flow(struct pti_guest *guest, uint64_t bytes, uint64_t frames, int64_t now)

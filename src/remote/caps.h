@@ -4,7 +4,7 @@
  * He is known while he has a link or a session, and for as long as what he owes (a pause, a row) is remembered.
  *
  *     things   links, links without HELLO, sessions, queues, leases, bytes, streams, requests: used <= most, for him and for all
- *     rates    new links, bytes, requests, time in vain: a bucket; whoever is in debt waits until it is paid
+ *     rates    new links, bytes, requests, queues opened, time in vain: a bucket; whoever is in debt waits until it is paid
  *
  * Who meets a cap is told which, and which option moves it, and is not cut off where he can be made to wait: a link that came too
  * fast is closed, one that asked too much or too fast is not read for a while, and nobody else's is.  All of it is the server's thread's,
@@ -39,6 +39,7 @@ enum pti_cap {
     PTI_CAP_THINGS,
     PTI_CAP_DIALS = PTI_CAP_THINGS, /* rates */
     PTI_CAP_VAIN,
+    PTI_CAP_OPENS,
     PTI_CAP_RATE,
     PTI_CAP_REQUEST_RATE,
     PTI_CAPS
@@ -67,7 +68,7 @@ struct pti_caps {
     pti_bucket paid[PTI_CAPS]; /* of all; that of dials under the inbox's mutex */
     bool meters;               /* bytes or requests have a rate */
     struct pti_party *peers;    /* uthash by name */
-    uint64_t links_peak;       /* since memory was given back last */
+    uint64_t links_gone;       /* since memory was given back last */
     int64_t forget_at;         /* when to look for peers that owe nothing any more, and for memory to give back */
     _Atomic uint64_t met[PTI_CAPS][PTI_SCOPES]; /* how often, ever; any thread may read it */
     int64_t told[PTI_CAPS];
@@ -119,7 +120,9 @@ bool pti_caps_dial(struct pti_server *server, struct pti_party *peer, int64_t no
 void pti_caps_strike(struct pti_server *server, struct pti_party *peer, int64_t now);
 /* So many nanoseconds of work came to nothing.  Holds the guest's reader while more is owed than one may owe. */
 void pti_caps_vain(struct pti_guest *guest, int64_t spent_ns, int64_t now);
-/* So much came.  Likewise. */
+/* He has opened a queue.  Likewise. */
+void pti_caps_opened(struct pti_guest *guest, int64_t now);
+/* So much came.  Likewise, of one that has a session. */
 void pti_caps_flow(struct pti_guest *guest, uint64_t bytes, uint64_t frames, int64_t now);
 
 #endif

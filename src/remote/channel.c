@@ -7,6 +7,7 @@
 #include "base/time.h"
 #include "os/event.h"
 #include "remote/server.h"
+#include "remote/share.h"
 #include "remote/step.h"
 
 #define CLAIM_LOOK_MS 100 /* a claim is tried again so often, beside when the descriptor says so */
@@ -29,18 +30,6 @@ struct pti_lease *pti_channel_lease(struct pti_channel *channel, uint64_t positi
 }
 
 /* ---- opening ---- */
-
-static void answer_error(struct pti_session *session, uint32_t id, enum ptq_err code, const char *text)
-{
-    struct pti_error_message error = {.code = code};
-    uint8_t bytes[PTI_CONTROL_BYTES];
-
-    snprintf(error.text, sizeof error.text, "%.511s", text);
-    size_t size = pti_error_pack(&error, bytes, sizeof bytes);
-    if (!pti_outbox_push_answer(&session->guest->outbox, id, PTI_FRAME_ERROR, 0, bytes, size))
-        pti_guest_doom(session->guest, "no memory for an answer");
-    pti_guest_touch(session->guest);
-}
 
 /* Room for puts that wait: less where many wait already. */
 static uint64_t credit_now(const struct pti_session *session)
@@ -126,6 +115,11 @@ static enum ptq_err not_exported(const struct pti_server *server, const struct p
                      server->bus->node);
 }
 
+static const char *word_for(uint32_t thing)
+{
+    return thing == PTI_SHARE_CELLS ? "share" : thing == PTI_SHARE_LOG ? "log" : "queue";
+}
+
 /* Law: decided before anything is looked for, so that who may nothing learns nothing.  Whoever may not make it may use it. */
 static enum ptq_err check_rights(struct pti_session *session, const char *here, struct pti_open_message *asked, struct ptq_error *error,
                                  unsigned *ret_rights)
@@ -155,7 +149,7 @@ static enum ptq_err open_port(struct pti_session *session, const struct pti_open
     struct pti_server *server = session->server;
     struct pti_open_message once = *given, *asked = &once;
     struct pti_open open;
-    char here[PTQ_NAME_MAX + 1];
+    char here[PTQ_NAME_MAX + 1], row[PTQ_NAME_MAX + 8];
     bool served = pti_routes_serve(&server->routes, asked->name, here);
     enum ptq_err may = served ? check_rights(session, here, asked, error, &channel->rights) : PTQ_OK;
 
@@ -172,21 +166,27 @@ static enum ptq_err open_port(struct pti_session *session, const struct pti_open
     snprintf(channel->name, sizeof channel->name, "%s", asked->name);
     snprintf(channel->run, sizeof channel->run, "%s", bus->run);
     snprintf(channel->here, sizeof channel->here, "%s", here);
-    snprintf(error->text, sizeof error->text, "queue '%s'", asked->name);
+    snprintf(error->text, sizeof error->text, "%s '%s'", word_for(asked->thing), asked->name);
     if (!served)
         return not_exported(server, given, error);
-    enum ptq_err err = pti_carriers.open_local(bus, here, &open, error, &channel->port);
+    enum ptq_err err = asked->thing != 0 ? pti_share_home_open(bus, here, asked, error, channel)
+                                         : pti_carriers.open_local(bus, here, &open, error, &channel->port);
     if (err == PTQ_ENOENT && given->mode != asked->mode)
         return pti_session_deny(session, asked->name, PTQ_RIGHT_ADMIN, error);
     if (err == PTQ_ENOENT)
-        (void)!pti_error(error, err, "queue '%s' does not exist at '%s' (run '%s'); create it, or look at the name and the run", asked->name,
+        (void)!pti_error(error, err, "%s '%s' does not exist at '%s' (run '%s'); create it, or look at the name and the run", word_for(asked->thing), asked->name,
                          server->bus->node, bus->run);
     if (err == PTQ_OK && channel->port->item_size > largest_item(channel, channel->port->placed)) {
         err = too_large(asked->name, channel->port->item_size, largest_item(channel, channel->port->placed), error);
         channel->port->ops->close(channel->port, PTI_DEADLINE_NOW);
         channel->port = NULL;
     }
-    return err == PTQ_OK ? pti_channel_bind(channel, asked, here, pti_server_streams(server, bus), error) : err;
+    if (err != PTQ_OK)
+        return err;
+    snprintf(row, sizeof row, "%s", here);
+    if (asked->thing != 0)
+        pti_share_home_row(channel, here, row, sizeof row);
+    return pti_channel_bind(channel, asked, row, pti_server_streams(server, bus), error);
 }
 
 static struct pti_channel *make_channel(struct pti_session *session, uint32_t id)
@@ -232,7 +232,7 @@ static struct pti_channel *new_channel(struct pti_session *session, uint32_t id,
 static bool is_same_queue(const struct pti_channel *channel, const struct pti_open_message *asked)
 {
     return strcmp(channel->name, asked->name) == 0 && (asked->run[0] == '\0' || strcmp(channel->run, asked->run) == 0) &&
-           channel->port->letters == asked->letters;
+           channel->port->letters == asked->letters && channel->thing == asked->thing;
 }
 
 void pti_channel_open(struct pti_session *session, const struct pti_frame *frame)
@@ -255,13 +255,13 @@ void pti_channel_open(struct pti_session *session, const struct pti_frame *frame
     }
     channel = new_channel(session, frame->channel, error.text, sizeof error.text);
     if (channel == NULL) {
-        answer_error(session, frame->channel, PTQ_EAGAIN, error.text);
+        pti_guest_answer_error(session->guest, frame->channel, 0, PTQ_EAGAIN, error.text);
         return;
     }
     enum ptq_err answer = open_port(session, &asked, &error, channel);
     if (answer != PTQ_OK) {
         pti_channel_free(channel);
-        answer_error(session, frame->channel, answer, error.text);
+        pti_guest_answer_error(session->guest, frame->channel, 0, answer, error.text);
         return;
     }
     pti_step(PTI_STEP_OPENED);
@@ -405,6 +405,7 @@ static void look_at_side(struct pti_channel *channel, enum ptq_side side)
         return;
     channel->ready[side] = false;
     if (side == PTQ_SIDE_GET) {
+        pti_share_home_drain(channel);
         try_all(channel, &channel->claims);
         try_all(channel, &channel->takes);
     } else {

@@ -43,15 +43,19 @@ struct pti_request {
     int64_t deadline, arrived;
     uint32_t code;
     uint64_t value;
+    char *why;        /* of a code that does not say enough; NULL, and after it was said */
     uint8_t *payload; /* of a put that waits: a copy */
     size_t payload_size;
     uint64_t starved; /* how much it was that there was no memory for; 0: there was */
     uint32_t starved_loan; /* what a loan was asked for; 0: it was memory that was missing */
     struct ptq_msg *loan;  /* of a large put that waits, or is tried: all of it is there */
     struct pti_record loan_record; /* what it is; its header_bytes are ours */
+    uint8_t *await; /* of an AWAIT: a copy */
+    size_t await_size;
     uint32_t max;     /* of a take */
     bool more;        /* take_more */
     bool chained;     /* of a put: PTI_FRAME_CHAINED */
+    bool packs;       /* ... its messages may share leases */
     struct pti_lease **leases; /* what it got; NULL where it was settled */
     uint32_t lease_count, settled;
     uint8_t head[8], record[PTI_MESSAGE_RECORD + PTI_RECORD_MORE];
@@ -77,6 +81,7 @@ struct pti_channel {
     struct pti_port *port;
     char name[PTQ_NAME_MAX + 1], run[PTQ_NAME_MAX + 1];
     char here[PTQ_NAME_MAX + 1]; /* what it is called in our bus */
+    uint32_t thing; /* 0 a queue; a share, a log: remote/share.h */
     unsigned rights; /* of its session, on this queue: PTQ_RIGHT_... */
     struct pti_lane lane;
     struct pti_assembly assembly;
@@ -186,6 +191,8 @@ enum ptq_err pti_request_serve(struct pti_request *request, const uint8_t *paylo
 /* Says what is known, if there is somebody to say it to. */
 void pti_request_answer(struct pti_request *request);
 void pti_request_finish(struct pti_request *request, uint32_t code, uint64_t value);
+/* Before it is finished: the sentence that its caller is to read. */
+void pti_request_because(struct pti_request *request, const char *why);
 void pti_request_free(struct pti_request *request);
 /* Tries again what waits.  PTQ_EMPTY: there is nothing for others that wait likewise; PTQ_FULL: it goes on waiting. */
 enum ptq_err pti_request_try(struct pti_request *request);

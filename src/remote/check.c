@@ -1,6 +1,7 @@
 /* check.c -- what a bridge was told: is it right? */
 #include "bus/bus.h"
 #include "remote/access.h"
+#include "remote/certs.h"
 #include "remote/route.h"
 #include "remote/server.h"
 
@@ -47,7 +48,7 @@ enum ptq_err pti_options_check_rights(const char *keys, const struct ptq_bridge_
 
     for (size_t i = 0; i < options->listen_count && answer == PTQ_OK; i++) {
         if (pti_access_is_tls(options->listen[i]))
-            answer = pti_keys_check_tls(keys != NULL ? keys : "", options->listen[i], options->error);
+            answer = pti_certs_may_show(keys != NULL ? keys : "", options->listen[i], options->error);
     }
     for (size_t i = 0; i < options->rule_count && answer == PTQ_OK; i++)
         answer = pti_grants_add(&grants, &options->rules[i], options->error);

@@ -17,6 +17,7 @@
 #include "remote/redial.h"
 
 #define DIAL_MOST_MS 3500
+#define MUTE_MOST_MS 2500
 
 /* All sessions of this process, by address.  A forked child has its own, and lets the parent's lie. */
 static pthread_mutex_t list_mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -50,6 +51,7 @@ static void on_up(void *context, struct pti_link *link)
     }
     pthread_mutex_lock(&conn->mutex);
     conn->state = PTI_CONN_GREETING;
+    conn->spoken = false;
     conn->heard = pti_now_ns();
     pti_conn_greet(conn); /* the link sends what waits as soon as it stands */
     pthread_mutex_unlock(&conn->mutex);
@@ -79,6 +81,7 @@ static void on_readable(void *context, struct pti_link *link)
     pthread_mutex_lock(&conn->mutex);
     conn->wakes.gather = true;
     while ((answer = pti_link_next(link, &frame, &reason)) == PTQ_OK) {
+        conn->spoken = true;
         if ((read = pti_conn_read(conn, link, &frame, &reason)) != PTQ_OK)
             break;
     }
@@ -184,6 +187,20 @@ static void suspend_all(struct pti_conn *conn)
     }
 }
 
+/* It took the link and ended it at once, without a word: so does a home to which too many links are begun (--max-peer-dials).  It is there,
+ * so who waits for it waits on for a while, and dials again soon. */
+static bool is_worth_a_wait(struct pti_conn *conn, struct pti_link *link, int64_t now)
+{
+    bool mute = conn->state == PTI_CONN_GREETING && !conn->spoken && conn->refusal == PTQ_OK && !pti_link_is_tls(link) &&
+                now - conn->heard < PTI_NS_PER_S;
+
+    if (!mute)
+        conn->mute_since = 0;
+    else if (conn->mute_since == 0)
+        conn->mute_since = now;
+    return mute && now - conn->mute_since < MUTE_MOST_MS * PTI_NS_PER_MS;
+}
+
 /* The link has ended: nothing will come or go over it any more. */
 static void note_down(struct pti_conn *conn, struct pti_link *link)
 {
@@ -192,12 +209,16 @@ static void note_down(struct pti_conn *conn, struct pti_link *link)
 
     if (was_up)
         conn->down_since = now;
-    conn->failures = pti_redial_count(conn->failures, was_up, now - conn->up_since);
-    conn->attempts++;
+    bool waits = is_worth_a_wait(conn, link, now);
+    conn->failures = pti_redial_count(conn->failures, was_up || waits, waits ? 0 : now - conn->up_since);
+    conn->attempts += !waits;
     if (pti_link_is_distrusted(link) && conn->home.incarnation == 0) /* of one that was spoken to it says that bytes were spoilt */
         conn->refusal = PTQ_EPERM;
     if ((conn->refusal == PTQ_OK || pti_link_is_distrusted(link)) && !conn->leaving)
         pti_link_reason(link, conn->reason, sizeof conn->reason);
+    if (conn->mute_since != 0)
+        snprintf(conn->reason, sizeof conn->reason, "it takes links and ends them without a word: too many are begun from here (its log says "
+                                                    "so, and --max-peer-dials), or it is no ptqbridge");
     conn->state = PTI_CONN_DOWN;
     conn->leaving = false;
     conn->redial_at = now + pause_before_dial(conn);
@@ -340,6 +361,7 @@ static enum ptq_err new_conn(const ptq_bus *bus, const char *url, const char *ex
     if (conn == NULL)
         return pti_error(error, PTQ_ENOMEM, "no memory for a link to '%s'", url);
     snprintf(conn->url, sizeof conn->url, "%s", url);
+    snprintf(conn->node, sizeof conn->node, "%s", bus->node);
     conn->insecure = bus->insecure;
     conn->can_prove = pti_keys_can_prove(bus->keys);
     snprintf(conn->keys, sizeof conn->keys, "%s", bus->keys);

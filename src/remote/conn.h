@@ -72,6 +72,8 @@ struct pti_conn {
     int64_t down_since, heard, pinged, up_since, redial_at;
     unsigned failures;            /* dials in a row that led to nothing; for the pause */
     unsigned attempts;            /* links that ended, ever; for those who wait for the first */
+    bool spoken;                  /* over this link the home has said something */
+    int64_t mute_since;           /* since then it has taken links and ended them without a word; 0: it has not */
     enum ptq_err refusal;         /* the home said no, in so many words; else PTQ_OK */
     char reason[400];             /* why it is down */
     char misfit[96];              /* ... because of versions */

@@ -8,7 +8,7 @@
 #include "queue/queue.h"
 #include "remote/server.h"
 #include "remote/step.h"
-#include "wire/bytes.h"
+#include "base/bytes.h"
 
 #define WIRE_KINDS 7u /* the other bits of a kind are the ring's own */
 #define MOST_DELAY_US (UINT64_C(1) << 46) /* two years: what is due later is due then */
@@ -103,6 +103,7 @@ static enum ptq_err try_put(struct pti_request *request, const uint8_t *payload,
         return answer;
     if (cursor.count > port->capacity)
         return PTQ_ETOOBIG;
+    (*puts)->packs = request->packs;
     return cursor.count == 1 ? port->ops->put(port, *puts, PTI_DEADLINE_NOW, ret_position)
                              : port->ops->put_many(port, *puts, cursor.count, PTI_DEADLINE_NOW, ret_position);
 }
@@ -220,11 +221,14 @@ static enum ptq_err keep_payload(struct pti_request *request, const uint8_t *pay
 {
     struct pti_channel *channel = request->channel;
     struct pti_session *session = channel->session;
+    char why[200];
 
     if (channel->buffered > 0 && channel->buffered + size > PTI_WIRE_CREDIT_BYTES + PTI_WIRE_PIECE_BYTES)
         return pti_refuse(ret_reason, "more puts wait than there was credit for");
-    if (!pti_caps_take(session->server, session->peer, PTI_CAP_BYTES, size, NULL, 0))
+    if (!pti_caps_take(session->server, session->peer, PTI_CAP_BYTES, size, why, sizeof why)) {
+        pti_request_because(request, why);
         return PTQ_ENOMEM;
+    }
     request->payload = malloc(size);
     if (request->payload == NULL) {
         pti_caps_give(session->server, session->peer, PTI_CAP_BYTES, size);
@@ -254,6 +258,8 @@ enum ptq_err pti_enter_serve(struct pti_request *request, const uint8_t *payload
     uint64_t position = 0;
 
     pti_step(PTI_STEP_PUT_READ);
+    if (size < timeout_at + 4) /* what has to wait is not read before its turn */
+        return pti_refuse(ret_reason, "a put makes no sense");
     if (pti_request_is_behind(request))
         return PTQ_OK;
     enum ptq_err answer = must_queue(request) ? PTQ_FULL : pti_enter_try(request, payload, size, &position);

@@ -140,6 +140,7 @@ static void fill(struct pti_server *server, struct pti_figures *sheet)
     struct pti_guest *guest;
 
     sheet->is_draining = server->draining;
+    sheet->certs_until = server->certs.until;
     for (size_t i = 0; i < server->listeners.count; i++)
         sheet->listeners += server->listeners.items[i] != NULL;
     sheet->traffic = server->traffic;

@@ -41,6 +41,7 @@ struct pti_session_figures {
 struct pti_figures {
     bool lists_sessions; /* asked for */
     bool is_draining;
+    int64_t certs_until; /* seconds of 1970; 0: there is none */
     uint64_t listeners, links, sessions, sessions_up, channels, leases, requests, streams, buses;
     uint64_t used[PTI_CAP_THINGS]; /* of what is capped, by all peers */
     struct pti_traffic traffic; /* of all links, ever */

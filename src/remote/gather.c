@@ -9,7 +9,7 @@
 
 #include "base/time.h"
 #include "remote/server.h"
-#include "wire/bytes.h"
+#include "base/bytes.h"
 
 #define KEY_BYTES 16
 #define LOOK_MS 50           /* how often those that starve are looked at */
@@ -44,6 +44,18 @@ static bool may_come_again(const struct pti_channel *channel)
     return channel->shed.timeout != 0 && channel->session->guest->outbox.version >= 2;
 }
 
+/* Whose code says too little: no right. */
+static void say_why(struct pti_request *request, uint32_t code)
+{
+    struct pti_channel *channel = request->channel;
+    struct ptq_error error = {0};
+
+    if (code != PTQ_EPERM)
+        return;
+    (void)!pti_session_explain_denial(channel->session, channel->name, PTQ_RIGHT_PUT, &error);
+    pti_request_because(request, error.text);
+}
+
 static enum ptq_err starve(struct pti_channel *channel, const struct pti_frame *frame, const char **ret_reason)
 {
     struct pti_request *request;
@@ -59,6 +71,7 @@ static enum ptq_err starve(struct pti_channel *channel, const struct pti_frame *
         return PTQ_OK;
     }
     if (channel->shed.code != 0 || !may_come_again(channel)) {
+        say_why(request, channel->shed.code);
         pti_request_finish(request, channel->shed.code != 0 ? channel->shed.code : PTQ_ENOMEM, 0);
         return PTQ_OK;
     }
@@ -171,7 +184,7 @@ enum ptq_err pti_gather(struct pti_channel *channel, const struct pti_frame *fra
     channel->gathered_at = pti_now_ns();
     if (channel->large.loan != NULL)
         return pti_large_add(channel, frame, ret_reason);
-    if (!goes_on && begins_put(frame) && !pti_channel_may(channel, PTQ_RIGHT_PUT))
+    if (!goes_on && begins_put(frame) && !pti_channel_may(channel, PTQ_RIGHT_PUT, NULL))
         return pti_gather_shed(channel, frame, PTQ_EPERM, PTI_WIRE_ITEM_BYTES, ret_reason);
     enum ptq_err large = !goes_on && pti_large_is(channel, frame) ? pti_large_begin(channel, frame, ret_reason) : PTQ_ENOENT;
     if (large != PTQ_ENOENT)

@@ -100,8 +100,8 @@ static struct pti_session *find_session(struct pti_guest *guest, const struct pt
     return session;
 }
 
-/* Whoever it is may come in. */
-static void welcome(struct pti_guest *guest, const struct pti_hello *hello)
+/* Whoever it is may come in.  mark: of his key, or NULL. */
+static void welcome(struct pti_guest *guest, const struct pti_hello *hello, const uint8_t *mark)
 {
     struct pti_server *server = guest->server;
     bool known;
@@ -115,6 +115,8 @@ static void welcome(struct pti_guest *guest, const struct pti_hello *hello)
     pti_step(PTI_STEP_SESSION_MADE);
     take_over(session);
     session->attempt = hello->attempt;
+    if (mark != NULL)
+        memcpy(session->key_mark, mark, sizeof session->key_mark);
     pti_session_attach(session, guest);
     session->request_bytes = hello->limits.request_bytes < PTI_WIRE_REQUEST_BYTES ? hello->limits.request_bytes
                                                                                   : PTI_WIRE_REQUEST_BYTES;
@@ -131,7 +133,16 @@ static void welcome(struct pti_guest *guest, const struct pti_hello *hello)
 struct pti_proving {
     struct pti_hello hello;
     uint8_t expected[PTI_PROOF_BYTES]; /* what only who has the key can say; of no use to anybody else, nor later */
+    uint8_t mark[PTI_PROOF_BYTES];
 };
+
+const char *pti_guest_claim(const struct pti_guest *guest, const uint8_t **ret_mark)
+{
+    if (guest->proving == NULL)
+        return NULL;
+    *ret_mark = guest->proving->mark;
+    return guest->proving->hello.identity;
+}
 
 bool pti_guest_may_come(struct pti_guest *guest)
 {
@@ -181,7 +192,7 @@ static void challenge_guest(struct pti_guest *guest, const struct pti_frame *fra
                                                  : ": its key there cannot be used, see the log of its ptqbridge with --verbose");
         return;
     }
-    bool good = make_proofs(server, frame, hello, &key, &challenge, proving->expected);
+    bool good = make_proofs(server, frame, hello, &key, &challenge, proving->expected) && pti_proof_mark(key.secret, proving->mark);
     pti_wipe(&key, sizeof key);
     if (!good) {
         free(proving);
@@ -204,7 +215,7 @@ static void find_out(struct pti_guest *guest, const struct pti_frame *frame, con
         pti_guest_turn_away(guest, "", "the certificate of the other side was not verified");
     } else if (pti_link_uid(guest->link, &uid)) {
         snprintf(guest->identity, sizeof guest->identity, "uid:%llu", (unsigned long long)uid);
-        welcome(guest, hello);
+        welcome(guest, hello, NULL);
     } else if (server->key_name[0] != '\0' && hello->identity[0] == '\0') {
         pti_guest_turn_away(guest, "", "'%s' lets nobody in without a key: use one that ptqbridge keygen made (PTQ_KEYS)", server->key_name);
     } else if (server->key_name[0] != '\0') {
@@ -214,8 +225,19 @@ static void find_out(struct pti_guest *guest, const struct pti_frame *frame, con
                             "'%s' asks for a proof, and the ptqbridge of '%s' has no keys: give it --keys, or use no PTQ_KEYS for it", hello->identity,
                             server->bus->node);
     } else {
-        welcome(guest, hello);
+        welcome(guest, hello, NULL);
     }
+}
+
+/* Who has somebody's key and not his certificate has stolen one of them. */
+static bool fits_certificate(struct pti_guest *guest, const char *identity)
+{
+    char name[PTI_IDENTITY_BYTES];
+
+    if (!pti_link_certificate_name(guest->link, name, sizeof name) || strcmp(name, identity) == 0)
+        return true;
+    pti_guest_turn_away(guest, identity, "it proves to be '%s', and has the certificate of '%s'", identity, name);
+    return false;
 }
 
 /* Or a good-bye of who does not believe us. */
@@ -241,12 +263,14 @@ static void read_proof(struct pti_guest *guest, const struct pti_frame *frame)
         pti_guest_turn_away(guest, proving->hello.identity, "it calls itself '%s' and does not prove it", proving->hello.identity);
         return;
     }
+    if (!fits_certificate(guest, proving->hello.identity))
+        return;
     guest->proving = NULL;
     snprintf(guest->identity, sizeof guest->identity, "%s", proving->hello.identity);
     if (guest->server->draining)
         pti_guest_refuse(guest, PTQ_EUNREACHABLE, "the bridge is going down");
     else
-        welcome(guest, &proving->hello);
+        welcome(guest, &proving->hello, proving->mark);
     free(proving);
 }
 

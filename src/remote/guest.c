@@ -152,6 +152,18 @@ void pti_guest_doom(struct pti_guest *guest, const char *why)
     pti_guest_touch(guest);
 }
 
+void pti_guest_answer_error(struct pti_guest *guest, uint32_t channel, uint64_t number, enum ptq_err code, const char *text)
+{
+    struct pti_error_message error = {.code = code};
+    uint8_t bytes[PTI_CONTROL_BYTES];
+
+    snprintf(error.text, sizeof error.text, "%.511s", text);
+    size_t size = pti_error_pack(&error, bytes, sizeof bytes);
+    if (!pti_outbox_push_answer(&guest->outbox, channel, PTI_FRAME_ERROR, number, bytes, size))
+        pti_guest_doom(guest, "no memory for an answer");
+    pti_guest_touch(guest);
+}
+
 void pti_guest_greeted(struct pti_guest *guest)
 {
     if (guest->stranger)
@@ -170,6 +182,11 @@ void pti_guest_push(struct pti_guest *guest, struct pti_lane *lane, uint8_t type
         pti_guest_doom(guest, "no memory for an answer");
 }
 
+static void count_refusal(struct pti_guest *guest, enum ptq_err code)
+{
+    guest->server->refused[(unsigned)code % PTI_CODES]++;
+}
+
 static void say_farewell(struct pti_guest *guest, enum ptq_err code, const char *text)
 {
     struct pti_error_message error = {.code = code};
@@ -179,7 +196,6 @@ static void say_farewell(struct pti_guest *guest, enum ptq_err code, const char 
     snprintf(error.text, sizeof error.text, "%.500s", text);
     snprintf(guest->why, sizeof guest->why, "%.199s", text);
     pti_guest_push(guest, NULL, PTI_FRAME_ERROR, 0, 0, bytes, pti_error_pack(&error, bytes, sizeof bytes));
-    guest->server->refused[(unsigned)code % PTI_CODES]++;
     guest->farewell = true;
     guest->farewell_until = now + FAREWELL_MS * PTI_NS_PER_MS;
     pti_server_mind_guests(guest->server, now + PTI_FAREWELL_LOOK_MS * PTI_NS_PER_MS);
@@ -197,6 +213,7 @@ void pti_guest_refuse(struct pti_guest *guest, enum ptq_err code, const char *fo
     va_end(arguments);
     pti_server_log(guest->server, PTQ_BRIDGE_WARNING, "component=link event=refused peer=%s code=%s why=\"%s\"",
                    guest->name, ptq_err_name(code), text);
+    count_refusal(guest, code);
     say_farewell(guest, code, text);
     if (code == PTQ_EPROTO)
         pti_caps_strike(guest->server, guest->peer, pti_now_ns());
@@ -209,6 +226,7 @@ void pti_guest_note_refusal(struct pti_guest *guest, const char *who, const char
     snprintf(host, sizeof host, "%s", guest->name);
     if (strrchr(host, ':') != NULL && strstr(host, "tcp://") != NULL) /* each link has a port of its own */
         *strrchr(host, ':') = '\0';
+    count_refusal(guest, PTQ_EPERM);
     guest->known_refusal = !pti_refusals_note(guest->server, PTI_REFUSED_LINK, host, who, kind);
     if (!guest->known_refusal)
         pti_server_log(guest->server, PTQ_BRIDGE_WARNING,
@@ -232,8 +250,10 @@ void pti_guest_turn_away(struct pti_guest *guest, const char *who, const char *f
 
 void pti_guest_send_off(struct pti_guest *guest, const char *why)
 {
-    if (!guest->farewell)
-        say_farewell(guest, PTQ_EAGAIN, why);
+    if (guest->farewell)
+        return;
+    count_refusal(guest, PTQ_EAGAIN);
+    say_farewell(guest, PTQ_EAGAIN, why);
 }
 
 void pti_guest_ping(struct pti_guest *guest, int64_t now)
@@ -343,7 +363,7 @@ static void read_control(struct pti_guest *guest, const struct pti_frame *frame)
     }
 }
 
-/* A queue that is open by it was not asked for in vain. */
+/* A queue that is open by it was not asked for in vain; opening and closing it without end is bounded by number. */
 static bool opens(struct pti_guest *guest, const struct pti_frame *frame)
 {
     return frame->type == PTI_FRAME_OPEN && frame->channel != 0 && pti_channel_find(guest->session, frame->channel) == NULL;
@@ -364,7 +384,9 @@ static void read_aside(struct pti_guest *guest, const struct pti_frame *frame)
     int64_t now = pti_now_ns();
     if (guest->farewell || guest->doomed)
         return;
-    if (!was_shut || opens(guest, frame))
+    if (was_shut && !opens(guest, frame))
+        pti_caps_opened(guest, now);
+    else
         pti_caps_vain(guest, now - since, now);
     hold_if_stuffed(guest, now);
 }

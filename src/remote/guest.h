@@ -57,6 +57,8 @@ int64_t pti_guest_ping_due(const struct pti_guest *guest);
 void pti_guest_refuse(struct pti_guest *guest, enum ptq_err code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void pti_guest_doom(struct pti_guest *guest, const char *why);
+/* A channel's ERROR; number: of the request that it answers, 0: OPEN. */
+void pti_guest_answer_error(struct pti_guest *guest, uint32_t channel, uint64_t number, enum ptq_err code, const char *text);
 /* It has something to say: the link is kicked at the end of the round. */
 void pti_guest_touch(struct pti_guest *guest);
 /* Nothing more is read from it until then: what it says waits in the kernel, and it is not taken for silent. */
@@ -82,6 +84,8 @@ void pti_guest_note_refusal(struct pti_guest *guest, const char *who, const char
 
 /* greet.c: the first frames of a link; refused, or answered and part of a session from then on. */
 void pti_guest_greet(struct pti_guest *guest, const struct pti_frame *frame);
+/* Who it says that it is, while it is to prove it, and the mark of the key it is to prove it by; NULL: nobody. */
+const char *pti_guest_claim(const struct pti_guest *guest, const uint8_t **ret_mark);
 /* Over such a link nobody may come in, whoever it is. */
 bool pti_guest_may_come(struct pti_guest *guest);
 /* listing.c: answers a DIRECTORY. */

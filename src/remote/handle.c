@@ -18,6 +18,7 @@ struct pti_message *pti_message_new(struct pti_remote *remote, size_t size)
     memset(message, 0, sizeof *message);
     message->epoch = remote->conn->epoch;
     message->msg.port = &remote->port;
+    message->msg.queue = remote->port.queue;
     message->msg.data = message->bytes;
     message->msg.size = (uint32_t)size;
     TAILQ_INSERT_TAIL(&remote->messages, message, listed);

@@ -30,6 +30,7 @@
 #define LOOK_MS 2000
 #define FAREWELL_MS 500
 #define NAMES_MOST 100000 /* of one peer */
+#define PAGES_MOST_MS 10000 /* so long a list is turned over: a home that does not come to its end is not followed */
 
 struct pti_directory_keeper {
     struct pti_server *server;
@@ -136,10 +137,21 @@ static void show(struct pti_directory_keeper *keeper, struct pti_peer_name *peer
     pthread_mutex_unlock(&keeper->mutex);
 }
 
+/* Is there another page to ask for?  Law: whoever stops the keeper does not wait for a home that has always one more. */
+static bool goes_on(const struct pti_directory_keeper *keeper, const struct page *page, const char *before, const char *after, int64_t began,
+                    size_t names)
+{
+    struct pollfd stop = {.fd = keeper->stop_fd, .events = POLLIN};
+
+    return page->directory.more && names < NAMES_MOST && strcmp(after, before) > 0 &&
+           pti_now_ns() - began < PAGES_MOST_MS * PTI_NS_PER_MS && poll(&stop, 1, 0) == 0;
+}
+
 /* The first page was begun.  What a peer had stays believed for a while after it has gone silent. */
 static void list_queues(struct pti_directory_keeper *keeper, struct pti_peer_name *peer, struct page *page)
 {
-    char after[PTQ_NAME_MAX + 1] = "", *text = NULL;
+    char after[PTQ_NAME_MAX + 1] = "", before[PTQ_NAME_MAX + 1] = "", *text = NULL;
+    int64_t began = pti_now_ns();
     size_t size = 0, names = 0;
     FILE *file = open_memstream(&text, &size);
     bool was_up = peer->up;
@@ -147,7 +159,8 @@ static void list_queues(struct pti_directory_keeper *keeper, struct pti_peer_nam
     if (file == NULL)
         return;
     peer->up = end_page(keeper, peer, page, file, after, &names);
-    while (peer->up && page->directory.more && names < NAMES_MOST) {
+    while (peer->up && goes_on(keeper, page, before, after, began, names)) {
+        memcpy(before, after, sizeof before);
         begin_page(keeper, peer, after, page);
         peer->up = end_page(keeper, peer, page, file, after, &names);
     }

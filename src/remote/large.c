@@ -13,14 +13,14 @@
 #include "queue/header.h"
 #include "remote/server.h"
 #include "remote/step.h"
-#include "wire/bytes.h"
+#include "base/bytes.h"
 
 bool pti_large_is(const struct pti_channel *channel, const struct pti_frame *frame)
 {
     struct pti_record record;
     size_t body_at;
 
-    return frame->type == PTI_FRAME_PUT && (frame->flags & (PTI_FRAME_MORE | PTI_FRAME_KEYED)) == PTI_FRAME_MORE &&
+    return channel->thing == 0 && frame->type == PTI_FRAME_PUT && (frame->flags & (PTI_FRAME_MORE | PTI_FRAME_KEYED)) == PTI_FRAME_MORE &&
            channel->session->guest->outbox.version >= 2 &&
            pti_read_beginning(frame->payload, frame->length, false, &record, &body_at) &&
            record.size > PTI_WIRE_LOAN_BYTES;

@@ -1,5 +1,6 @@
 /* leave.c -- takes at the home: what a session holds, how it is sent, and how it is settled. */
 #define HASH_NONFATAL_OOM 1
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/time.h"
@@ -126,6 +127,19 @@ static enum ptq_err keep_leases(struct pti_request *request, struct ptq_msg **ms
     return kept > 0 ? PTQ_OK : PTQ_ENOMEM;
 }
 
+/* He is to settle some first. */
+static enum ptq_err refuse_lease(struct pti_request *request)
+{
+    struct pti_session *session = request->channel->session;
+    char cap[200] = "", why[240];
+
+    if (pti_caps_take(session->server, session->peer, PTI_CAP_LEASES, 1, cap, sizeof cap)) /* never: there was none left */
+        pti_caps_give(session->server, session->peer, PTI_CAP_LEASES, 1);
+    snprintf(why, sizeof why, "%s; ack or nack some first", cap);
+    pti_request_because(request, why);
+    return PTQ_EAGAIN;
+}
+
 enum ptq_err pti_leave_try(struct pti_request *request)
 {
     struct pti_channel *channel = request->channel;
@@ -135,12 +149,9 @@ enum ptq_err pti_leave_try(struct pti_request *request)
     uint32_t max = most_messages(request);
     size_t count;
 
-    if (left == 0) { /* he is to settle some first */
-        (void)!pti_caps_take(server, peer, PTI_CAP_LEASES, 1, NULL, 0);
-        return PTQ_EAGAIN;
-    }
+    if (left == 0)
+        return refuse_lease(request);
     max = left < max ? (uint32_t)left : max;
-
     if (!pti_make_room((void **)&server->msgs, &server->msg_room, max, sizeof *server->msgs))
         return PTQ_ENOMEM;
     const struct pti_port_ops *ops = channel->port->ops;

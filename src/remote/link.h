@@ -1,4 +1,4 @@
-/* link.h -- a stream of frames to another process; link.c behind it is the only file that sees nng.
+/* link.h -- a stream of frames to another process; link.c and link_*.c behind it are the only files that see nng.
  *
  * Events come on threads of nng's; they must not block.  A link has at most one read and one write under way, so of its
  * events readable never runs twice at once, nor does fill, and down is the last.  In a forked child nothing here may be
@@ -34,6 +34,8 @@ struct pti_link_events {
 /* Is this a process in which nng may run: PTQ_OK, or PTQ_EFORKED in a child of one that had started it.  The first call
  * that says PTQ_OK counts as the start. */
 enum ptq_err pti_link_may_start(void);
+/* The latter, without counting as anything: for those who would go another way. */
+bool pti_link_is_forked(void);
 
 /* For tls+tcp:// and wss://: a folder with ca.crt and node.pem, and whose certificate the home's is to be ("": any that
  * our authority has signed). */
@@ -96,6 +98,9 @@ bool pti_link_is_distrusted(struct pti_link *link);
  * nng says yes to anything. */
 bool pti_link_is_verified(struct pti_link *link);
 
+/* Whose certificate the other side has (its CN).  False: nng does not tell, as before 1.6, or there is none.  Of a verified link. */
+bool pti_link_certificate_name(struct pti_link *link, char *buffer, size_t size);
+
 /* Who dialled over ipc, as the kernel says.  False: it did not come so. */
 bool pti_link_uid(struct pti_link *link, uint64_t *ret_uid);
 
@@ -109,6 +114,14 @@ enum ptq_err pti_listener_open(const char *url, const char *folder, int (*accept
 const char *pti_listener_url(const struct pti_listener *listener);
 /* Accepts nothing more; waits for `accepted` under way.  NULL is fine. */
 void pti_listener_close(struct pti_listener *listener);
+
+/* What a tls listener shows of itself, and asks of others: ca.crt and node.pem, as they were when it was loaded. */
+struct pti_shown;
+enum ptq_err pti_shown_load(const char *folder, struct ptq_error *error, struct pti_shown **ret_shown);
+void pti_shown_drop(struct pti_shown *shown); /* NULL is fine */
+bool pti_listener_is_tls(const struct pti_listener *listener);
+/* Those who come from now on see that; links that stand stay.  Not twice at once. */
+enum ptq_err pti_listener_show(struct pti_listener *listener, struct pti_shown *shown);
 
 /* ---- time ---- */
 

@@ -55,22 +55,30 @@ static bool keep_name(const char *name, void *context)
 }
 
 /* Law: what is kept is what a look now would find. */
-static void list_bus(struct pti_server *server, ptq_bus *bus, struct names *names)
+static enum ptq_err list_own(struct pti_server *server, struct names *names)
 {
     struct pti_listed *listed = &server->listed;
+    enum ptq_err err = PTQ_OK;
 
-    if (bus != server->bus) {
-        (void)!ptq_bus_list(bus, note_name, names);
-        return;
-    }
-    if (!pti_directory_is_same(bus->dirfd, SETTLED_MS, &listed->seen) || !listed->is_good) {
+    if (!pti_directory_is_same(server->bus->dirfd, SETTLED_MS, &listed->seen) || !listed->is_good) {
         listed->count = 0;
         listed->is_good = true;
-        if (ptq_bus_list(bus, keep_name, listed) != PTQ_OK)
-            listed->is_good = false;
+        err = ptq_bus_list(server->bus, keep_name, listed);
+        if (err == PTQ_OK && !listed->is_good)
+            err = PTQ_ENOMEM;
+        listed->is_good = err == PTQ_OK;
     }
-    for (size_t i = 0; i < listed->count && note_name(listed->names[i], names); i++)
+    for (size_t i = 0; err == PTQ_OK && i < listed->count && note_name(listed->names[i], names); i++)
         ;
+    return err;
+}
+
+/* All of them or none: who misses one may take it for one that is not there, and make another. */
+static enum ptq_err list_bus(struct pti_server *server, ptq_bus *bus, struct names *names)
+{
+    enum ptq_err err = bus == server->bus ? list_own(server, names) : ptq_bus_list(bus, note_name, names);
+
+    return err == PTQ_OK && names->failed ? PTQ_ENOMEM : err;
 }
 
 static int compare_names(const void *one, const void *other)
@@ -100,21 +108,22 @@ static void list_name(struct listing *listing, const char *name)
 }
 
 /* Renamed, they stand in another order than in the bus. */
-static void list_all(const struct pti_session *session, ptq_bus *bus, const char *after, struct listing *listing)
+static enum ptq_err list_all(const struct pti_session *session, ptq_bus *bus, const char *after, struct listing *listing)
 {
     struct names names = {.session = session, .routes = &session->server->routes};
+    enum ptq_err err = list_bus(session->server, bus, &names);
 
-    list_bus(session->server, bus, &names);
     if (names.unsorted)
         qsort(names.items, names.count, sizeof *names.items, compare_names);
-    for (size_t i = 0; i < names.count && !listing->directory.more; i++) {
+    for (size_t i = 0; err == PTQ_OK && i < names.count && !listing->directory.more; i++) {
         if (strcmp(names.items[i], after) > 0)
             list_name(listing, names.items[i]);
     }
     free(names.items);
+    return err;
 }
 
-static void fill_directory(struct pti_guest *guest, const struct pti_directory_ask *ask, struct listing *listing)
+static enum ptq_err fill_directory(struct pti_guest *guest, const struct pti_directory_ask *ask, struct listing *listing)
 {
     const struct pti_server *server = guest->server;
     struct pti_directory *directory = &listing->directory;
@@ -131,10 +140,21 @@ static void fill_directory(struct pti_guest *guest, const struct pti_directory_a
     }
     snprintf(directory->run, sizeof directory->run, "%s", bus != NULL ? bus->run : "");
     if (bus != NULL && ask->name[0] == '\0')
-        list_all(guest->session, bus, ask->after, listing);
-    else if (bus != NULL && pti_routes_serve(&server->routes, ask->name, here) &&
+        return list_all(guest->session, bus, ask->after, listing);
+    if (bus != NULL && pti_routes_serve(&server->routes, ask->name, here) &&
              pti_session_rights(guest->session, here) != 0 && is_there(bus, here))
         list_name(listing, ask->name);
+    return PTQ_OK;
+}
+
+static void refuse_list(struct pti_guest *guest, const struct pti_frame *frame, enum ptq_err err)
+{
+    const struct pti_server *server = guest->server;
+    char text[PTI_WIRE_TEXT_BYTES];
+
+    snprintf(text, sizeof text, "'%s' cannot list its queues now: %s", server->bus->node, ptq_strerror(err));
+    pti_server_log(guest->server, PTQ_BRIDGE_WARNING, "component=directory event=not_listed why=\"%s\"", text);
+    pti_guest_answer_error(guest, frame->channel, frame->number, err, text);
 }
 
 /* DIRECTORY is asked on a channel number, so that the answer finds its way, but needs no channel. */
@@ -151,9 +171,11 @@ void pti_guest_list(struct pti_guest *guest, const struct pti_frame *frame)
     if (listing == NULL || bytes == NULL) {
         pti_guest_doom(guest, "no memory for a directory");
     } else {
-        fill_directory(guest, &ask, listing);
-        size_t size = pti_directory_pack(&listing->directory, bytes, PTI_WIRE_FRAME_BYTES);
-        if (!pti_outbox_push_answer(&guest->outbox, frame->channel, PTI_FRAME_DIRECTORY, frame->number, bytes, size))
+        enum ptq_err err = fill_directory(guest, &ask, listing);
+        size_t size = err == PTQ_OK ? pti_directory_pack(&listing->directory, bytes, PTI_WIRE_FRAME_BYTES) : 0;
+        if (err != PTQ_OK)
+            refuse_list(guest, frame, err);
+        else if (!pti_outbox_push_answer(&guest->outbox, frame->channel, PTI_FRAME_DIRECTORY, frame->number, bytes, size))
             pti_guest_doom(guest, "no memory for a directory");
         pti_guest_touch(guest);
     }

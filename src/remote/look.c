@@ -71,14 +71,22 @@ static void measure(struct look *look)
     }
 }
 
+/* Is there another page?  A home that says the same again has no more to say. */
+static bool goes_on(const struct look *look, const char *after)
+{
+    const struct pti_looked *looked = look->looked;
+
+    return look->page.more && looked->count > 0 && looked->count < NAMES_MOST && strcmp(looked->names[looked->count - 1], after) > 0;
+}
+
 static void finish(struct look *look)
 {
-    char after[PTQ_NAME_MAX + 1];
+    char after[PTQ_NAME_MAX + 1] = "";
     bool right = end_page(look);
 
     if (right)
         keep_names(look);
-    while (right && look->page.more && look->looked->count > 0 && look->looked->count < NAMES_MOST) {
+    while (right && goes_on(look, after)) {
         snprintf(after, sizeof after, "%s", look->looked->names[look->looked->count - 1]);
         begin_page(look, after, "");
         right = end_page(look);

@@ -22,7 +22,7 @@
 #include "queue/queue.h"
 #include "remote/port.h"
 #include "remote/remote.h"
-#include "wire/bytes.h"
+#include "base/bytes.h"
 
 #define TELL_AFTER 32u                  /* positions that are acked, until the home is told */
 #define LOOK_MS 500
@@ -163,7 +163,11 @@ static bool get_ready(struct pti_mover *mover)
     struct pti_port *source = mover->source;
     struct ptq_queue_stats stats;
 
-    if (mover->move.claims && source->ops->claim(source, pti_now_ns() + PTI_MOVER_REST_NS) != PTQ_OK)
+    enum ptq_err claimed = mover->move.claims ? source->ops->claim(source, pti_now_ns() + PTI_MOVER_REST_NS) : PTQ_OK;
+
+    if (claimed != PTQ_OK && claimed != PTQ_EBUSY && claimed != PTQ_TIMEDOUT && claimed != PTQ_EINTR)
+        wait_for_news(mover, PTI_MOVER_REST_NS); /* it was taken away: whoever started us sees to that */
+    if (claimed != PTQ_OK)
         return false;
     for (;;) {
         source->ops->sweep(source);

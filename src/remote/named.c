@@ -3,7 +3,7 @@
  */
 #include "base/time.h"
 #include "remote/call.h"
-#include "wire/bytes.h"
+#include "base/bytes.h"
 
 #define TELL_AFTER 32u /* settled keys that the home has not heard of */
 
@@ -48,6 +48,8 @@ static struct pti_call *new_call(struct pti_remote *remote, const struct pti_nam
 static void name_call(struct pti_call *call, const struct pti_named *named, bool has_forgotten)
 {
     pti_call_set_key(call, named->key, 0);
+    if (!named->placed && named->puts[0].packs)
+        call->out.flags |= PTI_FRAME_PACKS;
     if (!named->again)
         return;
     call->sent = true;

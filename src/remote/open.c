@@ -31,10 +31,6 @@ static enum ptq_err new_remote(ptq_bus *bus, const char *url, struct ptq_error *
         free(remote);
         return answer;
     }
-    pthread_mutex_lock(&conn->mutex);
-    if (conn->node[0] == '\0')
-        memcpy(conn->node, bus->node, sizeof conn->node);
-    pthread_mutex_unlock(&conn->mutex);
     pti_remote_init(remote, conn);
     remote->port.ops = &pti_remote_ops;
     remote->port.remote = true;
@@ -54,8 +50,9 @@ static enum ptq_err join(struct pti_remote *remote, struct ptq_error *error)
     if (answer != PTQ_OK) {
         pti_remote_fini(remote);
         free(remote);
-        pti_conn_drop(conn, PTI_DEADLINE_NOW);
-        return pti_error(error, answer, "no memory for a queue at '%s'", conn->url);
+        (void)!pti_error(error, answer, "no memory for a queue at '%s'", conn->url);
+        pti_conn_drop(conn, PTI_DEADLINE_NOW); /* perhaps its last user */
+        return answer;
     }
     return PTQ_OK;
 }
@@ -80,7 +77,7 @@ static enum ptq_err look(struct pti_remote *remote, unsigned attempts, int64_t u
     if (remote->state == PTI_REMOTE_OPEN)
         return PTQ_OK;
     if (remote->state == PTI_REMOTE_FAILED)
-        return pti_error(error, remote->failure, "%s", remote->failure_text);
+        return pti_error(error, remote->failure, "%s", remote->said_text);
     if ((conn->state == PTI_CONN_DOWN && conn->attempts != attempts) || pti_now_ns() >= until)
         return explain_silence(conn, error);
     return PTQ_EMPTY;
@@ -155,7 +152,8 @@ static void describe(struct pti_open_message *asked, const char *run, const char
                                        .last_producer_ends = options->last_producer_ends,
                                        .letters = open->letters,
                                        .roles = options->flags & (PTQ_PRODUCER | PTQ_CONSUMER),
-                                       .placed = open->placed};
+                                       .placed = open->placed,
+                                       .thing = open->thing};
     snprintf(asked->run, sizeof asked->run, "%s", run != NULL ? run : "");
     snprintf(asked->name, sizeof asked->name, "%s", name);
     snprintf(asked->spec, sizeof asked->spec, "%s", options->spec != NULL ? options->spec : "");
@@ -229,6 +227,20 @@ static enum ptq_err check_flags(const char *url, const char *name, unsigned flag
     return PTQ_OK;
 }
 
+/* An older home would open a queue of that name. */
+static enum ptq_err check_version(struct pti_remote *remote, const struct pti_open_message *asked, struct ptq_error *error)
+{
+    struct pti_conn *conn = remote->conn;
+
+    pthread_mutex_lock(&conn->mutex);
+    unsigned version = conn->outbox.version;
+    pthread_mutex_unlock(&conn->mutex);
+    if (version >= 3)
+        return PTQ_OK;
+    return pti_error(error, PTQ_EVERSION, "'%s': the home at '%s' speaks wire version %u, and shares and logs need 3; update ptq there", asked->name,
+                     conn->url, version);
+}
+
 /* An exclusive create that was asked and not answered may have made it, and its maker is the last to be told that it exists.  A home
  * of version 1 does not know who made what. */
 static enum ptq_err judge_create(struct pti_remote *remote, const struct pti_open_message *asked, enum ptq_err answer,
@@ -262,7 +274,7 @@ static enum ptq_err try_open(ptq_bus *bus, const char *url, const struct pti_ope
         *ret_remote = NULL;
         return PTQ_OK;
     }
-    answer = check_flags(url, asked->name, flags, error);
+    answer = asked->thing != 0 ? check_version(remote, asked, error) : check_flags(url, asked->name, flags, error);
     if (answer == PTQ_OK) {
         answer = ask_for_queue(remote, asked, error);
         answer = judge_create(remote, asked, answer, error, asks);
@@ -319,6 +331,10 @@ enum ptq_err pti_remote_open(ptq_bus *bus, const char *url, const char *run, con
         nanosleep(&nap, NULL);
         if (nap.tv_nsec < MOST_LOOK_MS * PTI_NS_PER_MS)
             nap.tv_nsec *= 2;
+    }
+    if (remote == NULL && open->thing != 0) {
+        *ret_port = NULL; /* the caller's, to open here */
+        return PTQ_OK;
     }
     if (remote == NULL) {
         answer = pti_carriers.open_local(bus, name, open, error, ret_port);
@@ -405,6 +421,8 @@ static enum ptq_err look_for_answer(struct pti_asking *asking, struct ptq_error 
 {
     struct pti_call *call = asking->call;
 
+    if (pti_load_acquire(&call->done) && call->code != PTQ_OK && asking->remote->said == call->code)
+        return pti_error(error, call->code, "the home at '%s' says: %s", asking->remote->conn->url, asking->remote->said_text);
     if (pti_load_acquire(&call->done))
         return call->code == PTQ_OK ? PTQ_OK
                                     : pti_error(error, call->code, "the home at '%s' does not answer: %s",

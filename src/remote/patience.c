@@ -146,7 +146,7 @@ enum ptq_err pti_call_give_up(struct pti_call *call, enum ptq_err code, bool *re
     }
     if (call->type == PTI_FRAME_SETTLE)
         return PTQ_EINDOUBT;
-    if (call->type == PTI_FRAME_TAKE || !asked)
+    if (call->type == PTI_FRAME_TAKE || call->type == PTI_FRAME_LOOK || call->type == PTI_FRAME_AWAIT || !asked)
         return code;
     return call->type == PTI_FRAME_STATS || call->type == PTI_FRAME_DIRECTORY ? PTQ_EUNREACHABLE : PTQ_EINDOUBT;
 }

@@ -1,5 +1,5 @@
 /* pipeline.c -- PTQ_PIPELINE over a link: small puts are written as they go over the wire, in batches. */
-#include "remote/pipeline.h"
+#include "remote/pipeline_own.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -7,48 +7,11 @@
 
 #include "base/time.h"
 #include "os/futex.h"
-#include "wire/bytes.h"
 
 #define LINK_DEADLINE (PTI_LINK_DEADLINE_MS * PTI_NS_PER_MS)
 #define LOOK_AGAIN (PTI_NS_PER_S / 4)
 
-struct batch {
-    struct pti_call *call;  /* under way; else NULL */
-    struct pti_call *ended; /* answered, and not freed yet: its answer was given on the link's thread */
-    bool in;                /* in the queue */
-    uint32_t count;
-    uint32_t size;
-    uint8_t bytes[PTI_PIPELINE_BYTES];
-};
-
-/*      first                    first + launched          first + used
- *      | under way, or answered | held: to go again       | filling, if used < PTI_PIPELINE_BATCHES
- */
-struct pti_pipeline {
-    pthread_mutex_t mutex;
-    unsigned first, launched, used;
-    uint64_t under_way;     /* records */
-    uint32_t most;          /* records of a batch */
-    bool full;              /* what is filled takes no more */
-    bool broken;            /* one was not done: nothing goes until all that is under way has been answered */
-    bool dropped;           /* ... and what stands behind it is refused with it */
-    bool anew;              /* the next to go begins anew */
-    enum ptq_err failure;   /* to be told once */
-    uint64_t landed;        /* batches */
-    struct batch batches[PTI_PIPELINE_BATCHES];
-};
-
-/* ---- batches, under the mutex */
-
-static struct batch *batch_at(struct pti_pipeline *pipeline, unsigned index)
-{
-    return &pipeline->batches[(pipeline->first + index) % PTI_PIPELINE_BATCHES];
-}
-
-static struct batch *filling(struct pti_pipeline *pipeline)
-{
-    return pipeline->used < PTI_PIPELINE_BATCHES ? batch_at(pipeline, pipeline->used) : NULL;
-}
+/* ---- batches, locked */
 
 static bool is_empty(struct pti_pipeline *pipeline)
 {
@@ -83,36 +46,6 @@ static void drop_all(struct pti_pipeline *pipeline)
     pipeline->full = false;
 }
 
-/* As pti_write_put_record; nearly all are plain. */
-static inline size_t write_head(uint8_t *at, const struct pti_put *put)
-{
-    if (__builtin_expect(put->type > UINT16_MAX, 0))
-        return pti_write_put_record(at, &(struct pti_record){.size = put->size, .kind = put->kind, .type = put->type});
-    pti_store32(at, put->size);
-    at[4] = put->kind;
-    at[5] = 0;
-    pti_store16(at + 6, (uint16_t)put->type);
-    return PTI_PUT_RECORD;
-}
-
-static bool add(struct pti_pipeline *pipeline, const struct pti_put *put)
-{
-    struct batch *batch = filling(pipeline);
-
-    if (batch == NULL || batch->count >= pipeline->most ||
-        batch->size + PTI_PUT_RECORD + PTI_RECORD_MORE + put->size > PTI_PIPELINE_BYTES)
-        return false;
-    uint8_t *at = batch->bytes + batch->size;
-    size_t head = write_head(at, put);
-    if (put->size == 64) /* as a constant it is few loads and stores */
-        memcpy(at + head, put->data, 64);
-    else if (put->size > 0)
-        memcpy(at + head, put->data, put->size);
-    batch->size += (uint32_t)head + put->size;
-    batch->count++;
-    return true;
-}
-
 /* What is full waits for its turn, and the next is filled. */
 static void hold(struct pti_pipeline *pipeline)
 {
@@ -124,7 +57,7 @@ static void hold(struct pti_pipeline *pipeline)
     pipeline->full = false;
 }
 
-/* ---- under way, under conn->mutex and the pipeline's */
+/* ---- under way, under conn->mutex and locked */
 
 static enum ptq_err tell_failure(struct pti_pipeline *pipeline)
 {
@@ -292,7 +225,7 @@ static void on_answer(struct pti_call *call, void *context)
     struct pti_remote *remote = context;
     struct pti_pipeline *pipeline = remote->pipeline;
 
-    pthread_mutex_lock(&pipeline->mutex);
+    lock(pipeline);
     struct batch *batch = batch_of(pipeline, call);
     bool failed = call->code != PTQ_OK && !call->behind;
     batch->ended = call;
@@ -305,7 +238,7 @@ static void on_answer(struct pti_call *call, void *context)
         pop_first(pipeline);
     if (!failed && pipeline->failure == PTQ_OK)
         launch(remote, false);
-    pthread_mutex_unlock(&pipeline->mutex);
+    unlock(pipeline);
     pti_remote_wake_first(remote);
 }
 
@@ -313,9 +246,9 @@ static void on_answer(struct pti_call *call, void *context)
 
 static bool has_moved(struct pti_pipeline *pipeline, uint64_t landed)
 {
-    pthread_mutex_lock(&pipeline->mutex);
+    lock(pipeline);
     bool moved = pipeline->landed != landed || pipeline->failure != PTQ_OK;
-    pthread_mutex_unlock(&pipeline->mutex);
+    unlock(pipeline);
     return moved;
 }
 
@@ -363,12 +296,12 @@ static enum ptq_err why_late(struct pti_remote *remote, int64_t deadline)
 static void lock_both(struct pti_remote *remote)
 {
     pthread_mutex_lock(&remote->conn->mutex);
-    pthread_mutex_lock(&remote->pipeline->mutex);
+    lock(remote->pipeline);
 }
 
 static void unlock_both(struct pti_remote *remote)
 {
-    pthread_mutex_unlock(&remote->pipeline->mutex);
+    unlock(remote->pipeline);
     pthread_mutex_unlock(&remote->conn->mutex);
 }
 
@@ -418,7 +351,7 @@ static enum ptq_err fill(struct pti_remote *remote, const struct pti_put *put, b
 {
     struct pti_pipeline *pipeline = remote->pipeline;
 
-    pthread_mutex_lock(&pipeline->mutex);
+    lock(pipeline);
     enum ptq_err answer = tell_failure(pipeline);
     if (answer == PTQ_OK && pti_load_seq(&remote->closing))
         answer = PTQ_EINTR;
@@ -428,7 +361,7 @@ static enum ptq_err fill(struct pti_remote *remote, const struct pti_put *put, b
         *ret_go = true;
         answer = PTQ_EMPTY;
     }
-    pthread_mutex_unlock(&pipeline->mutex);
+    unlock(pipeline);
     return answer;
 }
 
@@ -516,15 +449,26 @@ enum ptq_err pti_pipeline_flush(struct pti_remote *remote, int64_t deadline)
     return leave(remote, answer);
 }
 
+void pti_pipeline_shut(struct pti_remote *remote)
+{
+    struct pti_pipeline *pipeline = remote->pipeline;
+
+    if (pipeline == NULL)
+        return;
+    lock(pipeline);
+    pipeline->shut = true;
+    unlock(pipeline);
+}
+
 bool pti_pipeline_is_empty(struct pti_remote *remote)
 {
     struct pti_pipeline *pipeline = remote->pipeline;
 
     if (pipeline == NULL)
         return true;
-    pthread_mutex_lock(&pipeline->mutex);
+    lock(pipeline);
     bool nothing = is_empty(pipeline);
-    pthread_mutex_unlock(&pipeline->mutex);
+    unlock(pipeline);
     return nothing;
 }
 
@@ -544,7 +488,6 @@ enum ptq_err pti_pipeline_new(struct pti_remote *remote)
 
     if (pipeline == NULL)
         return PTQ_ENOMEM;
-    pthread_mutex_init(&pipeline->mutex, NULL);
     pipeline->most = most_puts(remote);
     remote->pipeline = pipeline;
     return PTQ_OK;
@@ -559,7 +502,6 @@ void pti_pipeline_free(struct pti_remote *remote)
         return;
     for (unsigned i = 0; i < PTI_PIPELINE_BATCHES; i++)
         pti_call_free(pipeline->batches[i].ended);
-    pthread_mutex_destroy(&pipeline->mutex);
     free(pipeline);
     remote->pipeline = NULL;
 }

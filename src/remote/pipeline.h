@@ -7,7 +7,7 @@
  * Law: nothing is put past one that is not in.  Batches are CHAINED (wire/frame.h): what stands behind one that the home did not do
  * it does not do either, and says so (PTI_RESULT_BEHIND).  After that nothing goes until all that was under way has been answered.
  *
- * What is filled is under the pipeline's own mutex, so that a put meets nobody but the answers; the order is conn->mutex, then that.
+ * What is filled is under the pipeline's own lock, so that a put meets nobody but the answers; the order is conn->mutex, then that.
  */
 #ifndef PTQ_REMOTE_PIPELINE_H
 #define PTQ_REMOTE_PIPELINE_H
@@ -25,10 +25,14 @@ void pti_pipeline_free(struct pti_remote *remote);
 
 /* Does this put belong into a batch? */
 bool pti_pipeline_takes(const struct pti_remote *remote, const struct pti_put *put);
+/* As fast_put of queue/port.h. */
+bool pti_pipeline_fast_put(struct pti_port *port, const void *data, uint32_t size, uint64_t *ret_position);
 /* Copies it; waits for room.  Or tells what became of those before: then it is not taken. */
 enum ptq_err pti_pipeline_put(struct pti_remote *remote, const struct pti_put *put, int64_t deadline);
 /* Everything is in.  PTQ_FULL, PTQ_TIMEDOUT, PTQ_EUNREACHABLE: nothing is lost. */
 enum ptq_err pti_pipeline_flush(struct pti_remote *remote, int64_t deadline);
+/* No caller is inside the handle, which is about to be freed. */
+void pti_pipeline_shut(struct pti_remote *remote);
 bool pti_pipeline_is_empty(struct pti_remote *remote);
 
 #endif

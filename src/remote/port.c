@@ -10,6 +10,9 @@
 #include "remote/pipeline.h"
 #include "remote/port.h"
 
+/* Law: whoever has more than one call to make, or looks at the handle behind one, is inside for all of it: who closes the handle waits
+ * for those who are inside, and then frees it. */
+
 static bool may_wait(int64_t deadline)
 {
     return deadline != PTI_DEADLINE_NOW;
@@ -35,30 +38,47 @@ static enum ptq_err run_put(struct pti_call *call, int64_t deadline, uint64_t *r
     return answer;
 }
 
-static enum ptq_err remote_put_many(struct pti_port *port, const struct pti_put *puts, size_t count, int64_t deadline,
-                                    uint64_t *ret_position)
+static enum ptq_err put_many(struct pti_remote *remote, const struct pti_put *puts, size_t count, int64_t deadline,
+                             uint64_t *ret_position)
 {
-    enum ptq_err flushed = pti_pipeline_flush(pti_remote_of(port), deadline); /* order stays */
+    enum ptq_err flushed = pti_pipeline_flush(remote, deadline); /* order stays */
 
     if (flushed != PTQ_OK)
         return flushed;
-    struct pti_call *call = pti_call_for_put(pti_remote_of(port), puts, count, deadline);
+    struct pti_call *call = pti_call_for_put(remote, puts, count, deadline);
 
     if (call == NULL)
         return PTQ_ENOMEM;
     return run_put(call, deadline, ret_position);
 }
 
+static enum ptq_err remote_put_many(struct pti_port *port, const struct pti_put *puts, size_t count, int64_t deadline,
+                                    uint64_t *ret_position)
+{
+    struct pti_remote *remote = pti_remote_of(port);
+
+    pti_remote_enter(remote);
+    enum ptq_err answer = put_many(remote, puts, count, deadline, ret_position);
+    pti_remote_leave(remote);
+    return answer;
+}
+
 static enum ptq_err remote_put(struct pti_port *port, const struct pti_put *put, int64_t deadline,
                                uint64_t *ret_position)
 {
-    if (pti_pipeline_takes(pti_remote_of(port), put)) {
-        enum ptq_err answer = pti_pipeline_put(pti_remote_of(port), put, deadline);
+    struct pti_remote *remote = pti_remote_of(port);
+    enum ptq_err answer;
+
+    pti_remote_enter(remote);
+    if (!pti_pipeline_takes(remote, put)) {
+        answer = put_many(remote, put, 1, deadline, ret_position);
+    } else {
+        answer = pti_pipeline_put(remote, put, deadline);
         if (answer == PTQ_OK && ret_position != NULL)
             *ret_position = 0;
-        return answer;
     }
-    return remote_put_many(port, put, 1, deadline, ret_position);
+    pti_remote_leave(remote);
+    return answer;
 }
 
 static enum ptq_err remote_place(struct pti_port *port, uint64_t position, const struct pti_put *put, int64_t deadline)
@@ -99,10 +119,13 @@ static void free_message(struct pti_remote *remote, struct ptq_msg *msg)
 static enum ptq_err remote_publish(struct pti_port *port, struct ptq_msg *loan, const struct pti_put *put, int64_t deadline,
                                    uint64_t *ret_position)
 {
-    enum ptq_err answer = remote_put(port, put, deadline, ret_position);
+    struct pti_remote *remote = pti_remote_of(port);
 
+    pti_remote_enter(remote);
+    enum ptq_err answer = remote_put(port, put, deadline, ret_position);
     if (answer == PTQ_OK)
-        free_message(pti_remote_of(port), loan);
+        free_message(remote, loan);
+    pti_remote_leave(remote);
     return answer;
 }
 
@@ -137,11 +160,14 @@ static enum ptq_err remote_flush(struct pti_port *port, int64_t deadline)
 
 static enum ptq_err remote_end(struct pti_port *port)
 {
-    enum ptq_err flushed = pti_pipeline_flush(pti_remote_of(port), PTI_DEADLINE_NOW);
+    struct pti_remote *remote = pti_remote_of(port);
 
-    if (flushed != PTQ_OK && flushed != PTQ_EENDED)
-        return flushed;
-    return ask_home(port, PTI_CALL_END, 0, PTI_DEADLINE_NOW, NULL);
+    pti_remote_enter(remote);
+    enum ptq_err answer = pti_pipeline_flush(remote, PTI_DEADLINE_NOW);
+    if (answer == PTQ_OK || answer == PTQ_EENDED)
+        answer = ask_home(port, PTI_CALL_END, 0, PTI_DEADLINE_NOW, NULL);
+    pti_remote_leave(remote);
+    return answer;
 }
 
 static enum ptq_err remote_purge(struct pti_port *port, uint64_t *ret_count)
@@ -230,20 +256,29 @@ static enum ptq_err take_once(struct pti_remote *remote, bool more, uint32_t max
 }
 
 /* The exclusive right to get ends with the session at the home: it is claimed again before anything is taken. */
-static enum ptq_err take(struct pti_port *port, bool more, size_t max, int64_t deadline, struct ptq_msg **msgs,
-                         size_t *ret_count)
+static enum ptq_err take_inside(struct pti_remote *remote, bool more, uint32_t most, int64_t deadline, struct ptq_msg **msgs,
+                                size_t *ret_count)
 {
-    struct pti_remote *remote = pti_remote_of(port);
-    uint32_t most = max < INT32_MAX ? (uint32_t)max : INT32_MAX;
     enum ptq_err answer;
 
     do {
-        if (has_lost_claim(remote) && (answer = remote_claim(port, PTI_DEADLINE_NOW)) != PTQ_OK)
+        if (has_lost_claim(remote) && (answer = remote_claim(&remote->port, PTI_DEADLINE_NOW)) != PTQ_OK)
             return answer;
         answer = take_once(remote, more, most, deadline, msgs, ret_count);
         if (answer == PTQ_EMPTY && !pti_pipeline_is_empty(remote) && pti_pipeline_flush(remote, PTI_DEADLINE_NOW) == PTQ_OK)
             answer = take_once(remote, more, most, deadline, msgs, ret_count);
     } while (answer == PTQ_EAGAIN && has_lost_claim(remote));
+    return answer;
+}
+
+static enum ptq_err take(struct pti_port *port, bool more, size_t max, int64_t deadline, struct ptq_msg **msgs,
+                         size_t *ret_count)
+{
+    struct pti_remote *remote = pti_remote_of(port);
+
+    pti_remote_enter(remote);
+    enum ptq_err answer = take_inside(remote, more, max < INT32_MAX ? (uint32_t)max : INT32_MAX, deadline, msgs, ret_count);
+    pti_remote_leave(remote);
     return answer;
 }
 
@@ -261,13 +296,15 @@ static enum ptq_err remote_take_more(struct pti_port *port, size_t max, int64_t 
 
 static void remote_explain(struct pti_port *port, enum ptq_err err, char *buffer, size_t size)
 {
-    struct pti_conn *conn = pti_remote_of(port)->conn;
+    struct pti_remote *remote = pti_remote_of(port);
+    struct pti_conn *conn = remote->conn;
 
-    if (err != PTQ_EUNREACHABLE && err != PTQ_EINDOUBT)
-        return;
     pthread_mutex_lock(&conn->mutex);
-    snprintf(buffer, size, "%s, at %s%s%.200s", ptq_strerror(err), conn->url, conn->reason[0] != '\0' ? ": " : "",
-             conn->reason);
+    if (err == PTQ_EUNREACHABLE || err == PTQ_EINDOUBT)
+        snprintf(buffer, size, "%s, at %s%s%.200s", ptq_strerror(err), conn->url, conn->reason[0] != '\0' ? ": " : "",
+                 conn->reason);
+    else if (err != PTQ_OK && err == remote->said)
+        snprintf(buffer, size, "%s", remote->said_text);
     pthread_mutex_unlock(&conn->mutex);
 }
 
@@ -314,6 +351,7 @@ void pti_remote_close(struct pti_remote *remote, int64_t deadline)
     pti_remote_set_events(remote);
     pthread_mutex_unlock(&conn->mutex);
     wait_for_callers(remote);
+    pti_pipeline_shut(remote);
     pthread_mutex_lock(&conn->mutex);
     bool must_break = pti_remote_stop_started(remote);
     pthread_mutex_unlock(&conn->mutex);
@@ -333,7 +371,18 @@ static void remote_close(struct pti_port *port, int64_t deadline)
     pti_remote_close(pti_remote_of(port), deadline);
 }
 
+static bool remote_stay(struct pti_port *port)
+{
+    pti_remote_enter(pti_remote_of(port));
+    return true; /* each call sees for itself that it is being closed */
+}
+
+static void remote_go(struct pti_port *port) { pti_remote_leave(pti_remote_of(port)); }
+
 const struct pti_port_ops pti_remote_ops = {
+    .fast_put = pti_pipeline_fast_put,
+    .stay = remote_stay,
+    .go = remote_go,
     .put = remote_put,
     .put_many = remote_put_many,
     .loan = remote_loan,

@@ -6,7 +6,7 @@
 #include <mbedtls/constant_time.h>
 #include <mbedtls/md.h>
 
-#include "wire/bytes.h"
+#include "base/bytes.h"
 
 struct mac {
     mbedtls_md_context_t context;
@@ -84,6 +84,14 @@ bool pti_proof_make(const uint8_t key[PTI_KEY_BYTES], enum pti_prover who, const
     add32(&mac, (uint32_t)scene->hello_size);
     add(&mac, scene->hello, scene->hello_size);
     return end(&mac, ret_proof);
+}
+
+bool pti_proof_mark(const uint8_t key[PTI_KEY_BYTES], uint8_t ret_mark[PTI_PROOF_BYTES])
+{
+    struct mac mac;
+
+    begin(&mac, key, "ptq-mark-1");
+    return end(&mac, ret_mark);
 }
 
 bool pti_proof_equal(const uint8_t one[PTI_PROOF_BYTES], const uint8_t other[PTI_PROOF_BYTES])

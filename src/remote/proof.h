@@ -35,6 +35,8 @@ struct pti_scene {
 bool pti_proof_derive(const uint8_t secret[PTI_KEY_BYTES], const char *home, uint8_t ret_key[PTI_KEY_BYTES]);
 bool pti_proof_make(const uint8_t key[PTI_KEY_BYTES], enum pti_prover who, const struct pti_scene *scene,
                     uint8_t ret_proof[PTI_PROOF_BYTES]);
+/* What tells this key from any other, and is of no use to who has it. */
+bool pti_proof_mark(const uint8_t key[PTI_KEY_BYTES], uint8_t ret_mark[PTI_PROOF_BYTES]);
 /* Takes as long whatever differs. */
 bool pti_proof_equal(const uint8_t one[PTI_PROOF_BYTES], const uint8_t other[PTI_PROOF_BYTES]);
 

@@ -8,6 +8,7 @@
 #include "bus/bus.h"
 #include "queue/header.h"
 #include "remote/call.h"
+#include "wire/share.h"
 
 /* A complete answer: a frame, or one put together from its pieces. */
 struct answer {
@@ -65,6 +66,13 @@ static enum ptq_err read_opened(struct pti_remote *remote, const struct answer *
     return PTQ_OK;
 }
 
+/* For ptq_queue_explain. */
+static void note_said(struct pti_remote *remote, const struct pti_error_message *error)
+{
+    remote->said = error->text[0] != '\0' ? error->code : PTQ_OK;
+    snprintf(remote->said_text, sizeof remote->said_text, "%s", error->text);
+}
+
 static enum ptq_err read_channel_error(struct pti_remote *remote, const struct answer *answer, const char **ret_reason)
 {
     struct pti_error_message error;
@@ -79,16 +87,16 @@ static enum ptq_err read_channel_error(struct pti_remote *remote, const struct a
         }
         remote->state = PTI_REMOTE_FAILED;
         remote->failure = error.code;
-        snprintf(remote->failure_text, sizeof remote->failure_text, "%s", error.text);
+        note_said(remote, &error);
         fail_calls(remote);
         pti_remote_wake(remote);
         return PTQ_OK;
     }
     struct pti_call *call = pti_call_find(remote, answer->frame->number);
-    if (call != NULL && call->error != NULL && !call->abandoned)
-        (void)!pti_error(call->error, error.code, "%s", error.text);
-    if (call != NULL)
-        pti_call_answer(call, error.code, 0);
+    if (call == NULL)
+        return PTQ_OK;
+    note_said(remote, &error);
+    pti_call_answer(call, error.code, 0);
     return PTQ_OK;
 }
 
@@ -127,6 +135,8 @@ static enum ptq_err read_results(struct pti_remote *remote, const struct answer 
         }
         if (!pti_is_answer(result.code) || (call->type == PTI_FRAME_TAKE && result.code == PTQ_OK))
             return pti_refuse(ret_reason, "a RESULT is not one");
+        if (result.code == remote->said) /* this time it was said without a reason */
+            remote->said = PTQ_OK;
         note_answer(remote, call, (enum ptq_err)result.code);
         pti_call_answer(call, (enum ptq_err)result.code, result.value);
     }
@@ -216,6 +226,18 @@ static enum ptq_err read_messages(struct pti_remote *remote, const struct answer
     return PTQ_OK;
 }
 
+/* Read by its caller. */
+static enum ptq_err keep_reply(struct pti_call *call, const struct answer *answer)
+{
+    free(call->reply);
+    call->reply = answer->size >= PTI_SHARE_SAID_HEAD ? malloc(answer->size) : NULL;
+    if (call->reply != NULL)
+        memcpy(call->reply, answer->payload, answer->size);
+    call->reply_size = answer->size;
+    pti_call_answer(call, call->reply != NULL ? PTQ_OK : answer->size < PTI_SHARE_SAID_HEAD ? PTQ_EPROTO : PTQ_ENOMEM, 0);
+    return PTQ_OK;
+}
+
 static enum ptq_err read_reply(struct pti_remote *remote, const struct answer *answer, const char **ret_reason)
 {
     struct pti_call *call = pti_call_find(remote, answer->frame->number);
@@ -227,6 +249,8 @@ static enum ptq_err read_reply(struct pti_remote *remote, const struct answer *a
         read = pti_stats_unpack(answer->payload, answer->size, call->stats);
     else if (call->type == PTI_FRAME_DIRECTORY && call->type == answer->frame->type)
         read = pti_directory_unpack(answer->payload, answer->size, call->directory);
+    else if (call->type == PTI_FRAME_LOOK && call->type == answer->frame->type)
+        return keep_reply(call, answer);
     if (read != PTQ_OK)
         return pti_refuse(ret_reason, "a reply makes no sense");
     pti_call_answer(call, PTQ_OK, 0);
@@ -264,6 +288,7 @@ static enum ptq_err read_answer(struct pti_remote *remote, const struct answer *
         return read_channel_error(remote, answer, ret_reason);
     case PTI_FRAME_STATS:
     case PTI_FRAME_DIRECTORY:
+    case PTI_FRAME_LOOK:
         return read_reply(remote, answer, ret_reason);
     case PTI_FRAME_NOTIFY:
     case PTI_FRAME_CREDIT:

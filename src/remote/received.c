@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "wire/bytes.h"
+#include "base/bytes.h"
 
 void pti_received_add(struct pti_received *received, uint64_t number)
 {

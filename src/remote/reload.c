@@ -1,7 +1,8 @@
 /* reload.c -- other options for a bridge that runs, by their difference.
  *
- * What can fail is done first: rules are checked, listeners opened.  Then those who read the rules from threads of their own, the keeper of
- * peers and the carrier of moves, are stopped if their part changed, and the serving thread swaps all of it between two of its rounds.
+ * What can fail is done first: rules are checked, certificates loaded, listeners opened.  Then those who read the rules from threads of
+ * their own, the keeper of peers and the carrier of moves, are stopped if their part changed, and the serving thread swaps all of it
+ * between two of its rounds.
  *
  * Law: server->routes is changed by the serving thread, while there is no keeper and no carrier.
  */
@@ -14,6 +15,7 @@
 
 #include "os/event.h"
 #include "remote/access.h"
+#include "remote/renew.h"
 #include "remote/route.h"
 #include "remote/server.h"
 
@@ -147,6 +149,7 @@ struct change {
     struct pti_routes routes;
     struct pti_grants grants;
     struct pti_told *told;
+    struct pti_renewal renewal;
     bool done;
 };
 
@@ -219,8 +222,10 @@ static void swap_all(struct pti_server *server, void *context)
     pthread_mutex_lock(&server->inbox_mutex); /* on_accepted looks at some */
     pti_caps_set(&server->caps, &change->options->limits);
     pthread_mutex_unlock(&server->inbox_mutex);
+    pti_renewal_take(server, &change->renewal);
     share_sockets(server, change, named);
     end_those_concerned(server);
+    pti_server_revoke(server);
     change->done = true;
 }
 
@@ -239,6 +244,7 @@ static void drop_change(struct change *change)
     pti_grants_free(&change->grants);
     pti_listeners_close(&change->listeners);
     pti_told_free(change->told);
+    pti_renewal_drop(&change->renewal);
 }
 
 /* The rules beside the keys: missing ones deny, as at the start; those that make no sense are a mistake, and the old stay. */
@@ -272,6 +278,8 @@ static enum ptq_err prepare(struct pti_server *server, const struct ptq_bridge_o
         answer = pti_rights_read(server, options, &change->grants);
     if (answer == PTQ_OK && pti_told_keep(options, &change->told) != PTQ_OK)
         answer = pti_error(options->error, PTQ_ENOMEM, "no memory for other options");
+    if (answer == PTQ_OK)
+        answer = pti_renewal_prepare(server, options, &change->renewal);
     if (answer == PTQ_OK)
         answer = pti_listeners_open(server, options, &server->listeners, &change->listeners);
     return answer;
@@ -319,6 +327,7 @@ static enum ptq_err commit(struct pti_server *server, const struct ptq_bridge_op
     }
     if (!change->done)
         return pti_error(options->error, PTQ_EAGAIN, "the bridge is going down");
+    pti_listeners_close(&change->listeners); /* those that went: it is done when it is said */
     pti_server_log(server, PTQ_BRIDGE_INFO, "component=bridge event=reloaded routes=%s peers=%s moves=%s", routes ? "changed" : "same",
                    peers ? "changed" : "same", moves ? "changed" : "same");
     return answer != PTQ_OK ? answer : carrying;

@@ -107,7 +107,7 @@ static const char *clean(const char *text, char *buffer, size_t size)
     while (*text != '\0' && used + 1 < size) {
         if (strncmp(text, "://", 3) == 0) {
             size_t host = strcspn(text + 3, "/?'\" ");
-            const char *at = memchr(text + 3, '@', host);
+            const char *at = memrchr(text + 3, '@', host);
             used += (size_t)snprintf(buffer + used, size - used, "://");
             used = used < size ? used : size - 1;
             text = at != NULL ? at + 1 : text + 3;
@@ -191,7 +191,7 @@ static void write_pair(struct pti_text *text, const char *name, const char *word
 
 static void write_refusals(struct pti_text *text, const struct pti_figures *sheet)
 {
-    pti_text_family(text, PTI_COUNTER, "ptq_refusals", "", "Links that were refused or closed for what they sent, by the answer they got.");
+    pti_text_family(text, PTI_COUNTER, "ptq_refusals", "", "Links that were refused or closed for what they sent, by the answer they got; PTQ_EPERM also where tls was not agreed on.");
     for (int code = PTQ_EENDED; code <= PTQ_ESYS; code++) {
         if (sheet->refused[code] > 0)
             pti_text_count(text, "", &(struct pti_labels){{{"code", ptq_err_name((enum ptq_err)code)}}}, sheet->refused[code]);
@@ -219,6 +219,9 @@ static void write_sheet(struct pti_text *text, const struct pti_figures *sheet)
     write_pair(text, "direction", ways, traffic->frames_in, traffic->frames_out);
     write_refusals(text, sheet);
     write_total(text, PTI_COUNTER, "ptq_denials", "", "Requests that no rule allows.", sheet->denied);
+    if (sheet->certs_until != 0)
+        write_total(text, PTI_GAUGE, "ptq_certificate_end_timestamp_seconds", "seconds", "When the certificate ends, in seconds of 1970.",
+                    (uint64_t)sheet->certs_until);
 }
 
 /* "max-peer-links" */
@@ -485,6 +488,8 @@ static void write_serving(FILE *file, struct pti_server *server, const struct pt
     fprintf(file, ",\"open_queues\":%" PRIu64 ",\"leases\":%" PRIu64 ",\"requests\":%" PRIu64 ",\"streams\":%" PRIu64 ",\"buses\":%" PRIu64, sheet->channels, sheet->leases,
             sheet->requests, sheet->streams, sheet->buses);
     fprintf(file, ",\"grace_ms\":%d,\"drain_ms\":%d", server->options.grace_ms, server->options.drain_ms);
+    if (sheet->certs_until != 0)
+        fprintf(file, ",\"certificate_end_s\":%" PRId64, sheet->certs_until);
     list_caps(file, server, sheet);
     list_sessions(file, sheet);
 }

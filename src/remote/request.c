@@ -1,10 +1,13 @@
 /* request.c -- what is asked of a queue here, one request at a time: tried, made to wait, answered. */
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/time.h"
 #include "remote/server.h"
+#include "remote/share.h"
 #include "remote/step.h"
-#include "wire/bytes.h"
+#include "base/bytes.h"
 
 /* ---- scratch ---- */
 
@@ -27,7 +30,7 @@ static struct pti_requests *list_of(struct pti_request *request)
     struct pti_channel *channel = request->channel;
 
     return request->starved > 0              ? &channel->starved
-           : request->type == PTI_FRAME_TAKE ? &channel->takes
+           : request->type == PTI_FRAME_TAKE || request->type == PTI_FRAME_AWAIT ? &channel->takes
            : request->type == PTI_FRAME_CALL ? &channel->claims
                                              : &channel->puts;
 }
@@ -52,19 +55,47 @@ static void stop_waiting(struct pti_request *request)
     request->payload_size = 0;
 }
 
+void pti_request_because(struct pti_request *request, const char *why)
+{
+    free(request->why);
+    request->why = strdup(why); /* without memory it is the bare code */
+}
+
+static void forget_why(struct pti_request *request)
+{
+    free(request->why);
+    request->why = NULL;
+}
+
+/* An ERROR of this number, in place of a RESULT. */
+static void say_why(struct pti_request *request)
+{
+    struct pti_error_message error = {.code = (enum ptq_err)request->code};
+    uint8_t bytes[PTI_CONTROL_BYTES];
+
+    snprintf(error.text, sizeof error.text, "%s", request->why);
+    pti_guest_push(request->channel->session->guest, &request->channel->lane, PTI_FRAME_ERROR, 0, request->number, bytes,
+                   pti_error_pack(&error, bytes, sizeof bytes));
+}
+
 /* Says what is known; while the session is down it is kept, and asked for again. */
 void pti_request_answer(struct pti_request *request)
 {
     struct pti_channel *channel = request->channel;
     struct pti_guest *guest = channel->session->guest;
 
-    if (guest == NULL)
+    if (guest == NULL) {
+        forget_why(request);
         return;
+    }
     pti_guest_touch(guest);
     if (request->lease_count > 0)
         pti_request_say_messages(request);
+    else if (request->why != NULL)
+        say_why(request);
     else if (!pti_outbox_push_result(&guest->outbox, &channel->lane, request->number, request->code, request->value))
         pti_guest_doom(guest, "no memory for an answer");
+    forget_why(request);
     pti_step(PTI_STEP_ANSWERED);
 }
 
@@ -114,6 +145,8 @@ void pti_request_free(struct pti_request *request)
     TAILQ_REMOVE(&channel->requests, request, listed);
     channel->request_count--;
     free(request->leases);
+    free(request->await);
+    free(request->why);
     free(request);
 }
 
@@ -215,6 +248,10 @@ enum ptq_err pti_request_try(struct pti_request *request)
     if (request->type == PTI_FRAME_TAKE) {
         answer = pti_leave_try(request);
         value = request->lease_count;
+    } else if (request->type == PTI_FRAME_AWAIT) {
+        answer = pti_share_home_try(request, &value);
+        if (answer == PTQ_EMPTY)
+            return PTQ_FULL; /* others wait for something else */
     } else if (request->type == PTI_FRAME_CALL) {
         answer = port->ops->claim(port, PTI_DEADLINE_NOW);
     } else if (request->loan != NULL) {
@@ -253,19 +290,32 @@ static unsigned right_to_call(const uint8_t *payload, size_t size)
 }
 
 /* What is leased may be settled, whatever has become of the rules since. */
-static bool may_ask(const struct pti_request *request, const uint8_t *payload, size_t size)
+static bool may_ask(struct pti_request *request, const uint8_t *payload, size_t size)
 {
+    struct ptq_error error = {0};
+    unsigned right;
+
     switch (request->type) {
     case PTI_FRAME_PUT:
     case PTI_FRAME_PLACE:
-        return pti_channel_may(request->channel, PTQ_RIGHT_PUT);
+        right = PTQ_RIGHT_PUT;
+        break;
     case PTI_FRAME_TAKE:
-        return pti_channel_may(request->channel, PTQ_RIGHT_GET);
+        right = PTQ_RIGHT_GET;
+        break;
+    case PTI_FRAME_AWAIT:
+        right = (request->channel->rights & PTQ_RIGHT_GET) != 0 ? PTQ_RIGHT_GET : PTQ_RIGHT_PEEK;
+        break;
     case PTI_FRAME_CALL:
-        return pti_channel_may(request->channel, right_to_call(payload, size));
+        right = right_to_call(payload, size);
+        break;
     default:
         return true;
     }
+    if (pti_channel_may(request->channel, right, &error))
+        return true;
+    pti_request_because(request, error.text);
+    return false;
 }
 
 /* ---- all of them ---- */
@@ -273,7 +323,7 @@ static bool may_ask(const struct pti_request *request, const uint8_t *payload, s
 enum ptq_err pti_request_serve(struct pti_request *request, const uint8_t *payload, size_t size,
                                const char **ret_reason)
 {
-    bool new_work = request->type == PTI_FRAME_PUT || request->type == PTI_FRAME_TAKE;
+    bool new_work = request->type == PTI_FRAME_PUT || request->type == PTI_FRAME_TAKE || request->type == PTI_FRAME_AWAIT;
 
     if (!may_ask(request, payload, size)) {
         pti_request_finish(request, PTQ_EPERM, 0);
@@ -289,6 +339,8 @@ enum ptq_err pti_request_serve(struct pti_request *request, const uint8_t *paylo
         return pti_enter_serve(request, payload, size, ret_reason);
     case PTI_FRAME_TAKE:
         return pti_leave_serve(request, payload, size, ret_reason);
+    case PTI_FRAME_AWAIT:
+        return pti_share_home_await(request, payload, size, ret_reason);
     case PTI_FRAME_SETTLE:
         return pti_leave_settle(request, payload, size, ret_reason);
     default:

@@ -73,32 +73,48 @@ unsigned pti_session_rights(const struct pti_session *session, const char *here)
     return pti_grants_of(&session->server->grants, session->identity, here);
 }
 
-static const char *name_identity(const struct pti_session *session)
+static const char *name_right(unsigned right)
 {
-    return session->identity[0] != '\0' ? session->identity : "*";
+    return right != 0 ? pti_right_name(right) : "see";
+}
+
+/* "may not ... queue 'tasks'" */
+static const char *describe_right(unsigned right)
+{
+    return right == PTQ_RIGHT_PUT ? "put into" : right == PTQ_RIGHT_GET ? "get from" : right == PTQ_RIGHT_ADMIN ? "make or administer"
+           : right == 0           ? "see"
+                                  : "look at";
+}
+
+enum ptq_err pti_session_explain_denial(struct pti_session *session, const char *name, unsigned right, struct ptq_error *error)
+{
+    const char *node = session->server->bus->node, *what = describe_right(right);
+    const char *rule = right != 0 ? name_right(right) : "peek";
+
+    if (session->identity[0] == '\0')
+        return pti_error(error, PTQ_EPERM, "nobody in particular may %s queue '%s' at '%s': connect with a key (PTQ_KEYS), or let '* %s %s' "
+                         "stand among the rules of its ptqbridge", what, name, node, name, rule);
+    return pti_error(error, PTQ_EPERM, "'%s' may not %s queue '%s' at '%s': no rule allows it; '%s %s %s' among the rules of its ptqbridge would",
+                     session->identity, what, name, node, session->identity, name, rule);
 }
 
 enum ptq_err pti_session_deny(struct pti_session *session, const char *name, unsigned right, struct ptq_error *error)
 {
     struct pti_server *server = session->server;
-    const char *word = right != 0 ? pti_right_name(right) : "see";
+    const char *word = name_right(right);
 
     if (pti_refusals_note(server, PTI_REFUSED_RIGHT, session->identity, name, word))
         pti_server_log(server, PTQ_BRIDGE_WARNING,
                        "component=access event=denied identity=\"%s\" queue=%s right=%s session=%llu why=\"no rule allows it\" "
                        "again=\"is counted, not said\"",
                        session->identity, name, word, (unsigned long long)session->number);
-    if (session->identity[0] == '\0')
-        return pti_error(error, PTQ_EPERM, "nobody in particular may %s queue '%s' at '%s': connect with a key (PTQ_KEYS), or let '* %s %s' "
-                         "stand among the rules of its ptqbridge", word, name, server->bus->node, name, right != 0 ? word : "peek");
-    return pti_error(error, PTQ_EPERM, "'%s' may not %s queue '%s' at '%s': no rule allows it; '%s %s %s' among the rules of its ptqbridge would",
-                     name_identity(session), word, name, server->bus->node, name_identity(session), name, right != 0 ? word : "peek");
+    return pti_session_explain_denial(session, name, right, error);
 }
 
-bool pti_channel_may(struct pti_channel *channel, unsigned right)
+bool pti_channel_may(struct pti_channel *channel, unsigned right, struct ptq_error *error)
 {
     if ((channel->rights & right) != 0)
         return true;
-    (void)!pti_session_deny(channel->session, channel->name, right, NULL);
+    (void)!pti_session_deny(channel->session, channel->name, right, error);
     return false;
 }

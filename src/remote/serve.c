@@ -3,9 +3,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/time.h"
+#include "remote/received.h"
 #include "remote/server.h"
+#include "remote/share.h"
 #include "remote/step.h"
-#include "wire/bytes.h"
+#include "base/bytes.h"
 
 /* ---- what needs no number ---- */
 
@@ -33,7 +36,7 @@ static enum ptq_err serve_watch(struct pti_channel *channel, const uint8_t *payl
 
     if (pti_read_side(payload, size, &side) != PTQ_OK)
         return pti_refuse(ret_reason, "a WATCH makes no sense");
-    if (!pti_channel_may(channel, side == PTQ_SIDE_GET ? PTQ_RIGHT_GET : PTQ_RIGHT_PUT)) {
+    if (!pti_channel_may(channel, side == PTQ_SIDE_GET ? PTQ_RIGHT_GET : PTQ_RIGHT_PUT, NULL)) {
         pti_channel_mark(channel, (enum ptq_side)side); /* whoever tries is told */
         channel->watched[side] = true;
         return PTQ_OK;
@@ -79,25 +82,43 @@ static void forget_received(struct pti_channel *channel, uint64_t ack)
     }
 }
 
-/* Answers above `ack` that the other side has: it will not ask for them again. */
+/* Answers that need not be kept: how many of these there were. */
+static size_t forget_each(struct pti_channel *channel, const uint8_t *payload, size_t size)
+{
+    size_t found = 0;
+
+    for (size_t at = 0; at < size; at += 8) {
+        struct pti_stream_key key = {.number = pti_fetch64(payload + at)};
+        bool known = key.number > channel->received && key.number <= channel->highest;
+        struct pti_request *request = known ? find_request(channel, key.number) : NULL;
+        if (channel->stream != NULL && !pti_stream_is_keyed(channel->stream))
+            pti_stream_forget(channel->stream, key);
+        found += request != NULL;
+        if (request != NULL && request->state == PTI_REQUEST_DONE)
+            pti_request_free(request);
+    }
+    return found;
+}
+
+/* Answers above `ack` that the other side has: it will not ask for them again.  To look for what is not there is work in vain. */
 static enum ptq_err serve_received(struct pti_channel *channel, const struct pti_frame *frame, const uint8_t *payload, size_t size,
                                    const char **ret_reason)
 {
     bool keyed = (frame->flags & PTI_FRAME_KEYED) != 0;
+    struct pti_guest *guest = channel->session->guest;
 
-    if (channel->session->guest->outbox.version < 2 || size == 0 || size % 8 != 0 ||
+    if (guest->outbox.version < 2 || size == 0 || size % 8 != 0 || size > 8 * PTI_RECEIVED_MOST ||
         (keyed && (size != 8 || channel->stream == NULL || !pti_stream_is_keyed(channel->stream))))
         return pti_refuse(ret_reason, "a RECEIVED makes no sense");
     pti_step(PTI_STEP_RECEIVED_READ);
-    if (keyed) /* they are settled at their source, up to this position */
+    if (keyed) { /* they are settled at their source, up to this position */
         pti_stream_received(channel->stream, pti_fetch64(payload));
-    for (size_t at = 0; !keyed && at < size; at += 8) {
-        struct pti_stream_key key = {.number = pti_fetch64(payload + at)};
-        struct pti_request *request = find_request(channel, key.number);
-        if (channel->stream != NULL && !pti_stream_is_keyed(channel->stream))
-            pti_stream_forget(channel->stream, key);
-        if (request != NULL && request->state == PTI_REQUEST_DONE)
-            pti_request_free(request);
+        return PTQ_OK;
+    }
+    int64_t since = pti_now_ns();
+    if (forget_each(channel, payload, size) == 0) {
+        int64_t now = pti_now_ns();
+        pti_caps_vain(guest, now - since, now);
     }
     return PTQ_OK;
 }
@@ -128,6 +149,7 @@ static struct pti_request *new_request(struct pti_channel *channel, const struct
     request->channel = channel;
     request->number = frame->number;
     request->type = frame->type;
+    request->packs = frame->type == PTI_FRAME_PUT && (frame->flags & (PTI_FRAME_CHAINED | PTI_FRAME_PACKS)) != 0;
     request->chained = frame->type == PTI_FRAME_PUT && (frame->flags & PTI_FRAME_CHAINED) != 0;
     if (request->chained && (frame->flags & PTI_FRAME_ANEW) != 0 && channel->undone < frame->number)
         channel->undone = 0;
@@ -252,12 +274,17 @@ static void serve_close(struct pti_channel *channel, uint64_t number)
 static enum ptq_err serve_whole(struct pti_channel *channel, const struct pti_frame *frame, const uint8_t *payload,
                                 size_t size, const char **ret_reason)
 {
+    if (!pti_share_home_takes(channel, frame->type))
+        return pti_refuse(ret_reason, "a frame is of a type that this version does not know, or not for what this channel is open for");
     switch (frame->type) {
+    case PTI_FRAME_LOOK:
+        return pti_share_home_look(channel, frame, payload, size, ret_reason);
     case PTI_FRAME_PUT:
     case PTI_FRAME_PLACE:
     case PTI_FRAME_TAKE:
     case PTI_FRAME_SETTLE:
     case PTI_FRAME_CALL:
+    case PTI_FRAME_AWAIT:
         return serve_request(channel, frame, payload, size, ret_reason);
     case PTI_FRAME_CANCEL:
         serve_cancel(channel, frame->number);

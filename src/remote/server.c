@@ -1,9 +1,7 @@
-/* server.c -- the bridge as a whole: opened, run by one thread, stopped; the loop, the clock, the buses. */
-#define HASH_NONFATAL_OOM 1
+/* server.c -- the bridge as a whole: opened, run by one thread, drained, closed. */
 #include "remote/server.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,17 +13,12 @@
 #include "bus/node.h"
 #include "os/clock.h"
 #include "os/event.h"
-#include "remote/access.h"
+#include "remote/renew.h"
 #include "remote/route.h"
 #include "remote/via/via.h"
 
 #define EVENTS_AT_ONCE 64
-#define DESCRIPTORS_TELL_NS (60 * PTI_NS_PER_S)
-#define GUESTS_SPARE 64 /* accepted beyond the cap, to be told so */
-#define DRAIN_LOOK_MS 20
 #define VIA_AGAIN_MS 1000
-#define BUSES_MOST 64
-#define LATE_MS 1000 /* a round that comes so much later than it was to: we did not run */
 
 struct pti_server *pti_server_of(ptq_bridge *bridge)
 {
@@ -54,325 +47,7 @@ void pti_server_remind(struct pti_server *server, int64_t when)
         server->next_deadline = when;
 }
 
-/* ---- buses ---- */
-
-static struct pti_served_bus *find_bus(struct pti_server *server, const char *run)
-{
-    struct pti_served_bus *served = server->buses;
-
-    while (served != NULL && strcmp(served->bus->run, run) != 0)
-        served = served->next;
-    return served;
-}
-
-static bool run_is_there(const struct pti_server *server, const char *run)
-{
-    char path[sizeof server->bus->path + PTQ_NAME_MAX];
-
-    snprintf(path, sizeof path, "%.*s%s", (int)(strlen(server->bus->path) - strlen(server->bus->run)),
-             server->bus->path, run);
-    return access(path, F_OK) == 0;
-}
-
-/* Before anything is served: what a killed bridge left undecided is read back by this. */
-static enum ptq_err open_streams(struct pti_server *server, struct pti_served_bus *served)
-{
-    enum ptq_err answer = pti_streams_open(served->bus, &served->streams);
-
-    const char *why = answer == PTQ_OK ? pti_streams_why_new(served->streams) : NULL;
-    if (why != NULL)
-        pti_server_log(server, PTQ_BRIDGE_WARNING, "component=streams event=not_kept run=%s why=\"%s\"", served->bus->run, why);
-    return answer;
-}
-
-struct pti_streams *pti_server_streams(struct pti_server *server, const ptq_bus *bus)
-{
-    const struct pti_served_bus *served = server->buses;
-
-    while (served->bus != bus)
-        served = served->next;
-    return served->streams;
-}
-
-/* Another run lies beside ours, in the same directory. */
-static ptq_bus *open_bus(struct pti_server *server, const char *run)
-{
-    char dir[sizeof server->bus->path];
-    struct ptq_bus_options options = {
-        .dir = dir, .node = server->bus->node, .peers = "", .insecure = server->bus->insecure, .keys = server->bus->keys};
-    struct pti_served_bus *served = calloc(1, sizeof *served);
-    size_t count = 0;
-
-    for (struct pti_served_bus *at = server->buses; at != NULL; at = at->next)
-        count++;
-    snprintf(dir, sizeof dir, "%s", server->bus->path);
-    *strrchr(dir, '/') = '\0';
-    if (served == NULL || count >= BUSES_MOST || ptq_bus_open(run, &options, &served->bus) != PTQ_OK) {
-        free(served);
-        return NULL;
-    }
-    if (open_streams(server, served) != PTQ_OK) {
-        ptq_bus_close(served->bus);
-        free(served);
-        return NULL;
-    }
-    served->owned = true;
-    served->next = server->buses->next;
-    server->buses->next = served;
-    return served->bus;
-}
-
-ptq_bus *pti_server_bus(struct pti_server *server, const char *run, bool make)
-{
-    if (run[0] == '\0')
-        return server->bus;
-    struct pti_served_bus *served = find_bus(server, run);
-    if (served != NULL)
-        return served->bus;
-    if (!server->options.all_runs || !(make || run_is_there(server, run)))
-        return NULL;
-    return open_bus(server, run);
-}
-
-/* ---- inbox ---- */
-
-/* On a thread of nng's. */
-static int on_accepted(void *context, struct pti_link *link)
-{
-    struct pti_server *server = context;
-
-    pthread_mutex_lock(&server->inbox_mutex);
-    int rest = link != NULL ? pti_caps_rest(&server->caps, pti_now_ns()) : 0;
-    server->no_descriptors |= link == NULL;
-    pthread_mutex_unlock(&server->inbox_mutex);
-    if (link == NULL) {
-        pti_event_set(server->wake_fd);
-        return 0;
-    }
-    if (pti_fetch_add_seq(&server->guest_count, 1) < server->caps.most[PTI_CAP_LINKS][PTI_ALL] + GUESTS_SPARE &&
-        pti_guest_new(server, link) != NULL)
-        return rest;
-    pti_fetch_add_seq(&server->guest_count, -1u);
-    pti_fetch_add_seq(&server->turned_away, 1);
-    pti_link_free(link);
-    return rest;
-}
-
-/* Once a minute: as each is closed another finds room, and the next none. */
-static void tell_descriptors(struct pti_server *server)
-{
-    int64_t now = pti_now_ns();
-
-    if (server->descriptors_told != 0 && now - server->descriptors_told < DESCRIPTORS_TELL_NS)
-        return;
-    server->descriptors_told = now;
-    pti_server_log(server, PTQ_BRIDGE_ERROR,
-                   "component=listener event=no_descriptors links=%llu effect=\"new links wait until some are closed; those that are "
-                   "here go on\" help=\"raise the limit of descriptors (LimitNOFILE=, ulimit -n), or lower --max-links\"",
-                   (unsigned long long)server->caps.used[PTI_CAP_LINKS]);
-}
-
-/* He who has said nothing for the longest goes first: an honest one says HELLO at once. */
-static void end_oldest_stranger(struct pti_server *server, const struct pti_party *peer, const char *why)
-{
-    struct pti_guest *guest;
-
-    TAILQ_FOREACH(guest, &server->guests, listed) {
-        if (!guest->stranger || guest->farewell || guest->doomed || (peer != NULL && guest->peer != peer))
-            continue;
-        pti_guest_greeted(guest);
-        pti_guest_send_off(guest, why);
-        return;
-    }
-}
-
-static void count_stranger(struct pti_guest *guest)
-{
-    struct pti_server *server = guest->server;
-    bool own = guest->peer->used[PTI_CAP_STRANGERS] >= server->caps.most[PTI_CAP_STRANGERS][PTI_PEER];
-    char why[160];
-
-    guest->stranger = pti_caps_take(server, guest->peer, PTI_CAP_STRANGERS, 1, why, sizeof why);
-    if (guest->stranger)
-        return;
-    end_oldest_stranger(server, own ? guest->peer : NULL, why);
-    server->caps.used[PTI_CAP_STRANGERS]++; /* one has gone for it, or will with the round */
-    guest->peer->used[PTI_CAP_STRANGERS]++;
-    guest->stranger = true;
-}
-
-static bool may_come_in(struct pti_guest *guest)
-{
-    struct pti_server *server = guest->server;
-    char why[160];
-
-    if (!pti_guest_may_come(guest))
-        return false;
-    guest->counted = pti_caps_take(server, guest->peer, PTI_CAP_LINKS, 1, why, sizeof why);
-    if (!guest->counted) {
-        pti_guest_send_off(guest, why);
-        return false;
-    }
-    count_stranger(guest);
-    return true;
-}
-
-/* Who comes too often is closed without a word: each word would cost more than his link cost him. */
-static void receive_guest(struct pti_guest *guest)
-{
-    struct pti_server *server = guest->server;
-
-    TAILQ_INSERT_TAIL(&server->guests, guest, listed);
-    guest->peer = pti_caps_hold(server, guest->origin);
-    if (guest->peer == NULL || !pti_caps_dial(server, guest->peer, guest->accepted)) {
-        pti_guest_doom(guest, "it came too soon after others of its address");
-        return;
-    }
-    pti_guest_start(guest);
-    (void)!may_come_in(guest);
-}
-
-static void heed(struct pti_guest *guest, unsigned words)
-{
-    if ((words & PTI_WORD_ACCEPTED) != 0)
-        receive_guest(guest);
-    if ((words & PTI_WORD_READABLE) != 0)
-        pti_guest_read(guest);
-    if ((words & PTI_WORD_READ_BY_IT) != 0)
-        pti_guest_read_on(guest, pti_now_ns());
-    if ((words & PTI_WORD_DOWN) != 0) {
-        char why[160];
-        pti_link_reason(guest->link, why, sizeof why);
-        if (guest->frames == 0 && pti_link_is_distrusted(guest->link))
-            pti_guest_note_refusal(guest, "", "certificate", why);
-        pti_guest_doom(guest, why);
-    }
-}
-
-static void empty_inbox(struct pti_server *server)
-{
-    pti_event_clear(server->wake_fd);
-    for (;;) {
-        pthread_mutex_lock(&server->inbox_mutex);
-        struct pti_guest *guest = TAILQ_FIRST(&server->inbox);
-        unsigned words = guest != NULL ? guest->words : 0;
-        bool no_descriptors = server->no_descriptors;
-        server->no_descriptors = false;
-        if (guest != NULL) {
-            TAILQ_REMOVE(&server->inbox, guest, posted);
-            guest->words = 0;
-        }
-        pthread_mutex_unlock(&server->inbox_mutex);
-        if (no_descriptors)
-            tell_descriptors(server);
-        if (guest == NULL)
-            return;
-        heed(guest, words);
-    }
-}
-
-/* ---- the clock ---- */
-
-static void mind_guest(struct pti_guest *guest, int64_t now)
-{
-    if (guest->doomed)
-        return;
-    if (guest->farewell) {
-        if (pti_link_is_drained(guest->link) || now >= guest->farewell_until)
-            pti_guest_doom(guest, guest->why);
-    } else if (guest->held) {
-        if (!pti_load_relaxed(&guest->stuffed) && now >= pti_guest_ping_due(guest))
-            pti_guest_ping(guest, now);
-        pti_guest_read_on(guest, now);
-    } else if (guest->session == NULL) {
-        if (now - guest->accepted >= PTI_HELLO_MS * PTI_NS_PER_MS)
-            pti_guest_refuse(guest, PTQ_EPROTO, "no HELLO came for %d s", PTI_HELLO_MS / 1000);
-    } else if (now - guest->heard >= PTI_SILENCE_MS * PTI_NS_PER_MS) {
-        pti_guest_doom(guest, "it was silent for 3 s");
-    } else if (now >= pti_guest_ping_due(guest)) {
-        pti_guest_ping(guest, now);
-    }
-}
-
-/* Not in each round: a thousand that are idle cost the one that is not nothing. */
-static void mind_guests(struct pti_server *server, int64_t now)
-{
-    struct pti_guest *guest;
-
-    if (now < server->guests_at)
-        return;
-    server->guests_at = PTI_DEADLINE_NEVER;
-    TAILQ_FOREACH(guest, &server->guests, listed) {
-        mind_guest(guest, now);
-        if (!guest->doomed)
-            pti_server_mind_guests(server, guest->farewell ? now + PTI_FAREWELL_LOOK_MS * PTI_NS_PER_MS : pti_guest_due(guest));
-    }
-}
-
-static void mind_sessions(struct pti_server *server, int64_t now)
-{
-    struct pti_session *session, *next;
-    int64_t grace = server->options.grace_ms * PTI_NS_PER_MS;
-
-    if (now < server->sessions_at)
-        return;
-    server->sessions_at = PTI_DEADLINE_NEVER;
-    for (session = server->sessions; session != NULL; session = next) {
-        next = session->hh.next;
-        if (session->guest == NULL && now - session->down_since >= grace)
-            pti_session_free(session, "it was silent for longer than its grace");
-        else if (session->guest == NULL)
-            pti_server_mind_sessions(server, session->down_since + grace);
-    }
-}
-
-static void mind_deadlines(struct pti_server *server, int64_t now)
-{
-    if (now < server->next_deadline)
-        return;
-    server->next_deadline = PTI_DEADLINE_NEVER;
-    for (struct pti_session *session = server->sessions; session != NULL; session = session->hh.next) {
-        for (struct pti_channel *channel = session->channels; channel != NULL; channel = channel->hh.next)
-            pti_channel_expire(channel, now);
-    }
-}
-
-/* When something is due that no descriptor tells: farewells soon, pings and silence within the second, grace. */
-static int wait_ms(const struct pti_server *server)
-{
-    int64_t now = pti_now_ns(), until = server->next_deadline;
-
-    until = server->guests_at < until ? server->guests_at : until;
-    until = server->sessions_at < until ? server->sessions_at : until;
-    until = server->caps.forget_at < until ? server->caps.forget_at : until;
-    if (pti_load_relaxed(&server->via) == NULL && server->via_at < until)
-        until = server->via_at;
-    if (server->draining && now + DRAIN_LOOK_MS * PTI_NS_PER_MS < until)
-        until = now + DRAIN_LOOK_MS * PTI_NS_PER_MS;
-    if (until == PTI_DEADLINE_NEVER)
-        return -1;
-    return until <= now ? 0 : (int)((until - now) / PTI_NS_PER_MS) + 1;
-}
-
-/* Law: silence is judged by the time in which we listened.  Whoever was stopped, or suspended with his machine, has
- * heard nobody, and what was said meanwhile may still wait in the kernel. */
-static void forgive_our_absence(struct pti_server *server, int64_t now)
-{
-    struct pti_guest *guest;
-    int64_t due = server->round_due;
-
-    if (due == PTI_DEADLINE_NEVER || now - due < LATE_MS * PTI_NS_PER_MS)
-        return;
-    pti_server_log(server, PTQ_BRIDGE_WARNING, "component=bridge event=stood_still ms=%lld",
-                   (long long)((now - due) / PTI_NS_PER_MS));
-    TAILQ_FOREACH(guest, &server->guests, listed) {
-        guest->heard += now - due;
-        guest->accepted += now - due;
-    }
-    for (struct pti_session *session = server->sessions; session != NULL; session = session->hh.next)
-        session->down_since += now - due;
-    server->guests_at = server->sessions_at = now;
-}
+/* ---- what else a round minds ---- */
 
 /* Nobody is woken for it: a row that is kept for too long harms nobody. */
 static void mind_streams(struct pti_server *server)
@@ -492,17 +167,17 @@ static void run_round(struct pti_server *server, const uint64_t *tags, int count
         if (channel != NULL)
             pti_channel_mark(channel, (enum ptq_side)(tags[i] & 1));
     }
-    empty_inbox(server);
+    pti_inbox_empty(server);
     look_at_due(server);
     now = server->looked = pti_now_ns();
-    forgive_our_absence(server, now);
-    mind_guests(server, now);
-    mind_deadlines(server, now);
+    pti_clock_forgive(server, now);
+    pti_clock_guests(server, now);
+    pti_clock_deadlines(server, now);
     pti_gather_feed(server, now);
     pti_errand_do(server);
     look_at_due(server);
     end_round(server);
-    mind_sessions(server, now);
+    pti_clock_sessions(server, now);
     pti_caps_forget(server, now);
     mind_streams(server);
     serve_programs(server, now);
@@ -522,7 +197,7 @@ enum ptq_err ptq_bridge_run(ptq_bridge *bridge)
     server->looked = pti_now_ns();
     pti_errand_open(server, true);
     while (!server->draining || !is_drained(server)) {
-        int wait = wait_ms(server);
+        int wait = pti_clock_wait_ms(server);
         server->round_due = wait < 0 ? PTI_DEADLINE_NEVER : server->looked + wait * PTI_NS_PER_MS;
         int count = pti_poll_wait(server->poll_fd, tags, EVENTS_AT_ONCE, wait);
         if (count < 0 && count != -EINTR) {
@@ -558,82 +233,6 @@ static enum ptq_err make_loop(struct pti_server *server, struct ptq_error *error
         return pti_error(error, PTQ_ESYS, "a bridge cannot get random numbers");
     server->incarnation |= 1; /* never 0 */
     return PTQ_OK;
-}
-
-static size_t count_asked(char *const *asked, size_t count, const char *url)
-{
-    size_t found = 0;
-
-    for (size_t i = 0; i < count; i++)
-        found += strcmp(asked[i], url) == 0;
-    return found;
-}
-
-static enum ptq_err open_listener(struct pti_server *server, const char *asked, bool stays, struct ptq_error *error,
-                                  struct pti_listeners *listeners)
-{
-    char *copy = strdup(asked);
-
-    if (copy == NULL)
-        return pti_error(error, PTQ_ENOMEM, "no memory for a bridge");
-    listeners->asked[listeners->count++] = copy;
-    enum ptq_err answer = stays ? PTQ_OK : pti_access_check("listen on", asked, pti_access_far(server->bus), error);
-    if (answer == PTQ_OK && !stays && pti_access_is_tls(asked))
-        answer = pti_keys_check_tls(server->bus->keys, asked, error);
-    if (answer == PTQ_OK && !stays)
-        answer = pti_listener_open(asked, server->bus->keys, on_accepted, server, error, &listeners->items[listeners->count - 1]);
-    return answer;
-}
-
-enum ptq_err pti_listeners_open(struct pti_server *server, const struct ptq_bridge_options *options, const struct pti_listeners *had,
-                                struct pti_listeners *ret_listeners)
-{
-    struct pti_listeners listeners = {.items = calloc(options->listen_count, sizeof *listeners.items),
-                                      .asked = calloc(options->listen_count, sizeof *listeners.asked)};
-    enum ptq_err answer = PTQ_OK;
-
-    if (listeners.items == NULL || listeners.asked == NULL)
-        answer = pti_error(options->error, PTQ_ENOMEM, "no memory for a bridge");
-    for (size_t i = 0; i < options->listen_count && answer == PTQ_OK; i++) {
-        const char *url = options->listen[i];
-        bool stays = count_asked(listeners.asked, listeners.count, url) < count_asked(had->asked, had->count, url);
-        answer = open_listener(server, url, stays, options->error, &listeners);
-    }
-    if (answer != PTQ_OK)
-        pti_listeners_close(&listeners);
-    else
-        *ret_listeners = listeners;
-    return answer;
-}
-
-void pti_listeners_take(struct pti_listeners *listeners, struct pti_listeners *had)
-{
-    for (size_t i = 0; i < listeners->count; i++) {
-        for (size_t j = 0; j < had->count && listeners->items[i] == NULL; j++) {
-            if (strcmp(had->asked[j], listeners->asked[i]) != 0)
-                continue;
-            listeners->items[i] = had->items[j];
-            had->items[j] = NULL;
-        }
-    }
-}
-
-void pti_listeners_close(struct pti_listeners *listeners)
-{
-    for (size_t i = 0; i < listeners->count; i++) {
-        pti_listener_close(listeners->items[i]);
-        free(listeners->asked[i]);
-    }
-    free(listeners->items);
-    free(listeners->asked);
-    *listeners = (struct pti_listeners){0};
-}
-
-static enum ptq_err listen_all(struct pti_server *server, const struct ptq_bridge_options *options)
-{
-    if (options->listen_count == 0)
-        return pti_error(options->error, PTQ_EINVAL, "a bridge needs an address to listen on, as tcp://127.0.0.1:7400");
-    return pti_listeners_open(server, options, &(struct pti_listeners){0}, &server->listeners);
 }
 
 void pti_server_take(struct pti_server *server, const struct ptq_bridge_options *options)
@@ -678,7 +277,7 @@ enum ptq_err ptq_bridge_open(ptq_bus *bus, const struct ptq_bridge_options *opti
     served->bus = bus;
     bridge->server.buses = served;
     enum ptq_err answer = make_loop(&bridge->server, options->error);
-    if (answer == PTQ_OK && open_streams(&bridge->server, served) != PTQ_OK)
+    if (answer == PTQ_OK && pti_server_open_streams(&bridge->server, served) != PTQ_OK)
         answer = pti_error(options->error, PTQ_ENOMEM, "no memory for a bridge");
     if (answer == PTQ_OK)
         answer = pti_options_routes(options, &bridge->server.routes);
@@ -691,7 +290,9 @@ enum ptq_err ptq_bridge_open(ptq_bus *bus, const struct ptq_bridge_options *opti
     if (answer == PTQ_OK && options->peer_count > 0)
         answer = pti_keeper_start(&bridge->server, options->peers, options->peer_count, options->error, &bridge->server.keeper);
     if (answer == PTQ_OK)
-        answer = listen_all(&bridge->server, options);
+        pti_renewal_begin(&bridge->server);
+    if (answer == PTQ_OK)
+        answer = pti_listeners_open_first(&bridge->server, options);
     if (answer == PTQ_OK)
         pti_rights_share(&bridge->server, options->listen, options->listen_count);
     if (answer == PTQ_OK)
@@ -719,7 +320,7 @@ static void free_guests(struct pti_server *server)
 {
     struct pti_guest *guest;
 
-    empty_inbox(server); /* those that were accepted and never looked at */
+    pti_inbox_empty(server); /* those that were accepted and never looked at */
     while ((guest = TAILQ_FIRST(&server->guests)) != NULL) {
         pti_guest_doom(guest, "the bridge ended");
         pti_guest_free(guest);

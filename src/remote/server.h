@@ -20,11 +20,13 @@
 #include "bus/routes.h"
 #include "queue/port.h"
 #include "remote/caps.h"
+#include "remote/certs.h"
 #include "remote/channel.h"
 #include "remote/figures.h"
 #include "remote/grants.h"
 #include "remote/guest.h"
 #include "remote/keys.h"
+#include "remote/proof.h"
 #include "remote/refusals.h"
 
 #define PTI_REQUESTS_KEPT (4 * PTI_WIRE_REQUESTS) /* of one channel: unanswered, or not known to be received */
@@ -56,6 +58,7 @@ struct pti_session {
     uint64_t request_bytes; /* what it is ready to receive at once */
     char node[64];
     char identity[PTI_IDENTITY_BYTES]; /* whose it is, on every link; "": nobody's in particular */
+    uint8_t key_mark[PTI_PROOF_BYTES]; /* of the key by which he proved that (proof.h) */
     uint64_t gathered;      /* bytes of what comes to it in pieces */
     struct pti_channel *channels;
 };
@@ -82,6 +85,10 @@ struct pti_server {
         char **asked; /* as it was asked for: port 0 stays 0 */
         size_t count;
     } listeners;
+    struct {
+        struct pti_certs_mark mark;
+        int64_t until; /* seconds of 1970; 0: there is none */
+    } certs;           /* that are shown */
     pthread_mutex_t parts; /* of the next two, which others look at while they may be replaced; the innermost but those of their own */
     struct pti_directory_keeper *keeper;
     struct pti_route_keeper *carrier;
@@ -120,7 +127,7 @@ struct pti_server {
     int64_t looked, round_due; /* the last round; when the next is to come at the latest */
     int64_t next_deadline; /* of requests that wait; may be too early */
     struct pti_traffic traffic; /* of links that have ended */
-    uint64_t refused[PTI_CODES]; /* links, by what they were told */
+    uint64_t refused[PTI_CODES]; /* links, by what they were told, or would have been */
     _Atomic uint64_t turned_away; /* ... before they were a guest: there were too many */
     struct pti_figures_desk desk;
     struct pti_listed listed; /* the names of `bus`, as they were listed last */
@@ -141,10 +148,6 @@ struct ptq_bridge {
 struct pti_server *pti_server_of(ptq_bridge *bridge);
 void pti_server_log(struct pti_server *server, enum ptq_bridge_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-/* The bus of a run ("": the usual one), opened where it is missing and `make`; NULL: not served, or not there. */
-ptq_bus *pti_server_bus(struct pti_server *server, const char *run, bool make);
-/* The streams of a bus that is served; never NULL. */
-struct pti_streams *pti_server_streams(struct pti_server *server, const ptq_bus *bus);
 /* Something is due of a guest by then. */
 static inline void pti_server_mind_guests(struct pti_server *server, int64_t when)
 {
@@ -165,6 +168,33 @@ void pti_server_remind(struct pti_server *server, int64_t when);
 
 /* The simple ones. */
 void pti_server_take(struct pti_server *server, const struct ptq_bridge_options *options);
+
+/* ---- buses.c */
+/* The bus of a run ("": the usual one), opened where it is missing and `make`; NULL: not served, or not there. */
+ptq_bus *pti_server_bus(struct pti_server *server, const char *run, bool make);
+/* The streams of a bus that is served; never NULL. */
+struct pti_streams *pti_server_streams(struct pti_server *server, const ptq_bus *bus);
+/* Before anything is served: what a killed bridge left undecided is read back by this. */
+enum ptq_err pti_server_open_streams(struct pti_server *server, struct pti_served_bus *served);
+
+/* ---- inbox.c */
+/* On a thread of nng's: as `accepted` of pti_listener_open. */
+int pti_inbox_accepted(void *context, struct pti_link *link);
+void pti_inbox_empty(struct pti_server *server);
+
+/* ---- clock.c: in each round */
+void pti_clock_guests(struct pti_server *server, int64_t now);
+void pti_clock_sessions(struct pti_server *server, int64_t now);
+void pti_clock_deadlines(struct pti_server *server, int64_t now);
+/* Law: silence is judged by the time in which we listened.  Whoever was stopped, or suspended with his machine, has
+ * heard nobody, and what was said meanwhile may still wait in the kernel. */
+void pti_clock_forgive(struct pti_server *server, int64_t now);
+/* When something is due that no descriptor tells: farewells soon, pings and silence within the second, grace. */
+int pti_clock_wait_ms(const struct pti_server *server);
+
+/* ---- listeners.c */
+/* All that `options` asks for; PTQ_EINVAL: none. */
+enum ptq_err pti_listeners_open_first(struct pti_server *server, const struct ptq_bridge_options *options);
 /* Opens what of `options` is not among those that are had; the others are NULL until they are taken.  take: from there. */
 enum ptq_err pti_listeners_open(struct pti_server *server, const struct ptq_bridge_options *options, const struct pti_listeners *had,
                                 struct pti_listeners *ret_listeners);
@@ -204,10 +234,15 @@ void pti_rights_share(const struct pti_server *server, const char *const *urls, 
 enum ptq_err pti_rights_read(struct pti_server *server, const struct ptq_bridge_options *options, struct pti_grants *ret_grants);
 /* What this session may do with the queue that is called so here. */
 unsigned pti_session_rights(const struct pti_session *session, const char *here);
-/* May this channel be used for it?  Else it is counted, and logged once. */
-bool pti_channel_may(struct pti_channel *channel, unsigned right);
+/* May this channel be used for it?  Else it is counted, and logged once; `error` (or NULL) gets the sentence. */
+bool pti_channel_may(struct pti_channel *channel, unsigned right, struct ptq_error *error);
+/* The sentence alone. */
+enum ptq_err pti_session_explain_denial(struct pti_session *session, const char *name, unsigned right, struct ptq_error *error);
 /* Whoever asked may not: PTQ_EPERM with a sentence; counted, and logged once. */
 enum ptq_err pti_session_deny(struct pti_session *session, const char *name, unsigned right, struct ptq_error *error);
+
+/* ---- revoke.c: ends what came in by a key that is not there any more, or is another */
+void pti_server_revoke(struct pti_server *server);
 
 /* ---- listing.c */
 void pti_listed_forget(struct pti_listed *listed);

@@ -20,9 +20,8 @@ static bool hand_over(struct pti_remote *remote, struct pti_call *call)
     return may;
 }
 
-static enum ptq_err settle(struct pti_port *port, struct ptq_msg *msg, enum pti_settle_verb verb, int delay_ms)
+static enum ptq_err settle_inside(struct pti_remote *remote, struct ptq_msg *msg, enum pti_settle_verb verb, int delay_ms)
 {
-    struct pti_remote *remote = pti_remote_of(port);
     struct pti_settle settlement = {verb, delay_ms, msg->position, msg->sub, msg->deliveries};
 
     pthread_mutex_lock(&remote->conn->mutex);
@@ -41,6 +40,16 @@ static enum ptq_err settle(struct pti_port *port, struct ptq_msg *msg, enum pti_
     enum ptq_err answer = pti_call_run(&call, PTI_DEADLINE_NOW, false);
     pti_call_free(call);
     return answer; /* PTQ_EINDOUBT: it is kept, and goes over the next link */
+}
+
+static enum ptq_err settle(struct pti_port *port, struct ptq_msg *msg, enum pti_settle_verb verb, int delay_ms)
+{
+    struct pti_remote *remote = pti_remote_of(port);
+
+    pti_remote_enter(remote);
+    enum ptq_err answer = settle_inside(remote, msg, verb, delay_ms);
+    pti_remote_leave(remote);
+    return answer;
 }
 
 enum ptq_err pti_remote_ack(struct pti_port *port, struct ptq_msg *msg)

@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "remote/call.h"
-#include "wire/bytes.h"
+#include "base/bytes.h"
 
 #define KEY_BYTES 16u
 

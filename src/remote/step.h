@@ -26,6 +26,8 @@ enum pti_step {
     /* ... the end */
     PTI_STEP_RECEIVED_READ, /* answers were received, and are about to be forgotten */
     PTI_STEP_CLOSE_READ,
+    /* ... of a share: a wait */
+    PTI_STEP_AWAIT_READ,
     /* the mover, from an outbox or along a route: leased, asked, answered; its user was told; acked at the source */
     PTI_STEP_MOVE_LEASED,
     PTI_STEP_MOVE_ASKED,

@@ -5,6 +5,8 @@
  * is in the queue iff its header stands in its slot and lists it.  A list that does not fit one block goes on in others,
  * which are COMMITH(producer, t0) and bear the header's number.
  *
+ * An element may be a pack (pack.h): then it stands for as many messages as it has records.
+ *
  * A reader of a list trusts nothing: it may be read while it is freed and used again.  What decides is the element's word
  * compared exactly with COMMIT(producer, t0), and the header's word looked at again before.
  */
@@ -127,7 +129,8 @@ static uint64_t prepare(struct pti_lane *lane, size_t count, size_t lists, uint6
 }
 
 /* One try, with all blocks owned; on failure their words are as before. */
-static enum ptq_err publish_listed(struct pti_lane *lane, size_t count, size_t lists, uint64_t *ret_bytes, uint64_t *ret_at)
+static enum ptq_err publish_listed(struct pti_lane *lane, size_t count, uint64_t messages, size_t lists, uint64_t *ret_bytes,
+                                   uint64_t *ret_at)
 {
     struct pti_ring *ring = lane->ring;
     struct pti_entry *entry = lane->entry;
@@ -140,9 +143,9 @@ static enum ptq_err publish_listed(struct pti_lane *lane, size_t count, size_t l
     *ret_bytes = prepare(lane, count, lists, lane->tail);
     lane->want_bytes = *ret_bytes;
     pti_store_release(&entry->journal_bytes, pti_load_relaxed(&entry->bytes_put) + *ret_bytes); /* [J] */
-    pti_store_release(&entry->journal_count, count); /* [J] */
+    pti_store_release(&entry->journal_count, messages); /* [J] */
     pti_journal_open(entry, PTI_OP_PUT_MANY, s->lists[0], s->list_befores[0], pti_load_relaxed(&entry->put));
-    err = pti_ring_publish_entry(lane, s->lists[0], PTI_COMMITH, count, ret_at);
+    err = pti_ring_publish_entry(lane, s->lists[0], PTI_COMMITH, messages, ret_at);
     if (err == PTQ_OK)
         return PTQ_OK;
     for (size_t i = 0; i < count; i++)
@@ -152,7 +155,7 @@ static enum ptq_err publish_listed(struct pti_lane *lane, size_t count, size_t l
     return err;
 }
 
-enum ptq_err pti_ring_publish_batch(struct pti_lane *lane, size_t count, uint64_t *ret_position)
+enum ptq_err pti_ring_publish_batch(struct pti_lane *lane, size_t count, uint64_t messages, uint64_t *ret_position)
 {
     struct pti_ring *ring = lane->ring;
     const struct pti_scratch *s = &lane->scratch;
@@ -162,17 +165,17 @@ enum ptq_err pti_ring_publish_batch(struct pti_lane *lane, size_t count, uint64_
 
     if (err != PTQ_OK)
         return err;
-    pti_batch_announce(ring, count);
+    pti_batch_announce(ring, messages);
     do
-        err = publish_listed(lane, count, lists, &bytes, &at);
-    while (err == PTQ_FULL && pti_ring_make_room(lane, count));
+        err = publish_listed(lane, count, messages, lists, &bytes, &at);
+    while (err == PTQ_FULL && pti_ring_make_room(lane, messages));
     if (err != PTQ_OK) {
         give_lists_back(lane, lists);
         return err;
     }
     for (size_t i = 0; i < lists; i++)
         pti_block_keep(lane, s->lists[i], false);
-    pti_ring_note_put(lane, count, bytes, at);
+    pti_ring_note_put(lane, messages, bytes, at);
     *ret_position = at;
     return PTQ_OK;
 }
@@ -308,11 +311,15 @@ static struct pti_load load_of_batch(struct pti_ring *ring, uint32_t header, uin
     cursor_start(ring, &c, header, header_word);
     while ((block = cursor_next(ring, &c)) != PTI_NO_BLOCK) {
         uint32_t length = pti_load_acquire(&pti_block_at(ring, block)->length); /* [G] */
+        uint64_t messages;
 
-        if (pti_load_seq(&pti_block_at(ring, block)->word) == element_word(&c)) { /* [E, W] */
-            load.messages++;
-            load.bytes += length;
-        }
+        if (pti_load_seq(&pti_block_at(ring, block)->word) != element_word(&c)) /* [E, W] */
+            continue;
+        messages = pti_block_count(ring, block);
+        if (pti_load_acquire(&pti_block_at(ring, block)->word) != element_word(&c)) /* [G] */
+            continue; /* taken meanwhile: the count may be nonsense */
+        load.messages += messages;
+        load.bytes += length;
     }
     return header_stands(ring, &c) ? load : (struct pti_load){0, 0};
 }

@@ -377,6 +377,16 @@ void pti_block_give_back(struct pti_lane *lane, uint32_t block, uint64_t before)
     pti_used_clear(lane->ring, block);
 }
 
+bool pti_block_is_short(const struct pti_ring *ring)
+{
+    uint32_t shared = ring->geometry.shared_blocks, words = shared / 64;
+
+    for (uint32_t at = 0; at < words; at++)
+        if (pti_load_relaxed(&ring->used[at]) != UINT64_MAX)
+            return false;
+    return shared % 64 == 0 || (~pti_load_relaxed(&ring->used[words]) & ((UINT64_C(1) << shared % 64) - 1)) == 0;
+}
+
 void pti_block_free_strays(struct pti_ring *ring)
 {
     const struct pti_geometry *g = &ring->geometry;

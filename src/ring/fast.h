@@ -162,12 +162,28 @@ PTI_FAST bool pti_fast_is_usable(const struct pti_ring *ring, struct pti_lane *l
     return true;
 }
 
-/* Of a message that nobody has had: plain means no pack, no headers, no times. */
+/* Of a message that nobody has had: plain means no pack, no headers, and of times at most that of its put. */
 static inline bool pti_fast_is_plain(const struct pti_block *b)
 {
-    return __builtin_expect((pti_load_relaxed((const _Atomic uint16_t *)(const void *)&b->kind) | pti_load_relaxed(&b->deliveries)) == 0 &&
-                                (pti_load_relaxed(&b->stamp) >> 48 | pti_load_relaxed(&b->due_us)) == 0, 1);
+    return __builtin_expect((pti_load_relaxed((const _Atomic uint16_t *)(const void *)&b->kind) | pti_load_relaxed(&b->deliveries)) == 0, 1);
 }
+
+PTI_FAST bool pti_fast_cas_lease(struct pti_lane *lane, struct pti_block *b, uint32_t block, uint64_t word, uint64_t lease, uint64_t taken)
+{
+    struct pti_entry *entry = lane->entry;
+
+    pti_journal_open(entry, PTI_OP_TAKE, block, lease, taken);
+    if (__builtin_expect(!pti_cas(&b->word, &word, lease), 0)) { /* [L, W] leased */
+        pti_journal_close(entry);
+        return false;
+    }
+    pti_store_release(&entry->taken, taken + 1); /* [J] */
+    pti_store_relaxed(&b->deliveries, 1);
+    return true;
+}
+
+/* The same of one that bears a time, seldom (ring/waits.c): how long it waited is counted.  False, too, if it is not plain. */
+bool pti_fast_cas_stamped(struct pti_lane *lane, struct pti_block *b, uint32_t block, uint64_t word, uint64_t lease);
 
 /* The block of a message that comes soon, if it is there. */
 PTI_FAST void pti_fast_ask_for_takes(const struct pti_ring *ring, uint64_t at)
@@ -209,13 +225,12 @@ PTI_FAST struct pti_block *pti_fast_lease(struct pti_ring *ring, struct pti_lane
     /* Once it is COMMIT its meta is its holder's alone: what is read here holds if the CAS succeeds. */
     if (__builtin_expect(!pti_fast_is_plain(b) || pti_load_relaxed(&b->length) > room, 0))
         return NULL;
-    pti_journal_open(entry, PTI_OP_TAKE, block, lease, taken);
-    if (__builtin_expect(!pti_cas(&b->word, &word, lease), 0)) { /* [L, W] leased */
-        pti_journal_close(entry);
+    if (__builtin_expect(pti_block_is_stamped(b), 0)) {
+        if (!pti_fast_cas_stamped(lane, b, block, word, lease))
+            return NULL;
+    } else if (!pti_fast_cas_lease(lane, b, block, word, lease, taken)) {
         return NULL;
     }
-    pti_store_release(&entry->taken, taken + 1); /* [J] */
-    pti_store_relaxed(&b->deliveries, 1);
     lane->head = pti_step(ring, h, 1);
     lane->takes_in_a_row++;
     if ((lane->takes_since_hint++ & ring->hint_mask) == 0)

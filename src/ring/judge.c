@@ -1,6 +1,7 @@
 /* judge.c -- what becomes of a message that was just leased: handed out, or something else. */
 #include "ring/journal.h"
 #include "ring/wait.h"
+#include "ring/waits.h"
 
 static void count_delivery(struct pti_block *b)
 {
@@ -76,9 +77,15 @@ static __attribute__((noinline)) bool is_for_now(struct pti_lane *lane, uint32_t
 
 bool pti_ring_judge_slow(struct pti_lane *lane, uint32_t block, uint64_t *lease)
 {
-    if (pti_block_is_timed(pti_block_at(lane->ring, block)) && !is_for_now(lane, block, *lease))
+    struct pti_block *b = pti_block_at(lane->ring, block);
+
+    if (pti_block_is_timed(b) && !is_for_now(lane, block, *lease))
         return false;
-    count_delivery(pti_block_at(lane->ring, block));
+    if (pti_load_relaxed(&b->deliveries) == 0 && !pti_word_redelivered(*lease) && /* a kick sets the former back */
+        lane->given_back != block + 1)
+        pti_waits_note(lane->ring, pti_load_relaxed(&b->stamp));
+    lane->given_back = 0;
+    count_delivery(b);
     return !is_dead_letter(lane, block, *lease);
 }
 

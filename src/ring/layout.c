@@ -7,6 +7,7 @@
 #include <ptq/queue.h>
 #include <ptq/version.h>
 
+#include "base/hash.h"
 #include "base/time.h"
 
 #define DEFAULT_CAPACITY 1000u
@@ -24,17 +25,6 @@
 static uint64_t round_up(uint64_t value, uint64_t unit) { return (value + unit - 1) / unit * unit; }
 
 static uint64_t larger(uint64_t a, uint64_t b) { return a > b ? a : b; }
-
-/* FNV-1a, 64 bits.  It guards against accidents; nothing read later trusts more than its own check. */
-static uint64_t checksum(const void *bytes, size_t size)
-{
-    const unsigned char *p = bytes;
-    uint64_t hash = UINT64_C(14695981039346656037);
-
-    for (size_t i = 0; i < size; i++)
-        hash = (hash ^ p[i]) * UINT64_C(1099511628211);
-    return hash;
-}
 
 /* No more than may wait. */
 static uint32_t few_own(uint64_t capacity, uint32_t most, uint32_t least)
@@ -187,7 +177,7 @@ void pti_header_write(void *base, const struct pti_geometry *geometry, const cha
     strncpy(header->name, name, sizeof header->name - 1);
     if (spec)
         strncpy(header->spec, spec, sizeof header->spec - 1);
-    header->checksum = checksum(header, offsetof(struct pti_header, checksum));
+    header->checksum = pti_hash(header, offsetof(struct pti_header, checksum));
 
     pti_store_relaxed(&hints->head, geometry->start);
     pti_store_relaxed(&hints->tail, geometry->start);
@@ -253,7 +243,7 @@ enum ptq_err pti_header_read(const void *base, size_t size, struct pti_header *r
         return PTQ_ECORRUPT;
     if (header.layout != PTQ_LAYOUT_VERSION || header.byte_order != PTI_BYTE_ORDER)
         return PTQ_EVERSION;
-    if (header.checksum != checksum(&header, offsetof(struct pti_header, checksum)))
+    if (header.checksum != pti_hash(&header, offsetof(struct pti_header, checksum)))
         return PTQ_ECORRUPT;
     if (header.name[sizeof header.name - 1] != 0 || !text_is_sound(header.spec, sizeof header.spec) ||
         !geometry_is_sound(&header.geometry))

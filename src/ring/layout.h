@@ -1,7 +1,7 @@
 /* layout.h -- the bytes of a segment: one segment is one queue, one failure domain.
  *
- *   0            header     geometry, immutable, with a checksum; one page, whose last line is the signal byte
- *   off_hints    hints      flags, head, tail, wait words, ...: a cache line each
+ *   0            header     geometry, immutable, with a checksum; one page, whose last lines are a word for those above and the signal byte
+ *   off_hints    hints      flags, head, tail, wait words, ...: a cache line each; behind them how long messages waited
  *   off_stretch  stretches  a bit a stretch of the file: it has memory (set after it was reserved)
  *   off_used     marks      a bit a shared block: 0 "may be FREE"
  *   off_special  marks      a bit a block: 1 "may be REDELIV, DELAYED or DEAD"
@@ -27,6 +27,7 @@
 #include <ptq/queue.h>
 
 #include "base/atomic.h"
+#include "base/buckets.h"
 
 #define PTI_MAGIC UINT64_C(0x3167655371747001)
 #define PTI_BYTE_ORDER 0x01020304u
@@ -109,6 +110,10 @@ struct pti_header {
 };
 _Static_assert(sizeof(struct pti_header) <= PTI_HEADER_SIZE - PTI_LINE, "the header fits its page");
 
+/* A word for whoever stands above the queue, in the line before: of a pipe's first queue, how its ends are (process/pipe.h).  Else 0. */
+#define PTI_WORD_OFFSET (PTI_HEADER_SIZE - 2 * PTI_LINE)
+_Static_assert(sizeof(struct pti_header) <= PTI_WORD_OFFSET, "the header ends before it");
+
 /* Wakers write a zero here with pwrite, so that inotify tells armed descriptors. */
 #define PTI_SIGNAL_OFFSET (PTI_HEADER_SIZE - PTI_LINE)
 
@@ -132,7 +137,8 @@ _Static_assert(sizeof(struct pti_header) <= PTI_HEADER_SIZE - PTI_LINE, "the hea
         char name##_line[PTI_LINE];                                                                                    \
     }
 
-/* Written by everybody.  Hints are lower bounds, stored after the CAS that makes them true. */
+/* Written by everybody.  head and tail are lower bounds, stored after the CAS that makes them true; largest_batch and entries_used are
+ * upper bounds, raised before.  Of PTQ_LAYOUT_VERSION 2, as all of this: nothing here may move or grow under that number. */
 struct pti_hints {
     PTI_OWN_LINE(_Atomic uint32_t, flags);
     PTI_OWN_LINE(_Atomic uint64_t, head); /* everything before it is taken */
@@ -147,8 +153,10 @@ struct pti_hints {
     PTI_OWN_LINE(_Atomic uint64_t, probed_ms);    /* when somebody last looked for the dead */
     PTI_OWN_LINE(_Atomic uint64_t, recovered);    /* endpoints recovered so far */
     PTI_OWN_LINE(_Atomic uint32_t, entries_used); /* no entry from here on was ever used */
+    PTI_OWN_LINE(_Atomic uint64_t, waited_us); /* these two for display, by takers (ring/waits.h): the sum of all waits, */
+    _Atomic uint64_t waits[PTI_BUCKETS];       /* and how many were so long (base/buckets.h), in microseconds */
 };
-_Static_assert(sizeof(struct pti_hints) == 13 * PTI_LINE, "a line each");
+_Static_assert(offsetof(struct pti_hints, waits) == 14 * PTI_LINE && sizeof(struct pti_hints) == 32 * PTI_LINE, "a line each");
 
 enum pti_operation {
     PTI_OP_NONE = 0,

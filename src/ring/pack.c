@@ -64,16 +64,22 @@ static enum ptq_err publish_once(struct pti_lane *lane, uint32_t block, uint64_t
     return err;
 }
 
-enum ptq_err pti_pack_publish(struct pti_lane *lane, uint32_t block, uint64_t before, uint32_t n, uint64_t bytes,
-                              uint64_t *ret_position)
+void pti_pack_seal(struct pti_lane *lane, uint32_t block, uint32_t n, uint64_t bytes, uint32_t sub)
 {
     struct pti_meta meta = {.size = (uint32_t)bytes, .kind = PTI_KIND_PACK};
     struct pti_pack *pack = pti_pack_of(pti_block_at(lane->ring, block));
-    enum ptq_err err;
 
-    pti_block_fill(lane, block, &meta, 0, 0);
+    pti_block_fill(lane, block, &meta, sub, 0);
     pti_store_relaxed(&pack->ctl, 0);
     pti_store_relaxed(&pack->n, n | PTI_PACK_CLOSED);
+}
+
+enum ptq_err pti_pack_publish(struct pti_lane *lane, uint32_t block, uint64_t before, uint32_t n, uint64_t bytes,
+                              uint64_t *ret_position)
+{
+    enum ptq_err err;
+
+    pti_pack_seal(lane, block, n, bytes, 0);
     pti_batch_announce(lane->ring, n);
     do
         err = publish_once(lane, block, before, n, bytes, ret_position);
@@ -154,7 +160,7 @@ static bool bury_record(struct pti_lane *lane, uint32_t block, uint64_t lease, s
     copy = pti_block_at(ring, to);
     meta.type = pti_load_relaxed(&record->type);
     meta.kind |= PTI_KIND_LETTER;
-    pti_block_fill(lane, to, &meta, ctl->progress, block + 1);
+    pti_block_fill(lane, to, &meta, pti_load_relaxed(&b->sub) + ctl->progress, block + 1);
     pti_store_relaxed(&copy->stamp, stamp);
     pti_store_relaxed(&copy->deliveries, (uint16_t)(pti_load_relaxed(&b->deliveries) - 1)); /* this one does not come about */
     memcpy(copy->payload, record->bytes, meta.size);
@@ -189,7 +195,7 @@ bool pti_pack_judge(struct pti_lane *lane, uint32_t block, uint64_t lease)
 void pti_pack_decide_part(struct pti_ring *ring, uint32_t block, uint64_t word)
 {
     struct pti_block *copy = pti_block_at(ring, block);
-    uint32_t pack = pti_load_acquire(&copy->link) - 1, index = pti_load_relaxed(&copy->sub); /* [L] */
+    uint32_t pack = pti_load_acquire(&copy->link) - 1, sub = pti_load_relaxed(&copy->sub); /* [L] */
     uint64_t position = pti_word_position(word);
     bool has_left = true;
 
@@ -200,7 +206,7 @@ void pti_pack_decide_part(struct pti_ring *ring, uint32_t block, uint64_t word)
 
         if (pti_word_state(at) == PTI_LEASED && pti_word_owner(at) == pti_word_owner(word) &&
             pti_word_position(at) == position)
-            has_left = pti_pack_unword(pti_load_acquire(&pti_pack_of(b)->ctl)).progress > index; /* [K] */
+            has_left = pti_pack_unword(pti_load_acquire(&pti_pack_of(b)->ctl)).progress > sub - pti_load_relaxed(&b->sub); /* [K] */
     }
     if (has_left) {
         pti_special_set(ring, block); /* before the CAS: always a superset */

@@ -3,6 +3,7 @@
  *      block   {word, meta; length: bytes of all messages; kind: PACK}  payload: struct pti_pack
  *      n       CLOSED | records: written by the producer; fixed before publishing, but for units (ring/grow.h)
  *      ctl     given | progress | counted: one word, written by the holder of the lease with plain stores
+ *      sub     of its first message: several packs may share a position (batch.c)
  *
  * Laws:
  *   1. A record below progress is done.  One below given has been handed out: whoever gets it again sees it flagged.
@@ -96,6 +97,10 @@ static inline bool pti_pack_next(const struct pti_ring *ring, struct pti_block *
 
 /* Messages in a block that is in the queue: 1, or those of a pack that are not done. */
 uint64_t pti_block_count(struct pti_ring *ring, uint32_t block);
+
+/* The `n` records of an owned block, of `bytes` together, are filled: it is made a pack, whose first message is number `sub` of its
+ * position. */
+void pti_pack_seal(struct pti_lane *lane, uint32_t block, uint32_t n, uint64_t bytes, uint32_t sub);
 
 /* Publishes an owned block whose `n` records, of `bytes` together, are filled.  As pti_ring_publish. */
 enum ptq_err pti_pack_publish(struct pti_lane *lane, uint32_t block, uint64_t before, uint32_t n, uint64_t bytes,

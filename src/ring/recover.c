@@ -341,6 +341,17 @@ unsigned pti_ring_sweep(struct pti_ring *ring, bool thorough)
     return found;
 }
 
+#define STRAYS_EVERY_MS 1000
+
+/* A look at every block: where a queue is full of messages, and blocks are not what it lacks, seldom. */
+static bool is_time_for_strays(struct pti_ring *ring, uint64_t now)
+{
+    if (!pti_block_is_short(ring) && now - pti_load_relaxed(&ring->strays_ms) < STRAYS_EVERY_MS)
+        return false;
+    pti_store_relaxed(&ring->strays_ms, now);
+    return true;
+}
+
 unsigned pti_ring_sweep_sometimes(struct pti_ring *ring, bool thorough)
 {
     uint64_t now = (uint64_t)(pti_host_ns() / PTI_NS_PER_MS);
@@ -348,7 +359,7 @@ unsigned pti_ring_sweep_sometimes(struct pti_ring *ring, bool thorough)
 
     if (now - last < 100 || !pti_cas(&ring->hints->probed_ms, &last, now)) /* [S] */
         return 0;
-    return pti_ring_sweep(ring, thorough);
+    return pti_ring_sweep(ring, thorough && is_time_for_strays(ring, now));
 }
 
 #define CROWD 256 /* endpoints; from here on a probe of all is a matter of milliseconds */

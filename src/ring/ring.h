@@ -54,6 +54,7 @@ struct pti_ring {
     struct pti_sides *sides; /* large queues only */
     uint8_t id[16];
     pthread_mutex_t dead_mutex;     /* OFD locks do not exclude within a handle */
+    _Atomic uint64_t strays_ms;     /* when this handle looked for strays last */
     _Atomic uint64_t mine[2048 / 64]; /* endpoints of this handle: never probed */
     char spec[PTQ_SPEC_TEXT_MAX + 1];
 };
@@ -96,6 +97,7 @@ struct pti_lane {
     uint32_t own_away;  /* allocations to go without a look at them */
     bool has_put, has_taken;
     bool notes;         /* the put under way is noted in the entry (ring/note.h) */
+    uint32_t given_back; /* 1 + the block of a stamped message that was just taken, and had been given back untaken; 0 */
     bool shared;        /* several threads use it, under mutex */
     struct pti_cursor cursor;
     struct pti_scratch {
@@ -216,6 +218,8 @@ void pti_block_keep(struct pti_lane *lane, uint32_t block, bool loaned);
 /* Late acks: blocks of an extent that came back to a home to which it is not granted any more become FREE.  Safe beside
  * everybody: only the grantee of an extent uses its blocks. */
 void pti_block_free_strays(struct pti_ring *ring);
+/* By the marks no shared block is free. */
+bool pti_block_is_short(const struct pti_ring *ring);
 
 /* Marks. */
 void pti_special_set(struct pti_ring *ring, uint32_t block);
@@ -291,8 +295,9 @@ enum ptq_err pti_ring_publish(struct pti_lane *lane, uint32_t block, uint64_t be
 /* The same, of a put that is noted in the entry (ring/note.h): where it is tried is noted, too. */
 enum ptq_err pti_ring_publish_noted(struct pti_lane *lane, uint32_t block, uint64_t before, uint64_t *ret_position);
 
-/* Publishes the `count` filled blocks of lane->scratch by one header, all or none.  On failure they are as before. */
-enum ptq_err pti_ring_publish_batch(struct pti_lane *lane, size_t count, uint64_t *ret_position);
+/* Publishes the `count` filled blocks of lane->scratch by one header, all or none.  They hold so many messages: more than blocks
+ * where some are packs.  On failure they are as before. */
+enum ptq_err pti_ring_publish_batch(struct pti_lane *lane, size_t count, uint64_t messages, uint64_t *ret_position);
 
 /* What the two publishers share (ring/slot.c): walks to the first unpublished position; then publishes there. */
 enum ptq_err pti_ring_find_tail(struct pti_lane *lane, uint64_t *ret_slot);
@@ -303,6 +308,8 @@ void pti_ring_note_head(struct pti_lane *lane, uint64_t next);
 
 /* Publishes at exactly `position`: PTQ_ELATE, PTQ_FULL (too far ahead), PTQ_ECORRUPT. */
 enum ptq_err pti_ring_place(struct pti_lane *lane, uint64_t position, uint32_t block, uint64_t before);
+/* Would that be PTQ_ELATE? */
+bool pti_ring_is_placed(const struct pti_ring *ring, uint64_t position);
 
 /* Leases the next message: PTQ_EMPTY; PTQ_END when END is at the head and all is settled; PTQ_ECORRUPT.
  * *ret_word is the lease: LEASED(me, position, redelivered). */
@@ -331,7 +338,13 @@ enum ptq_err pti_ring_lease_next(struct pti_lane *lane, uint32_t *ret_block, uin
  * became something else (a dead letter, ...), the lease is over, and the taker goes on.  *lease may be rewritten. */
 bool pti_ring_judge_slow(struct pti_lane *lane, uint32_t block, uint64_t *lease);
 
-/* Does the message bear a due time or a time to live?  Both stand in the line that its word is in. */
+/* Does the message bear a time: of its put, a due time, a time to live?  They stand in the line that its word is in. */
+static inline bool pti_block_is_stamped(const struct pti_block *b)
+{
+    return (pti_load_relaxed(&b->stamp) | pti_load_relaxed(&b->due_us)) != 0;
+}
+
+/* Of these, a due time or a time to live? */
 static inline bool pti_block_is_timed(const struct pti_block *b)
 {
     return (pti_load_relaxed(&b->stamp) >> 48 | pti_load_relaxed(&b->due_us)) != 0;
@@ -342,7 +355,7 @@ static inline bool pti_ring_judge(struct pti_lane *lane, uint32_t block, uint64_
     struct pti_block *b = pti_block_at(lane->ring, block);
     uint16_t deliveries = pti_load_relaxed(&b->deliveries);
 
-    if (__builtin_expect(deliveries >= lane->ring->quick_deliveries || pti_block_is_timed(b), 0))
+    if (__builtin_expect(deliveries >= lane->ring->quick_deliveries || pti_block_is_stamped(b), 0))
         return pti_ring_judge_slow(lane, block, lease);
     pti_store_relaxed(&b->deliveries, (uint16_t)(deliveries + 1));
     return true;

@@ -27,6 +27,8 @@ void pti_sides_unlink(int dirfd, const char *path, const char *queue, const uint
 #define PTI_SIDE_UNIT (UINT64_C(64) << 10) /* the least step in which files grow */
 #define PTI_SIDE_NAME_MAX (PTQ_NAME_MAX + 40)
 #define PTI_SIDE_MARK "~L2." /* of this layout; no name of a queue has a tilde */
+#define PTI_SIDE_ROSTER "staff" /* in place of a block's number: who works for a pool (pool/roster.h), beside its jobs */
+#define PTI_SIDE_TRAIL "trail"  /* what they did (pool/trail.h) */
 
 /* "<queue>~L2.<id>."; `id` NULL: "<queue>~L2." */
 void pti_side_prefix(const char *queue, const uint8_t *id, char prefix[PTI_SIDE_NAME_MAX]);

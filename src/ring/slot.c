@@ -215,6 +215,12 @@ enum ptq_err pti_ring_publish_noted(struct pti_lane *lane, uint32_t block, uint6
     return publish(lane, block, before, true, ret_position);
 }
 
+bool pti_ring_is_placed(const struct pti_ring *ring, uint64_t position)
+{
+    uint64_t slot = pti_load_acquire(pti_slot_at(ring, position)); /* [P] */
+    return pti_lap_diff(ring, pti_slot_lap(slot), pti_lap(ring, position)) >= 0;
+}
+
 enum ptq_err pti_ring_place(struct pti_lane *lane, uint64_t position, uint32_t block, uint64_t before)
 {
     struct pti_ring *ring = lane->ring;
@@ -294,6 +300,15 @@ static bool is_early(const struct pti_ring *ring, uint32_t block)
     return due != 0 && due > pti_now_us();
 }
 
+/* What comes here without having been delivered was parked by its first taker, and bears a time that has come, or was given back as
+ * if it had not been taken: then its wait is measured already. */
+static void note_given_back(struct pti_lane *lane, uint32_t block)
+{
+    const struct pti_block *b = pti_block_at(lane->ring, block);
+
+    lane->given_back = pti_load_relaxed(&b->stamp) != 0 && pti_load_relaxed(&b->due_us) == 0 ? block + 1 : 0;
+}
+
 /* The redelivery word says there may be some: the lowest (position, sub).  PTQ_EMPTY: none, and the bit is off. */
 static enum ptq_err take_redelivered(struct pti_lane *lane, uint64_t seen, uint32_t *ret_block, uint64_t *ret_word)
 {
@@ -348,6 +363,7 @@ static enum ptq_err take_redelivered(struct pti_lane *lane, uint64_t seen, uint3
             pti_ring_carry_out(lane, best, lease, PTI_PARK);
             continue;
         }
+        note_given_back(lane, best);
         pti_store_relaxed(&pti_block_at(ring, best)->due_us, 0);
         pti_unit_admit(lane, best, lease);
         if (pti_word_redelivered(lease)) /* else it was parked, or taken and put back */

@@ -160,13 +160,14 @@ PTI_FAST enum pti_swept pti_sweep_lease(struct pti_ring *ring, struct pti_lane *
         return PTI_SWEEP_STOP;
     if (__builtin_expect(!pti_fast_is_plain(b) || pti_load_relaxed(&b->length) > room, 0))
         return PTI_SWEEP_STOP;
-    pti_journal_open(entry, PTI_OP_TAKE, block, sweep->lease, taken);
-    if (__builtin_expect(!pti_cas(&b->word, &word, sweep->lease), 0)) { /* [L, W] leased */
-        pti_journal_close(entry);
+    if (__builtin_expect(pti_block_is_stamped(b), 0)) {
+        if (pti_block_is_timed(b))
+            return PTI_SWEEP_STOP;
+        if (!pti_fast_cas_stamped(lane, b, block, word, sweep->lease))
+            return PTI_SWEEP_SKIP;
+    } else if (!pti_fast_cas_lease(lane, b, block, word, sweep->lease, taken)) {
         return PTI_SWEEP_SKIP;
     }
-    pti_store_release(&entry->taken, taken + 1); /* [J] */
-    pti_store_relaxed(&b->deliveries, 1);
     *ret_b = b;
     return PTI_SWEEP_LEASED;
 }

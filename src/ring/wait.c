@@ -7,23 +7,27 @@
 #include "os/futex.h"
 
 /* One byte written to the segment: inotify tells every armed descriptor of every process. */
-static void signal_descriptors(struct pti_ring *ring)
+static void signal_descriptors(int fd)
 {
     static const char zero;
-    ssize_t ignored = pwrite(ring->segment.fd, &zero, 1, PTI_SIGNAL_OFFSET);
+    ssize_t ignored = pwrite(fd, &zero, 1, PTI_SIGNAL_OFFSET);
 
     (void)ignored; /* nothing better can be done; sleepers look again when anybody else signals or dies */
 }
 
 void pti_wait_signal(struct pti_ring *ring, _Atomic uint32_t *word, uint32_t seen, bool all)
 {
+    if (ring->segment.writable)
+        pti_wait_tell(ring->segment.fd, word, seen, all);
+}
+
+void pti_wait_tell(int fd, _Atomic uint32_t *word, uint32_t seen, bool all)
+{
     uint32_t moved = seen + PTI_WAIT_COUNT, expected = seen, clear = 0;
     bool ours;
 
-    if (!ring->segment.writable)
-        return;
     if (seen & PTI_WAIT_DESCRIPTOR) {
-        signal_descriptors(ring);
+        signal_descriptors(fd);
         clear |= PTI_WAIT_DESCRIPTOR;
     }
     /* The count moves before the wake, so that who has armed and is not asleep yet does not fall asleep any more.  Without it:

@@ -9,7 +9,8 @@
 
 #include "ring/ring.h"
 
-/* The slow halves, in wait.c. */
+/* The slow halves, in wait.c.  signal: of a queue.  tell: of any segment, by a descriptor that may write to it. */
+void pti_wait_tell(int fd, _Atomic uint32_t *word, uint32_t seen, bool all);
 void pti_wait_signal(struct pti_ring *ring, _Atomic uint32_t *word, uint32_t seen, bool all);
 
 /* After a CAS that made something worth waking for (seq_cst, then this load). */

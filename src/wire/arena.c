@@ -68,6 +68,15 @@ bool pti_copy_text(char *to, size_t room, const char *from)
     return true;
 }
 
+bool pti_copy_words(char *to, size_t room, const char *from)
+{
+    if (!pti_copy_text(to, room, from))
+        return false;
+    for (char *at = strchr(to, '"'); at != NULL; at = strchr(at, '"'))
+        *at = '\'';
+    return true;
+}
+
 static bool is_name(const char *text)
 {
     size_t length = strlen(text);

@@ -25,6 +25,8 @@ void pti_drop_unpacked(void *message, struct pti_arena *arena);
 size_t pti_pack(const void *message, uint8_t *buffer, size_t room);
 
 bool pti_copy_text(char *to, size_t room, const char *from);
+/* What somebody says in words, for people: it cannot end the quotes that a log writes around it. */
+bool pti_copy_words(char *to, size_t room, const char *from);
 bool pti_copy_name(char *to, size_t room, const char *from, bool may_be_empty);
 char *pti_borrow(const char *text);
 /* Ids of a fixed size; zeroes stand for none, and travel as nothing. */
@@ -32,6 +34,7 @@ ProtobufCBinaryData pti_borrow_id(const uint8_t *id, size_t size);
 bool pti_copy_id(uint8_t *id, size_t size, const ProtobufCBinaryData *from);
 
 #define COPY_TEXT(to, from) pti_copy_text((to), sizeof(to), (from))
+#define COPY_WORDS(to, from) pti_copy_words((to), sizeof(to), (from))
 #define COPY_NAME(to, from) pti_copy_name((to), sizeof(to), (from), false)
 #define COPY_NAME_OR_NONE(to, from) pti_copy_name((to), sizeof(to), (from), true)
 

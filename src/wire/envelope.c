@@ -99,7 +99,7 @@ size_t pti_goaway_pack(const struct pti_goaway *goaway, uint8_t *buffer, size_t 
 static bool read_goaway(struct pti_goaway *goaway, const Ptq__V1__Goaway *message)
 {
     goaway->drain_ms = message->drain_ms;
-    return COPY_TEXT(goaway->reason, message->reason);
+    return COPY_WORDS(goaway->reason, message->reason);
 }
 
 enum ptq_err pti_goaway_unpack(const uint8_t *bytes, size_t size, struct pti_goaway *ret_goaway)
@@ -119,7 +119,7 @@ size_t pti_error_pack(const struct pti_error_message *error, uint8_t *buffer, si
 static bool read_error(struct pti_error_message *error, const Ptq__V1__Error *message)
 {
     error->code = (enum ptq_err)message->code;
-    return pti_is_answer(message->code) && message->code != PTQ_OK && COPY_TEXT(error->text, message->text);
+    return pti_is_answer(message->code) && message->code != PTQ_OK && COPY_WORDS(error->text, message->text);
 }
 
 enum ptq_err pti_error_unpack(const uint8_t *bytes, size_t size, struct pti_error_message *ret_error)

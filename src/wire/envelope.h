@@ -63,6 +63,8 @@ struct pti_open_message {
     uint64_t first;                   /* the lowest number that may be asked again; 0: none was asked yet */
     bool resync;
     uint32_t carrier;
+    /* version 3 */
+    uint32_t thing; /* 0 a queue, 1 a share, 2 a log */
 };
 
 struct pti_opened {

@@ -53,7 +53,7 @@ size_t pti_directory_pack(const struct pti_directory *directory, uint8_t *buffer
 
 static bool read_directory(struct pti_directory *directory, const Ptq__V1__Directory *message)
 {
-    if (message->n_names > PTI_WIRE_NAMES || !COPY_TEXT(directory->node, message->node) ||
+    if (message->n_names > PTI_WIRE_NAMES || !COPY_WORDS(directory->node, message->node) ||
         !COPY_NAME_OR_NONE(directory->run, message->run) ||
         !pti_copy_id(directory->node_id, sizeof directory->node_id, &message->node_id))
         return false;

@@ -64,7 +64,7 @@ static bool read_hello(struct pti_hello *hello, const Ptq__V1__Hello *message)
     hello->token_slot = message->token_slot;
     hello->token_value = message->token_value;
     return pti_copy_id(hello->token, sizeof hello->token, &message->token) &&
-           pti_copy_id(hello->node_id, sizeof hello->node_id, &message->node_id) && COPY_TEXT(hello->node, message->node) && COPY_TEXT(hello->software, message->software) &&
+           pti_copy_id(hello->node_id, sizeof hello->node_id, &message->node_id) && COPY_WORDS(hello->node, message->node) && COPY_WORDS(hello->software, message->software) &&
            COPY_NAME_OR_NONE(hello->run, message->run) && COPY_NAME_OR_NONE(hello->identity, message->identity) &&
            pti_copy_id(hello->nonce, sizeof hello->nonce, &message->nonce) &&
            (message->identity[0] == '\0') == (message->nonce.len == 0) && read_limits(&hello->limits, message->limits);

@@ -40,6 +40,7 @@ size_t pti_open_pack(const struct pti_open_message *open, uint8_t *buffer, size_
         message.resync = open->resync;
     }
     message.carrier = open->carrier;
+    message.thing = open->thing;
     return pti_pack(&message, buffer, room);
 }
 
@@ -60,11 +61,12 @@ static bool read_open(struct pti_open_message *open, const Ptq__V1__Open *messag
     open->first = message->first;
     open->resync = message->resync;
     open->carrier = message->carrier;
+    open->thing = message->thing;
     if (message->stream.len != 0 && message->stream.len != sizeof open->stream)
         return false;
     if (message->stream.len != 0)
         memcpy(open->stream, message->stream.data, sizeof open->stream);
-    return message->mode <= PTQ_CREATE && (message->file_mode & ~0777u) == 0 &&
+    return message->mode <= PTQ_CREATE && message->thing <= 2 && (message->file_mode & ~0777u) == 0 &&
            message->full <= PTQ_FULL_DROP_NEWEST && message->stamps <= PTQ_STAMPS_OFF &&
            COPY_NAME_OR_NONE(open->run, message->run) && COPY_NAME(open->name, message->name) &&
            COPY_TEXT(open->spec, message->spec);
@@ -115,7 +117,7 @@ static bool read_opened(struct pti_opened *opened, const Ptq__V1__Opened *messag
         memcpy(opened->id, message->id.data, sizeof opened->id);
     return message->capacity > 0 && message->item_size > 0 && message->item_size <= PTI_WIRE_ITEM_BYTES &&
            message->header_size <= PTQ_HEADERS_MAX && message->credit_bytes > 0 && COPY_NAME(opened->run, message->run) &&
-           COPY_TEXT(opened->node, message->node) && COPY_TEXT(opened->spec, message->spec);
+           COPY_WORDS(opened->node, message->node) && COPY_TEXT(opened->spec, message->spec);
 }
 
 enum ptq_err pti_opened_unpack(const uint8_t *bytes, size_t size, struct pti_opened *ret_opened)

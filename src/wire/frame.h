@@ -42,6 +42,8 @@ enum pti_frame_type {
     PTI_FRAME_WATCH = 22,
     PTI_FRAME_CLOSE = 23,
     PTI_FRAME_RECEIVED = 24, /* version 2: n times number:64, whose answers were received */
+    PTI_FRAME_LOOK = 25,  /* version 3, and the next: of a share or a log, wire/share.h */
+    PTI_FRAME_AWAIT = 26,
     PTI_FRAME_RESULT = 32,
     PTI_FRAME_MESSAGES = 33,
     PTI_FRAME_NOTIFY = 34
@@ -60,7 +62,8 @@ enum pti_frame_flag {
     PTI_FRAME_KEYED = 4, /* the payload begins with the key of what is put: position:64 sub:32 0:32 */
     PTI_FRAME_RETRY = 8, /* to be done unless it was, also if it was called off */
     PTI_FRAME_CHAINED = 16, /* a put that must not go past another such of its channel, nor be done if one before it was not */
-    PTI_FRAME_ANEW = 32     /* of these: what was not done before it is forgotten */
+    PTI_FRAME_ANEW = 32,    /* of these: what was not done before it is forgotten */
+    PTI_FRAME_PACKS = 64    /* a put whose messages may share leases, as those of a chained one may */
 };
 
 struct pti_frame {

@@ -3,7 +3,7 @@
 
 #include <assert.h>
 
-#include "wire/bytes.h"
+#include "base/bytes.h"
 
 #define FLAG_REDELIVERED 1u
 #define FLAG_MORE 2u

@@ -24,7 +24,7 @@
 
 #include <ptq/err.h>
 
-#include "wire/bytes.h"
+#include "base/bytes.h"
 
 #define PTI_WIRE_KEY 16u /* position:64 sub:32 0:32, before a put or place that has a key */
 #define PTI_PUT_HEAD 8u

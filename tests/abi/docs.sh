@@ -39,6 +39,14 @@ while read -r row value; do
     grep -q "^DIFFERENCE($row, [0-9]*, [0-9]*," tests/contract/differences.def || { say "through_bridge.def: there is no row $row" >&2; echo x >>"$work/bad"; }
     ! grep -q "^DIFFERENCE($row, [0-9]*, $value," tests/contract/differences.def || { say "through_bridge.def: $row is as over a link" >&2; echo x >>"$work/bad"; }
 done <"$work/through"
+# A row of the list of features stands once, and names a test, or says that it is missing.
+sed -n 's/^| \([A-Z][0-9, A-Z]*[0-9]\) |.*/\1/p' docs/migration.md | tr -d ' ' | tr ',' '\n' | sort | uniq -d >"$work/twice"
+while read -r row; do say "docs/migration.md: row $row stands twice" >&2; echo x >>"$work/bad"; done <"$work/twice"
+[ "$(grep -c '^| [A-Z][0-9]' docs/migration.md)" -ge 100 ] || fail "docs/migration.md has only $(grep -c '^| [A-Z][0-9]' docs/migration.md) rows"
+grep '^| [A-Z][0-9]' docs/migration.md | grep -v '| `[a-z0-9_, `]*`[^|]* |$' | grep -v '| missing: [^|]* | |$' | while read -r row; do
+    say "docs/migration.md: no test: $row" >&2
+    echo x >>"$work/bad"
+done
 # Tests that pages name are there.
 grep -o '`[a-z0-9_]*`' docs/migration.md | tr -d '`' | grep '_.*_' | grep -v '^ptq_' | sort -u >"$work/tests"
 [ "$(wc -l <"$work/tests")" -ge 30 ] || fail "docs/migration.md names only $(wc -l <"$work/tests") tests"
@@ -46,7 +54,8 @@ while read -r test; do
     grep -rqw -e "$test" tests || { say "docs/migration.md: there is no test $test" >&2; echo x >>"$work/bad"; }
 done <"$work/tests"
 grep -o '`ptq_[a-z0-9_]*' docs/*.md | sed 's/.*`//' | grep -vx 'ptq_\|ptq_add_test\|ptq_flags' | sort -u | while read -r call; do
-    grep -rqw -e "$call" src/include src/metrics src/remote/report.c || { say "documentation: there is no $call" >&2; echo x >>"$work/bad"; }
+    # A counter is ptq_name in the source, and ptq_name_total as it is told.
+    grep -rqw -e "$call" -e "${call%_total}" src/include src/metrics src/remote/report.c || { say "documentation: there is no $call" >&2; echo x >>"$work/bad"; }
 done
 [ ! -e "$work/bad" ] || fail "$(wc -l <"$work/bad") findings"
 say "$links links lead somewhere, and every page is in its index"

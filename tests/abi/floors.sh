@@ -13,6 +13,7 @@ mkdir -p "$tree/src/include/ptq" "$tree/src/base" "$tree/src/ring" "$tree/src/lo
 echo '#include "base/a.h"' >"$tree/src/ring/slot.c"
 echo '#include "ring/slot.h"' >"$tree/src/local/port.c"
 echo '#include <nng/nng.h>' >"$tree/src/remote/link.c"
+echo '#include <nng/nng.h>' >"$tree/src/remote/link_listen.c"
 : >"$tree/src/include/ptq/err.h"
 : >"$tree/tools/ptq/cmd.h"
 printf '#include "local/port.h"\n#include "remote/port.h"\n' >"$tree/src/ptq.c"
@@ -33,6 +34,7 @@ breach src/ring/dots.c '#include "../bus/bus.h"'
 breach src/ring/missing.c '#include <ptq/none.h>'
 breach src/cellar/x.c '#include <stdio.h>' # no room of that name
 breach src/remote/port.c '#include <nng/nng.h>'
+breach src/remote/linked.c '#include <nng/nng.h>'
 breach src/ring/proto.c '#include <protobuf-c/protobuf-c.h>'
 breach src/ring/linux.c '#include <sys/epoll.h>'
 breach src/include/ptq/inner.h '#include "base/time.h"'

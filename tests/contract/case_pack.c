@@ -430,6 +430,87 @@ static void a_batch_of_small_ones_is_in_at_once_with_its_position(void **state)
     ptq_queue_close(pipe);
 }
 
+/* More than a pack holds: several, all or none, under one position. */
+static void a_batch_of_many_small_ones_is_told_apart_by_sub(void **state)
+{
+    struct contract *c = *state;
+    ptq_queue *pipe = open_pipe(c, "tasks", 2000), *queue = contract_open(c, "tasks", NULL);
+    static ptq_msg *msgs[600];
+    uint64_t position = 0;
+    size_t count, more;
+
+    assert_ok(put_numbers(pipe, 0, 600, PTT_LONG, &position));
+    assert_ok(put_numbers(pipe, 600, 3, PTT_LONG, NULL));
+    assert_int_equal(contract_stats(queue).ready, 603);
+    assert_ok(ptq_get_many(queue, msgs, 1, 290, PTT_LONG, &count));
+    assert_int_equal(count, 290);
+    assert_ok(ptq_get_many(queue, msgs + 290, 310, 310, PTT_LONG, &more));
+    for (uint32_t i = 0; i < 600; i++) {
+        assert_int_equal(number_of(msgs[i]), i);
+        assert_int_equal(ptq_msg_position(msgs[i]), position);
+        assert_int_equal(ptq_msg_sub(msgs[i]), i);
+    }
+    for (size_t i = 600; i-- > 400;) /* from the end: each waits for those before it */
+        assert_ok(ptq_ack(msgs[i]));
+    assert_ok(ptq_ack_many(msgs, 400));
+    recv_range(queue, 600, 603);
+    assert_get(PTQ_EMPTY, queue);
+    assert_int_equal(contract_stats(queue).acked, 603);
+    contract_verify(c, "tasks");
+    ptq_queue_close(queue);
+    ptq_queue_close(pipe);
+}
+
+static void what_is_too_long_for_a_pack_stands_between_packs(void **state)
+{
+    struct contract *c = *state;
+    ptq_queue *pipe = contract_open(c, "tasks", &(struct ptq_queue_options){.capacity = 1000, .item_size = 240, .pack_size = 250,
+                                                                            .flags = PTQ_PIPELINE});
+    static uint64_t values[200][30];
+    struct ptq_bytes items[200];
+    uint64_t got[30];
+    size_t size;
+
+    for (uint64_t round = 0; round < 20; round++) {
+        for (uint64_t i = 0; i < 200; i++) { /* long ones alone, and at the end, and behind each other */
+            values[i][0] = i;
+            items[i] = (struct ptq_bytes){values[i], i % 7 > 4 || i == 199 ? 240 : 8 + 8 * (i % 3)};
+        }
+        assert_ok(ptq_put_many(pipe, items, 200, PTT_LONG, NULL));
+        for (uint64_t i = 0; i < 200; i++) {
+            assert_ok(ptq_recv(pipe, got, sizeof got, PTT_LONG, &size));
+            assert_int_equal(got[0], i);
+            assert_int_equal(size, items[i].size);
+        }
+    }
+    assert_get(PTQ_EMPTY, pipe);
+    contract_verify(c, "tasks");
+    ptq_queue_close(pipe);
+}
+
+static void what_is_given_back_of_a_batch_of_packs_comes_again_in_order(void **state)
+{
+    struct contract *c = *state;
+    ptq_queue *pipe = open_pipe(c, "tasks", 2000), *queue = contract_open(c, "tasks", NULL);
+    static ptq_msg *msgs[600];
+    size_t count;
+
+    assert_ok(put_numbers(pipe, 0, 600, PTT_LONG, NULL));
+    assert_ok(ptq_get_many(queue, msgs, 600, 600, PTT_LONG, &count));
+    for (size_t i = 600; i-- > 300;)
+        assert_ok(ptq_nack(msgs[i], 0));
+    for (size_t i = 0; i < 300; i++)
+        (void)!ptq_ack(msgs[i]); /* of a pack that goes back what is behind the nack goes along */
+    uint64_t first = 600 - contract_stats(queue).ready;
+    assert_true(first <= 300);
+    recv_range(queue, first, 600);
+    assert_get(PTQ_EMPTY, queue);
+    assert_int_equal(contract_stats(queue).acked, 600);
+    contract_verify(c, "tasks");
+    ptq_queue_close(queue);
+    ptq_queue_close(pipe);
+}
+
 static void a_batch_of_small_ones_that_cannot_go_in_changes_nothing(void **state)
 {
     struct contract *c = *state;
@@ -527,6 +608,9 @@ static const struct contract_case pack_cases[] = {
     CONTRACT_CASE(records_are_acked_and_flushed_by_other_threads_too),
     CONTRACT_CASE(an_ack_of_many_settles_records_in_any_order),
     CONTRACT_CASE(a_batch_of_small_ones_is_in_at_once_with_its_position),
+    CONTRACT_CASE(a_batch_of_many_small_ones_is_told_apart_by_sub),
+    CONTRACT_CASE(what_is_too_long_for_a_pack_stands_between_packs),
+    CONTRACT_CASE(what_is_given_back_of_a_batch_of_packs_comes_again_in_order),
     CONTRACT_CASE(a_batch_of_small_ones_that_cannot_go_in_changes_nothing),
     CONTRACT_CASE(many_packs_through_a_small_queue_stay_in_order),
     CONTRACT_CASE(an_ack_of_many_tells_of_records_that_were_given_back),

@@ -396,6 +396,35 @@ static void signals_that_interrupt_running_calls_lose_nothing(void **state)
     contract_verify(c, "tasks");
 }
 
+static enum ptq_err call_get_at_least(struct caller *caller)
+{
+    ptq_msg *msgs[8];
+    size_t count;
+
+    return ptq_get_many(caller->queue, msgs, caller->count, 8, caller->timeout_ms, &count);
+}
+
+static void close_ends_a_get_of_many_and_what_it_had_comes_again(void **state)
+{
+    struct contract *c = *state;
+    ptq_queue *stays = contract_open(c, "tasks", NULL);
+
+    for (int round = 0; round < 5; round++) {
+        ptq_queue *goes = contract_open(c, "tasks", NULL);
+        struct caller caller = {.call = call_get_at_least, .queue = goes, .count = 5, .timeout_ms = PTT_LONG};
+
+        put_range(stays, 0, 3);
+        caller_start_sleeping(&caller);
+        ptq_queue_close(goes);
+
+        assert_answer(PTQ_EINTR, caller_join(&caller));
+        for (uint64_t i = 0; i < 3; i++)
+            assert_ok(ptq_ack(get_number(stays, i)));
+    }
+    ptq_queue_close(stays);
+    contract_verify(c, "tasks");
+}
+
 static void close_ends_the_sleeps_of_other_threads(void **state)
 {
     struct contract *c = *state;
@@ -429,5 +458,6 @@ static const struct contract_case wait_cases[] = {
     CONTRACT_CASE(interrupt_may_be_called_in_a_signal_handler),
     CONTRACT_CASE(signals_that_interrupt_running_calls_lose_nothing),
     CONTRACT_CASE(close_ends_the_sleeps_of_other_threads),
+    CONTRACT_CASE(close_ends_a_get_of_many_and_what_it_had_comes_again),
 };
 CONTRACT_GROUP(wait);

@@ -16,10 +16,7 @@ static struct keys keys;
 
 static void forget_keys(void)
 {
-    char command[100];
-
-    snprintf(command, sizeof command, "rm -rf %s", keys.dir);
-    (void)!system(command);
+    keys_free(&keys);
 }
 
 static bool has_keys(const struct contract *c)
@@ -28,10 +25,10 @@ static bool has_keys(const struct contract *c)
         return false;
     const char *made = getenv("CONTRACT_KEYS"); /* we are a child of who made them */
     if (made != NULL) {
-        snprintf(keys.dir, sizeof keys.dir, "%s", made);
-    } else if (keys.dir[0] == '\0') {
+        snprintf(keys.scratch.dir, sizeof keys.scratch.dir, "%s", made);
+    } else if (keys.scratch.dir[0] == '\0') {
         keys_make(&keys, (const char *const[]){"home", "far", NULL});
-        setenv("CONTRACT_KEYS", keys.dir, 1);
+        setenv("CONTRACT_KEYS", keys.scratch.dir, 1);
         atexit(forget_keys);
     }
     return true;
@@ -105,25 +102,28 @@ static void restart_home(struct contract *c)
 
 /* ---- through the ptqbridge of the far bus: no link and no thread in this process ---- */
 
+/* The far host, for the kit. */
+static struct net far_host(const struct contract *c)
+{
+    struct net net = {.bridge = 0};
+
+    snprintf(net.far.dir, sizeof net.far.dir, "%s", c->dir);
+    return net;
+}
+
 static void open_bridged(struct contract *c)
 {
-    struct ptq_error error = {0};
-    struct ptq_bus_options options = {
-        .dir = c->dir, .peers = c->peers, .node = "far", .via = "bridge", .error = &error};
+    struct net net = far_host(c);
 
-    if (ptq_bus_open("test", &options, &c->bus) != PTQ_OK)
-        fail_msg("%s", error.text);
+    c->bus = net_open_way(&net, c->peers, "bridge");
 }
 
 static void start_bridged(struct contract *c)
 {
-    const char *const options[] = {"--node", "far", NULL};
-    struct net far = {0};
-
     start_home(c);
-    snprintf(far.home.dir, sizeof far.home.dir, "%s", c->dir);
-    net_bridge_start(&far, options);
-    c->near = far.bridge;
+    struct net near, net = far_host(c);
+    net_near_start(&near, &net, NULL);
+    c->near = near.bridge;
     open_bridged(c);
 }
 

@@ -128,25 +128,12 @@ static int answer_to(ptq_queue *queue, struct ptt_page *page, uint64_t argument)
 static struct contract own;          /* of this process */
 static unsigned threads_before_open;
 
-static unsigned count_threads(void)
-{
-    DIR *tasks = opendir("/proc/self/task");
-    struct dirent *entry;
-    unsigned count = 0;
-
-    while (tasks != NULL && (entry = readdir(tasks)) != NULL)
-        count += entry->d_name[0] != '.';
-    if (tasks != NULL)
-        closedir(tasks);
-    return count;
-}
-
 /* words[1] and [2]: threads before the queue was opened, and after it was used. */
 static int tell_threads(ptq_queue *queue, struct ptt_page *page, uint64_t argument)
 {
     page->words[1] = threads_before_open;
     int code = put_and_get(queue, contract_page_new(), 1);
-    page->words[2] = count_threads();
+    page->words[2] = ptt_count_threads();
     (void)argument;
     return code;
 }
@@ -196,7 +183,7 @@ static int run_role(const struct role *role, char **argv)
     struct contract c = {.carrier = contract_carrier_named(argv[2])};
     ptq_queue *queue = NULL;
 
-    threads_before_open = count_threads();
+    threads_before_open = ptt_count_threads();
     snprintf(c.dir, sizeof c.dir, "%s", argv[3]);
     snprintf(c.peers, sizeof c.peers, "%s", argv[4]);
     own = c;

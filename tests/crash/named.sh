@@ -23,7 +23,7 @@ names() {
 }
 
 # Calls: tests/crash/calls against the headers.
-for header in queue bus metrics pool pb; do
+for header in queue bus metrics pool worker map process share log pb; do
     "$cc" -E -P -Isrc/include src/include/ptq/$header.h >"$work/header" 2>/dev/null || [ $header = pb ] || fail "$header.h does not compile"
     grep -o '\<ptq_[a-z0-9_]*(' "$work/header" | tr -d '('
 done | sort -u | grep -vE '^ptq_(spec|strerror|err_name|version|type)' >"$work/declared"
@@ -43,11 +43,12 @@ while read -r call tests; do
     none*) bad "tests/crash/calls: $call has no reason" ;;
     esac
     names "$call" "$tests"
-    grep -rqw --include='*.c' -e "$call" tests/crash tests/process || bad "$call is called nowhere in tests/crash or tests/process"
+    grep -rqw --include='*.c' -e "$call" tests/crash tests/process tests/unit/share ||
+        bad "$call is called nowhere in tests/crash, tests/process or tests/unit/share"
 done <"$work/calls"
 
 # Windows: the table of docs/failure.md; the tests name their windows, too.
-for window in $(seq 1 30); do
+for window in $(seq 1 33); do
     grep "^| W$window |" docs/failure.md >"$work/line"
     [ "$(wc -l <"$work/line")" -eq 1 ] || { bad "docs/failure.md has not one line of W$window"; continue; }
     tests=$(sed 's/ *|$//; s/.*| //' "$work/line")
@@ -56,4 +57,4 @@ for window in $(seq 1 30); do
     grep -rqE --include='*.c' -e "/\*( W[0-9]+)* W$window( W[0-9]+)* \*/" tests || bad "no test names W$window"
 done
 [ ! -e "$work/bad" ] || fail "$(wc -l <"$work/bad") findings"
-say "$(wc -l <"$work/calls") calls and 30 windows name their tests"
+say "$(wc -l <"$work/calls") calls and 33 windows name their tests"

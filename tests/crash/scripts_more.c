@@ -248,6 +248,52 @@ static void act_put_many_packed_refused(struct ledger_actor *actor)
     ledger_expect(actor, PTQ_FULL, ledger_put_many(actor, 5));
 }
 
+#define PACKS .options = {.capacity = 24, .item_size = 100, .max_endpoints = 6, .pack_size = 256, .flags = PTQ_PIPELINE, .max_deliveries = 2}
+
+/* A batch of packs. */
+static void packs(struct ledger_actor *actor)
+{
+    expect_ok(actor, ledger_put_many(actor, 11));
+    put_some(actor, 1);
+    expect_ok(actor, ptq_flush(actor->queue, PTQ_NOWAIT));
+}
+
+static void packs_begun(struct ledger_actor *actor)
+{
+    packs(actor);
+    for (int i = 0; i < 8; i++) {
+        expect_ok(actor, ledger_get(actor));
+        expect_ok(actor, ledger_ack(actor, 0));
+    }
+}
+
+/* In the middle of one that is not the first. */
+static void packs_nacked_twice(struct ledger_actor *actor)
+{
+    packs_begun(actor);
+    for (int i = 0; i < 2; i++) {
+        expect_ok(actor, ledger_get(actor));
+        expect_ok(actor, ledger_nack(actor, 0, 0));
+    }
+    actor->ledger->msgs[8].out = IS_BURIED; /* whoever takes it next */
+}
+
+static void act_get_past_the_buried(struct ledger_actor *actor)
+{
+    for (int i = 0; i < 3; i++) {
+        expect_ok(actor, ledger_get(actor));
+        expect_ok(actor, ledger_ack(actor, 0));
+    }
+}
+
+static void act_get_across_packs(struct ledger_actor *actor)
+{
+    expect_ok(actor, ledger_get_many(actor, 12));
+    for (int i = 0; i < 12; i++)
+        expect_ok(actor, ledger_ack(actor, 0));
+    ledger_expect(actor, PTQ_EMPTY, ledger_get(actor));
+}
+
 /* Written into the block of a pack, which it does not fit: then it is a batch. */
 static void act_put_many_beyond_a_pack(struct ledger_actor *actor)
 {
@@ -363,6 +409,9 @@ const struct script scripts_more[] = {
     {"put_many beyond a pack",
      .options = {.capacity = 24, .item_size = 100, .max_endpoints = 6, .pack_size = 256, .flags = PTQ_PIPELINE},
      NULL, pipe_opened, act_put_many_beyond_a_pack, false},
+    {"get across the packs of a batch", PACKS, packs, NULL, act_get_across_packs, false},
+    {"get on from the middle of a batch of packs", PACKS, packs_begun, NULL, act_get_past_the_buried, false},
+    {"get that buries from a batch of packs", PACKS, packs_nacked_twice, NULL, act_get_past_the_buried, false},
     {"gather and close", PACKED, NULL, pipe_opened, act_gather_and_close, false},
     {"gather and end", PACKED, NULL, pipe_opened, act_gather_and_end, false},
     /* W14 */

@@ -14,6 +14,7 @@
 
 #define JOBS 3u
 #define POOL "p"
+#define LENT 4096u
 
 struct work {
     struct ptt_scratch scratch;
@@ -29,8 +30,16 @@ struct path {
 };
 static struct path path;
 
+/* One of them by loan. */
 static enum ptq_err repeat(ptq_task *task, const void *data, size_t size)
 {
+    unsigned char first = *(const unsigned char *)data, *buffer;
+
+    if (first == 1 && ptq_task_loan(task, LENT, (void **)&buffer) == PTQ_OK) {
+        memcpy(buffer, data, size);
+        buffer[size] = '!';
+        return ptq_task_publish(task, size + 1);
+    }
     enum ptq_err err = ptq_task_result(task, data, size);
 
     return err == PTQ_OK ? ptq_task_emit(task, "!", 1) : err;
@@ -40,7 +49,7 @@ static ptq_pool *open_pool(ptq_bus *bus)
 {
     struct ptq_error error = {0};
     struct ptq_pool_options options = {
-        .capacity = 8, .window = 8, .item_size = 64, .result_size = 512, .max_endpoints = 8, .error = &error};
+        .capacity = 8, .window = 8, .item_size = 64, .result_size = LENT, .max_endpoints = 8, .error = &error};
     ptq_pool *pool = NULL;
 
     return ptq_pool_open(bus, POOL, &options, &pool) == PTQ_OK ? pool : NULL;

@@ -13,8 +13,9 @@
 
 #include "base/time.h"
 #include "remote/streams.h"
-#include "wire/bytes.h"
+#include "base/bytes.h"
 #include "wire/record.h"
+#include "wire/share.h"
 
 /* ---- the bridge ---- */
 
@@ -29,28 +30,22 @@ static void note_frames(void *context, enum ptq_bridge_level level, const char *
         atomic_fetch_add(&frames_read, strtoull(at + strlen("frames_in="), NULL, 10));
 }
 
-static uint64_t read_anonymous(void)
-{
-    FILE *file = fopen("/proc/self/status", "r");
-    unsigned long long kib = 0;
-    char line[128];
-
-    while (file != NULL && fgets(line, sizeof line, file) != NULL && sscanf(line, "RssAnon: %llu kB", &kib) != 1)
-        ;
-    if (file != NULL)
-        fclose(file);
-    return kib * 1024;
-}
-
 static double seconds(struct timeval time)
 {
     return (double)time.tv_sec + (double)time.tv_usec / 1e6;
 }
 
-/* A byte asks; the answer is the costs. */
+struct serving {
+    struct attacked *attacked;
+    int ready, ask;
+    ptq_bridge *bridge;
+};
+
+/* A byte asks; the answer is the costs.  Their end ends the bridge. */
 static void *answer_asks(void *context)
 {
-    int fd = *(int *)context;
+    struct serving *serving = context;
+    int fd = serving->ask;
     struct costs costs = {0};
     struct rusage usage;
     char byte;
@@ -62,17 +57,13 @@ static void *answer_asks(void *context)
 #endif
         getrusage(RUSAGE_SELF, &usage);
         costs.cpu_s = seconds(usage.ru_utime) + seconds(usage.ru_stime);
-        costs.resident = read_anonymous();
+        costs.resident = ptt_anonymous_kib(getpid()) * 1024;
         costs.frames = atomic_load(&frames_read);
         (void)!write(fd, &costs, sizeof costs);
     }
+    ptq_bridge_stop(serving->bridge);
     return NULL;
 }
-
-struct serving {
-    struct attacked *attacked;
-    int ready, ask;
-};
 
 static int serve(void *context)
 {
@@ -80,21 +71,24 @@ static int serve(void *context)
     struct attacked *attacked = serving->attacked;
     const char *listen[] = {"tcp://127.0.0.1:0", attacked->ipc};
     struct ptq_bridge_options options = {.listen = listen, .listen_count = 2, .grace_ms = attacked->grace_ms,
-                                         .limits = attacked->limits, .log = note_frames};
+                                         .limits = attacked->limits, .log = note_frames, .drain_ms = 100};
     struct ptq_error error = {0};
     ptq_bus *bus = ptt_scratch_open(&attacked->home);
-    ptq_bridge *bridge;
     pthread_t thread;
 
     pti_stream_kept_ns = attacked->grace_ms * PTI_NS_PER_MS;
     options.error = &error;
-    if (ptq_bridge_open(bus, &options, &bridge) != PTQ_OK || pthread_create(&thread, NULL, answer_asks, &serving->ask) != 0) {
+    if (ptq_bridge_open(bus, &options, &serving->bridge) != PTQ_OK || pthread_create(&thread, NULL, answer_asks, serving) != 0) {
         fprintf(stderr, "%s\n", error.text);
         return 1;
     }
-    dprintf(serving->ready, "%s\n", ptq_bridge_url(bridge, 0));
+    dprintf(serving->ready, "%s\n", ptq_bridge_url(serving->bridge, 0));
     close(serving->ready);
-    return ptq_bridge_run(bridge) == PTQ_OK ? 0 : 1;
+    enum ptq_err answer = ptq_bridge_run(serving->bridge);
+    pthread_join(thread, NULL);
+    ptq_bridge_close(serving->bridge);
+    ptq_bus_close(bus);
+    return answer == PTQ_OK ? 0 : 1;
 }
 
 void attacked_init(struct attacked *attacked)
@@ -102,23 +96,20 @@ void attacked_init(struct attacked *attacked)
     struct ptq_error error = {0};
     char peers[160];
     int ready[2], asks[2];
-    size_t length = 0;
 
     ptt_scratch_init_dir(&attacked->home);
     ptt_scratch_init_dir(&attacked->far);
     snprintf(attacked->ipc, sizeof attacked->ipc, "ipc://%s/socket", attacked->home.dir);
     assert_int_equal(pipe(ready), 0);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, asks), 0);
-    struct serving serving = {attacked, ready[1], asks[1]};
+    struct serving serving = {attacked, ready[1], asks[1], NULL};
     attacked->bridge = ptt_fork(serve, &serving);
     attacked->ask = asks[0];
     close(ready[1]);
     close(asks[1]);
-    while (length + 1 < sizeof attacked->tcp && read(ready[0], attacked->tcp + length, 1) == 1 && attacked->tcp[length] != '\n')
-        length++;
-    attacked->tcp[length] = '\0';
+    net_read_line(ready[0], attacked->tcp, sizeof attacked->tcp);
     close(ready[0]);
-    assert_true(length > 0);
+    assert_true(attacked->tcp[0] != '\0');
     snprintf(peers, sizeof peers, "home=%s", attacked->tcp);
     struct ptq_bus_options options = {.dir = attacked->far.dir, .peers = peers, .node = "far", .error = &error};
     if (ptq_bus_open("test", &options, &attacked->there) != PTQ_OK)
@@ -129,7 +120,8 @@ void attacked_fini(struct attacked *attacked)
 {
     ptq_bus_close(attacked->there);
     (void)attacked_costs(attacked); /* it is there */
-    ptt_kill(attacked->bridge);
+    shutdown(attacked->ask, SHUT_WR);
+    ptt_assert_exit(attacked->bridge, 0, PTT_LONG);
     close(attacked->ask);
     ptt_scratch_fini(&attacked->far);
     ptt_scratch_fini(&attacked->home);
@@ -299,10 +291,40 @@ static size_t write_open(struct fuzz *fuzz, uint8_t *at)
     struct pti_open_message open = {.capacity = 16, .item_size = 128};
 
     snprintf(open.name, sizeof open.name, "fuzz-%u", (unsigned)draw(fuzz, 4));
+    open.thing = fuzz->shares ? (uint32_t)(1 + draw(fuzz, 2)) : 0;
     bool puts = draw(fuzz, 4) == 0; /* with numbers that are kept in a row of their own */
     for (size_t i = 0; puts && i < sizeof open.stream; i++)
         open.stream[i] = (uint8_t)draw(fuzz, 256);
     return pti_open_pack(&open, at, PTI_CONTROL_BYTES);
+}
+
+/* What is asked of shares: nearly always something that makes sense. */
+static size_t write_share(struct fuzz *fuzz, uint8_t *at, const struct pti_frame *frame)
+{
+    static const uint8_t looks[] = {PTI_SHARE_FIND, PTI_SHARE_GET, PTI_SHARE_READ, PTI_SHARE_LIST, PTI_SHARE_BOUNDS, PTI_SHARE_RECORD};
+    static const uint8_t waits[] = {PTI_SHARE_CHANGED, PTI_SHARE_APPENDED};
+    char name[8];
+    uint8_t data[100];
+    struct pti_share_ask ask = {.op = (uint8_t)draw(fuzz, 11), .type = (uint8_t)(1 + draw(fuzz, 4)), .wants = draw(fuzz, 2) == 0,
+                                .value = draw(fuzz, 8) == 0 ? UINT64_MAX : draw(fuzz, 300), .other = draw(fuzz, 200), .name = name,
+                                .name_size = draw(fuzz, sizeof name), .data = data, .size = draw(fuzz, sizeof data)};
+
+    memset(name, 'n', sizeof name);
+    name[1] = draw(fuzz, 4) == 0 ? '\0' : 'm';
+    memset(data, 'd', sizeof data);
+    if (frame->type == PTI_FRAME_PUT) {
+        ask.verb = (uint8_t)(PTI_SHARE_MAKE + draw(fuzz, 1 + PTI_SHARE_APPEND - PTI_SHARE_MAKE));
+        struct pti_record record = {.size = (uint32_t)pti_share_ask_size(&ask)};
+        pti_write_put_head(at, 1, (uint32_t)draw(fuzz, 3));
+        size_t size = PTI_PUT_HEAD + pti_write_put_record(at + PTI_PUT_HEAD, &record);
+        pti_write_share_ask(at + size, &ask);
+        return size + record.size;
+    }
+    ask.verb = frame->type == PTI_FRAME_LOOK ? looks[draw(fuzz, sizeof looks)] : waits[draw(fuzz, sizeof waits)];
+    pti_store32(at, 0);
+    pti_store32(at + 4, (uint32_t)draw(fuzz, 3));
+    pti_write_share_ask(at + PTI_SHARE_WAIT_HEAD, &ask);
+    return PTI_SHARE_WAIT_HEAD + pti_share_ask_size(&ask);
 }
 
 static size_t write_right(struct fuzz *fuzz, uint8_t *at, struct pti_frame *frame)
@@ -312,6 +334,8 @@ static size_t write_right(struct fuzz *fuzz, uint8_t *at, struct pti_frame *fram
     static const uint32_t verbs[] = {PTI_CALL_HEAD, PTI_CALL_CENSUS, PTI_CALL_CLAIM, PTI_CALL_PURGE, PTI_CALL_KICK};
     struct pti_call_message call = {.verb = verbs[draw(fuzz, 5)], .value = draw(fuzz, 100)};
 
+    if (fuzz->shares && (frame->type == PTI_FRAME_PUT || frame->type == PTI_FRAME_LOOK || frame->type == PTI_FRAME_AWAIT))
+        return write_share(fuzz, at, frame);
     switch (frame->type) {
     case PTI_FRAME_PUT:
     case PTI_FRAME_PLACE:
@@ -345,7 +369,7 @@ static size_t write_right(struct fuzz *fuzz, uint8_t *at, struct pti_frame *fram
 static bool is_request(uint8_t type)
 {
     return type == PTI_FRAME_PUT || type == PTI_FRAME_PLACE || type == PTI_FRAME_TAKE || type == PTI_FRAME_SETTLE ||
-           type == PTI_FRAME_CALL;
+           type == PTI_FRAME_CALL || type == PTI_FRAME_AWAIT;
 }
 
 size_t fuzz_frame(struct fuzz *fuzz, uint8_t *at)
@@ -354,8 +378,11 @@ size_t fuzz_frame(struct fuzz *fuzz, uint8_t *at)
                                     PTI_FRAME_SETTLE, PTI_FRAME_CALL,  PTI_FRAME_PLACE,    PTI_FRAME_WATCH,    PTI_FRAME_PING,
                                     PTI_FRAME_CANCEL, PTI_FRAME_STATS, PTI_FRAME_RECEIVED, PTI_FRAME_PUT,      PTI_FRAME_SETTLE,
                                     PTI_FRAME_TAKE,   PTI_FRAME_TAKE,  PTI_FRAME_SETTLE,   PTI_FRAME_CANCEL};
-    uint8_t type = draw(fuzz, 100) == 0 ? (draw(fuzz, 2) == 0 ? PTI_FRAME_OPEN : PTI_FRAME_DIRECTORY) : types[draw(fuzz, sizeof types)];
-    struct pti_frame frame = {.version = 2, .type = type, .channel = (uint32_t)(1 + draw(fuzz, fuzz->channels))};
+    static const uint8_t of_shares[] = {PTI_FRAME_PUT, PTI_FRAME_PUT, PTI_FRAME_LOOK, PTI_FRAME_LOOK, PTI_FRAME_AWAIT, PTI_FRAME_AWAIT, PTI_FRAME_PING,
+                                        PTI_FRAME_CANCEL, PTI_FRAME_RECEIVED};
+    uint8_t usual = fuzz->shares ? of_shares[draw(fuzz, sizeof of_shares)] : types[draw(fuzz, sizeof types)];
+    uint8_t type = draw(fuzz, 100) == 0 ? (draw(fuzz, 2) == 0 ? PTI_FRAME_OPEN : PTI_FRAME_DIRECTORY) : usual;
+    struct pti_frame frame = {.version = 3, .type = type, .channel = (uint32_t)(1 + draw(fuzz, fuzz->channels))};
     bool bad = draw(fuzz, fuzz->spoil) == 0;
     uint64_t how = draw(fuzz, 8);
 
@@ -378,10 +405,11 @@ size_t fuzz_frame(struct fuzz *fuzz, uint8_t *at)
 
 size_t fuzz_begin(struct fuzz *fuzz, uint8_t *at)
 {
-    struct pti_hello hello = {.version_min = 1, .version_max = 2, .limits = pti_limits_own(), .node = "fuzz", .attempt = 1};
+    struct pti_hello hello = {.version_min = 1, .version_max = 3, .limits = pti_limits_own(), .node = "fuzz", .attempt = 1};
     size_t size;
 
     memset(fuzz->numbers, 0, sizeof fuzz->numbers);
+    fuzz->shares = draw(fuzz, 3) == 0;
     for (size_t i = 0; i < sizeof hello.session; i++)
         hello.session[i] = (uint8_t)draw(fuzz, 256);
     size = pti_hello_pack(&hello, at + PTI_FRAME_HEADER, PTI_CONTROL_BYTES);
@@ -389,12 +417,12 @@ size_t fuzz_begin(struct fuzz *fuzz, uint8_t *at)
         size = spoil_payload(fuzz, at + PTI_FRAME_HEADER, size, 5000);
     size = seal(at, (struct pti_frame){.version = 1, .type = PTI_FRAME_HELLO}, size);
     for (uint32_t channel = 1; channel <= fuzz->channels; channel++)
-        size += seal(at + size, (struct pti_frame){.version = 2, .type = PTI_FRAME_OPEN, .channel = channel},
+        size += seal(at + size, (struct pti_frame){.version = 3, .type = PTI_FRAME_OPEN, .channel = channel},
                      write_open(fuzz, at + size + PTI_FRAME_HEADER));
     return size;
 }
 
 size_t fuzz_ping(uint8_t *at, uint64_t stamp)
 {
-    return seal(at, (struct pti_frame){.version = 2, .type = PTI_FRAME_PING}, pti_ping_pack(stamp, at + PTI_FRAME_HEADER, 64));
+    return seal(at, (struct pti_frame){.version = 3, .type = PTI_FRAME_PING}, pti_ping_pack(stamp, at + PTI_FRAME_HEADER, 64));
 }

@@ -4,8 +4,8 @@
 
 #include <ptq/bridge.h>
 
+#include "net/kit.h"
 #include "net/raw.h"
-#include "support/ptt.h"
 
 /* In a child of its own, on tcp and on ipc. */
 struct attacked {
@@ -36,6 +36,7 @@ struct fuzz {
     uint64_t numbers[4]; /* of the next request, by channel */
     unsigned spoil;      /* one frame of so many is damaged */
     uint32_t channels;   /* that are opened first, 1 to 3: opening is what takes the most time */
+    bool shares; /* this link has shares and logs open, not queues */
 };
 enum { FUZZ_FRAME = PTI_FRAME_HEADER + 6000 };
 

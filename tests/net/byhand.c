@@ -1,6 +1,7 @@
 /* byhand.c -- a home that dies at a step, and a far side made of frames. */
 #include "net/byhand.h"
 
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -14,20 +15,12 @@
 #include <ptq/version.h>
 
 #include "base/time.h"
+#include "net/dying.h"
 #include "net/kit.h"
-#include "wire/bytes.h"
+#include "base/bytes.h"
 #include "wire/record.h"
 
 /* ---- the bridge */
-
-static enum pti_step kill_step;
-static _Atomic unsigned kill_in; /* 0: never */
-
-static void die_at(enum pti_step step)
-{
-    if (step == kill_step && atomic_load(&kill_in) > 0 && atomic_fetch_sub(&kill_in, 1) == 1)
-        raise(SIGKILL);
-}
 
 static int serve(void *context)
 {
@@ -39,7 +32,7 @@ static int serve(void *context)
     ptq_bridge *bridge;
     struct ptq_error error = {0};
 
-    pti_store_relaxed(&pti_step_hook, die_at);
+    dying_begin();
     if (home->prepare != NULL)
         home->prepare();
     options.error = &error;
@@ -55,21 +48,17 @@ static int serve(void *context)
 void hand_start_bridge(struct hand_home *home, enum pti_step step, unsigned nth)
 {
     int ends[2];
-    size_t length = 0;
 
     if (home->starts != NULL)
         home->starts(home, false);
     assert_int_equal(pipe(ends), 0);
     home->out = ends[1];
-    kill_step = step;
-    atomic_store(&kill_in, nth);
+    dying_at(step, nth);
     home->bridge = ptt_fork(serve, home);
     close(ends[1]);
-    while (length + 1 < sizeof home->url && read(ends[0], home->url + length, 1) == 1 && home->url[length] != '\n')
-        length++;
-    home->url[length] = '\0';
+    net_read_line(ends[0], home->url, sizeof home->url);
     close(ends[0]);
-    assert_true(length > 0);
+    assert_true(home->url[0] != '\0');
     if (home->starts != NULL)
         home->starts(home, true);
 }
@@ -238,7 +227,10 @@ static void say_put(struct hand_far *far, uint64_t number)
     }
     if (number > far->sent)
         far->sent = number;
-    hand_say(far, placed ? PTI_FRAME_PLACE : PTI_FRAME_PUT, number, bytes, size);
+    if (far->kind->packs)
+        say_piece(far, PTI_FRAME_PUT, PTI_FRAME_CHAINED, number, bytes, size);
+    else
+        hand_say(far, placed ? PTI_FRAME_PLACE : PTI_FRAME_PUT, number, bytes, size);
 }
 
 /* The results that come, until this one's. */
@@ -355,12 +347,28 @@ void hand_take_some(struct hand_far *far)
     }
 }
 
+/* Waits while a bridge has the rest of a pack, of which it was asked for less, or a killed one had. */
+static bool get_next(ptq_queue *queue, ptq_msg **ret_msg)
+{
+    int64_t until = pti_now_ns() + PTT_LONG * PTI_NS_PER_MS;
+    struct ptq_queue_stats stats;
+
+    for (;;) {
+        if (ptq_get(queue, PTQ_NOWAIT, ret_msg) == PTQ_OK)
+            return true;
+        assert_ok(ptq_queue_stats(queue, &stats));
+        if (stats.ready + stats.leased == 0 || pti_now_ns() > until)
+            return false;
+        sched_yield();
+    }
+}
+
 /* What is left, on the home's own host. */
 void hand_drain(struct hand_far *far, ptq_queue *queue)
 {
     ptq_msg *msg;
 
-    while (ptq_get(queue, PTQ_NOWAIT, &msg) == PTQ_OK) {
+    while (far->kind->packs ? get_next(queue, &msg) : ptq_get(queue, PTQ_NOWAIT, &msg) == PTQ_OK) {
         uint32_t value;
         struct pti_record record = {.body = ptq_msg_data(msg),
                                     .size = (uint32_t)ptq_msg_size(msg),
@@ -392,7 +400,8 @@ void hand_assert_all_there(const struct hand_far *far)
 
 ptq_queue *hand_open_queue(ptq_bus *bus, const struct hand_kind *kind)
 {
-    struct ptq_queue_options options = {.capacity = 32, .item_size = kind->size, .max_endpoints = 8, .prefault = kind->size < 4096};
+    struct ptq_queue_options options = {.capacity = 32, .item_size = kind->size, .max_endpoints = 8, .prefault = kind->size < 4096,
+                                        .pack_size = kind->packs ? 2 * 16 : 0};
 
     return kind->placed ? net_open_pool(bus, "steps", true, 32) : net_open(bus, "steps", &options);
 }

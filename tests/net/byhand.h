@@ -25,6 +25,7 @@ struct hand_kind {
     unsigned puts, takes, window; /* window: how many are asked before the first is answered */
     uint32_t third;               /* each third put is a batch of so many */
     uint32_t size;
+    bool packs;                   /* puts are chained, as of PTQ_PIPELINE, and a pack holds two: a batch is a pack and one more */
 };
 
 struct hand_home {

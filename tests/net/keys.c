@@ -11,7 +11,7 @@
 
 void keys_add(const struct keys *keys, const char *const *nodes)
 {
-    const char *words[20] = {"keygen", keys->dir};
+    const char *words[20] = {"keygen", keys->scratch.dir};
     int fd;
 
     for (size_t i = 0; nodes[i] != NULL; i++)
@@ -26,19 +26,13 @@ void keys_add(const struct keys *keys, const char *const *nodes)
 
 void keys_make(struct keys *keys, const char *const *nodes)
 {
-    snprintf(keys->dir, sizeof keys->dir, "/dev/shm/ptq-test-keys.XXXXXX");
-    assert_non_null(mkdtemp(keys->dir));
+    ptt_scratch_init_dir(&keys->scratch);
     keys_add(keys, nodes);
 }
 
 void keys_free(struct keys *keys)
 {
-    const char *words[] = {"-rf", keys->dir, NULL};
-    int fd;
-
-    pid_t pid = net_spawn("/bin/rm", words, &fd);
-    close(fd);
-    ptt_assert_exit(pid, 0, PTT_LONG);
+    ptt_scratch_fini(&keys->scratch);
 }
 
 const char *keys_path(const struct keys *keys, const char *node, const char *file)
@@ -47,7 +41,7 @@ const char *keys_path(const struct keys *keys, const char *node, const char *fil
     static unsigned next;
     char *path = paths[next++ % 4];
 
-    snprintf(path, sizeof paths[0], "%s/%s%s%s", keys->dir, node, file != NULL ? "/" : "", file != NULL ? file : "");
+    snprintf(path, sizeof paths[0], "%s/%s%s%s", keys->scratch.dir, node, file != NULL ? "/" : "", file != NULL ? file : "");
     return path;
 }
 
@@ -100,45 +94,10 @@ void keys_restart(struct net *net, const struct keys *keys, const char *const *o
     net_bridge_start(net, words);
 }
 
-static char *read_log(const struct net *net)
-{
-    char path[96], *text = calloc(1, 1 << 20);
-
-    snprintf(path, sizeof path, "%s/bridge.log", net->home.dir);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    assert_non_null(text);
-    if (fd >= 0) {
-        assert_true(read(fd, text, (1 << 20) - 1) >= 0);
-        close(fd);
-    }
-    return text;
-}
-
-unsigned keys_count_log(const struct net *net, const char *text)
-{
-    char *log = read_log(net);
-    unsigned count = 0;
-
-    for (const char *at = log; (at = strstr(at, text)) != NULL; at++)
-        count++;
-    free(log);
-    return count;
-}
-
 uint64_t keys_end_and_count(struct net *net, const char *name)
 {
-    char word[64];
-
     assert_int_equal(net_bridge_end(net), 0);
-    char *log = read_log(net), *last = NULL;
-    snprintf(word, sizeof word, " %s=", name);
-    for (char *at = log; (at = strstr(at, word)) != NULL; at++)
-        last = at;
-    if (last == NULL)
-        fail_msg("the log counts no%s", word);
-    uint64_t count = strtoull(last + strlen(word), NULL, 10);
-    free(log);
-    return count;
+    return net_log_total(net, name);
 }
 
 /* ---- by hand ---- */

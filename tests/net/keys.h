@@ -3,11 +3,12 @@
 #define PTQ_TESTS_NET_KEYS_H
 
 #include "net/kit.h"
+#include "net/log.h"
 #include "net/raw.h"
 #include "remote/proof.h"
 
 struct keys {
-    char dir[80]; /* DIR of keygen; DIR/NODE of each */
+    struct ptt_scratch scratch; /* its directory: DIR of keygen; DIR/NODE of each */
 };
 
 /* ptqbridge keygen of these names (NULL at the end), in a folder of its own. */
@@ -25,8 +26,6 @@ enum ptq_err keys_try_open(ptq_bus *bus, const char *name, enum ptq_open_mode mo
 /* The home's bridge, started again with these options before the keys of "home" (NULL: none). */
 void keys_restart(struct net *net, const struct keys *keys, const char *const *options);
 
-/* How many lines of the bridge's log have this. */
-unsigned keys_count_log(const struct net *net, const char *text);
 /* SIGTERM; what its last line counted under this name. */
 uint64_t keys_end_and_count(struct net *net, const char *name);
 

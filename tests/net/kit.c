@@ -1,12 +1,14 @@
 /* kit.c -- two buses that share nothing stand for two hosts. */
 #include "net/kit.h"
 
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -107,29 +109,61 @@ static bool start_bridge(struct net *net, const char *url, const char *const *op
     return false;
 }
 
+static unsigned draw_port(void)
+{
+    static uint64_t seed;
+
+    if (seed == 0)
+        seed = (uint64_t)getpid() << 32 ^ (uint64_t)pti_now_ns();
+    return PORTS_FIRST + (unsigned)(ptt_random(&seed) % PORTS);
+}
+
+void net_find_url(char *url, size_t size)
+{
+    int one = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), bound = -1;
+    struct sockaddr_in name = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    for (int i = 0; bound != 0 && i < PORT_TRIES; i++) {
+        name.sin_port = htons((uint16_t)draw_port());
+        bound = bind(fd, (struct sockaddr *)&name, sizeof name);
+    }
+    assert_int_equal(bound, 0);
+    close(fd);
+    snprintf(url, size, "tcp://127.0.0.1:%u", ntohs(name.sin_port));
+}
+
+/* Its port, if it is 0; else NULL. */
+static const char *find_any_port(const char *url)
+{
+    const char *port = strstr(url, "://") != NULL ? strrchr(strstr(url, "://") + 3, ':') : NULL;
+
+    return port != NULL && strtoul(port + 1, NULL, 10) == 0 ? port + 1 : NULL;
+}
+
 /* Law: a bridge that is killed gets its address again.  So it is none that the kernel may give to others meanwhile. */
 void net_bridge_start(struct net *net, const char *const *options)
 {
-    static uint64_t seed;
-    char url[64], log[96];
-    bool given = net->url[0] != '\0', up = false;
+    char wanted[sizeof net->url], url[sizeof net->url + 16], log[96];
+    bool up = false;
 
     snprintf(log, sizeof log, "%s/bridge.log", net->home.dir);
-    if (seed == 0)
-        seed = (uint64_t)getpid() << 32 ^ (uint64_t)pti_now_ns();
-    if (given)
-        up = start_bridge(net, net->url, options, log);
-    for (int i = 0; !given && !up && i < PORT_TRIES; i++) {
-        snprintf(url, sizeof url, "tcp://127.0.0.1:%u", PORTS_FIRST + (unsigned)(ptt_random(&seed) % PORTS));
+    snprintf(wanted, sizeof wanted, "%s", net->url[0] != '\0' ? net->url : "tcp://127.0.0.1:0");
+    const char *any = find_any_port(wanted);
+    for (int i = 0; !up && i < (any != NULL ? PORT_TRIES : 1); i++) {
+        snprintf(url, sizeof url, "%s", wanted);
+        if (any != NULL)
+            snprintf(url, sizeof url, "%.*s%u%s", (int)(any - wanted), wanted, draw_port(), any + 1);
         up = start_bridge(net, url, options, log);
     }
     if (!up)
-        fail_msg("ptqbridge did not come up at '%s'; see %s", given ? net->url : url, log);
+        fail_msg("ptqbridge did not come up at '%s'; see %s", url, log);
 }
 
 void net_bridge_kill(struct net *net)
 {
-    ptt_kill(net->bridge);
+    if (net->bridge != 0)
+        ptt_kill(net->bridge);
     net->bridge = 0;
 }
 
@@ -141,10 +175,23 @@ int net_bridge_end(struct net *net)
     return status != -1 && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-ptq_bus *net_open_far(const struct net *net, const char *peers)
+void net_near_start(struct net *near, const struct net *net, const char *const *options)
+{
+    const char *words[40] = {"--node", "far"};
+    size_t count = 2;
+
+    for (size_t i = 0; options != NULL && options[i] != NULL; i++) {
+        assert_true(count < 39);
+        words[count++] = options[i];
+    }
+    *near = (struct net){.home = net->far};
+    net_bridge_start(near, words);
+}
+
+ptq_bus *net_open_way(const struct net *net, const char *peers, const char *via)
 {
     struct ptq_error error = {0};
-    struct ptq_bus_options options = {.dir = net->far.dir, .peers = peers, .node = "far", .error = &error};
+    struct ptq_bus_options options = {.dir = net->far.dir, .peers = peers, .node = "far", .via = via, .error = &error};
     ptq_bus *bus;
 
     if (ptq_bus_open("test", &options, &bus) != PTQ_OK)
@@ -152,9 +199,15 @@ ptq_bus *net_open_far(const struct net *net, const char *peers)
     return bus;
 }
 
-void net_init(struct net *net, const char *const *options)
+ptq_bus *net_open_far(const struct net *net, const char *peers)
+{
+    return net_open_way(net, peers, NULL);
+}
+
+void net_init_at(struct net *net, const char *url, const char *const *options)
 {
     memset(net, 0, sizeof *net);
+    snprintf(net->url, sizeof net->url, "%s", url);
     ptt_scratch_init_dir(&net->home);
     ptt_scratch_init_dir(&net->far);
     net->here = ptt_scratch_open(&net->home);
@@ -163,10 +216,14 @@ void net_init(struct net *net, const char *const *options)
     net->there = net_open_far(net, net->peers);
 }
 
+void net_init(struct net *net, const char *const *options)
+{
+    net_init_at(net, "", options);
+}
+
 void net_fini(struct net *net)
 {
-    if (net->bridge != 0)
-        ptt_kill(net->bridge);
+    net_bridge_kill(net);
     ptq_bus_close(net->there);
     ptq_bus_close(net->here);
     ptt_scratch_fini(&net->far);
@@ -188,6 +245,30 @@ ptq_queue *net_open(ptq_bus *bus, const char *name, const struct ptq_queue_optio
     return queue;
 }
 
+enum ptq_err net_try_open(ptq_bus *bus, const char *name, enum ptq_open_mode mode, struct ptq_error *error)
+{
+    ptq_queue *queue = NULL;
+    struct ptq_queue_options options = {.mode = mode, .error = error};
+    enum ptq_err answer = ptq_queue_open(bus, name, &options, &queue);
+
+    ptq_queue_close(queue);
+    return answer;
+}
+
+ptq_queue *net_open_pipe(ptq_bus *bus, const char *name)
+{
+    return net_open(bus, name, &(struct ptq_queue_options){.mode = PTQ_ATTACH, .flags = PTQ_PIPELINE});
+}
+
+void net_assert_number(ptq_queue *queue, uint64_t number)
+{
+    uint64_t got;
+    size_t size;
+
+    assert_ok(ptq_recv(queue, &got, sizeof got, PTT_LONG, &size));
+    assert_int_equal(got, number);
+}
+
 ptq_queue *net_open_pool(ptq_bus *bus, const char *name, bool placed, uint64_t window)
 {
     struct ptq_error error = {0};
@@ -198,4 +279,26 @@ ptq_queue *net_open_pool(ptq_bus *bus, const char *name, bool placed, uint64_t w
     if (answer != PTQ_OK)
         fail_msg("open %s: %s: %s", name, ptq_err_name(answer), error.text);
     return queue;
+}
+
+static bool has_ended(void *queue)
+{
+    return ptq_end(queue) == PTQ_EALREADY;
+}
+
+void net_end(ptq_queue *queue)
+{
+    if (!ptt_wait_until(has_ended, queue, PTT_LONG))
+        fail_msg("the queue could not be ended: %s", ptq_err_name(ptq_end(queue)));
+}
+
+void net_assert_serves(const struct net *net)
+{
+    ptq_queue *queue = net_open(net->there, "innocent@home", NULL);
+    ptq_msg *msg;
+
+    assert_ok(ptq_put(queue, "yes", 3, PTT_LONG));
+    assert_ok(ptq_get(queue, PTT_LONG, &msg));
+    assert_ok(ptq_ack(msg));
+    ptq_queue_close(queue);
 }

@@ -9,6 +9,8 @@ void *ledger_produce(void *context)
     struct ledger *ledger = context;
 
     for (uint64_t number = 1; number <= ledger->count; number++) {
+        while (!ptt_wait_word(&ledger->open_to, number, PTT_LONG))
+            ;
         enum ptq_err answer = ptq_put(ledger->queue, &number, sizeof number, PTT_LONG);
         ledger->put[number] = (unsigned char)(answer + 1);
         if (answer == PTQ_EINDOUBT)
@@ -18,6 +20,13 @@ void *ledger_produce(void *context)
         atomic_store(&ledger->done, number);
     }
     return NULL;
+}
+
+void ledger_go_on(struct ledger *put, uint64_t portion)
+{
+    uint64_t from = atomic_fetch_add(&put->open_to, portion);
+
+    assert_true(ptt_wait_word(&put->done, from + portion / 10, PTT_LONG));
 }
 
 static uint64_t number_of(ptq_msg *msg)
@@ -73,5 +82,6 @@ struct ledger *ledger_new(ptq_queue *queue, uint64_t count)
     assert_non_null(ledger);
     ledger->queue = queue;
     ledger->count = count;
+    ledger->open_to = count;
     return ledger;
 }

@@ -94,17 +94,11 @@ static const char *const grace[] = {"--grace", "1s", NULL};
 
 void netns_go_through_bridge(struct netns *ns)
 {
-    static const char *const options[] = {"--node", "far", NULL};
-    struct ptq_error error = {0};
     struct net *net = &ns->net;
-    struct ptq_bus_options far = {
-        .dir = net->far.dir, .peers = net->peers, .node = "far", .via = "bridge", .error = &error};
 
-    snprintf(ns->near.home.dir, sizeof ns->near.home.dir, "%s", net->far.dir);
-    net_bridge_start(&ns->near, options);
+    net_near_start(&ns->near, net, NULL);
     ptq_bus_close(net->there);
-    if (ptq_bus_open("test", &far, &net->there) != PTQ_OK)
-        fail_msg("%s", error.text);
+    net->there = net_open_way(net, net->peers, "bridge");
 }
 
 /* Law: nng has not begun in this process, so that its threads will all be in the far namespace. */
@@ -129,8 +123,7 @@ static int run_scene(void *context)
     snprintf(net->peers, sizeof net->peers, "home=%s", net->url);
     net->there = net_open_far(net, net->peers);
     scene(&ns);
-    if (ns.near.bridge != 0)
-        ptt_kill(ns.near.bridge);
+    net_bridge_kill(&ns.near);
     net_fini(net);
     return 0;
 }

@@ -13,7 +13,7 @@
 
 #include "base/time.h"
 #include "support/ptt.h"
-#include "wire/bytes.h"
+#include "base/bytes.h"
 #include "wire/frame.h"
 
 #define LINKS 64

@@ -23,7 +23,7 @@
 
 #include "base/time.h"
 #include "net/attack.h"
-#include "wire/bytes.h"
+#include "base/bytes.h"
 
 #define MIB (1u << 20)
 #ifdef __SANITIZE_ADDRESS__
@@ -41,16 +41,6 @@ static void start(struct ptq_bridge_limits limits)
 {
     attacked = (struct attacked){.limits = limits, .grace_ms = 100};
     attacked_init(&attacked);
-}
-
-static ptq_queue *open_good(void)
-{
-    struct ptq_error error = {0};
-    ptq_queue *queue;
-
-    if (ptq_queue_open(attacked.there, "good@home", &(struct ptq_queue_options){.error = &error}, &queue) != PTQ_OK)
-        fail_msg("%s", error.text);
-    return queue;
 }
 
 static void pass_one(ptq_queue *queue)
@@ -91,7 +81,8 @@ static int dial_ipc(void)
     snprintf(name.sun_path, sizeof name.sun_path, "%s", attacked.ipc + strlen("ipc://"));
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
-    while (connect(fd, (struct sockaddr *)&name, sizeof name) != 0)
+    int64_t end = pti_deadline(PTT_LONG);
+    while (connect(fd, (struct sockaddr *)&name, sizeof name) != 0 && pti_now_ns() < end)
         usleep(1000);
     return fd;
 }
@@ -189,7 +180,11 @@ static void fuzz_much(ptq_queue *queue, uint64_t *seed, uint64_t frames)
         fuzzes[i] = (struct fuzz){.seed = ptt_random(seed) | 1, .spoil = 100, .channels = 1};
         assert_int_equal(pthread_create(&threads[i], NULL, run_fuzzer, &fuzzes[i]), 0);
     }
-    while (attacked_costs(&attacked).frames < until) {
+    int64_t stuck = pti_deadline(PTT_LONG);
+    for (uint64_t before = 0, now; (now = attacked_costs(&attacked).frames) < until; before = now) {
+        if (now > before)
+            stuck = pti_deadline(PTT_LONG);
+        assert_true(pti_now_ns() < stuck);
         pass_one(queue);
         nanosleep(&nap, NULL);
     }
@@ -208,7 +203,7 @@ static void fuzzed_frames_end_their_links_and_leave_no_memory_behind(void **stat
     (void)state;
 
     start(lifted);
-    ptq_queue *queue = open_good();
+    ptq_queue *queue = net_open(attacked.there, "good@home", NULL);
     fuzz_much(queue, &seed, frames / 2 < 200000 ? frames / 2 : 200000); /* what is made once: threads, buffers */
     struct costs before = attacked_costs(&attacked);
     fuzz_much(queue, &seed, frames);
@@ -232,7 +227,7 @@ static void five_hundred_that_dribble_are_closed_in_time_and_cost_nobody_anythin
     (void)state;
 
     start((struct ptq_bridge_limits){0});
-    ptq_queue *queue = open_good();
+    ptq_queue *queue = net_open(attacked.there, "good@home", NULL);
     pass_one(queue);
     struct costs before = attacked_costs(&attacked);
     static uint8_t bytes[8 * FUZZ_FRAME];
@@ -438,7 +433,7 @@ static int measure(void *context)
     struct timespec nap = {.tv_nsec = 500000};
 
     start((struct ptq_bridge_limits){0});
-    ptq_queue *queue = open_good();
+    ptq_queue *queue = net_open(attacked.there, "good@home", NULL);
     pass_one(queue);
     pid_t attacker = ptt_fork(run_attack, (void *)(uintptr_t)attack);
     int64_t end = pti_now_ns() + 4 * PTI_NS_PER_S; /* what may come at once has come */

@@ -16,7 +16,7 @@
 
 #define CANNOT_MOUNT 78
 
-static const struct hand_kind few = {"few", false, 6, 2, 3, 3, 4};
+static const struct hand_kind few = {"few", false, 6, 2, 3, 3, 4, false};
 
 struct place {
     struct hand_home home;

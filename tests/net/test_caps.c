@@ -11,8 +11,9 @@
 
 #include "base/time.h"
 #include "net/kit.h"
+#include "net/log.h"
 #include "net/raw.h"
-#include "wire/bytes.h"
+#include "base/bytes.h"
 #include "wire/record.h"
 
 #define GOOD "127.0.0.1"
@@ -30,46 +31,6 @@ static void start(const char *option, const char *value)
     net_init(&net, (const char *const[]){option, value, NULL});
 }
 
-/* Somebody else puts and gets as if nothing were. */
-static void assert_serves_others(void)
-{
-    ptq_queue *queue = net_open(net.there, "innocent@home", NULL);
-    ptq_msg *msg;
-
-    assert_ok(ptq_put(queue, "yes", 3, PTT_LONG));
-    assert_ok(ptq_get(queue, PTT_LONG, &msg));
-    assert_ok(ptq_ack(msg));
-    ptq_queue_close(queue);
-}
-
-static unsigned count_in_log(const char *text)
-{
-    static char log[1 << 16];
-    char path[128];
-    unsigned count = 0;
-
-    snprintf(path, sizeof path, "%s/bridge.log", net.home.dir);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t size = read(fd, log, sizeof log - 1);
-    close(fd);
-    log[size > 0 ? size : 0] = '\0';
-    for (const char *at = log; (at = strstr(at, text)) != NULL; at++)
-        count++;
-    return count;
-}
-
-static void wait_in_log(const char *text)
-{
-    int64_t end = pti_now_ns() + PTT_LONG * PTI_NS_PER_MS;
-    struct timespec nap = {.tv_nsec = 2000000};
-
-    while (count_in_log(text) == 0) {
-        if (pti_now_ns() > end)
-            fail_msg("the bridge did not log '%s'", text);
-        nanosleep(&nap, NULL);
-    }
-}
-
 /* The bridge says so, with this code, and closes. */
 static void assert_turned_away(struct raw *raw, const char *why)
 {
@@ -79,8 +40,7 @@ static void assert_turned_away(struct raw *raw, const char *why)
     raw_expect(raw, PTI_FRAME_ERROR, &frame);
     assert_ok(pti_error_unpack(frame.payload, frame.length, &error));
     assert_int_equal(error.code, PTQ_EAGAIN);
-    if (strstr(error.text, why) == NULL)
-        fail_msg("the bridge said '%s', not '%s'", error.text, why);
+    ptt_assert_says(error.text, why);
     assert_false(raw_next(raw, &frame));
 }
 
@@ -108,7 +68,7 @@ static bool is_let_in(const char *address, uint64_t session)
     return in;
 }
 
-/* As soon as the bridge has seen that another has gone. */
+/* As soon as the bridge lets him: once it has seen that another has gone, or some time has passed. */
 static void get_in(struct raw *raw, const char *address, uint64_t session)
 {
     int64_t end = pti_now_ns() + PTT_LONG * PTI_NS_PER_MS;
@@ -139,8 +99,8 @@ static void more_links_than_a_peer_may_have_are_told_so(void **state)
     raw_close(&links[0]); /* makes room, once the bridge has seen it */
     raw_close(&links[2]);
     get_in(&links[2], BAD, 7);
-    assert_serves_others();
-    assert_int_equal(count_in_log("option=--max-peer-links"), 1);
+    net_assert_serves(&net);
+    assert_int_equal(net_log_count(&net, "option=--max-peer-links"), 1);
     raw_close(&links[1]);
     raw_close(&links[2]);
     raw_close(&other);
@@ -170,7 +130,7 @@ static void a_stranger_more_takes_the_place_of_the_one_that_was_silent_longest(v
     (void)state;
 
     start("--max-peer-strangers", "3");
-    assert_serves_others();
+    net_assert_serves(&net);
     for (int i = 0; i < 3; i++)
         raw_dial_from(&links[i], net.url, BAD);
     raw_dial_from(&links[3], net.url, GOOD); /* not one of them */
@@ -178,7 +138,7 @@ static void a_stranger_more_takes_the_place_of_the_one_that_was_silent_longest(v
     assert_turned_away(&links[0], "3 links have not said HELLO from 127.0.0.2, which is the most (--max-peer-strangers of");
     for (uint64_t i = 1; i < 5; i++)
         raw_greet(&links[i], i);
-    assert_int_equal(count_in_log("option=--max-peer-strangers"), 1);
+    assert_int_equal(net_log_count(&net, "option=--max-peer-strangers"), 1);
     for (int i = 0; i < 5; i++)
         raw_close(&links[i]);
     net_fini(&net);
@@ -188,6 +148,7 @@ static void a_stranger_more_takes_the_place_of_the_one_that_was_silent_longest(v
 
 static void who_dials_too_often_waits_and_nobody_else(void **state)
 {
+    struct raw later;
     unsigned in = 0;
     (void)state;
 
@@ -195,11 +156,56 @@ static void who_dials_too_often_waits_and_nobody_else(void **state)
     for (uint64_t i = 0; i < 40; i++)
         in += is_let_in(BAD, i + 1);
     assert_in_range(in, 4, 39);
-    assert_serves_others();
-    while (!is_let_in(BAD, 100)) /* later he comes in */
-        ;
-    wait_in_log("option=--max-peer-dials");
-    assert_int_equal(count_in_log("option=--max-peer-dials"), 1);
+    net_assert_serves(&net);
+    get_in(&later, BAD, 100);
+    raw_close(&later);
+    net_log_wait(&net, "option=--max-peer-dials");
+    assert_int_equal(net_log_count(&net, "option=--max-peer-dials"), 1);
+    net_fini(&net);
+}
+
+/* Fifty at once, then five a second: whoever opens a queue waits for his turn, and is not told that nobody is there. */
+static void who_opens_queues_too_often_waits_and_is_not_refused(void **state)
+{
+    (void)state;
+
+    start("--max-peer-dials", "5");
+    for (int i = 0; i < 54; i++) {
+        ptq_bus *bus = net_open_far(&net, net.peers);
+        ptq_queue *queue = net_open(bus, "often@home", NULL);
+        assert_ok(ptq_put(queue, "x", 1, PTT_LONG));
+        ptq_queue_close(queue);
+        ptq_bus_close(bus);
+    }
+    net_log_wait(&net, "option=--max-peer-dials");
+    net_fini(&net);
+}
+
+static void who_takes_links_and_says_nothing_is_told_of_in_time(void **state)
+{
+    char url[64], peers[100];
+    int listener = raw_listen(url, sizeof url);
+    struct ptq_error error = {0};
+    struct ptq_queue_options options = {.error = &error};
+    ptq_queue *queue;
+    (void)state;
+
+    start(NULL, NULL);
+    snprintf(peers, sizeof peers, "home=%s", url);
+    pid_t pid = fork();
+    if (pid == 0) {
+        for (int fd; (fd = accept(listener, NULL, NULL)) >= 0;)
+            close(fd);
+        _exit(0);
+    }
+    ptq_bus *bus = net_open_far(&net, peers);
+    int64_t before = pti_now_ns();
+    assert_answer(PTQ_EUNREACHABLE, ptq_queue_open(bus, "x@home", &options, &queue));
+    assert_true(pti_now_ns() - before < (int64_t)PTT_LONG * PTI_NS_PER_MS);
+    ptt_assert_says(error.text, "it takes links and ends them without a word");
+    ptq_bus_close(bus);
+    ptt_kill(pid);
+    close(listener);
     net_fini(&net);
 }
 
@@ -223,7 +229,7 @@ static void who_says_nonsense_waits_longer_each_time_and_nobody_else(void **stat
         say_nonsense(BAD);
     assert_false(is_let_in(BAD, 1));
     assert_true(is_let_in(GOOD, 2));
-    assert_serves_others();
+    net_assert_serves(&net);
     net_fini(&net);
 }
 
@@ -243,7 +249,7 @@ static void sessions_beyond_the_cap_are_refused_but_such_as_are_down_and_empty_m
     assert_turned_away(&links[2], "2 sessions are open from 127.0.0.2, which is the most (--max-peer-sessions of");
     for (int i = 0; i < 3; i++)
         raw_close(&links[i]);
-    assert_serves_others();
+    net_assert_serves(&net);
     net_fini(&net);
 }
 
@@ -285,6 +291,13 @@ static void streams_beyond_the_cap_are_refused_with_its_name(void **state)
     net_fini(&net);
 }
 
+static void assert_why(ptq_queue *queue, enum ptq_err err, const char *why)
+{
+    char text[600];
+
+    ptt_assert_says(ptq_queue_explain(queue, err, 0, text, sizeof text), why);
+}
+
 static void who_has_leased_what_one_may_settles_some_first(void **state)
 {
     ptq_msg *msgs[4];
@@ -300,11 +313,13 @@ static void who_has_leased_what_one_may_settles_some_first(void **state)
     assert_ok(ptq_get_many(queue, msgs + 2, 1, 2, PTT_LONG, &count));
     assert_int_equal(count, 1);
     assert_answer(PTQ_EAGAIN, ptq_get(queue, PTT_LONG, &msgs[3]));
+    assert_why(queue, PTQ_EAGAIN, "queue 'leased': 3 messages are leased from 127.0.0.1, which is the most (--max-peer-leases of the "
+                                  "ptqbridge there); ack or nack some first");
     assert_ok(ptq_ack(msgs[0]));
     assert_ok(ptq_get(queue, PTT_LONG, &msgs[3]));
     for (int i = 1; i < 4; i++)
         assert_ok(ptq_ack(msgs[i]));
-    wait_in_log("option=--max-peer-leases");
+    net_log_wait(&net, "option=--max-peer-leases");
     ptq_queue_close(queue);
     net_fini(&net);
 }
@@ -375,12 +390,12 @@ static void who_asks_without_reading_is_not_heard_until_he_reads(void **state)
     }
     raw_dial_from(&raw, net.url, BAD);
     raw_greet(&raw, 1);
-    assert_serves_others();
+    net_assert_serves(&net);
     long before = resident_kib();
     unsigned asked = flood(&raw, 1000000);
     assert_in_range(asked, ENOUGH, 999999);
     assert_true(resident_kib() < before + MORE_KIB);
-    assert_serves_others();
+    net_assert_serves(&net);
     for (unsigned i = 0; i < ENOUGH; i++) /* more than was kept for it: it is heard again */
         raw_expect(&raw, PTI_FRAME_DIRECTORY, &frame);
     raw_close(&raw);
@@ -401,11 +416,69 @@ static void who_asks_for_listings_without_end_is_held_up_and_nobody_else(void **
         ask_listing(questions + i * listing_size(), i + 1);
     for (unsigned i = 0; i < 20; i++)
         raw_send(&raw, questions, 64 * listing_size());
-    wait_in_log("option=--max-peer-vain");
-    assert_serves_others();
+    net_log_wait(&net, "option=--max-peer-vain");
+    net_assert_serves(&net);
     raw_expect(&raw, PTI_FRAME_DIRECTORY, &frame); /* it is answered what was read */
-    assert_int_equal(count_in_log("option=--max-peer-vain"), 1);
-    assert_int_equal(count_in_log("event=refused"), 0);
+    assert_int_equal(net_log_count(&net, "option=--max-peer-vain"), 1);
+    assert_int_equal(net_log_count(&net, "event=refused"), 0);
+    raw_close(&raw);
+    net_fini(&net);
+}
+
+static void raw_put(struct raw *raw, uint64_t number)
+{
+    uint8_t put[PTI_PUT_HEAD + PTI_PUT_RECORD];
+
+    pti_write_put_head(put, 1, 0);
+    pti_write_put_record(put + PTI_PUT_HEAD, &(struct pti_record){.size = 0});
+    raw_say(raw, &(struct pti_frame){.type = PTI_FRAME_PUT, .channel = 1, .number = number, .length = sizeof put, .payload = put});
+}
+
+/* Each is looked for among all that is kept. */
+static void who_says_without_end_that_he_received_what_there_is_not_is_held_up_and_nobody_else(void **state)
+{
+    uint8_t numbers[8 * 512];
+    struct raw raw;
+    (void)state;
+
+    start("--max-peer-vain", "1");
+    raw_dial_from(&raw, net.url, BAD);
+    raw_greet(&raw, 1);
+    raw_open(&raw, 1, "received");
+    for (uint64_t number = 1; number <= 2000; number++)
+        raw_put(&raw, number);
+    raw_put(&raw, 1000000);
+    for (size_t at = 0; at < sizeof numbers; at += 8)
+        pti_store64(numbers + at, 500000 + at);
+    for (int i = 0; i < 50; i++)
+        raw_say(&raw, &(struct pti_frame){.type = PTI_FRAME_RECEIVED, .channel = 1, .length = sizeof numbers, .payload = numbers});
+    net_log_wait(&net, "option=--max-peer-vain");
+    net_assert_serves(&net);
+    assert_int_equal(net_log_count(&net, "event=refused"), 0);
+    raw_close(&raw);
+    net_fini(&net);
+}
+
+/* What succeeds is not in vain, and costs all the same. */
+static void who_opens_and_closes_without_end_is_held_up_and_nobody_else(void **state)
+{
+    struct raw raw;
+    (void)state;
+
+    start("--max-peer-opens", "1"); /* 20 at once */
+    raw_dial_from(&raw, net.url, BAD);
+    raw_greet(&raw, 1);
+    for (uint32_t channel = 1; channel <= 19; channel++) {
+        raw_open(&raw, channel, "opened");
+        raw_say(&raw, &(struct pti_frame){.type = PTI_FRAME_CLOSE, .channel = channel, .number = 1});
+    }
+    net_assert_serves(&net);
+    assert_int_equal(net_log_count(&net, "option=--max-peer-opens"), 0);
+    for (uint32_t channel = 20; channel <= 40; channel++)
+        raw_open(&raw, channel, "opened");
+    net_log_wait(&net, "option=--max-peer-opens");
+    net_assert_serves(&net);
+    assert_int_equal(net_log_count(&net, "event=refused"), 0);
     raw_close(&raw);
     net_fini(&net);
 }
@@ -490,7 +563,7 @@ static void without_descriptors_who_is_there_goes_on_and_it_is_said_once(void **
     assert_int_equal(prlimit(net.bridge, RLIMIT_NOFILE, &(struct rlimit){most, most}, NULL), 0);
     for (int i = 0; i < MORE; i++)
         raw_dial_from(&links[i], net.url, BAD);
-    wait_in_log("event=no_descriptors");
+    net_log_wait(&net, "event=no_descriptors");
     unsigned long long before = switches();
     struct timespec nap = {.tv_nsec = 400000000}; /* a while in which it might spin */
     nanosleep(&nap, NULL);
@@ -503,7 +576,7 @@ static void without_descriptors_who_is_there_goes_on_and_it_is_said_once(void **
     for (int i = 0; i < MORE; i++)
         raw_close(&links[i]);
     assert_true(is_let_in(GOOD, 5)); /* again, when there are some */
-    assert_int_equal(count_in_log("event=no_descriptors"), 1);
+    assert_int_equal(net_log_count(&net, "event=no_descriptors"), 1);
     ptq_queue_close(queue);
     net_fini(&net);
 }
@@ -515,6 +588,8 @@ int main(void)
         cmocka_unit_test(more_links_than_there_may_be_are_told_so),
         cmocka_unit_test(a_stranger_more_takes_the_place_of_the_one_that_was_silent_longest),
         cmocka_unit_test(who_dials_too_often_waits_and_nobody_else),
+        cmocka_unit_test(who_opens_queues_too_often_waits_and_is_not_refused),
+        cmocka_unit_test(who_takes_links_and_says_nothing_is_told_of_in_time),
         cmocka_unit_test(who_says_nonsense_waits_longer_each_time_and_nobody_else),
         cmocka_unit_test(sessions_beyond_the_cap_are_refused_but_such_as_are_down_and_empty_make_room),
         cmocka_unit_test(queues_beyond_the_cap_are_refused_with_its_name),
@@ -522,6 +597,8 @@ int main(void)
         cmocka_unit_test(who_has_leased_what_one_may_settles_some_first),
         cmocka_unit_test(who_asks_without_reading_is_not_heard_until_he_reads),
         cmocka_unit_test(who_asks_for_listings_without_end_is_held_up_and_nobody_else),
+        cmocka_unit_test(who_says_without_end_that_he_received_what_there_is_not_is_held_up_and_nobody_else),
+        cmocka_unit_test(who_opens_and_closes_without_end_is_held_up_and_nobody_else),
         cmocka_unit_test(bytes_beyond_the_rate_are_read_later_and_none_is_lost),
         cmocka_unit_test(a_bridge_has_as_many_descriptors_as_it_may),
         cmocka_unit_test(without_descriptors_who_is_there_goes_on_and_it_is_said_once),

@@ -1,19 +1,6 @@
 /* test_chained.c -- batches of PTQ_PIPELINE that are under way together: none goes past one that waits, or was not done. */
+#include "base/time.h"
 #include "net/world.h"
-
-static ptq_queue *open_pipe(struct world *world, const char *name)
-{
-    return net_open(world->bus, name, &(struct ptq_queue_options){.mode = PTQ_ATTACH, .flags = PTQ_PIPELINE});
-}
-
-static void assert_next(ptq_queue *here, uint64_t wanted)
-{
-    uint64_t number;
-    size_t size;
-
-    assert_ok(ptq_recv(here, &number, sizeof number, PTT_LONG, &size));
-    assert_int_equal(number, wanted);
-}
 
 /* Takes what is there, and expects the numbers from *next on. */
 static void drain(ptq_queue *here, uint64_t *next, uint64_t most)
@@ -34,7 +21,7 @@ static void run_refusals(bool cuts)
     enum ptq_err answer;
 
     world_init(&world, NULL);
-    ptq_queue *here = net_open(world.net.here, "refused", &options), *far = open_pipe(&world, "refused");
+    ptq_queue *here = net_open(world.net.here, "refused", &options), *far = net_open_pipe(world.bus, "refused");
     for (uint64_t i = 0; i < 3000;) {
         answer = ptq_put(far, &i, sizeof i, PTT_LONG);
         if (answer == PTQ_OK) {
@@ -47,7 +34,9 @@ static void run_refusals(bool cuts)
         if (cuts && i % 1000 == 700)
             proxy_cut_all(&world.proxy);
     }
+    int64_t end = pti_deadline(PTT_LONG);
     while ((answer = ptq_flush(far, 20)) != PTQ_OK) {
+        assert_true(pti_now_ns() < end);
         assert_true(answer == PTQ_FULL || answer == PTQ_TIMEDOUT || answer == PTQ_EUNREACHABLE);
         drain(here, &next, 64);
     }
@@ -80,7 +69,7 @@ static void nor_past_one_that_waits_for_room(void **state)
     (void)state;
 
     world_init(&world, NULL);
-    ptq_queue *here = net_open(world.net.here, "waits", &options), *far = open_pipe(&world, "waits");
+    ptq_queue *here = net_open(world.net.here, "waits", &options), *far = net_open_pipe(world.bus, "waits");
     for (unsigned round = 0; round < 25; round++) {
         for (unsigned i = 0; i < 56; i++, number++)
             assert_ok(ptq_put(here, &number, sizeof number, PTT_LONG));
@@ -89,7 +78,7 @@ static void nor_past_one_that_waits_for_room(void **state)
         enum ptq_err answer = ptq_flush(far, PTQ_NOWAIT);
         assert_true(answer == PTQ_OK || answer == PTQ_FULL);
         while (next < number)
-            assert_next(here, next++);
+            net_assert_number(here, next++);
         assert_ok(ptq_flush(far, PTT_LONG));
     }
     ptq_queue_close(far);

@@ -1,15 +1,9 @@
 /* test_create.c -- an exclusive create whose bridge dies before it answers: its maker is let into what he made, or told that nobody
  * knows, and nobody else is. */
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
-#include "base/time.h"
 
 #include "net/byhand.h"
 #include "net/kit.h"
@@ -19,40 +13,10 @@ struct pair {
     struct hand_home home;
     struct ptt_scratch far;
     ptq_bus *bus;
-    pid_t next; /* the home's next bridge */
+    struct net next; /* only the home's next bridge */
     ptq_queue *queue;
     enum ptq_err answer;
 };
-
-/* Below those that the kernel gives away, so that the next bridge has it again. */
-static void find_port(char *url, size_t size)
-{
-    int one = 1, bound = -1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    unsigned port = 0;
-
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-    for (unsigned i = 0; bound != 0 && i < 100; i++) {
-        port = 10000 + (unsigned)(pti_now_ns() / 1000 + getpid() * 131) % 20000;
-        struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-        bound = bind(fd, (struct sockaddr *)&at, sizeof at);
-    }
-    close(fd);
-    assert_int_equal(bound, 0);
-    snprintf(url, size, "tcp://127.0.0.1:%u", port);
-}
-
-static pid_t start_bridge(const char *dir, const char *url)
-{
-    const char *const words[] = {"--dir", dir, "--run", "test", "--quiet", "--listen", url, "--ready-fd", "1", NULL};
-    char line[200];
-    int out;
-
-    pid_t pid = net_spawn(PTQBRIDGE, words, &out);
-    net_read_line(out, line, sizeof line);
-    close(out);
-    assert_memory_equal(line, "listening on", 12);
-    return pid;
-}
 
 static void pair_init(struct pair *pair, const char *via)
 {
@@ -62,7 +26,7 @@ static void pair_init(struct pair *pair, const char *via)
     memset(pair, 0, sizeof *pair);
     ptt_scratch_init_dir(&pair->home.scratch);
     ptt_scratch_init_dir(&pair->far);
-    find_port(pair->home.listen, sizeof pair->home.listen);
+    net_find_url(pair->home.listen, sizeof pair->home.listen);
     hand_start_bridge(&pair->home, PTI_STEP_OPENED, 1);
     snprintf(peers, sizeof peers, "home=%s", pair->home.url);
     options.peers = peers;
@@ -73,7 +37,7 @@ static void pair_init(struct pair *pair, const char *via)
 static void pair_fini(struct pair *pair)
 {
     ptq_bus_close(pair->bus);
-    ptt_kill(pair->next);
+    net_bridge_kill(&pair->next);
     ptt_scratch_fini(&pair->far);
     ptt_scratch_fini(&pair->home.scratch);
 }
@@ -92,7 +56,9 @@ static enum ptq_err create(struct pair *pair, int wait_ms, ptq_queue **ret_queue
 static void replace_home(struct pair *pair)
 {
     hand_reap_bridge(&pair->home);
-    pair->next = start_bridge(pair->home.scratch.dir, pair->home.listen);
+    pair->next.home = pair->home.scratch;
+    snprintf(pair->next.url, sizeof pair->next.url, "%s", pair->home.listen);
+    net_bridge_start(&pair->next, NULL);
 }
 
 static void assert_is_of_one(struct pair *pair, ptq_queue *queue)
@@ -152,13 +118,14 @@ static void who_does_not_wait_is_told_that_nobody_knows(void **state)
 
 static void through_the_bridge_its_maker_is_let_in_too(void **state)
 {
+    struct net near;
     struct pair pair;
     (void)state;
 
     pair_init(&pair, "bridge");
-    pid_t near = start_bridge(pair.far.dir, "tcp://127.0.0.1:0");
+    net_near_start(&near, &(struct net){.far = pair.far}, NULL);
     assert_is_made_once(&pair);
-    ptt_kill(near);
+    net_bridge_kill(&near);
     pair_fini(&pair);
 }
 

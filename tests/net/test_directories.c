@@ -7,40 +7,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/time.h"
-#include "net/kit.h"
+#include "net/homes.h"
+#include "net/log.h"
 #include "os/clock.h"
-
-static struct net east, west;
-
-static int start_hosts(void **state)
-{
-    (void)state;
-    net_init(&east, NULL);
-    net_init(&west, NULL);
-    return 0;
-}
-
-static int end_hosts(void **state)
-{
-    (void)state;
-    net_fini(&west);
-    net_fini(&east);
-    return 0;
-}
-
-static enum ptq_err try_open(ptq_bus *bus, const char *name, enum ptq_open_mode mode, struct ptq_error *error)
-{
-    ptq_queue *queue = NULL;
-    struct ptq_queue_options options = {.mode = mode, .error = error};
-    enum ptq_err answer = ptq_queue_open(bus, name, &options, &queue);
-
-    ptq_queue_close(queue);
-    return answer;
-}
 
 static void assert_path(ptq_queue *queue, bool remote, const char *why)
 {
@@ -49,6 +24,63 @@ static void assert_path(ptq_queue *queue, bool remote, const char *why)
     assert_ok(ptq_queue_path(queue, &path));
     if (path.remote != remote || strstr(path.why, why) == NULL)
         fail_msg("%s, for: %s", path.remote ? "over a link" : "shared memory", path.why);
+}
+
+/* ---- a home that cannot read its directory ---- */
+
+struct told {
+    enum ptq_err answer;
+    size_t count;
+    char why[200];
+};
+
+static bool note_peer(const struct ptq_peer *peer, void *context)
+{
+    struct told *told = context;
+
+    told->answer = peer->answer;
+    told->count = peer->queue_count;
+    snprintf(told->why, sizeof told->why, "%s", peer->why);
+    return true;
+}
+
+/* Its last descriptor is in use: it opens no other. */
+static void use_up_descriptors(pid_t bridge, struct rlimit *ret_before)
+{
+    struct rlimit less;
+    char path[64];
+    struct stat facts;
+
+    assert_int_equal(prlimit(bridge, RLIMIT_NOFILE, NULL, ret_before), 0);
+    less = *ret_before;
+    less.rlim_cur = 0;
+    do
+        snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)bridge, (int)less.rlim_cur++);
+    while (lstat(path, &facts) == 0);
+    less.rlim_cur--; /* the lowest that is free */
+    assert_int_equal(prlimit(bridge, RLIMIT_NOFILE, &less, NULL), 0);
+}
+
+static void a_listing_that_cannot_be_made_is_told_so_and_is_not_an_empty_one(void **state)
+{
+    struct rlimit before;
+    struct told told = {0};
+    struct net net;
+    (void)state;
+
+    net_init(&net, NULL);
+    ptq_bus *bus = net_open_far(&net, net.peers);
+    ptq_queue *queue = net_open(bus, "one@home", NULL); /* keeps the link */
+    use_up_descriptors(net.bridge, &before);
+    assert_ok(ptq_bus_look_at_peers(bus, note_peer, &told));
+    assert_int_equal(prlimit(net.bridge, RLIMIT_NOFILE, &before, NULL), 0);
+    assert_true(told.answer != PTQ_OK && strstr(told.why, "list") != NULL);
+    assert_ok(ptq_bus_look_at_peers(bus, note_peer, &told));
+    assert_ok(told.answer);
+    assert_int_equal(told.count, 1);
+    ptq_queue_close(queue);
+    ptq_bus_close(bus);
+    net_fini(&net);
 }
 
 /* ---- a peer that accepts and says nothing ---- */
@@ -84,7 +116,7 @@ static void silent_peers_are_waited_for_once(void **state)
     snprintf(peers + strlen(peers), sizeof peers - strlen(peers), "west=%s", west.url);
     ptq_bus *bus = net_open_far(&east, peers);
     int64_t began = pti_now_ns();
-    assert_answer(PTQ_EUNREACHABLE, try_open(bus, "unheard-of", PTQ_OPEN_OR_CREATE, &error));
+    assert_answer(PTQ_EUNREACHABLE, net_try_open(bus, "unheard-of", PTQ_OPEN_OR_CREATE, &error));
     assert_true(pti_now_ns() - began < 3 * INT64_C(3) * PTI_NS_PER_S);
     for (int i = 0; i < SILENT; i++) {
         int fd = accept(fds[i], NULL, NULL);
@@ -164,7 +196,7 @@ static void a_hint_that_is_wrong_misleads_nobody(void **state)
     publish(&third, 60000, 60000, lines);
     ptq_queue *there = net_open(east.here, "moved", NULL), *found = net_open(third.here, "moved", NULL);
     assert_path(found, true, "'east' has it");
-    assert_answer(PTQ_ENOENT, try_open(third.here, "gone", PTQ_ATTACH, &error));
+    assert_answer(PTQ_ENOENT, net_try_open(third.here, "gone", PTQ_ATTACH, &error));
 
     ptq_queue_close(found);
     ptq_queue_close(there);
@@ -187,10 +219,10 @@ static void what_a_killed_bridge_published_expires(void **state)
     ptq_queue *found = net_open(third.here, "late", NULL);
     assert_path(found, true, "of 2 peers");
     publish(&third, -60000, -1, lines);
-    assert_answer(PTQ_ENOENT, try_open(third.here, "late", PTQ_ATTACH, &error));
+    assert_answer(PTQ_ENOENT, net_try_open(third.here, "late", PTQ_ATTACH, &error));
     snprintf(lines, sizeof lines, "peer silent %s up\n", url);
     publish(&third, -60000, -1, lines);
-    assert_ok(try_open(third.here, "late", PTQ_OPEN_OR_CREATE, &error)); /* nobody is known who could have it */
+    assert_ok(net_try_open(third.here, "late", PTQ_OPEN_OR_CREATE, &error)); /* nobody is known who could have it */
     assert_int_equal(accept(fd, NULL, NULL), -1);
 
     ptq_queue_close(found);
@@ -250,20 +282,6 @@ static bool says_down(void *context)
     return strstr(text, " down\n") != NULL && strstr(text, "queue remembered gone\n") != NULL;
 }
 
-static bool logs_down(void *context)
-{
-    const struct net *third = context;
-    char path[200], text[4000];
-
-    snprintf(path, sizeof path, "%s/bridge.log", third->home.dir);
-    FILE *file = fopen(path, "re");
-    if (file == NULL)
-        return false;
-    text[fread(text, 1, sizeof text - 1, file)] = '\0';
-    fclose(file);
-    return strstr(text, "component=peer event=down peer=gone url=tcp://127.0.0.1:") != NULL;
-}
-
 /* For as long as names are believed. */
 static void the_names_of_a_peer_that_has_gone_silent_are_kept_for_a_while(void **state)
 {
@@ -278,7 +296,7 @@ static void the_names_of_a_peer_that_has_gone_silent_are_kept_for_a_while(void *
     assert_true(ptt_wait_until(has_published, &third.home, PTT_LONG));
     net_bridge_kill(&gone);
     assert_true(ptt_wait_until(says_down, &third, PTT_LONG));
-    assert_true(ptt_wait_until(logs_down, &third, PTT_LONG));
+    net_log_wait(&third, "component=peer event=down peer=gone url=tcp://127.0.0.1:");
 
     ptq_queue_close(queue);
     net_fini(&third);
@@ -332,25 +350,6 @@ static void what_is_not_found_is_told_with_where_it_was_looked_for(void **state)
 
 enum { RACES = 200 };
 
-struct maker {
-    ptq_bus *bus;
-    pthread_barrier_t *barrier;
-    ptq_queue *queue;
-    char name[32];
-    enum ptq_err answer;
-    struct ptq_error error;
-};
-
-static void *make(void *context)
-{
-    struct maker *maker = context;
-    struct ptq_queue_options options = {.capacity = 4, .item_size = 16, .error = &maker->error};
-
-    pthread_barrier_wait(maker->barrier);
-    maker->answer = ptq_queue_open(maker->bus, maker->name, &options, &maker->queue);
-    return NULL;
-}
-
 static ptq_bus *open_home(const struct net *home, const struct net *other)
 {
     char peers[160];
@@ -364,31 +363,23 @@ static ptq_bus *open_home(const struct net *home, const struct net *other)
 
 static void race(ptq_bus *const buses[2], int number, unsigned here[2])
 {
-    pthread_barrier_t barrier;
-    struct maker makers[2];
-    pthread_t threads[2];
+    struct makers makers;
+    char name[32];
 
-    pthread_barrier_init(&barrier, NULL, 2);
+    snprintf(name, sizeof name, "race-%d", number);
+    makers_start(&makers, buses[0], buses[1], name);
+    makers_join(&makers);
     for (int i = 0; i < 2; i++) {
-        makers[i] = (struct maker){.bus = buses[i], .barrier = &barrier};
-        snprintf(makers[i].name, sizeof makers[i].name, "race-%d", number);
-        assert_int_equal(pthread_create(&threads[i], NULL, make, &makers[i]), 0);
+        struct maker *maker = &makers.each[i];
+        if (maker->answer != PTQ_OK)
+            fail_msg("race %d: maker %d: %s: %s", number, i, ptq_err_name(maker->answer), maker->error.text);
+        here[i] += !maker->queue->port->remote;
     }
+    assert_memory_equal(makers.each[0].queue->port->id, makers.each[1].queue->port->id, 16);
+    assert_true(makers.each[0].queue->port->remote != makers.each[1].queue->port->remote);
+    makers_close(&makers);
     for (int i = 0; i < 2; i++)
-        pthread_join(threads[i], NULL);
-    for (int i = 0; i < 2; i++) {
-        if (makers[i].answer != PTQ_OK)
-            fail_msg("race %d: maker %d: %s: %s", number, i, ptq_err_name(makers[i].answer), makers[i].error.text);
-    }
-    assert_memory_equal(makers[0].queue->port->id, makers[1].queue->port->id, 16);
-    assert_true(makers[0].queue->port->remote != makers[1].queue->port->remote);
-    for (int i = 0; i < 2; i++) {
-        here[i] += !makers[i].queue->port->remote;
-        ptq_queue_close(makers[i].queue);
-    }
-    for (int i = 0; i < 2; i++)
-        (void)!ptq_queue_unlink(buses[i], makers[0].name, true);
-    pthread_barrier_destroy(&barrier);
+        (void)!ptq_queue_unlink(buses[i], name, true);
 }
 
 static void two_hosts_that_make_one_queue_at_once_end_up_with_one(void **state)
@@ -409,6 +400,7 @@ static void two_hosts_that_make_one_queue_at_once_end_up_with_one(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_listing_that_cannot_be_made_is_told_so_and_is_not_an_empty_one),
         cmocka_unit_test(silent_peers_are_waited_for_once),
         cmocka_unit_test(a_home_that_serves_at_two_addresses_is_one),
         cmocka_unit_test(where_a_queue_was_seen_is_looked_first),
@@ -421,6 +413,5 @@ int main(void)
         cmocka_unit_test(two_hosts_that_make_one_queue_at_once_end_up_with_one),
     };
 
-    cmocka_set_test_filter(getenv("PTT_FILTER"));
-    return cmocka_run_group_tests(tests, start_hosts, end_hosts);
+    return ptt_run_beside_with(tests, sizeof tests / sizeof *tests, 3, homes_start, homes_end);
 }

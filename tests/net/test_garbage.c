@@ -11,7 +11,7 @@
 
 #include "base/time.h"
 #include "net/kit.h"
-#include "wire/bytes.h"
+#include "base/bytes.h"
 #include "wire/envelope.h"
 #include "wire/frame.h"
 #include "wire/record.h"
@@ -104,19 +104,7 @@ static void assert_refused(const uint8_t *bytes, size_t size, const char *why)
     }
     pti_frame_reader_fini(&reader);
     assert_int_equal(error.code, PTQ_EPROTO);
-    if (strstr(error.text, why) == NULL)
-        fail_msg("the bridge said '%s', not '%s'", error.text, why);
-}
-
-static void assert_still_serves(void)
-{
-    ptq_queue *queue = net_open(net.there, "serves@home", NULL);
-    ptq_msg *msg;
-
-    assert_ok(ptq_put(queue, "yes", 3, PTT_LONG));
-    assert_ok(ptq_get(queue, PTT_LONG, &msg));
-    assert_ok(ptq_ack(msg));
-    ptq_queue_close(queue);
+    ptt_assert_says(error.text, why);
 }
 
 /* ---- frames ---- */
@@ -186,7 +174,7 @@ static void bytes_of_something_else_are_refused(void **state)
     (void)state;
 
     assert_refused((const uint8_t *)request, sizeof request - 1, "not frames of ptq");
-    assert_still_serves();
+    net_assert_serves(&net);
 }
 
 static void a_frame_before_hello_is_refused(void **state)
@@ -228,7 +216,23 @@ static void frames_that_make_no_sense_are_refused(void **state)
             add_frame(end, cases[i].type, cases[i].channel, 2, 0, "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", 11);
         assert_refused(bytes, (size_t)(end - bytes), cases[i].why);
     }
-    assert_still_serves();
+    net_assert_serves(&net);
+}
+
+/* It is read only when its turn comes. */
+static void a_put_too_short_to_be_one_is_refused_also_behind_one_that_waits(void **state)
+{
+    uint8_t bytes[8000], put[PTI_PUT_HEAD + PTI_PUT_RECORD], *end = bytes + add_hello(bytes, 2);
+    (void)state;
+
+    end += add_open(end, 1, "short");
+    pti_write_put_head(put, 1, PTI_TIMEOUT_NEVER);
+    pti_write_put_record(put + PTI_PUT_HEAD, &(struct pti_record){.size = 0});
+    for (uint64_t number = 1; number <= 20; number++)
+        end += add_frame(end, PTI_FRAME_PUT, 1, number, PTI_FRAME_CHAINED, put, sizeof put);
+    end += add_frame(end, PTI_FRAME_PUT, 1, 21, PTI_FRAME_CHAINED, put, 2);
+    assert_refused(bytes, (size_t)(end - bytes), "a put makes no sense");
+    net_assert_serves(&net);
 }
 
 static void pieces_of_different_things_are_refused(void **state)
@@ -296,7 +300,7 @@ static void settling_what_is_not_leased_is_no_harm(void **state)
     assert_true(read_to_end(fd, answer, sizeof answer, &size));
     close(fd);
 
-    assert_still_serves();
+    net_assert_serves(&net);
     ptq_queue *here = net_open(net.here, "garbage", NULL); /* what was taken came back when the session said good-bye */
     struct ptq_queue_stats stats;
     assert_ok(ptq_queue_stats(here, &stats));
@@ -304,12 +308,24 @@ static void settling_what_is_not_leased_is_no_harm(void **state)
     ptq_queue_close(here);
 }
 
+/* All of it, and no more: the other side ends the link. */
+static void assert_ends_over(const uint8_t *bytes, size_t size)
+{
+    uint8_t answer[256];
+    size_t ignored;
+    int fd = dial_raw();
+
+    send_raw(fd, bytes, size);
+    shutdown(fd, SHUT_WR);
+    assert_true(read_to_end(fd, answer, sizeof answer, &ignored));
+    close(fd);
+}
+
 /* A correct conversation, damaged; half of the time sealed anew, so that the checksum does not catch it. */
 static void damaged_conversations_end_the_link_and_nothing_else(void **state)
 {
     uint64_t seed = ptt_seed();
-    uint8_t bytes[4000], answer[256];
-    size_t ignored;
+    uint8_t bytes[4000];
     (void)state;
 
     for (int round = 0; round < 400; round++) {
@@ -338,20 +354,15 @@ static void damaged_conversations_end_the_link_and_nothing_else(void **state)
         }
         if (ptt_random(&seed) % 4 == 0)
             size = ptt_random(&seed) % size;
-        int fd = dial_raw();
-        send_raw(fd, bytes, size);
-        shutdown(fd, SHUT_WR);
-        assert_true(read_to_end(fd, answer, sizeof answer, &ignored));
-        close(fd);
+        assert_ends_over(bytes, size);
     }
-    assert_still_serves();
+    net_assert_serves(&net);
 }
 
 static void random_bytes_end_the_link_and_nothing_else(void **state)
 {
     uint64_t seed = ptt_seed();
-    uint8_t bytes[3000], answer[256];
-    size_t ignored;
+    uint8_t bytes[3000];
     (void)state;
 
     for (int round = 0; round < 200; round++) {
@@ -361,13 +372,9 @@ static void random_bytes_end_the_link_and_nothing_else(void **state)
             bytes[i] = (uint8_t)ptt_random(&seed);
         if (round % 2 == 0 && size >= good + 4)
             pti_store32(bytes + good, PTI_FRAME_MAGIC);
-        int fd = dial_raw();
-        send_raw(fd, bytes, size);
-        shutdown(fd, SHUT_WR);
-        assert_true(read_to_end(fd, answer, sizeof answer, &ignored));
-        close(fd);
+        assert_ends_over(bytes, size);
     }
-    assert_still_serves();
+    net_assert_serves(&net);
 }
 
 static void a_link_that_says_nothing_is_closed_after_a_while(void **state)
@@ -504,6 +511,7 @@ int main(void)
         cmocka_unit_test(a_frame_before_hello_is_refused),
         cmocka_unit_test(a_large_frame_before_hello_is_refused),
         cmocka_unit_test(frames_that_make_no_sense_are_refused),
+        cmocka_unit_test(a_put_too_short_to_be_one_is_refused_also_behind_one_that_waits),
         cmocka_unit_test(pieces_of_different_things_are_refused),
         cmocka_unit_test(a_number_whose_answer_was_received_is_refused),
         cmocka_unit_test(the_same_number_is_done_once),
@@ -515,5 +523,5 @@ int main(void)
         cmocka_unit_test(a_home_that_answers_nonsense_is_refused),
     };
 
-    return cmocka_run_group_tests(tests, start_hosts, end_hosts);
+    return ptt_run_beside_with(tests, sizeof tests / sizeof *tests, 3, start_hosts, end_hosts);
 }

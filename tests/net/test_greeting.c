@@ -6,8 +6,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/time.h"
 #include "net/both.h"
 #include "net/raw.h"
+#include "remote/conn.h"
 #include "wire/record.h"
 
 /* ---- said to a home, frame by frame ---- */
@@ -177,12 +179,33 @@ static void each_greeting_says_how_often_it_was_tried_and_which_session_it_knows
     close(listener);
 }
 
+/* It dials as soon as there is one: what its first HELLO tells of the host is known before. */
+static void a_link_says_whose_it_is_from_its_first_greeting_on(void **state)
+{
+    char url[64];
+    int listener = raw_listen(url, sizeof url);
+    struct ptq_error error = {0};
+    struct pti_conn *conn;
+    struct raw raw;
+    (void)state;
+
+    for (int i = 0; i < 3; i++) {
+        assert_ok(pti_conn_hold(net.there, url, &error, &conn));
+        struct pti_hello hello = raw_hear_hello(&raw, listener);
+        assert_string_equal(hello.node, "far");
+        raw_close(&raw);
+        pti_conn_drop(conn, PTI_DEADLINE_NOW);
+    }
+    close(listener);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_greeting_that_comes_late_ends_its_link_and_not_the_session),
         cmocka_unit_test(a_session_of_another_generation_is_not_gone_on_with),
         cmocka_unit_test(each_greeting_says_how_often_it_was_tried_and_which_session_it_knows),
+        cmocka_unit_test(a_link_says_whose_it_is_from_its_first_greeting_on),
     };
 
     return cmocka_run_group_tests(tests, hosts_start, hosts_end);

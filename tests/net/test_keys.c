@@ -1,6 +1,7 @@
 /* test_keys.c -- both sides prove who they are: who has a key gets in, and nobody else, whatever he has heard or recorded. */
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/time.h"
 #include "net/keys.h"
 
 static struct net net;
@@ -31,12 +33,6 @@ static int end(void **state)
     return 0;
 }
 
-static void assert_says(const char *text, const char *word)
-{
-    if (strstr(text, word) == NULL)
-        fail_msg("'%s' does not say '%s'", text, word);
-}
-
 static void expect_refusal(const char *node, const struct keys *whose, const char *peers, enum ptq_err code, const char *word)
 {
     ptq_bus *bus = keys_open_bus(&net, whose, node, peers);
@@ -44,7 +40,22 @@ static void expect_refusal(const char *node, const struct keys *whose, const cha
     ptq_queue *queue;
 
     assert_answer(code, keys_try_open(bus, "refused@home", PTQ_OPEN_OR_CREATE, &error, &queue));
-    assert_says(error.text, word);
+    ptt_assert_says(error.text, word);
+    ptq_bus_close(bus);
+}
+
+/* The link that was there is told something else first, and then dials anew. */
+static void expect_refusal_in_the_end(const char *node, const struct keys *whose, const char *peers, enum ptq_err code, const char *word)
+{
+    ptq_bus *bus = keys_open_bus(&net, whose, node, peers);
+    int64_t end = pti_deadline(PTT_LONG);
+    struct ptq_error error;
+    ptq_queue *queue;
+
+    do
+        assert_answer(code, keys_try_open(bus, "refused@home", PTQ_OPEN_OR_CREATE, &error, &queue));
+    while (strstr(error.text, word) == NULL && pti_now_ns() < end);
+    ptt_assert_says(error.text, word);
     ptq_bus_close(bus);
 }
 
@@ -58,8 +69,8 @@ static void who_has_a_key_is_let_in(void **state)
     (void)state;
 
     ptq_queue *queue = net_open(bus, "kept@home", NULL);
-    assert_ok(ptq_put(queue, "hello", 5, 1000));
-    assert_ok(ptq_get(queue, 1000, &msg));
+    assert_ok(ptq_put(queue, "hello", 5, PTT_LONG));
+    assert_ok(ptq_get(queue, PTT_LONG, &msg));
     assert_int_equal(ptq_msg_size(msg), 5);
     snprintf(text, sizeof text, "%.*s", 5, (const char *)ptq_msg_data(msg));
     assert_string_equal(text, "hello");
@@ -75,7 +86,6 @@ static void a_link_that_broke_is_proven_again(void **state)
     (void)state;
 
     ptq_queue *queue = net_open(bus, "broken@home", NULL);
-    net_bridge_kill(&net);
     keys_restart(&net, &keys, NULL);
     assert_ok(ptq_put(queue, "x", 1, PTT_LONG));
 
@@ -89,14 +99,11 @@ static void over_ws_it_is_the_same(void **state)
     struct net other;
     (void)state;
 
-    net_init(&other, NULL);
-    net_bridge_kill(&other);
-    snprintf(other.url, sizeof other.url, "ws://127.0.0.1:%d/ptq", 30000 + getpid() % 2000);
-    net_bridge_start(&other, (const char *const[]){"--keys", keys_path(&keys, "other", NULL), NULL});
+    net_init_at(&other, "ws://127.0.0.1:0/ptq", (const char *const[]){"--keys", keys_path(&keys, "other", NULL), NULL});
     snprintf(peers, sizeof peers, "other=%s", other.url);
     ptq_bus *bus = keys_open_bus(&net, &keys, "far", peers);
     ptq_queue *queue = net_open(bus, "over-ws@other", NULL);
-    assert_ok(ptq_put(queue, "x", 1, 1000));
+    assert_ok(ptq_put(queue, "x", 1, PTT_LONG));
 
     ptq_queue_close(queue);
     ptq_bus_close(bus);
@@ -119,14 +126,14 @@ static void a_key_of_another_keygen_is_refused_by_both(void **state)
     (void)state;
 
     expect_refusal("far", &strangers, net.peers, PTQ_EPERM, "does not prove to have the key of 'far'");
-    assert_true(keys_count_log(&net, "the other side does not go on") > 0);
+    net_log_wait(&net, "the other side does not go on");
     hand_dial(&hand, net.url, "far", 1);
     assert_true(hand_is_challenged(&hand, &error));
     hand_prove(&hand, &strangers, PTI_PROVER_FAR, proof);
     hand_say_proof(&hand, proof);
     assert_false(hand_is_let_in(&hand, &error));
     assert_int_equal(error.code, PTQ_EPERM);
-    assert_says(error.text, "does not prove it");
+    ptt_assert_says(error.text, "does not prove it");
     raw_close(&hand.raw);
 }
 
@@ -139,7 +146,7 @@ static void who_is_not_among_the_peers_is_refused(void **state)
     hand_dial(&hand, net.url, "nobody-here", 1);
     assert_false(hand_is_challenged(&hand, &error));
     assert_int_equal(error.code, PTQ_EPERM);
-    assert_says(error.text, "'nobody-here' is not known");
+    ptt_assert_says(error.text, "'nobody-here' is not known");
     raw_close(&hand.raw);
 }
 
@@ -150,8 +157,20 @@ static void a_home_without_keys_and_one_with_them_are_refused_by_each_other(void
 
     net_init(&plain, NULL);
     expect_refusal("far", &keys, plain.peers, PTQ_EPERM, "has no keys");
-    assert_int_equal(keys_count_log(&plain, "asks for a proof"), 1);
+    assert_int_equal(net_log_count(&plain, "asks for a proof"), 1);
     net_fini(&plain);
+}
+
+static int welcome_without_proof(void *context)
+{
+    struct pti_goaway goaway;
+    struct pti_frame frame;
+    struct raw raw;
+
+    raw_welcome(&raw, *(int *)context, 1, false);
+    raw_expect(&raw, PTI_FRAME_GOAWAY, &frame);
+    assert_ok(pti_goaway_unpack(frame.payload, frame.length, &goaway));
+    return strstr(goaway.reason, "proves no key") != NULL ? 0 : 1;
 }
 
 /* An old one passes over what it does not know, and says HELLO. */
@@ -159,19 +178,10 @@ static void a_home_that_proves_nothing_is_not_believed(void **state)
 {
     char url[64], peers[100];
     int listener = raw_listen(url, sizeof url);
-    struct pti_frame frame;
-    struct raw raw;
     (void)state;
 
     snprintf(peers, sizeof peers, "home=%s", url);
-    pid_t child = fork();
-    if (child == 0) {
-        struct pti_goaway goaway;
-        raw_welcome(&raw, listener, 1, false);
-        raw_expect(&raw, PTI_FRAME_GOAWAY, &frame);
-        assert_ok(pti_goaway_unpack(frame.payload, frame.length, &goaway));
-        _exit(strstr(goaway.reason, "proves no key") != NULL ? 0 : 1);
-    }
+    pid_t child = ptt_fork(welcome_without_proof, &listener);
     close(listener);
     expect_refusal("far", &keys, peers, PTQ_EPERM, "proves no key");
     ptt_assert_exit(child, 0, PTT_LONG);
@@ -292,6 +302,16 @@ static void relay(int from, int to)
     }
 }
 
+static int carry_to_home(void *context)
+{
+    struct raw from, to;
+
+    raw_accept(&from, *(int *)context);
+    raw_dial(&to, net.url);
+    relay(from.fd, to.fd);
+    return 0;
+}
+
 static void who_carries_us_to_another_home_is_found_out(void **state)
 {
     char url[64], peers[100];
@@ -300,21 +320,39 @@ static void who_carries_us_to_another_home_is_found_out(void **state)
     ptq_queue *queue;
     (void)state;
 
-    pid_t child = fork();
-    if (child == 0) {
-        struct raw from, to;
-        raw_accept(&from, listener);
-        raw_dial(&to, net.url);
-        relay(from.fd, to.fd);
-        _exit(0);
-    }
+    pid_t child = ptt_fork(carry_to_home, &listener);
     close(listener);
     snprintf(peers, sizeof peers, "other=%s", url);
     ptq_bus *bus = keys_open_bus(&net, &keys, "far", peers);
     assert_answer(PTQ_EPERM, keys_try_open(bus, "carried@other", PTQ_OPEN_OR_CREATE, &error, &queue));
-    assert_says(error.text, "it is 'home' that answers there, and 'other' is meant to");
+    ptt_assert_says(error.text, "it is 'home' that answers there, and 'other' is meant to");
     ptq_bus_close(bus);
     ptt_kill(child);
+}
+
+static int prove_2_and_say_1(void *context)
+{
+    struct pti_challenge challenge = {.identity = "home", .nonce = {1}, .version = 2};
+    uint8_t bytes[PTI_CONTROL_BYTES];
+    struct pti_frame frame;
+    struct pti_hello hello;
+    struct pti_key key;
+    struct raw raw;
+
+    raw_accept(&raw, *(int *)context);
+    raw_expect(&raw, PTI_FRAME_HELLO, &frame);
+    assert_ok(pti_hello_unpack(frame.payload, frame.length, &hello));
+    assert_ok(pti_keys_peer(keys_path(&keys, "home", NULL), "far", "home", NULL, &key));
+    struct pti_scene scene = {"home", "far", challenge.nonce, hello.nonce, 2, frame.payload, frame.length};
+    assert_true(pti_proof_make(key.secret, PTI_PROVER_HOME, &scene, challenge.proof));
+    size_t size = pti_challenge_pack(&challenge, bytes, sizeof bytes);
+    raw_say(&raw, &(struct pti_frame){.type = PTI_FRAME_CHALLENGE, .length = (uint32_t)size, .payload = bytes});
+    raw_expect(&raw, PTI_FRAME_PROOF, &frame);
+    hello.version = 1;
+    hello.incarnation = 5;
+    raw_say_hello(&raw, &hello, PTI_FRAME_REPLY);
+    raw_expect(&raw, PTI_FRAME_GOAWAY, &frame);
+    return 0;
 }
 
 /* A home that knows the key, and says less than it has proven: somebody between wants an older version to be spoken. */
@@ -324,30 +362,7 @@ static void a_version_that_was_not_proven_is_not_spoken(void **state)
     int listener = raw_listen(url, sizeof url);
     (void)state;
 
-    pid_t child = fork();
-    if (child == 0) {
-        struct pti_challenge challenge = {.identity = "home", .nonce = {1}, .version = 2};
-        uint8_t bytes[PTI_CONTROL_BYTES];
-        struct pti_frame frame;
-        struct pti_hello hello;
-        struct pti_key key;
-        struct raw raw;
-
-        raw_accept(&raw, listener);
-        raw_expect(&raw, PTI_FRAME_HELLO, &frame);
-        assert_ok(pti_hello_unpack(frame.payload, frame.length, &hello));
-        assert_ok(pti_keys_peer(keys_path(&keys, "home", NULL), "far", "home", NULL, &key));
-        struct pti_scene scene = {"home", "far", challenge.nonce, hello.nonce, 2, frame.payload, frame.length};
-        assert_true(pti_proof_make(key.secret, PTI_PROVER_HOME, &scene, challenge.proof));
-        size_t size = pti_challenge_pack(&challenge, bytes, sizeof bytes);
-        raw_say(&raw, &(struct pti_frame){.type = PTI_FRAME_CHALLENGE, .length = (uint32_t)size, .payload = bytes});
-        raw_expect(&raw, PTI_FRAME_PROOF, &frame);
-        hello.version = 1;
-        hello.incarnation = 5;
-        raw_say_hello(&raw, &hello, PTI_FRAME_REPLY);
-        raw_expect(&raw, PTI_FRAME_GOAWAY, &frame);
-        _exit(0);
-    }
+    pid_t child = ptt_fork(prove_2_and_say_1, &listener);
     close(listener);
     snprintf(peers, sizeof peers, "home=%s", url);
     expect_refusal("far", &keys, peers, PTQ_EPERM, "proves no key");
@@ -377,9 +392,26 @@ static void a_session_is_gone_on_with_by_nobody_else(void **state)
     greet_as(&other, "other", 99, &error, &in);
     assert_false(in);
     assert_int_equal(error.code, PTQ_EPERM);
-    assert_says(error.text, "somebody else's");
+    ptt_assert_says(error.text, "somebody else's");
     raw_close(&one.raw);
     raw_close(&other.raw);
+}
+
+static void who_is_on_his_way_in_does_not_wait_for_what_others_of_his_address_owe(void **state)
+{
+    struct pti_error_message error;
+    static struct hand hands[40];
+    (void)state;
+
+    keys_restart(&net, &keys, (const char *const[]){"--max-peer-request-rate", "5", NULL});
+    for (uint8_t i = 0; i < 40; i++) {
+        hand_dial(&hands[i], net.url, "far", 100 + i);
+        assert_true(hand_is_challenged(&hands[i], &error));
+    }
+    who_has_a_key_is_let_in(NULL);
+    for (unsigned i = 0; i < 40; i++)
+        raw_close(&hands[i].raw);
+    keys_restart(&net, &keys, NULL);
 }
 
 /* ---- files ---- */
@@ -456,13 +488,14 @@ static bool holds(pid_t pid, const void *secret, size_t size)
 
 static void no_secret_is_in_memory_nor_in_the_log(void **state)
 {
-    char hex[2 * PTI_KEY_BYTES + 1], name[] = "a name that is no secret, and is found";
+    char hex[2 * PTI_KEY_BYTES + 1], folder[200];
     struct pti_key own, peer;
     (void)state;
 
     ptq_bus *bus = keys_open_bus(&net, &keys, "far", net.peers);
     ptq_queue *queue = net_open(bus, "seen@home", NULL);
-    assert_true(holds(getpid(), name, sizeof name)); /* the search finds what is there */
+    snprintf(folder, sizeof folder, "%s", keys_path(&keys, "home", NULL));
+    assert_true(holds(net.bridge, folder, strlen(folder))); /* the search finds what is there */
     assert_ok(pti_keys_own(keys_path(&keys, "home", NULL), NULL, &own));
     assert_ok(pti_keys_peer(keys_path(&keys, "home", NULL), "far", "home", NULL, &peer));
     assert_false(holds(net.bridge, own.secret, sizeof own.secret));
@@ -470,10 +503,87 @@ static void no_secret_is_in_memory_nor_in_the_log(void **state)
     for (size_t i = 0; i < PTI_KEY_BYTES; i++)
         snprintf(hex + 2 * i, 3, "%02x", peer.secret[i]);
     assert_false(holds(net.bridge, hex, 2 * PTI_KEY_BYTES));
-    assert_int_equal(keys_count_log(&net, hex), 0);
+    assert_int_equal(net_log_count(&net, hex), 0);
 
     ptq_queue_close(queue);
     ptq_bus_close(bus);
+}
+
+/* ---- taking back ---- */
+
+static void take_back(const char *file)
+{
+    assert_int_equal(unlink(file), 0);
+    assert_int_equal(kill(net.bridge, SIGHUP), 0);
+}
+
+static void a_key_that_is_taken_back_ends_what_it_opened_and_nothing_else(void **state)
+{
+    struct keys some;
+    struct pti_error_message error;
+    struct pti_frame frame;
+    struct hand late;
+    char file[200];
+    ptq_msg *msg;
+    (void)state;
+
+    keys_make(&some, (const char *const[]){"home", "far", "other", NULL});
+    snprintf(file, sizeof file, "%s", keys_path(&some, "home", "peers/far.key"));
+    keys_restart(&net, &some, NULL);
+    ptq_bus *bad = keys_open_bus(&net, &some, "far", net.peers), *good = keys_open_bus(&net, &some, "other", net.peers);
+    ptq_queue *his = net_open(bad, "revoked@home", NULL), *ours = net_open(good, "revoked@home", NULL);
+    assert_ok(ptq_put(his, "held", 4, PTT_LONG));
+    assert_ok(ptq_get(his, PTT_LONG, &msg));
+    hand_dial(&late, net.url, "far", 7); /* challenged in time, and too late with its proof */
+    assert_true(hand_is_challenged(&late, &error));
+
+    take_back(file);
+    net_log_wait(&net, "the key of 'far' was taken back at 'home'");
+    assert_ok(ptq_get(ours, PTT_LONG, &msg)); /* what he had leased is there for others, at once */
+    assert_ok(ptq_ack(msg));
+    expect_refusal_in_the_end("far", &some, net.peers, PTQ_EPERM, "'far' is not known to 'home'");
+    raw_expect(&late.raw, PTI_FRAME_ERROR, &frame);
+    assert_ok(pti_error_unpack(frame.payload, frame.length, &error));
+    ptt_assert_says(error.text, "the key of 'far' was taken back at 'home'");
+    raw_close(&late.raw);
+    assert_int_equal(net_log_count(&net, "why=\"its key was taken back\" channels=1 leases_returned=1"), 1);
+    ptq_queue_close(his);
+    ptq_queue_close(ours);
+    ptq_bus_close(bad);
+    ptq_bus_close(good);
+    keys_restart(&net, &keys, NULL);
+    keys_free(&some);
+}
+
+static void a_key_that_is_replaced_ends_what_the_old_one_opened(void **state)
+{
+    struct keys some, newer;
+    char text[400];
+    (void)state;
+
+    keys_make(&some, (const char *const[]){"home", "far", NULL});
+    keys_make(&newer, (const char *const[]){"home", "far", NULL});
+    keys_restart(&net, &some, NULL);
+    unsigned before = net_log_count(&net, "the key of 'far' was taken back");
+    ptq_bus *bus = keys_open_bus(&net, &some, "far", net.peers);
+    ptq_queue *queue = net_open(bus, "replaced@home", NULL);
+    FILE *file = fopen(keys_path(&newer, "home", "peers/far.key"), "r");
+    assert_non_null(file);
+    assert_non_null(fgets(text, sizeof text, file));
+    fclose(file);
+    keys_write(&some, "home", "peers/far.key", text, 0600);
+    assert_int_equal(kill(net.bridge, SIGHUP), 0);
+    net_log_wait_times(&net, "the key of 'far' was taken back", before + 1);
+    expect_refusal_in_the_end("far", &some, net.peers, PTQ_EPERM, "does not prove");
+    ptq_queue_close(queue);
+    ptq_bus_close(bus);
+    bus = keys_open_bus(&net, &newer, "far", net.peers); /* who has the new one comes in */
+    queue = net_open(bus, "replaced@home", NULL);
+    ptq_queue_close(queue);
+    ptq_bus_close(bus);
+    keys_restart(&net, &keys, NULL);
+    keys_free(&some);
+    keys_free(&newer);
 }
 
 /* ---- words ---- */
@@ -485,14 +595,14 @@ static void each_who_is_refused_is_logged_once_and_counted_each_time(void **stat
     (void)state;
 
     keys_restart(&net, &keys, (const char *const[]){"--verbose", NULL});
-    unsigned before = keys_count_log(&net, "identity=\"insistent\" code");
+    unsigned before = net_log_count(&net, "identity=\"insistent\" code");
     for (int i = 0; i < 7; i++) {
         hand_dial(&hand, net.url, "insistent", 1);
         assert_false(hand_is_challenged(&hand, &error));
         raw_close(&hand.raw);
     }
     assert_int_equal(keys_end_and_count(&net, "refused_links"), 7);
-    assert_int_equal(keys_count_log(&net, "identity=\"insistent\" code"), before + 1);
+    assert_int_equal(net_log_count(&net, "identity=\"insistent\" code"), before + 1);
     keys_restart(&net, &keys, NULL);
 }
 
@@ -513,10 +623,13 @@ int main(void)
         cmocka_unit_test(who_carries_us_to_another_home_is_found_out),
         cmocka_unit_test(a_version_that_was_not_proven_is_not_spoken),
         cmocka_unit_test(a_session_is_gone_on_with_by_nobody_else),
+        cmocka_unit_test(who_is_on_his_way_in_does_not_wait_for_what_others_of_his_address_owe),
         cmocka_unit_test(a_key_that_others_may_read_is_not_used),
         cmocka_unit_test(a_key_that_makes_no_sense_is_told_so),
         cmocka_unit_test(keygen_writes_over_nothing_and_lets_those_who_are_new_in),
         cmocka_unit_test(no_secret_is_in_memory_nor_in_the_log),
+        cmocka_unit_test(a_key_that_is_taken_back_ends_what_it_opened_and_nothing_else),
+        cmocka_unit_test(a_key_that_is_replaced_ends_what_the_old_one_opened),
         cmocka_unit_test(each_who_is_refused_is_logged_once_and_counted_each_time),
     };
     return cmocka_run_group_tests(tests, begin, end);

@@ -127,6 +127,13 @@ static void a_lease_outlives_its_link(void **state)
     world_fini(&world);
 }
 
+static bool is_empty(void *queue)
+{
+    ptq_msg *msg;
+
+    return ptq_get(queue, PTQ_NOWAIT, &msg) == PTQ_EMPTY;
+}
+
 static void a_descriptor_works_again_after_a_cut(void **state)
 {
     struct world world;
@@ -138,8 +145,7 @@ static void a_descriptor_works_again_after_a_cut(void **state)
     ptq_queue *here = net_open(world.net.here, "fdcut", NULL), *far = net_open(world.bus, "fdcut", NULL);
     assert_ok(ptq_queue_fd(far, PTQ_SIDE_GET, &fd));
     for (int i = 0; i < 5; i++) {
-        while (ptq_get(far, PTQ_NOWAIT, &msg) != PTQ_EMPTY)
-            ;
+        assert_true(ptt_wait_until(is_empty, far, PTT_LONG));
         proxy_cut_all(&world.proxy);
         assert_ok(ptq_put(here, "x", 1, PTQ_NOWAIT));
         assert_true(ptt_wait_readable(fd, PTT_LONG));
@@ -188,6 +194,13 @@ static void *put_when_there_is_room(void *context)
     return (void *)(uintptr_t)ptq_put(context, "late", 4, PTQ_FOREVER);
 }
 
+static bool tells_stats(void *queue)
+{
+    struct ptq_queue_stats stats;
+
+    return ptq_queue_stats(queue, &stats) == PTQ_OK;
+}
+
 static void start_putting(ptq_queue *queue, pthread_t *thread)
 {
     atomic_store(&putter, 0);
@@ -217,8 +230,7 @@ static void a_put_that_was_given_up_does_not_happen_later(void **state)
     pthread_join(thread, &answer);
     assert_true((uintptr_t)answer == PTQ_EINDOUBT || (uintptr_t)answer == PTQ_EINTR);
     atomic_store(&world.proxy.stall, false);
-    while (ptq_queue_stats(far, &stats) != PTQ_OK)
-        ;
+    assert_true(ptt_wait_until(tells_stats, far, PTT_LONG));
     assert_ok(ptq_get(here, PTQ_NOWAIT, &msg));
     assert_ok(ptq_ack(msg));
     assert_ok(ptq_queue_stats(far, &stats));

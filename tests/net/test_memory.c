@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "net/world.h"
-#include "wire/bytes.h"
+#include "base/bytes.h"
 #include "wire/envelope.h"
 #include "wire/frame.h"
 #include "wire/limits.h"

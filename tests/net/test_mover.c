@@ -14,24 +14,16 @@
 #include <unistd.h>
 
 #include "base/time.h"
+#include "net/dying.h"
 #include "net/kit.h"
 #include "net/proxy.h"
+#include "queue/queue.h"
 #include "remote/mover.h"
-#include "remote/step.h"
 
 #define MOST 4096u
 
 static struct net net;
 static const char *const grace[] = {"--grace", "300ms", NULL};
-
-static enum pti_step kill_step;
-static _Atomic unsigned kill_in; /* 0: never */
-
-static void die_at(enum pti_step step)
-{
-    if (step == kill_step && atomic_load(&kill_in) > 0 && atomic_fetch_sub(&kill_in, 1) == 1)
-        raise(SIGKILL);
-}
 
 /* ---- the carrier */
 
@@ -77,7 +69,7 @@ static int carry(void *context)
                             .moved = note_refused,
                             .context = carrier};
 
-    pti_store_relaxed(&pti_step_hook, die_at);
+    dying_begin();
     if (pti_mover_start(&move, &error, &mover) != PTQ_OK) {
         fprintf(stderr, "%s\n", error.text);
         return 1;
@@ -95,8 +87,7 @@ static pid_t start_carrier(struct carrier *carrier, enum pti_step step, unsigned
 {
     if (carrier->url == NULL)
         carrier->url = net.url;
-    kill_step = step;
-    atomic_store(&kill_in, nth);
+    dying_at(step, nth);
     return ptt_fork(carry, carrier);
 }
 
@@ -303,8 +294,12 @@ static int run_in_a_small_file_system(void *context)
     net_init(&net, grace);
     ptt_kill(net.bridge);
     ptq_bus_close(net.here);
-    if (mount("tmpfs", net.home.dir, "tmpfs", 0, "size=2m,mode=0700") != 0)
+    if (mount("tmpfs", net.home.dir, "tmpfs", 0, "size=2m,mode=0700") != 0) {
+        net.bridge = 0;
+        net.here = NULL;
+        net_fini(&net);
         return CANNOT_MOUNT;
+    }
     net.here = ptt_scratch_open(&net.home);
     net_bridge_start(&net, grace);
     struct ptq_queue_options options = {.capacity = 1000, .item_size = MIXED_BYTES, .max_deliveries = PTQ_NEVER};
@@ -350,6 +345,7 @@ static void what_there_was_no_memory_for_is_not_passed(void **state)
     assert_int_equal(status, 0);
 }
 
+/* W31 */
 static void a_mover_killed_at_any_step_loses_and_doubles_nothing(void **state)
 {
     const unsigned windows[] = {1, 8};
@@ -505,6 +501,38 @@ static void a_mover_that_is_stopped_gives_back_what_it_has(void **state)
     ptq_queue_close(target);
 }
 
+static int64_t processor_time(void)
+{
+    struct timespec time;
+
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+    return (int64_t)time.tv_sec * PTI_NS_PER_S + time.tv_nsec;
+}
+
+/* It waits for its turn, and what it waits for is taken away. */
+static void a_mover_whose_source_is_gone_rests(void **state)
+{
+    ptq_queue *source = open_source(16);
+    struct ptq_error error = {0};
+    struct pti_mover *mover;
+    struct pti_move move = {.bus = net.there, .source = "src", .url = net.url, .run = "test", .name = "dst",
+                            .open = {.options = {.mode = PTQ_ATTACH}, .carrier = 1}, .claims = true};
+    (void)state;
+
+    assert_ok(pti_queue_claim(source, PTI_DEADLINE_NOW));
+    assert_ok(pti_mover_start(&move, &error, &mover));
+    assert_ok(ptq_queue_unlink(net.there, "src", true));
+
+    int64_t before = processor_time(), until = pti_now_ns() + PTI_NS_PER_S / 2;
+    while (pti_now_ns() < until)
+        usleep(10000); /* the time in which it is watched */
+    int64_t used = processor_time() - before;
+
+    pti_mover_stop(mover);
+    ptq_queue_close(source);
+    assert_in_range(used, 0, PTI_NS_PER_S / 10);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, start, stop)
 
 int main(void)
@@ -518,6 +546,7 @@ int main(void)
         CASE(killed_at_random_on_both_sides_nothing_is_lost_or_doubled),
         CASE(links_that_are_cut_double_nothing),
         CASE(what_the_home_refuses_is_told_and_the_rest_goes_on),
+        CASE(a_mover_whose_source_is_gone_rests),
         CASE(a_mover_that_is_stopped_gives_back_what_it_has), /* the last: nng is in this process from here on */
     };
 

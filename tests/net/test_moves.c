@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "net/kit.h"
+#include "net/log.h"
 #include "remote/path.h"
 
 enum { NODES_MOST = 5, OPTIONS_MOST = 40 };
@@ -74,64 +75,16 @@ static void world_end(struct world *world)
         net_fini(&world->nets[i]);
 }
 
-static void read_log(const struct net *net, char *text, size_t size)
-{
-    char path[200];
-
-    snprintf(path, sizeof path, "%s/bridge.log", net->home.dir);
-    FILE *file = fopen(path, "re");
-    assert_non_null(file);
-    text[fread(text, 1, size - 1, file)] = '\0';
-    fclose(file);
-}
-
-static unsigned long long value_of(const char *text, const char *key)
-{
-    const char *at = strstr(text, key);
-
-    if (at == NULL)
-        fail_msg("'%s' does not say '%s'", text, key);
-    return strtoull(at + strlen(key), NULL, 10);
-}
-
 /* Ends all bridges; the frames of all their links. */
-static unsigned long long count_frames(struct world *world)
+static uint64_t count_frames(struct world *world)
 {
-    static char text[1u << 20];
-    unsigned long long frames = 0;
+    uint64_t frames = 0;
 
     for (int i = 0; i < world->nodes; i++)
         assert_int_equal(net_bridge_end(&world->nets[i]), 0);
-    for (int i = 0; i < world->nodes; i++) {
-        read_log(&world->nets[i], text, sizeof text);
-        const char *closed = strstr(text, "component=bridge event=closed links"), *next;
-        while (closed != NULL && (next = strstr(closed + 1, "component=bridge event=closed links")) != NULL)
-            closed = next;
-        if (closed == NULL)
-            fail_msg("%s", text);
-        frames += value_of(closed, " frames_in=") + value_of(closed, " frames_out=");
-    }
+    for (int i = 0; i < world->nodes; i++)
+        frames += net_log_total(&world->nets[i], "frames_in") + net_log_total(&world->nets[i], "frames_out");
     return frames;
-}
-
-struct logged {
-    const struct net *net;
-    const char *words;
-};
-
-static bool logs(void *context)
-{
-    static char text[1u << 20];
-    const struct logged *logged = context;
-
-    read_log(logged->net, text, sizeof text);
-    return strstr(text, logged->words) != NULL;
-}
-
-static void assert_logs(const struct net *net, const char *words)
-{
-    if (!ptt_wait_until(logs, &(struct logged){net, words}, PTT_LONG))
-        fail_msg("the bridge does not say '%s'", words);
 }
 
 static uint64_t ready_in(ptq_queue *queue)
@@ -295,7 +248,7 @@ static void what_finds_no_room_for_its_path_stays_and_is_told(void **state)
     assert_ok(ptq_put(here, "small", 5, PTT_LONG));
     assert_ok(ptq_recv(there, text, sizeof text, PTT_LONG, &size)); /* the small one, which leaves room */
     assert_int_equal(size, 5);
-    assert_logs(&world.nets[0], "event=stays queue=tight");
+    net_log_wait(&world.nets[0], "event=stays queue=tight");
     assert_ok(ptq_recv(here, text, sizeof text, PTT_LONG, &size)); /* and the other may be taken where it is */
     assert_int_equal(size, 64);
 
@@ -329,14 +282,14 @@ static void what_is_too_large_to_be_carried_stays_and_is_told(void **state)
     assert_ok(ptq_put(here, "small", 5, PTT_LONG));
     assert_ok(ptq_recv(there, text, sizeof text, PTT_LONG, &size));
     assert_int_equal(size, 5);
-    assert_logs(&world.nets[0], "why=\"a message is larger than 60 MiB");
+    net_log_wait(&world.nets[0], "why=\"a message is larger than 60 MiB");
     assert_true(ptt_wait_until(has_one_ready, here, PTT_LONG)); /* it is taken now and then, and looked at */
     for (size_t i = 0; i < 8; i++)
         batch[i] = (struct ptq_bytes){part, sizeof part};
     assert_ok(ptq_put_many(here, batch, 8, PTT_LONG, NULL)); /* together they are too large */
     assert_ok(ptq_put(here, "small", 5, PTT_LONG));
     assert_ok(ptq_recv(there, text, sizeof text, PTT_LONG, &size));
-    assert_logs(&world.nets[0], "more than 64 MiB are not carried at once");
+    net_log_wait(&world.nets[0], "more than 64 MiB are not carried at once");
     assert_true(ptt_wait_until(has_nine_ready, here, PTT_LONG));
     ptq_queue_close(here);
     ptq_queue_close(there);
@@ -360,7 +313,7 @@ static void what_an_ended_queue_refuses_stays_for_whoever_takes_it_here(void **s
     assert_ok(ptq_end(there));
     for (int i = 0; i < 10; i++)
         assert_ok(ptq_put(here, "later", 5, PTT_LONG));
-    assert_logs(&world.nets[0], "event=refused queue=work");
+    net_log_wait(&world.nets[0], "event=refused queue=work");
     for (int i = 0; i < 10; i++)
         assert_ok(ptq_recv(here, text, sizeof text, PTT_LONG, &size));
     assert_answer(PTQ_END, ptq_recv(there, text, sizeof text, PTQ_NOWAIT, &size));
@@ -681,7 +634,7 @@ static void a_move_to_oneself_is_told_and_moves_nothing(void **state)
     ptq_queue *queue = net_open(world.nets[0].here, "tasks", NULL);
     assert_ok(ptq_put(queue, "x", 1, PTT_LONG));
     world_start(&world);
-    assert_logs(&world.nets[0], "why=\"this bus is what is served there\"");
+    net_log_wait(&world.nets[0], "why=\"this bus is what is served there\"");
     assert_int_equal(ready_in(queue), 1);
 
     ptq_queue_close(queue);
@@ -707,6 +660,5 @@ int main(void)
         cmocka_unit_test(a_move_to_oneself_is_told_and_moves_nothing),
     };
 
-    cmocka_set_test_filter(getenv("PTT_FILTER"));
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return ptt_run_beside(tests, sizeof tests / sizeof *tests, 3);
 }

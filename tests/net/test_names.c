@@ -5,25 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "net/kit.h"
-
-static struct net east, west; /* two homes; east.far is a third host */
-
-static int start_hosts(void **state)
-{
-    (void)state;
-    net_init(&east, NULL);
-    net_init(&west, NULL);
-    return 0;
-}
-
-static int end_hosts(void **state)
-{
-    (void)state;
-    net_fini(&west);
-    net_fini(&east);
-    return 0;
-}
+#include "net/homes.h"
 
 /* A bus of the third host that knows both homes, and whatever else. */
 static ptq_bus *open_third(const char *more)
@@ -32,22 +14,6 @@ static ptq_bus *open_third(const char *more)
 
     snprintf(peers, sizeof peers, "east=%s,west=%s%s", east.url, west.url, more);
     return net_open_far(&east, peers);
-}
-
-static enum ptq_err try_open(ptq_bus *bus, const char *name, enum ptq_open_mode mode, struct ptq_error *error)
-{
-    ptq_queue *queue = NULL;
-    struct ptq_queue_options options = {.mode = mode, .error = error};
-    enum ptq_err answer = ptq_queue_open(bus, name, &options, &queue);
-
-    ptq_queue_close(queue);
-    return answer;
-}
-
-static void assert_says(const struct ptq_error *error, const char *words)
-{
-    if (strstr(error->text, words) == NULL)
-        fail_msg("'%s' does not say '%s'", error->text, words);
 }
 
 static bool is_remote(ptq_queue *queue)
@@ -98,9 +64,9 @@ static void two_remote_homes_are_an_error_that_names_both(void **state)
     struct ptq_error error;
     (void)state;
 
-    assert_answer(PTQ_EEXIST, try_open(bus, "two", PTQ_ATTACH, &error));
-    assert_says(&error, "two@east");
-    assert_says(&error, "two@west");
+    assert_answer(PTQ_EEXIST, net_try_open(bus, "two", PTQ_ATTACH, &error));
+    ptt_assert_says(error.text, "two@east");
+    ptt_assert_says(error.text, "two@west");
     ptq_queue *told = net_open(bus, "two@west", NULL);
     assert_true(is_remote(told));
 
@@ -116,7 +82,7 @@ static void a_queue_that_is_nowhere_is_made_here(void **state)
     struct ptq_error error;
     (void)state;
 
-    assert_answer(PTQ_ENOENT, try_open(bus, "nowhere", PTQ_ATTACH, &error));
+    assert_answer(PTQ_ENOENT, net_try_open(bus, "nowhere", PTQ_ATTACH, &error));
     ptq_queue *made = net_open(bus, "nowhere", NULL);
     assert_false(is_remote(made));
 
@@ -131,9 +97,9 @@ static void what_exists_at_a_peer_is_not_made_again(void **state)
     struct ptq_error error;
     (void)state;
 
-    assert_answer(PTQ_EEXIST, try_open(bus, "exists", PTQ_CREATE, &error));
-    assert_says(&error, "east");
-    assert_answer(PTQ_EEXIST, try_open(bus, "exists@east", PTQ_CREATE, &error));
+    assert_answer(PTQ_EEXIST, net_try_open(bus, "exists", PTQ_CREATE, &error));
+    ptt_assert_says(error.text, "east");
+    assert_answer(PTQ_EEXIST, net_try_open(bus, "exists@east", PTQ_CREATE, &error));
 
     ptq_queue_close(there);
     ptq_bus_close(bus);
@@ -149,12 +115,12 @@ static void nothing_is_made_while_a_peer_is_silent(void **state)
     (void)state;
 
     for (int i = 0; i < 2; i++) {
-        assert_answer(PTQ_EUNREACHABLE, try_open(buses[i], "silent", PTQ_OPEN_OR_CREATE, &error));
-        assert_says(&error, "north");
-        assert_says(&error, "silent@self");
-        assert_answer(PTQ_EUNREACHABLE, try_open(buses[i], "silent", PTQ_CREATE, &error));
-        assert_answer(PTQ_EUNREACHABLE, try_open(buses[i], "silent", PTQ_ATTACH, &error));
-        assert_ok(try_open(buses[i], "silent@self", PTQ_OPEN_OR_CREATE, &error));
+        assert_answer(PTQ_EUNREACHABLE, net_try_open(buses[i], "silent", PTQ_OPEN_OR_CREATE, &error));
+        ptt_assert_says(error.text, "north");
+        ptt_assert_says(error.text, "silent@self");
+        assert_answer(PTQ_EUNREACHABLE, net_try_open(buses[i], "silent", PTQ_CREATE, &error));
+        assert_answer(PTQ_EUNREACHABLE, net_try_open(buses[i], "silent", PTQ_ATTACH, &error));
+        assert_ok(net_try_open(buses[i], "silent@self", PTQ_OPEN_OR_CREATE, &error));
         assert_ok(ptq_queue_unlink(buses[i], "silent", true));
     }
     ptq_queue *there = net_open(west.here, "silent", NULL), *found = net_open(bus, "silent", NULL);
@@ -176,10 +142,10 @@ static void a_queue_is_made_at_the_node_that_is_named(void **state)
     assert_true(is_remote(made));
     assert_string_equal(ptq_queue_name(made), "made");
     assert_int_equal(made->port->capacity, 3);
-    assert_ok(try_open(west.here, "made", PTQ_ATTACH, &error));
-    assert_answer(PTQ_ENOENT, try_open(bus, "made@south", PTQ_ATTACH, &error));
-    assert_says(&error, "south");
-    assert_says(&error, "PTQ_PEERS");
+    assert_ok(net_try_open(west.here, "made", PTQ_ATTACH, &error));
+    assert_answer(PTQ_ENOENT, net_try_open(bus, "made@south", PTQ_ATTACH, &error));
+    ptt_assert_says(error.text, "south");
+    ptt_assert_says(error.text, "PTQ_PEERS");
 
     ptq_queue_close(made);
     ptq_bus_close(bus);
@@ -196,10 +162,10 @@ static void an_address_says_everything(void **state)
     ptq_queue *queue = net_open(bus, name, NULL);
     assert_string_equal(queue->port->where, name);
     assert_string_equal(ptq_queue_name(queue), "addressed");
-    assert_ok(try_open(east.here, "addressed", PTQ_ATTACH, &error));
+    assert_ok(net_try_open(east.here, "addressed", PTQ_ATTACH, &error));
     snprintf(name, sizeof name, "ptq://%s/other/addressed", east.url + 6);
-    assert_answer(PTQ_ENOENT, try_open(bus, name, PTQ_OPEN_OR_CREATE, &error));
-    assert_says(&error, "other");
+    assert_answer(PTQ_ENOENT, net_try_open(bus, name, PTQ_OPEN_OR_CREATE, &error));
+    ptt_assert_says(error.text, "other");
 
     ptq_queue_close(queue);
     ptq_bus_close(bus);
@@ -224,7 +190,7 @@ static void a_name_that_is_none_is_told_so(void **state)
     (void)state;
 
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        if (try_open(east.there, names[i], PTQ_ATTACH, &error) != PTQ_EINVAL)
+        if (net_try_open(east.there, names[i], PTQ_ATTACH, &error) != PTQ_EINVAL)
             fail_msg("'%s' was taken for a name", names[i]);
         assert_true(strlen(error.text) > 10);
     }
@@ -259,11 +225,11 @@ static void nothing_is_dialled_beyond_the_loopback(void **state)
     for (size_t i = 0; i < sizeof urls / sizeof urls[0]; i++) {
         snprintf(peers, sizeof peers, "out=%s", urls[i]);
         ptq_bus *bus = net_open_far(&east, peers);
-        assert_answer(PTQ_EPERM, try_open(bus, "x@out", PTQ_ATTACH, &error));
-        assert_says(&error, "insecure");
-        assert_answer(PTQ_EPERM, try_open(bus, "never-here", PTQ_OPEN_OR_CREATE, &error));
+        assert_answer(PTQ_EPERM, net_try_open(bus, "x@out", PTQ_ATTACH, &error));
+        ptt_assert_says(error.text, "insecure");
+        assert_answer(PTQ_EPERM, net_try_open(bus, "never-here", PTQ_OPEN_OR_CREATE, &error));
         snprintf(name, sizeof name, "ptq://%s/test/x", urls[i] + 6);
-        assert_answer(PTQ_EPERM, try_open(bus, name, PTQ_ATTACH, &error));
+        assert_answer(PTQ_EPERM, net_try_open(bus, name, PTQ_ATTACH, &error));
         ptq_bus_close(bus);
     }
 }
@@ -279,8 +245,8 @@ static void an_address_that_ptq_does_not_speak_to_is_told_so(void **state)
     for (size_t i = 0; i < sizeof urls / sizeof urls[0]; i++) {
         snprintf(peers, sizeof peers, "odd=%s", urls[i]);
         ptq_bus *bus = net_open_far(&east, peers);
-        assert_answer(PTQ_EINVAL, try_open(bus, "x@odd", PTQ_ATTACH, &error));
-        assert_says(&error, urls[i]);
+        assert_answer(PTQ_EINVAL, net_try_open(bus, "x@odd", PTQ_ATTACH, &error));
+        ptt_assert_says(error.text, urls[i]);
         ptq_bus_close(bus);
     }
 }
@@ -471,11 +437,11 @@ static void all_runs_are_served_on_request(void **state)
 
     net_init(&net, (const char *const[]){"--all-runs", NULL});
     snprintf(name, sizeof name, "ptq://%s/other/queue", net.url + 6);
-    assert_answer(PTQ_ENOENT, try_open(net.there, name, PTQ_ATTACH, &error));
-    assert_ok(try_open(net.there, name, PTQ_OPEN_OR_CREATE, &error));
+    assert_answer(PTQ_ENOENT, net_try_open(net.there, name, PTQ_ATTACH, &error));
+    assert_ok(net_try_open(net.there, name, PTQ_OPEN_OR_CREATE, &error));
     ptq_bus *bus;
     assert_ok(ptq_bus_open("other", &(struct ptq_bus_options){.dir = net.home.dir, .peers = ""}, &bus));
-    assert_ok(try_open(bus, "queue", PTQ_ATTACH, &error));
+    assert_ok(net_try_open(bus, "queue", PTQ_ATTACH, &error));
 
     ptq_bus_close(bus);
     net_fini(&net);
@@ -506,5 +472,5 @@ int main(void)
     };
 
     cmocka_set_test_filter(getenv("PTT_FILTER"));
-    return cmocka_run_group_tests(tests, start_hosts, end_hosts);
+    return cmocka_run_group_tests(tests, homes_start, homes_end);
 }

@@ -154,9 +154,10 @@ static void *put_heap(void *context)
     struct heap *heap = context;
     uint64_t wrong = 0;
 
-    for (int i = 0; i < HEAP; i++)
+    for (int i = 0; i < HEAP; i++) {
         wrong += ptq_put(heap->queue, heap->body, HEAP_SIZE, PTQ_FOREVER) != PTQ_OK;
-    atomic_store(&heap->done, 1);
+        atomic_fetch_add(&heap->done, 1);
+    }
     return (void *)(uintptr_t)wrong;
 }
 
@@ -165,16 +166,18 @@ static void be_slow(struct netns *ns)
 {
     struct heap heap = {.body = calloc(1, HEAP_SIZE)};
     uint64_t small = 0, one = 1;
+    size_t size;
     pthread_t thread;
     void *wrong;
 
     netns_run(ns, NETNS_FAR, "tc qdisc add dev cable root tbf rate 16mbit burst 32kb latency 100ms");
     heap.queue = net_open(ns->net.there, "heap@home", &(struct ptq_queue_options){.item_size = HEAP_SIZE, .capacity = 16});
-    ptq_queue *far = net_open(ns->net.there, "small@home", NULL);
+    ptq_queue *far = net_open(ns->net.there, "small@home", NULL), *here = net_open(ns->net.here, "small", NULL);
     assert_int_equal(pthread_create(&thread, NULL, put_heap, &heap), 0);
-    while (atomic_load(&heap.done) == 0) {
+    while (atomic_load(&heap.done) < HEAP) {
         assert_ok(ptq_put(far, &one, sizeof one, PTT_LONG));
-        small++;
+        assert_ok(ptq_recv(here, &one, sizeof one, PTQ_NOWAIT, &size)); /* else they fill their queue before the heap begins */
+        small += atomic_load(&heap.done) > 0;
     }
     pthread_join(thread, &wrong);
     assert_null(wrong);
@@ -185,6 +188,7 @@ static void be_slow(struct netns *ns)
     assert_int_equal(stats.put, HEAP);
     ptq_queue_close(heap.queue);
     ptq_queue_close(far);
+    ptq_queue_close(here);
     free(heap.body);
 }
 

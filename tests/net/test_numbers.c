@@ -203,6 +203,37 @@ static void messages_that_nobody_asks_for_any_more_are_given_back(void **state)
     raw_close(&raw);
 }
 
+/* ---- listings ---- */
+
+/* It would hold up the one who asks, and whoever waits for that one to end. */
+static void a_home_whose_list_has_no_end_is_not_followed(void **state)
+{
+    char names[1][PTQ_NAME_MAX + 1] = {"again"}, url[64], peer[80];
+    struct pti_directory directory = {.served = true, .more = true, .names = names, .count = 1, .run = "test", .node = "raw"};
+    uint8_t bytes[PTI_CONTROL_BYTES];
+    struct pti_frame frame;
+    unsigned asked = 0;
+    struct raw raw;
+    struct net net;
+    (void)state;
+
+    int listener = raw_listen(url, sizeof url);
+    snprintf(peer, sizeof peer, "raw=%s", url);
+    net_init(&net, (const char *const[]){"--peer", peer, NULL});
+    raw_welcome(&raw, listener, 7, false);
+    size_t size = pti_directory_pack(&directory, bytes, sizeof bytes);
+    while (asked < 100 && (asked == 0 || ptt_wait_readable(raw.fd, 400)) && raw_next(&raw, &frame)) {
+        assert_int_equal(frame.type, PTI_FRAME_DIRECTORY);
+        raw_say(&raw, &(struct pti_frame){.type = PTI_FRAME_DIRECTORY, .flags = PTI_FRAME_REPLY, .channel = frame.channel,
+                                          .number = frame.number, .length = (uint32_t)size, .payload = bytes});
+        asked++;
+    }
+    assert_in_range(asked, 2, 20);
+    raw_close(&raw);
+    close(listener);
+    net_fini(&net);
+}
+
 /* ---- patience ---- */
 
 static void what_is_large_on_a_slow_link_is_waited_for_while_it_moves(void **state)
@@ -248,8 +279,9 @@ int main(void)
         cmocka_unit_test(nor_over_links_that_are_cut),
         cmocka_unit_test(a_purge_that_was_under_way_when_the_home_died_is_in_doubt),
         cmocka_unit_test(messages_that_nobody_asks_for_any_more_are_given_back),
+        cmocka_unit_test(a_home_whose_list_has_no_end_is_not_followed),
         cmocka_unit_test(what_is_large_on_a_slow_link_is_waited_for_while_it_moves),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return ptt_run_beside(tests, sizeof tests / sizeof *tests, 3);
 }

@@ -277,8 +277,7 @@ static void messages_flow_across_sighup(void **state)
         reload(&told, more, "event=reloaded");
     }
     pthread_join(producer, NULL);
-    while (ptq_end(in) != PTQ_EALREADY)
-        ;
+    net_end(in);
     pthread_join(consumer, NULL);
 
     assert_int_equal(put->refused + got->refused + put->in_doubt, 0);
@@ -372,9 +371,10 @@ static void what_is_denied_later_is_taken_away(void **state)
     reload(&told, "[deny]\nqueue = secret\n", "event=reloaded");
     enum ptq_err answer = ptq_put(far, "x", 1, PTT_LONG);
     assert_true(answer == PTQ_ENOENT || answer == PTQ_EGONE || answer == PTQ_EINDOUBT || answer == PTQ_EPERM);
+    int64_t end = pti_deadline(PTT_LONG);
     do
         answer = ptq_put(far_open, "y", 1, PTT_LONG);
-    while (answer == PTQ_EUNREACHABLE || answer == PTQ_EINDOUBT);
+    while ((answer == PTQ_EUNREACHABLE || answer == PTQ_EINDOUBT) && pti_now_ns() < end);
     assert_ok(answer);
     assert_true(is_idle_of(told.there, "secret@home", PTQ_ENOENT));
     struct ptq_queue_stats stats;
@@ -425,8 +425,11 @@ static void peers_and_moves_change_while_it_runs(void **state)
     snprintf(more + length, sizeof more - length, "[link more]\nurl = %s\n", west.url);
     write_conf(&west, more);
     assert_int_equal(kill(west.pid, SIGHUP), 0);
-    while (count_said(&west, "event=reloaded") < 2)
+    int64_t end = pti_deadline(PTT_LONG);
+    while (count_said(&west, "event=reloaded") < 2) {
         assert_true(knows_peer(&(struct saying){&west, "peer east", 0}));
+        assert_true(pti_now_ns() < end);
+    }
     assert_true(ptt_wait_until(knows_peer, &(struct saying){&west, "peer more", 0}, PTT_LONG));
     assert_ok(ptq_put(here, "again", 5, PTT_LONG));
     assert_ok(ptq_recv(there, text, sizeof text, PTT_LONG, &size));
@@ -511,6 +514,30 @@ static void what_only_a_restart_changes_is_said(void **state)
     reload(&told, more, "event=reloaded");
     wait_said(&told, "component=config event=waits key=insecure", 1);
     assert_int_equal(count_said(&told, "event=waits"), 1);
+    reload(&told, more, "event=reloaded"); /* it waits still */
+    wait_said(&told, "component=config event=waits key=insecure", 2);
+    reload(&told, "", "event=reloaded"); /* and now there is nothing that waits */
+    reload(&told, "", "event=reloaded");
+    assert_int_equal(count_said(&told, "event=waits"), 2);
+    end_told(&told);
+}
+
+static void limits_follow_sighup(void **state)
+{
+    struct told told;
+    (void)state;
+
+    start_told(&told, "[limits]\nmax-queues = 1\n");
+    ptq_queue *first = net_open(told.there, "first@home", NULL), *second = NULL;
+    struct ptq_error error = {0};
+    struct ptq_queue_options options = {.error = &error};
+    assert_answer(PTQ_EAGAIN, ptq_queue_open(told.there, "second@home", &options, &second));
+    assert_non_null(strstr(error.text, "--max-queues"));
+    reload(&told, "[limits]\nmax-queues = 2\n", "event=reloaded");
+    assert_int_equal(count_said(&told, "event=waits"), 0);
+    second = net_open(told.there, "second@home", NULL);
+    ptq_queue_close(second);
+    ptq_queue_close(first);
     end_told(&told);
 }
 
@@ -537,6 +564,12 @@ static void sigusr1_tells_what_it_does(void **state)
     reload(&told, "status-file = /no/such/folder/status\n", "event=reloaded");
     assert_int_equal(kill(told.pid, SIGUSR1), 0);
     wait_said(&told, "event=no_status file=\"/no/such/folder/status\" why=\"No such file or directory\"", 1);
+    snprintf(more, sizeof more, "status-file = %s/bus\n", told.home.dir); /* which is a folder */
+    reload(&told, more, "event=reloaded");
+    assert_int_equal(kill(told.pid, SIGUSR1), 0);
+    wait_said(&told, "why=\"Is a directory\"", 1);
+    snprintf(path, sizeof path, "%s/bus.part", told.home.dir);
+    assert_int_not_equal(access(path, F_OK), 0);
     ptq_queue_close(far);
     end_told(&told);
 }
@@ -558,7 +591,7 @@ static void restart(struct told *told, int number)
 /* Both bridges between a program and its queue end and begin again, by either signal; the program only puts, and the home's only gets. */
 static void either_bridge_may_be_restarted_at_any_time(void **state)
 {
-    enum { COUNT = 3000 };
+    enum { COUNT = 4000, RESTARTS = 8 };
     static const int signals[] = {SIGKILL, SIGTERM};
     char more[300];
     struct told home, near;
@@ -576,19 +609,18 @@ static void either_bridge_may_be_restarted_at_any_time(void **state)
     assert_true(ptt_wait_until(knows_peer, &(struct saying){&near, " up\n", 0}, PTT_LONG));
     ptq_queue *out = net_open(home.here, "flow", NULL), *in = net_open(bus, "flow@home", NULL);
     struct ledger *put = ledger_new(in, COUNT), *got = ledger_new(out, COUNT);
+    atomic_store(&put->open_to, 0);
     pthread_create(&consumer, NULL, ledger_consume, got);
     pthread_create(&producer, NULL, ledger_produce, put);
-    unsigned restarts = 0;
-    for (; restarts < 8 && atomic_load(&put->done) < COUNT; restarts++) {
-        ptt_wait_word(&put->done, atomic_load(&put->done) + 200, 2000);
-        restart(restarts % 2 == 0 ? &home : &near, signals[restarts / 2 % 2]);
+    for (unsigned i = 0; i < RESTARTS; i++) {
+        ledger_go_on(put, COUNT / RESTARTS);
+        restart(i % 2 == 0 ? &home : &near, signals[i / 2 % 2]);
     }
     pthread_join(producer, NULL);
     assert_ok(ptq_end(out));
     pthread_join(consumer, NULL);
-    assert_true(restarts >= 4);
     assert_int_equal(put->refused + got->refused + got->lost_leases, 0);
-    assert_true(put->in_doubt <= restarts);
+    assert_true(put->in_doubt <= RESTARTS);
     ledger_assert(put, got);
     struct ptq_queue_stats stats;
     assert_ok(ptq_queue_stats(out, &stats));
@@ -636,6 +668,7 @@ int main(void)
         cmocka_unit_test(peers_and_moves_change_while_it_runs),
         cmocka_unit_test(what_was_told_of_moves_is_never_less_after_sighup),
         cmocka_unit_test(what_only_a_restart_changes_is_said),
+        cmocka_unit_test(limits_follow_sighup),
         cmocka_unit_test(sigusr1_tells_what_it_does),
         cmocka_unit_test(either_bridge_may_be_restarted_at_any_time),
         cmocka_unit_test(a_storm_of_sighup_is_weathered),

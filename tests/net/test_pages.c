@@ -19,6 +19,7 @@
 #include <ptq/ptq.h>
 
 #include "base/time.h"
+#include "net/keys.h"
 #include "net/kit.h"
 
 #define ANSWER_MOST (4 << 20)
@@ -205,6 +206,27 @@ static void status_is_json_without_passwords(void **state)
     net_fini(&site.net);
 }
 
+static void the_end_of_the_certificate_is_told(void **state)
+{
+    struct keys keys;
+    struct site site;
+    (void)state;
+
+    keys_make(&keys, (const char *const[]){"home", NULL});
+    site_init_with(&site, (const char *const[]){"--http", "127.0.0.1:0", "--keys", keys_path(&keys, "home", NULL), NULL});
+    char *answer = ask(&site, "/metrics", "");
+    const char *row = strstr(answer, "\nptq_certificate_end_timestamp_seconds ");
+    assert_non_null(row);
+    double days = (strtod(strchr(row, ' '), NULL) - (double)time(NULL)) / 86400;
+    assert_true(days > 820 && days < 826);
+    free(answer);
+    answer = ask(&site, "/status", "");
+    assert_int_equal(feed("jq -e '.certificate_end_s > 1700000000' >/dev/null", body_of(answer)), 0);
+    free(answer);
+    net_fini(&site.net);
+    keys_free(&keys);
+}
+
 static void promtool_finds_nothing_to_mend(void **state)
 {
     struct site site;
@@ -272,6 +294,17 @@ static double count_frames(const struct site *site)
     return frames;
 }
 
+/* The round trip of the one session is known. */
+static bool knows_round_trip(void *context)
+{
+    char *answer = ask(context, "/status", "");
+    const char *sessions = strstr(answer, "\"sessions\":["), *at = sessions != NULL ? strstr(sessions, "\"rtt_us\":") : NULL;
+    bool knows = at != NULL && strtoull(at + strlen("\"rtt_us\":"), NULL, 10) > 0;
+
+    free(answer);
+    return knows;
+}
+
 static void an_idle_link_carries_one_ping_a_second(void **state)
 {
     struct timespec nap = {.tv_sec = 4};
@@ -280,7 +313,7 @@ static void an_idle_link_carries_one_ping_a_second(void **state)
 
     site_init(&site);
     ptq_queue *queue = net_open(site.net.there, "tasks@home", NULL);
-    nanosleep(&(struct timespec){.tv_sec = 2}, NULL); /* until its round trip is known */
+    assert_true(ptt_wait_until(knows_round_trip, &site, PTT_LONG));
     double before = count_frames(&site);
     int64_t begun = pti_now_ns();
     nanosleep(&nap, NULL); /* the time in which it is idle */
@@ -460,8 +493,8 @@ static void a_request_has_five_seconds(void **state)
     (void)state;
 
     site_init(&site);
-    int silent = dial(&site), slow = dial(&site);
     int64_t begun = pti_now_ns();
+    int silent = dial(&site), slow = dial(&site);
     say(slow, "GET /healthz HTTP/1.0\r\n", 23);
     while (pti_now_ns() - begun < 15 * PTI_NS_PER_S && recv(slow, &byte, 1, MSG_DONTWAIT | MSG_PEEK) < 0) {
         say(slow, "x", 1); /* a byte now and then */
@@ -617,6 +650,7 @@ int main(void)
         cmocka_unit_test(a_bridge_whose_thread_stands_is_not_well),
         cmocka_unit_test(pages_tell_how_things_are),
         cmocka_unit_test(status_is_json_without_passwords),
+        cmocka_unit_test(the_end_of_the_certificate_is_told),
         cmocka_unit_test(promtool_finds_nothing_to_mend),
         cmocka_unit_test(a_head_is_the_same_without_its_body),
         cmocka_unit_test(a_socket_of_the_host_serves_too_and_goes_with_the_bridge),

@@ -34,12 +34,6 @@ static int end(void **state)
     return 0;
 }
 
-static void assert_says(const char *text, const char *word)
-{
-    if (strstr(text, word) == NULL)
-        fail_msg("'%s' does not say '%s'", text, word);
-}
-
 /* The queue "jobs" at home, made there, and opened as this node. */
 struct seat {
     ptq_queue *here, *there;
@@ -65,14 +59,21 @@ static void stand_up(struct seat *seat)
     ptq_queue_close(seat->here);
 }
 
+static void assert_why(ptq_queue *queue, const char *why)
+{
+    char text[600];
+
+    ptt_assert_says(ptq_queue_explain(queue, PTQ_EPERM, 0, text, sizeof text), why);
+}
+
 static void assert_cannot_get(ptq_queue *queue)
 {
     ptq_msg *msg, *msgs[4];
     size_t count;
 
-    assert_answer(PTQ_EPERM, ptq_get(queue, 1000, &msg));
+    assert_answer(PTQ_EPERM, ptq_get(queue, PTT_LONG, &msg));
     assert_answer(PTQ_EPERM, ptq_get(queue, PTQ_NOWAIT, &msg));
-    assert_answer(PTQ_EPERM, ptq_get_many(queue, msgs, 1, 4, 1000, &count));
+    assert_answer(PTQ_EPERM, ptq_get_many(queue, msgs, 1, 4, PTT_LONG, &count));
 }
 
 static void assert_cannot_put(ptq_queue *queue)
@@ -82,14 +83,14 @@ static void assert_cannot_put(ptq_queue *queue)
     struct ptq_queue_stats stats;
     ptq_msg *loan;
 
-    assert_answer(PTQ_EPERM, ptq_put(queue, "x", 1, 1000));
+    assert_answer(PTQ_EPERM, ptq_put(queue, "x", 1, PTT_LONG));
     assert_answer(PTQ_EPERM, ptq_put(queue, "x", 1, PTQ_NOWAIT));
-    assert_answer(PTQ_EPERM, ptq_put_many(queue, items, 2, 1000, NULL));
-    assert_answer(PTQ_EPERM, ptq_put(queue, large, 300000, 1000));
-    assert_answer(PTQ_EPERM, ptq_put(queue, large, sizeof large, 1000));
-    enum ptq_err answer = ptq_loan(queue, 8, 1000, &loan);
+    assert_answer(PTQ_EPERM, ptq_put_many(queue, items, 2, PTT_LONG, NULL));
+    assert_answer(PTQ_EPERM, ptq_put(queue, large, 300000, PTT_LONG));
+    assert_answer(PTQ_EPERM, ptq_put(queue, large, sizeof large, PTT_LONG));
+    enum ptq_err answer = ptq_loan(queue, 8, PTT_LONG, &loan);
     if (answer == PTQ_OK)
-        answer = ptq_publish(loan, 8, 1000, NULL);
+        answer = ptq_publish(loan, 8, PTT_LONG, NULL);
     assert_answer(PTQ_EPERM, answer);
     assert_answer(PTQ_EPERM, ptq_end(queue));
     assert_ok(ptq_queue_stats(queue, &stats));
@@ -102,6 +103,7 @@ static void assert_cannot_administer(ptq_queue *queue)
     uint64_t count;
 
     assert_answer(PTQ_EPERM, ptq_queue_purge(queue, &count));
+    assert_why(queue, "may not make or administer queue 'jobs'");
     assert_answer(PTQ_EPERM, ptq_queue_pause(queue, true));
     assert_answer(PTQ_EPERM, ptq_queue_kick(queue, 10, &count));
 }
@@ -113,8 +115,8 @@ static void who_may_put_may_not_get(void **state)
     struct ptq_queue_stats stats;
     (void)state;
 
-    assert_ok(ptq_put(seat.there, "x", 1, 1000));
-    assert_ok(ptq_put(seat.there, large, sizeof large, 1000));
+    assert_ok(ptq_put(seat.there, "x", 1, PTT_LONG));
+    assert_ok(ptq_put(seat.there, large, sizeof large, PTT_LONG));
     assert_cannot_get(seat.there);
     assert_cannot_administer(seat.there);
     assert_ok(ptq_queue_stats(seat.there, &stats));
@@ -130,11 +132,25 @@ static void who_may_get_may_not_put(void **state)
 
     assert_cannot_put(seat.there);
     assert_cannot_administer(seat.there);
-    assert_ok(ptq_put(seat.here, "x", 1, 1000));
-    assert_ok(ptq_get(seat.there, 1000, &msg));
+    assert_ok(ptq_put(seat.here, "x", 1, PTT_LONG));
+    assert_ok(ptq_get(seat.there, PTT_LONG, &msg));
     assert_ok(ptq_nack(msg, 0));
-    assert_ok(ptq_get(seat.there, 1000, &msg));
+    assert_ok(ptq_get(seat.there, PTT_LONG, &msg));
     assert_ok(ptq_ack(msg));
+    stand_up(&seat);
+}
+
+static void the_line_of_a_tool_says_whose_rule_it_is(void **state)
+{
+    struct seat seat = sit("getter", 0);
+    char text[2000];
+    (void)state;
+
+    int code = net_run(text, sizeof text, PTQ, "--dir %s --run test --keys %s --peers %s put jobs@home x", net.far.dir,
+                       keys_path(&keys, "getter", NULL), net.peers);
+    assert_int_not_equal(code, 0);
+    ptt_assert_says(text, "'getter' may not put into queue 'jobs' at '");
+    ptt_assert_says(text, "no rule allows it - 'getter jobs put' among the rules of its ptqbridge would");
     stand_up(&seat);
 }
 
@@ -159,7 +175,7 @@ static void who_administers_neither_puts_nor_gets(void **state)
 
     assert_cannot_put(seat.there);
     assert_cannot_get(seat.there);
-    assert_ok(ptq_put(seat.here, "x", 1, 1000));
+    assert_ok(ptq_put(seat.here, "x", 1, PTT_LONG));
     assert_ok(ptq_queue_pause(seat.there, true));
     assert_ok(ptq_queue_pause(seat.there, false));
     assert_ok(ptq_queue_purge(seat.there, &count));
@@ -173,8 +189,8 @@ static void rules_add_up(void **state)
     ptq_msg *msg;
     (void)state;
 
-    assert_ok(ptq_put(seat.there, "x", 1, 1000));
-    assert_ok(ptq_get(seat.there, 1000, &msg));
+    assert_ok(ptq_put(seat.there, "x", 1, PTT_LONG));
+    assert_ok(ptq_get(seat.there, PTT_LONG, &msg));
     assert_ok(ptq_ack(msg));
     assert_cannot_administer(seat.there);
     stand_up(&seat);
@@ -190,8 +206,8 @@ static void expect_denial(const char *node, const char *name, enum ptq_open_mode
 
     assert_answer(PTQ_EPERM, ptq_queue_open(bus, name, &options, &queue));
     snprintf(word, sizeof word, "'%s' may not %s queue", node, right);
-    assert_says(error.text, word);
-    assert_says(error.text, "rules");
+    ptt_assert_says(error.text, word);
+    ptt_assert_says(error.text, "rules");
     ptq_bus_close(bus);
 }
 
@@ -200,9 +216,9 @@ static void what_one_says_that_he_is_he_must_be_allowed(void **state)
     ptq_queue *here = net_open(net.here, "jobs", &(struct ptq_queue_options){.item_size = 3 << 20, .capacity = 16});
     (void)state;
 
-    expect_denial("putter", "jobs@home", PTQ_ATTACH, PTQ_CONSUMER, "get");
-    expect_denial("getter", "jobs@home", PTQ_ATTACH, PTQ_PRODUCER, "put");
-    expect_denial("peeker", "jobs@home", PTQ_ATTACH, PTQ_PRODUCER, "put");
+    expect_denial("putter", "jobs@home", PTQ_ATTACH, PTQ_CONSUMER, "get from");
+    expect_denial("getter", "jobs@home", PTQ_ATTACH, PTQ_PRODUCER, "put into");
+    expect_denial("peeker", "jobs@home", PTQ_ATTACH, PTQ_PRODUCER, "put into");
     ptq_queue_close(here);
 }
 
@@ -223,12 +239,12 @@ static void only_who_administers_makes_queues(void **state)
     ptq_bus *bus = keys_open_bus(&net, &keys, "all", net.peers);
     (void)state;
 
-    expect_denial("both", "jabs@home", PTQ_OPEN_OR_CREATE, 0, "admin");
-    expect_denial("both", "jabs@home", PTQ_CREATE, 0, "admin");
+    expect_denial("both", "jabs@home", PTQ_OPEN_OR_CREATE, 0, "make or administer");
+    expect_denial("both", "jabs@home", PTQ_CREATE, 0, "make or administer");
     ptq_queue *made = net_open(bus, "jabs@home", &(struct ptq_queue_options){.mode = PTQ_CREATE});
     ptq_bus *other = keys_open_bus(&net, &keys, "both", net.peers);
     ptq_queue *used = net_open(other, "jabs@home", NULL);
-    assert_ok(ptq_put(used, "x", 1, 1000));
+    assert_ok(ptq_put(used, "x", 1, PTT_LONG));
 
     ptq_queue_close(used);
     ptq_bus_close(other);
@@ -271,7 +287,7 @@ static void expect_all_denied(const char *why)
     keys_restart(&net, &keys, NULL);
     expect_denial("all", "jobs@home", PTQ_OPEN_OR_CREATE, 0, "see");
     if (why != NULL)
-        assert_true(keys_count_log(&net, why) > 0);
+        assert_true(net_log_count(&net, why) > 0);
 }
 
 static void rules_that_are_empty_missing_or_make_no_sense_deny_everything(void **state)
@@ -294,7 +310,7 @@ static void rules_that_are_empty_missing_or_make_no_sense_deny_everything(void *
 
 static void over_ipc_the_user_is_who_the_kernel_says(void **state)
 {
-    char rules[100], path[100];
+    char rules[100], url[100];
     struct net other;
     struct ptq_error error;
     ptq_queue *queue;
@@ -302,20 +318,14 @@ static void over_ipc_the_user_is_who_the_kernel_says(void **state)
 
     snprintf(rules, sizeof rules, "uid:%u mine all\nuid:%u theirs all\n", (unsigned)getuid(), (unsigned)getuid() + 1);
     keys_write(&keys, "home", "ipc-rules", rules, 0600);
-    net_init(&other, NULL);
-    net_bridge_kill(&other);
-    snprintf(path, sizeof path, "ipc://%s/socket", other.home.dir);
-    snprintf(other.url, sizeof other.url, "%s", path);
-    net_bridge_start(&other, (const char *const[]){"--rules", keys_path(&keys, "home", "ipc-rules"), NULL});
-    snprintf(path, sizeof path, "home=%s", other.url);
-    ptq_bus *bus = net_open_far(&other, path);
-    queue = net_open(bus, "mine@home", NULL);
-    assert_ok(ptq_put(queue, "x", 1, 1000));
+    snprintf(url, sizeof url, "ipc://%s", keys_path(&keys, "home", "socket"));
+    net_init_at(&other, url, (const char *const[]){"--rules", keys_path(&keys, "home", "ipc-rules"), NULL});
+    queue = net_open(other.there, "mine@home", NULL);
+    assert_ok(ptq_put(queue, "x", 1, PTT_LONG));
     ptq_queue_close(queue);
-    assert_answer(PTQ_EPERM, keys_try_open(bus, "theirs@home", PTQ_OPEN_OR_CREATE, &error, &queue));
+    assert_answer(PTQ_EPERM, keys_try_open(other.there, "theirs@home", PTQ_OPEN_OR_CREATE, &error, &queue));
     snprintf(rules, sizeof rules, "'uid:%u' may not see", (unsigned)getuid());
-    assert_says(error.text, rules);
-    ptq_bus_close(bus);
+    ptt_assert_says(error.text, rules);
     net_fini(&other);
 }
 
@@ -337,10 +347,10 @@ static int visit_as_nobody(void *context)
         return 2;
     assert_ok(ptq_bus_open("test", &options, &bus));
     assert_ok(keys_try_open(bus, "shared@home", PTQ_ATTACH, &error, &queue));
-    assert_ok(ptq_put(queue, "x", 1, 1000));
+    assert_ok(ptq_put(queue, "x", 1, PTT_LONG));
     ptq_queue_close(queue);
     assert_answer(PTQ_EPERM, keys_try_open(bus, "own@home", PTQ_ATTACH, &error, &queue));
-    assert_says(error.text, "'uid:65534' may not see");
+    ptt_assert_says(error.text, "'uid:65534' may not see");
     ptq_bus_close(bus);
     return 0;
 }
@@ -348,32 +358,27 @@ static int visit_as_nobody(void *context)
 /* The first of all: a child of a process with links has none. */
 static void another_user_comes_over_ipc_where_rules_say_so(void **state)
 {
-    char socket[] = "/dev/shm/ptq-test-socket.XXXXXX", dir[] = "/dev/shm/ptq-test-nobody.XXXXXX", path[100];
+    struct ptt_scratch socket, dir;
+    char path[100];
     struct net other;
     (void)state;
 
     if (geteuid() != 0)
         skip();
-    assert_non_null(mkdtemp(socket));
-    assert_non_null(mkdtemp(dir));
-    assert_int_equal(chmod(socket, 0711), 0);
-    assert_int_equal(chown(dir, NOBODY, NOBODY), 0);
+    ptt_scratch_init_dir(&socket);
+    ptt_scratch_init_dir(&dir);
+    assert_int_equal(chmod(socket.dir, 0711), 0);
+    assert_int_equal(chown(dir.dir, NOBODY, NOBODY), 0);
     keys_write(&keys, "home", "user-rules", "uid:65534 shared put\nuid:0 own all\n", 0600);
-    net_init(&other, NULL);
-    net_bridge_kill(&other);
-    snprintf(other.url, sizeof other.url, "ipc://%s/s", socket);
-    net_bridge_start(&other, (const char *const[]){"--rules", keys_path(&keys, "home", "user-rules"), NULL});
+    snprintf(path, sizeof path, "ipc://%s/s", socket.dir);
+    net_init_at(&other, path, (const char *const[]){"--rules", keys_path(&keys, "home", "user-rules"), NULL});
     ptq_queue *here = net_open(other.here, "shared", NULL);
-    snprintf(path, sizeof path, "home=%s", other.url);
-    struct visit visit = {path, dir};
+    struct visit visit = {other.peers, dir.dir};
     ptt_assert_exit(ptt_fork(visit_as_nobody, &visit), 0, PTT_LONG);
     ptq_queue_close(here);
     net_fini(&other);
-    snprintf(path, sizeof path, "%s/s", socket);
-    unlink(path);
-    rmdir(socket);
-    snprintf(path, sizeof path, "rm -r %s", dir);
-    assert_int_equal(system(path), 0);
+    ptt_scratch_fini(&socket);
+    ptt_scratch_fini(&dir);
 }
 
 /* ---- words ---- */
@@ -385,13 +390,13 @@ static void each_denial_is_logged_once_and_counted_each_time(void **state)
     (void)state;
 
     keys_restart(&net, &keys, (const char *const[]){"--verbose", NULL});
-    unsigned before = keys_count_log(&net, "event=denied identity=\"putter\" queue=jobs right=get");
+    unsigned before = net_log_count(&net, "event=denied identity=\"putter\" queue=jobs right=get");
     seat = sit("putter", 0);
     for (int i = 0; i < 10; i++)
         assert_answer(PTQ_EPERM, ptq_get(seat.there, PTQ_NOWAIT, &msg));
     stand_up(&seat);
     assert_int_equal(keys_end_and_count(&net, "refused_rights"), 10);
-    assert_int_equal(keys_count_log(&net, "event=denied identity=\"putter\" queue=jobs right=get"), before + 1);
+    assert_int_equal(net_log_count(&net, "event=denied identity=\"putter\" queue=jobs right=get"), before + 1);
     keys_restart(&net, &keys, NULL);
 }
 
@@ -401,6 +406,7 @@ int main(void)
         cmocka_unit_test(another_user_comes_over_ipc_where_rules_say_so),
         cmocka_unit_test(who_may_put_may_not_get),
         cmocka_unit_test(who_may_get_may_not_put),
+        cmocka_unit_test(the_line_of_a_tool_says_whose_rule_it_is),
         cmocka_unit_test(who_may_peek_may_look_alone),
         cmocka_unit_test(who_administers_neither_puts_nor_gets),
         cmocka_unit_test(rules_add_up),

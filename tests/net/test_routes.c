@@ -5,22 +5,7 @@
 #include <unistd.h>
 
 #include "net/kit.h"
-
-static enum ptq_err try_open(ptq_bus *bus, const char *name, enum ptq_open_mode mode, struct ptq_error *error)
-{
-    ptq_queue *queue = NULL;
-    struct ptq_queue_options options = {.mode = mode, .error = error};
-    enum ptq_err answer = ptq_queue_open(bus, name, &options, &queue);
-
-    ptq_queue_close(queue);
-    return answer;
-}
-
-static void assert_says(const char *text, const char *words)
-{
-    if (strstr(text, words) == NULL)
-        fail_msg("'%s' does not say '%s'", text, words);
-}
+#include "net/log.h"
 
 static void assert_same_queue(ptq_queue *one, ptq_queue *other)
 {
@@ -57,16 +42,16 @@ static void what_is_not_exported_is_not_there_for_others(void **state)
               *closed = net_open(net.here, "closed", NULL);
     ptq_queue *found = net_open(net.there, "open-a", NULL);
     assert_same_queue(open, found);
-    assert_answer(PTQ_ENOENT, try_open(net.there, "open-secret@home", PTQ_ATTACH, &error));
-    assert_says(error.text, "--export");
-    assert_answer(PTQ_ENOENT, try_open(net.there, "closed@home", PTQ_ATTACH, &error));
-    assert_answer(PTQ_ENOENT, try_open(net.there, "never-made@home", PTQ_ATTACH, &error)); /* one cannot tell them apart */
-    assert_says(error.text, "--export");
-    assert_answer(PTQ_EPERM, try_open(net.there, "mine@home", PTQ_OPEN_OR_CREATE, &error));
-    assert_says(error.text, "not served");
-    assert_answer(PTQ_ENOENT, try_open(net.here, "mine", PTQ_ATTACH, &error));
-    assert_ok(try_open(net.there, "one@home", PTQ_OPEN_OR_CREATE, &error));
-    assert_ok(try_open(net.here, "one", PTQ_ATTACH, &error));
+    assert_answer(PTQ_ENOENT, net_try_open(net.there, "open-secret@home", PTQ_ATTACH, &error));
+    ptt_assert_says(error.text, "--export");
+    assert_answer(PTQ_ENOENT, net_try_open(net.there, "closed@home", PTQ_ATTACH, &error));
+    assert_answer(PTQ_ENOENT, net_try_open(net.there, "never-made@home", PTQ_ATTACH, &error)); /* one cannot tell them apart */
+    ptt_assert_says(error.text, "--export");
+    assert_answer(PTQ_EPERM, net_try_open(net.there, "mine@home", PTQ_OPEN_OR_CREATE, &error));
+    ptt_assert_says(error.text, "not served");
+    assert_answer(PTQ_ENOENT, net_try_open(net.here, "mine", PTQ_ATTACH, &error));
+    assert_ok(net_try_open(net.there, "one@home", PTQ_OPEN_OR_CREATE, &error));
+    assert_ok(net_try_open(net.here, "one", PTQ_ATTACH, &error));
     ptq_queue *other = net_open(net.there, "closed", NULL); /* nobody's but ours */
     assert_false(other->port->remote);
 
@@ -89,11 +74,11 @@ static void a_renamed_queue_has_one_name_here_and_one_there(void **state)
     ptq_queue *work = net_open(net.there, "work", NULL), *east = net_open(net.there, "east.7@home", NULL);
     assert_same_queue(tasks, work);
     assert_same_queue(jobs, east);
-    assert_answer(PTQ_ENOENT, try_open(net.there, "tasks@home", PTQ_ATTACH, &error));
-    assert_answer(PTQ_ENOENT, try_open(net.there, "jobs-7@home", PTQ_ATTACH, &error));
-    assert_ok(try_open(net.there, "east.new@home", PTQ_OPEN_OR_CREATE, &error));
-    assert_ok(try_open(net.here, "jobs-new", PTQ_ATTACH, &error));
-    assert_answer(PTQ_ENOENT, try_open(net.here, "east.new", PTQ_ATTACH, &error));
+    assert_answer(PTQ_ENOENT, net_try_open(net.there, "tasks@home", PTQ_ATTACH, &error));
+    assert_answer(PTQ_ENOENT, net_try_open(net.there, "jobs-7@home", PTQ_ATTACH, &error));
+    assert_ok(net_try_open(net.there, "east.new@home", PTQ_OPEN_OR_CREATE, &error));
+    assert_ok(net_try_open(net.here, "jobs-new", PTQ_ATTACH, &error));
+    assert_answer(PTQ_ENOENT, net_try_open(net.here, "east.new", PTQ_ATTACH, &error));
 
     ptq_queue_close(east);
     ptq_queue_close(work);
@@ -184,7 +169,7 @@ static void what_is_not_imported_is_not_found_by_its_bare_name(void **state)
     assert_true(ptt_wait_until(says, &(struct published){&third, "\nqueue in-mine west\n"}, PTT_LONG));
     snprintf(path, sizeof path, "%s/~peers", ptq_bus_path(third.here));
     read_text(path, text, sizeof text);
-    assert_says(text, "\nqueue in-a west\n");
+    ptt_assert_says(text, "\nqueue in-a west\n");
     assert_null(strstr(text, "in-x west"));
     assert_null(strstr(text, "out-a"));
     assert_null(strstr(text, "queue theirs"));
@@ -192,10 +177,10 @@ static void what_is_not_imported_is_not_found_by_its_bare_name(void **state)
     ptq_queue *a = net_open(third.here, "in-a", NULL), *mine = net_open(third.here, "in-mine", NULL);
     assert_same_queue(there[0], a);
     assert_same_queue(there[3], mine);
-    assert_answer(PTQ_ENOENT, try_open(third.here, "out-a", PTQ_ATTACH, &error));
-    assert_answer(PTQ_ENOENT, try_open(third.here, "in-x", PTQ_ATTACH, &error));
-    assert_answer(PTQ_ENOENT, try_open(third.here, "theirs", PTQ_ATTACH, &error));
-    assert_ok(try_open(third.here, "out-a@west", PTQ_ATTACH, &error)); /* said outright */
+    assert_answer(PTQ_ENOENT, net_try_open(third.here, "out-a", PTQ_ATTACH, &error));
+    assert_answer(PTQ_ENOENT, net_try_open(third.here, "in-x", PTQ_ATTACH, &error));
+    assert_answer(PTQ_ENOENT, net_try_open(third.here, "theirs", PTQ_ATTACH, &error));
+    assert_ok(net_try_open(third.here, "out-a@west", PTQ_ATTACH, &error)); /* said outright */
     ptq_queue *own = net_open(third.here, "out-a", NULL);
     assert_false(own->port->remote);
 
@@ -229,8 +214,8 @@ static void names_do_not_go_round_in_a_ring(void **state)
     snprintf(path, sizeof path, "%s/~peers", ptq_bus_path(ring[1].here));
     read_text(path, text, sizeof text);
     assert_null(strstr(text, "wanderer"));
-    assert_answer(PTQ_ENOENT, try_open(ring[1].here, "wanderer", PTQ_ATTACH, &error));
-    assert_ok(try_open(ring[2].here, "wanderer", PTQ_ATTACH, &error));
+    assert_answer(PTQ_ENOENT, net_try_open(ring[1].here, "wanderer", PTQ_ATTACH, &error));
+    assert_ok(net_try_open(ring[2].here, "wanderer", PTQ_ATTACH, &error));
 
     ptq_queue_close(queue);
     for (int i = 0; i < 3; i++)
@@ -251,19 +236,10 @@ static void a_rule_that_is_none_is_told_so(void **state)
         ptt_scratch_init_dir(&scratch);
         assert_int_equal(net_run(text, sizeof text, PTQBRIDGE, "--dir %s --listen tcp://127.0.0.1:0 %s '%s'", scratch.dir, rules[i][0],
                                  rules[i][1]), 2);
-        assert_says(text, rules[i][0] + 2);
-        assert_says(text, rules[i][1]);
+        ptt_assert_says(text, rules[i][0] + 2);
+        ptt_assert_says(text, rules[i][1]);
         ptt_scratch_fini(&scratch);
     }
-}
-
-static unsigned long long value_of(const char *text, const char *key)
-{
-    const char *at = strstr(text, key);
-
-    if (at == NULL)
-        fail_msg("'%s' does not say '%s'", text, key);
-    return strtoull(at + strlen(key), NULL, 10);
 }
 
 enum { COUNTED = 1000 };
@@ -272,7 +248,7 @@ enum { COUNTED = 1000 };
 static void the_log_tells_how_many_frames_there_were(void **state)
 {
     struct net net;
-    char path[200], text[200000];
+    char word[64];
     (void)state;
 
     net_init(&net, (const char *const[]){"--verbose", NULL});
@@ -281,18 +257,18 @@ static void the_log_tells_how_many_frames_there_were(void **state)
         assert_ok(ptq_put(queue, "0123456789", 10, PTT_LONG));
     ptq_queue_close(queue);
     assert_int_equal(net_bridge_end(&net), 0);
-    snprintf(path, sizeof path, "%s/bridge.log", net.home.dir);
-    read_text(path, text, sizeof text);
-    const char *closed = strstr(text, "component=bridge event=closed");
-    if (closed == NULL)
-        fail_msg("%s", text);
-    unsigned long long in = value_of(closed, " frames_in="), out = value_of(closed, " frames_out=");
+    uint64_t in = net_log_total(&net, "frames_in"), out = net_log_total(&net, "frames_out");
     if (in < COUNTED || out < COUNTED || in + out > 3 * COUNTED)
-        fail_msg("%d messages: %llu frames in, %llu out", COUNTED, in, out);
-    assert_true(value_of(closed, " bytes_in=") > 10 * COUNTED);
-    assert_true(value_of(closed, " bytes_out=") > 10 * COUNTED);
-    assert_true(value_of(text, " frames_in=") == in); /* of the one link */
-    assert_non_null(strstr(text, "node=\"far\""));    /* and who came over it */
+        fail_msg("%d messages: %llu frames in, %llu out", COUNTED, (unsigned long long)in, (unsigned long long)out);
+    assert_true(net_log_total(&net, "bytes_in") > 10 * COUNTED);
+    assert_true(net_log_total(&net, "bytes_out") > 10 * COUNTED);
+    char *log = net_log_read(&net);
+    const char *link = strstr(log, " frames_in="); /* of the one link, before the total */
+    snprintf(word, sizeof word, " frames_in=%llu ", (unsigned long long)in);
+    assert_non_null(link);
+    assert_int_equal(strncmp(link, word, strlen(word)), 0);
+    ptt_assert_says(log, "node=\"far\""); /* and who came over it */
+    free(log);
 
     net_fini(&net);
 }

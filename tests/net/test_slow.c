@@ -176,21 +176,6 @@ static void *put_giant(void *context)
     return (void *)(uintptr_t)err;
 }
 
-/* What the process has of its own, without what it shares. */
-static unsigned long anonymous_kb(pid_t pid)
-{
-    char path[64], line[200];
-    unsigned long kb = 0;
-
-    snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
-    FILE *file = fopen(path, "re");
-    while (file != NULL && kb == 0 && fgets(line, sizeof line, file) != NULL)
-        (void)sscanf(line, "RssAnon: %lu kB", &kb);
-    if (file != NULL)
-        fclose(file);
-    return kb;
-}
-
 /* Its pieces take seconds; others go there and back meanwhile, and the home holds no copy of it but where it belongs. */
 static void put_a_giant(struct netns *ns)
 {
@@ -210,7 +195,7 @@ static void put_a_giant(struct netns *ns)
     while (atomic_load(&putting.done) == 0) {
         assert_ok(ptq_put(small, &one, sizeof one, PTT_LONG));
         assert_ok(ptq_recv(small, &one, sizeof one, PTT_LONG, &size));
-        unsigned long now = anonymous_kb(ns->net.bridge);
+        unsigned long now = ptt_anonymous_kib(ns->net.bridge);
         most = now > most ? now : most;
         beside++;
     }

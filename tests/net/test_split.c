@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "net/kit.h"
+#include "net/homes.h"
 #include "net/proxy.h"
 
 /* Each reaches the other through a proxy. */
@@ -60,65 +60,39 @@ static bool is_here(const struct side *side, const char *name)
     return access(path, F_OK) == 0;
 }
 
-struct maker {
-    struct side *side;
-    pthread_barrier_t *barrier;
-    ptq_queue *queue;
-    char name[32];
-    enum ptq_err answer;
-    struct ptq_error error;
-};
-
-static void *make(void *context)
-{
-    struct maker *maker = context;
-    struct ptq_queue_options options = {.capacity = 4, .item_size = 16, .error = &maker->error};
-
-    pthread_barrier_wait(maker->barrier);
-    maker->answer = ptq_queue_open(maker->side->bus, maker->name, &options, &maker->queue);
-    return NULL;
-}
-
 /* Both make it at once while the links are spoiled; then all is whole again.  How many got it. */
 static unsigned race(int number, uint64_t *seed, bool silent)
 {
-    pthread_barrier_t barrier;
-    struct maker makers[2];
-    pthread_t threads[2];
+    struct makers makers;
+    const struct maker *one = &makers.each[0], *other = &makers.each[1];
+    char name[32];
     unsigned got = 0;
 
-    pthread_barrier_init(&barrier, NULL, 3);
-    for (int i = 0; i < 2; i++) {
-        makers[i] = (struct maker){.side = &sides[i], .barrier = &barrier};
-        snprintf(makers[i].name, sizeof makers[i].name, "split-%d", number);
-        if (!silent)
-            atomic_store(&sides[i].proxy.cut_after, (int64_t)(1 + ptt_random(seed) % 3000));
-        assert_int_equal(pthread_create(&threads[i], NULL, make, &makers[i]), 0);
-    }
-    pthread_barrier_wait(&barrier);
+    snprintf(name, sizeof name, "split-%d", number);
+    for (int i = 0; i < 2 && !silent; i++)
+        atomic_store(&sides[i].proxy.cut_after, (int64_t)(1 + ptt_random(seed) % 3000));
+    makers_start(&makers, sides[0].bus, sides[1].bus, name);
     usleep((useconds_t)(ptt_random(seed) % 1500)); /* where in their doings it strikes */
     if (silent)
         stall(true);
-    for (int i = 0; i < 2; i++)
-        pthread_join(threads[i], NULL);
+    makers_join(&makers);
     for (int i = 0; i < 2; i++)
         atomic_store(&sides[i].proxy.cut_after, 0); /* what has not struck is not for the next */
     stall(false);
-    pthread_barrier_destroy(&barrier);
 
     for (int i = 0; i < 2; i++) {
-        got += makers[i].answer == PTQ_OK;
-        if (makers[i].answer != PTQ_OK && makers[i].answer != PTQ_EUNREACHABLE && makers[i].answer != PTQ_EBUSY)
-            fail_msg("race %d: maker %d: %s: %s", number, i, ptq_err_name(makers[i].answer), makers[i].error.text);
+        const struct maker *maker = &makers.each[i];
+        got += maker->answer == PTQ_OK;
+        if (maker->answer != PTQ_OK && maker->answer != PTQ_EUNREACHABLE && maker->answer != PTQ_EBUSY)
+            fail_msg("race %d: maker %d: %s: %s", number, i, ptq_err_name(maker->answer), maker->error.text);
     }
-    if (is_here(&sides[0], makers[0].name) && is_here(&sides[1], makers[1].name))
-        fail_msg("race %d: both have one; they were told %s, %s", number, ptq_err_name(makers[0].answer), ptq_err_name(makers[1].answer));
+    if (is_here(&sides[0], name) && is_here(&sides[1], name))
+        fail_msg("race %d: both have one; they were told %s, %s", number, ptq_err_name(one->answer), ptq_err_name(other->answer));
     if (got == 2)
-        assert_memory_equal(makers[0].queue->port->id, makers[1].queue->port->id, 16);
+        assert_memory_equal(one->queue->port->id, other->queue->port->id, 16);
+    makers_close(&makers);
     for (int i = 0; i < 2; i++)
-        ptq_queue_close(makers[i].queue);
-    for (int i = 0; i < 2; i++)
-        (void)!ptq_queue_unlink(sides[i].net.here, makers[0].name, true);
+        (void)!ptq_queue_unlink(sides[i].net.here, name, true);
     return got;
 }
 
@@ -206,6 +180,5 @@ int main(void)
         cmocka_unit_test(two_that_were_made_outright_behind_a_cut_are_told_after_it),
     };
 
-    cmocka_set_test_filter(getenv("PTT_FILTER"));
-    return cmocka_run_group_tests(tests, start_sides, end_sides);
+    return ptt_run_beside_with(tests, sizeof tests / sizeof *tests, 3, start_sides, end_sides);
 }

@@ -7,10 +7,11 @@
 #define NTH_MOST 6u /* times that somebody comes by a step */
 
 static const struct hand_kind kinds[] = {
-    {"single puts and batches, one by one", false, 8, 3, 1, 3, 4},
-    {"single puts and batches, five at a time", false, 8, 3, 5, 3, 4},
-    {"places", true, 6, 2, 3, 1, 4},
-    {"large messages in pieces", false, 3, 1, 2, 1, HAND_LARGE_BYTES},
+    {"single puts and batches, one by one", false, 8, 3, 1, 3, 4, false},
+    {"single puts and batches, five at a time", false, 8, 3, 5, 3, 4, false},
+    {"places", true, 6, 2, 3, 1, 4, false},
+    {"large messages in pieces", false, 3, 1, 2, 1, HAND_LARGE_BYTES, false},
+    {"chained batches, as packs", false, 6, 3, 3, 3, 4, true},
 };
 
 static struct {
@@ -69,6 +70,12 @@ static void a_bridge_killed_at_any_step_of_large_messages_loses_and_doubles_noth
     kill_at_every_step(&kinds[3]);
 }
 
+static void a_bridge_killed_at_any_step_of_batches_that_become_packs_loses_and_doubles_nothing(void **state)
+{
+    (void)state;
+    kill_at_every_step(&kinds[4]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -76,8 +83,9 @@ int main(void)
         cmocka_unit_test(a_bridge_killed_at_any_step_of_many_puts_at_once_loses_and_doubles_nothing),
         cmocka_unit_test(a_bridge_killed_at_any_step_of_places_loses_and_doubles_nothing),
         cmocka_unit_test(a_bridge_killed_at_any_step_of_large_messages_loses_and_doubles_nothing),
+        cmocka_unit_test(a_bridge_killed_at_any_step_of_batches_that_become_packs_loses_and_doubles_nothing),
     };
 
     signal(SIGPIPE, SIG_IGN);
-    return ptt_run_beside(tests, sizeof tests / sizeof *tests, 4);
+    return ptt_run_beside(tests, sizeof tests / sizeof *tests, 5);
 }

@@ -4,21 +4,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "net/log.h"
 #include "net/world.h"
-
-static bool log_has(const struct net *net, const char *words)
-{
-    char path[96], line[700];
-    bool has = false;
-
-    snprintf(path, sizeof path, "%s/bridge.log", net->home.dir);
-    FILE *file = fopen(path, "r");
-    while (file != NULL && !has && fgets(line, sizeof line, file) != NULL)
-        has = strstr(line, words) != NULL;
-    if (file != NULL)
-        fclose(file);
-    return has;
-}
 
 struct far {
     const struct net *net;
@@ -43,11 +30,6 @@ static int hold_and_ack(void *context)
     return 0;
 }
 
-static bool woke(void *net)
-{
-    return log_has(net, "event=stood_still");
-}
-
 /* As when a machine is suspended: nobody ran, so nobody was silent. */
 static void a_home_that_stood_still_does_not_take_others_for_silent(void **state)
 {
@@ -66,8 +48,8 @@ static void a_home_that_stood_still_does_not_take_others_for_silent(void **state
     ptt_stop(net.bridge);
     usleep(4500 * 1000);
     ptt_continue(net.bridge);
-    assert_true(ptt_wait_until(woke, &net, PTT_LONG));
-    assert_false(log_has(&net, "silent"));
+    net_log_wait(&net, "event=stood_still");
+    assert_int_equal(net_log_count(&net, "silent"), 0);
     ptt_continue(child);
     far.page->words[1] = 1;
     ptt_assert_exit(child, 0, PTT_LONG);

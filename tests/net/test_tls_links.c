@@ -26,15 +26,11 @@ static int end(void **state)
 /* As world_init, with tls from end to end and the faults below it. */
 static void begin_world(struct world *world)
 {
-    char url[64], peers[160];
+    char peers[160];
 
     memset(world, 0, sizeof *world);
-    net_init(&world->net, NULL);
-    snprintf(url, sizeof url, "%.63s", world->net.url);
-    net_bridge_kill(&world->net);
-    snprintf(world->net.url, sizeof world->net.url, "tls+%s", url);
-    keys_restart(&world->net, &keys, NULL);
-    proxy_start(&world->proxy, url);
+    net_init_at(&world->net, "tls+tcp://127.0.0.1:0", (const char *const[]){"--keys", keys_path(&keys, "home", NULL), NULL});
+    proxy_start(&world->proxy, world->net.url + strlen("tls+"));
     snprintf(peers, sizeof peers, "home=tls+%s", world->proxy.url);
     world->bus = keys_open_bus(&world->net, &keys, "far", peers);
 }
@@ -115,5 +111,5 @@ int main(void)
         cmocka_unit_test(puts_over_links_that_end_one_way_arrive_once),
         cmocka_unit_test(links_of_single_bytes_go_on),
     };
-    return cmocka_run_group_tests(tests, begin, end);
+    return ptt_run_beside_with(tests, sizeof tests / sizeof *tests, 3, begin, end);
 }

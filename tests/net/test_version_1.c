@@ -29,16 +29,6 @@ static int read_conversation(void **state)
     return 0;
 }
 
-static struct pti_frame find(char side, const char *name)
-{
-    for (size_t i = 0; i < recorded.count; i++) {
-        if (recorded.said[i].side == side && strcmp(recorded.said[i].name, name) == 0)
-            return conversation_frame(&recorded.said[i]);
-    }
-    fail_msg("no %c %s was recorded", side, name);
-    return (struct pti_frame){0};
-}
-
 /* ---- the home, by hand ---- */
 
 struct home {
@@ -50,7 +40,7 @@ struct home {
 /* As recorded, but for who is meant. */
 static void say(struct home *home, const char *name, uint32_t channel, uint64_t number)
 {
-    struct pti_frame frame = find('<', name);
+    struct pti_frame frame = conversation_find(&recorded, '<', name);
 
     frame.channel = channel;
     frame.number = number;
@@ -71,7 +61,7 @@ static struct pti_frame hear(struct home *home, enum pti_frame_type type)
 /* What was recorded is said, byte by byte. */
 static struct pti_frame hear_recorded(struct home *home, const char *name)
 {
-    struct pti_frame expected = find('>', name), frame = hear(home, expected.type);
+    struct pti_frame expected = conversation_find(&recorded, '>', name), frame = hear(home, expected.type);
 
     assert_int_equal(frame.length, expected.length);
     if (frame.length > 0)
@@ -82,7 +72,7 @@ static struct pti_frame hear_recorded(struct home *home, const char *name)
 /* A link comes, and is greeted. */
 static void welcome(struct home *home, bool known)
 {
-    struct pti_frame frame = find('<', "hello");
+    struct pti_frame frame = conversation_find(&recorded, '<', "hello");
     struct pti_hello asked = raw_hear_hello(&home->raw, home->listener), hello;
 
     assert_int_equal(asked.version_min, 1);
@@ -277,8 +267,8 @@ static void puts_are_said_as_it_said_them(void **state)
     assert_memory_equal(record.body, "plain", 5);
     assert_rich(&cursor);
     frame = hear(&home, PTI_FRAME_PUT);
-    pieces[0] = find('>', "put.piece");
-    pieces[1] = find('>', "put.last-piece");
+    pieces[0] = conversation_find(&recorded, '>', "put.piece");
+    pieces[1] = conversation_find(&recorded, '>', "put.last-piece");
     assert_int_equal(frame.length, pieces[0].length + pieces[1].length);
     assert_memory_equal(frame.payload, pieces[0].payload, pieces[0].length);
     assert_memory_equal(frame.payload + pieces[0].length, pieces[1].payload, pieces[1].length);

@@ -110,11 +110,11 @@ static void a_peer_that_shares_no_version_is_told_both(void **state)
     assert_int_equal(frame.type, PTI_FRAME_ERROR);
     assert_ok(pti_error_unpack(frame.payload, frame.length, &error));
     assert_int_equal(error.code, PTQ_EVERSION);
-    assert_non_null(strstr(error.text, "wire versions 3 to 3 are spoken there, 1 to 2 here; update the older side"));
+    assert_non_null(strstr(error.text, "wire versions 4 to 4 are spoken there, 1 to 3 here; update the older side"));
     assert_false(raw_next(&raw, &frame));
     raw_close(&raw);
 
-    assert_found(net.home.dir, "bridge.log", "code=PTQ_EVERSION why=\"wire versions 3 to 3 are spoken there, 1 to 2 here");
+    assert_found(net.home.dir, "bridge.log", "code=PTQ_EVERSION why=\"wire versions 4 to 4 are spoken there, 1 to 3 here");
 }
 
 static void open_again(struct raw *raw, const struct pti_open_message *asked, enum pti_frame_type expected)
@@ -296,16 +296,16 @@ static bool refuse(struct raw *raw, const struct pti_frame *frame)
 }
 
 /* One that does not care what is asked. */
-static bool answer_in_version_3(struct raw *raw, const struct pti_frame *frame)
+static bool answer_in_version_4(struct raw *raw, const struct pti_frame *frame)
 {
     struct pti_hello hello;
 
     if (frame->type != PTI_FRAME_HELLO || pti_hello_unpack(frame->payload, frame->length, &hello) != PTQ_OK)
         return false;
-    hello.version_min = hello.version_max = hello.version = 3;
+    hello.version_min = hello.version_max = hello.version = PTQ_WIRE_VERSION + 1;
     hello.incarnation = 5;
     raw_say_hello(raw, &hello, PTI_FRAME_REPLY);
-    raw->version = 3;
+    raw->version = PTQ_WIRE_VERSION + 1;
     return true; /* until it is hung up */
 }
 
@@ -331,12 +331,9 @@ static void assert_refused(const char *url, const char *name, enum ptq_open_mode
 static void start_near(struct net *near, const char *url)
 {
     char peer[100];
-    const char *const options[] = {"--node", "far", "--peer", peer, NULL};
 
     snprintf(peer, sizeof peer, "new=%s", url);
-    *near = (struct net){0};
-    snprintf(near->home.dir, sizeof near->home.dir, "%s", net.far.dir);
-    net_bridge_start(near, options);
+    net_near_start(near, &net, (const char *const[]){"--peer", peer, NULL});
 }
 
 static void assert_told_everywhere(bool (*serve)(struct raw *, const struct pti_frame *), const char *text)
@@ -354,7 +351,7 @@ static void assert_told_everywhere(bool (*serve)(struct raw *, const struct pti_
     snprintf(line, sizeof line, "component=peer event=down peer=new url=%s why=\"", hand.url);
     assert_found(net.far.dir, "bridge.log", line);
     assert_found(net.far.dir, "bridge.log", text);
-    ptt_kill(near.bridge);
+    net_bridge_kill(&near);
     hand_stop(&hand);
 }
 
@@ -369,26 +366,17 @@ static void a_home_that_answers_in_an_unknown_version_is_not_gone_on_with(void *
 {
     (void)state;
 
-    assert_told_everywhere(answer_in_version_3, "wire version 3 is spoken there, 1 to 2 here");
+    assert_told_everywhere(answer_in_version_4, "wire version 4 is spoken there, 1 to 3 here");
 }
 
 /* ---- directories of both ---- */
 
 static struct conversation recorded;
 
-static struct pti_frame find(char side, const char *name)
-{
-    for (size_t i = 0; i < recorded.count; i++) {
-        if (recorded.said[i].side == side && strcmp(recorded.said[i].name, name) == 0)
-            return conversation_frame(&recorded.said[i]);
-    }
-    return (struct pti_frame){0};
-}
-
 static void answer_ask(struct raw *raw, const struct pti_frame *frame)
 {
     struct pti_directory nothing = {.node = "home", .run = "test", .served = true};
-    struct pti_frame answer = find('<', "directory");
+    struct pti_frame answer = conversation_find(&recorded, '<', "directory");
     struct pti_directory_ask ask;
     uint8_t bytes[PTI_CONTROL_BYTES];
 
@@ -411,7 +399,7 @@ static bool serve_as_recorded(struct raw *raw, const struct pti_frame *frame)
 
     switch (frame->type) {
     case PTI_FRAME_HELLO:
-        answer = find('<', "hello");
+        answer = conversation_find(&recorded, '<', "hello");
         if (pti_hello_unpack(frame->payload, frame->length, &asked) != PTQ_OK ||
             pti_hello_unpack(answer.payload, answer.length, &hello) != PTQ_OK)
             return false;
@@ -423,7 +411,7 @@ static bool serve_as_recorded(struct raw *raw, const struct pti_frame *frame)
         answer_ask(raw, frame);
         return frame->version == 1;
     case PTI_FRAME_OPEN:
-        answer = find('<', "opened");
+        answer = conversation_find(&recorded, '<', "opened");
         answer.channel = frame->channel;
         raw_say(raw, &answer);
         return frame->version == 1;
@@ -457,7 +445,7 @@ static void a_home_of_version_1_tells_its_names_and_is_asked_for_them(void **sta
     ptq_bus_close(bus);
     start_near(&near, hand.url);
     assert_found(net.far.dir, "test/~peers", "queue recorded new\nqueue recorded.full new\n");
-    ptt_kill(near.bridge);
+    net_bridge_kill(&near);
     hand_stop(&hand);
 }
 

@@ -11,7 +11,7 @@
 #include "bus/bus.h"
 #include "net/kit.h"
 #include "net/ledger.h"
-#include "remote/via/ask.h"
+#include "remote/via/verbs.h"
 
 /* The home, and a far host with a bridge of its own. */
 struct via {
@@ -25,14 +25,7 @@ static const char *const far_name[] = {"--node", "far", NULL};
 
 static ptq_bus *open_far(const struct via *v, const char *way)
 {
-    struct ptq_error error = {0};
-    struct ptq_bus_options options = {
-        .dir = v->net.far.dir, .peers = v->net.peers, .node = "far", .via = way, .error = &error};
-    ptq_bus *bus;
-
-    if (ptq_bus_open("test", &options, &bus) != PTQ_OK)
-        fail_msg("%s", error.text);
-    return bus;
+    return net_open_way(&v->net, v->net.peers, way);
 }
 
 static int start(void **state)
@@ -40,8 +33,7 @@ static int start(void **state)
     struct via *v = calloc(1, sizeof *v);
 
     net_init(&v->net, grace);
-    snprintf(v->near.home.dir, sizeof v->near.home.dir, "%s", v->net.far.dir);
-    net_bridge_start(&v->near, far_name);
+    net_near_start(&v->near, &v->net, NULL);
     v->bus = open_far(v, "bridge");
     *state = v;
     return 0;
@@ -52,8 +44,7 @@ static int stop(void **state)
     struct via *v = *state;
 
     ptq_bus_close(v->bus);
-    if (v->near.bridge != 0)
-        ptt_kill(v->near.bridge);
+    net_bridge_kill(&v->near);
     net_fini(&v->net);
     free(v);
     return 0;
@@ -61,26 +52,8 @@ static int stop(void **state)
 
 static void restart_near(struct via *v)
 {
-    if (v->near.bridge != 0)
-        net_bridge_kill(&v->near);
+    net_bridge_kill(&v->near);
     net_bridge_start(&v->near, far_name);
-}
-
-/* ThreadSanitizer has one of its own. */
-static unsigned count_threads(void)
-{
-#ifdef __SANITIZE_THREAD__
-    return 1;
-#endif
-    DIR *tasks = opendir("/proc/self/task");
-    struct dirent *entry;
-    unsigned count = 0;
-
-    while (tasks != NULL && (entry = readdir(tasks)) != NULL)
-        count += entry->d_name[0] != '.';
-    if (tasks != NULL)
-        closedir(tasks);
-    return count;
 }
 
 static void put_text(ptq_queue *queue, const char *text)
@@ -101,7 +74,7 @@ static ptq_msg *get_text(ptq_queue *queue, const char *text)
 static void a_program_has_no_thread_for_it(void **state)
 {
     struct via *v = *state;
-    unsigned before = count_threads();
+    unsigned before = ptt_count_threads();
     ptq_queue *queue = net_open(v->bus, "tasks@home", NULL);
     struct ptq_queue_stats stats;
 
@@ -114,7 +87,7 @@ static void a_program_has_no_thread_for_it(void **state)
     assert_true(stats.remote);
     assert_int_equal(stats.acked, 2);
 
-    assert_int_equal(count_threads(), before);
+    assert_int_equal(ptt_count_threads(), before);
     ptq_queue_close(queue);
     assert_int_equal(ptt_scratch_files(&v->net.far, NULL), 0);
 }
@@ -128,7 +101,7 @@ static int put_in_child(void *context)
     put_text(queue, "child");
     ptq_queue_close(queue);
     ptq_bus_close(bus);
-    return (int)count_threads() - 1;
+    return (int)ptt_count_threads() - 1;
 }
 
 static void a_forked_child_opens_its_own_and_the_parents_is_refused(void **state)
@@ -460,30 +433,25 @@ static void where_nothing_is_in_doubt_a_retry_is_an_ordinary_put(void **state)
 static void a_near_bridge_killed_in_mid_flow_loses_nothing(void **state)
 {
     struct via *v = *state;
-    uint64_t count = 3000, kills = 0;
+    enum { COUNT = 3200, KILLS = 8 };
     pthread_t producer, consumer;
     ptq_queue *in = net_open(v->bus, "flow@home", NULL), *out = net_open(v->bus, "flow@home", NULL);
-    struct ledger *put = ledger_new(in, count), *got = ledger_new(out, count);
+    struct ledger *put = ledger_new(in, COUNT), *got = ledger_new(out, COUNT);
+    atomic_store(&put->open_to, 0);
 
     pthread_create(&consumer, NULL, ledger_consume, got);
     pthread_create(&producer, NULL, ledger_produce, put);
-    while (atomic_load(&put->done) < count) {
-        ptt_wait_word(&put->done, atomic_load(&put->done) + 500, 500);
-        if (atomic_load(&put->done) >= count)
-            break;
+    for (unsigned i = 0; i < KILLS; i++) {
+        ledger_go_on(put, COUNT / KILLS);
         restart_near(v);
-        kills++;
     }
     pthread_join(producer, NULL);
-    enum ptq_err ended;
-    while ((ended = ptq_end(in)) != PTQ_OK && ended != PTQ_EALREADY)
-        ;
+    net_end(in);
     pthread_join(consumer, NULL);
 
-    assert_true(kills >= 3);
     assert_int_equal(put->refused, 0);
     assert_int_equal(got->refused, 0);
-    assert_true(put->in_doubt <= kills);
+    assert_true(put->in_doubt <= KILLS);
     ledger_assert(put, got);
     free(put);
     free(got);
@@ -509,6 +477,29 @@ static void without_a_bridge_it_is_unreachable_and_says_why(void **state)
     ptq_queue_close(queue);
 }
 
+static int open_by_a_link(void *context)
+{
+    ptq_bus *bus = open_far(context, "direct");
+    ptq_queue *queue;
+    bool is_open = ptq_queue_open(bus, "tasks@home", NULL, &queue) == PTQ_OK;
+
+    if (is_open)
+        ptq_queue_close(queue);
+    ptq_bus_close(bus);
+    return is_open ? 0 : 1;
+}
+
+static void who_found_no_bridge_has_children_that_may_have_links(void **state)
+{
+    struct via *v = *state;
+    ptq_queue *queue;
+
+    net_bridge_kill(&v->near);
+    assert_answer(PTQ_EUNREACHABLE, ptq_queue_open(v->bus, "tasks@home", NULL, &queue));
+
+    ptt_assert_exit(ptt_fork(open_by_a_link, v), 0, PTT_LONG);
+}
+
 static void a_home_that_is_away_is_unreachable(void **state)
 {
     struct via *v = *state;
@@ -528,11 +519,10 @@ static void a_home_that_is_away_is_unreachable(void **state)
 static void a_second_bridge_serves_when_the_first_is_killed(void **state)
 {
     struct via *v = *state;
-    struct net second = {0};
+    struct net second;
     ptq_queue *queue = net_open(v->bus, "tasks@home", NULL);
 
-    snprintf(second.home.dir, sizeof second.home.dir, "%s", v->net.far.dir);
-    net_bridge_start(&second, far_name);
+    net_near_start(&second, &v->net, NULL);
     put_text(queue, "one");
     net_bridge_kill(&v->near);
     put_text(queue, "two");
@@ -541,6 +531,73 @@ static void a_second_bridge_serves_when_the_first_is_killed(void **state)
     assert_ok(ptq_ack(get_text(queue, "two")));
     ptq_queue_close(queue);
     net_bridge_kill(&second);
+}
+
+/* As when somebody clears the directory: those who have it open have it no more. */
+static void take_away_requests(const struct via *v)
+{
+    char path[300];
+
+    snprintf(path, sizeof path, "%s/test/%s~v2", v->net.far.dir, PTI_ASK_NAME);
+    assert_int_equal(unlink(path), 0);
+}
+
+static bool may_open(void *context)
+{
+    const struct via *v = context;
+    ptq_queue *queue;
+
+    if (ptq_queue_open(v->bus, "tasks@home", NULL, &queue) != PTQ_OK)
+        return false;
+    put_text(queue, "one");
+    assert_ok(ptq_ack(get_text(queue, "one")));
+    ptq_queue_close(queue);
+    return true;
+}
+
+static void a_bridge_whose_queue_of_requests_was_taken_away_makes_another(void **state)
+{
+    struct via *v = *state;
+    struct net second = {0};
+
+    snprintf(second.home.dir, sizeof second.home.dir, "%s", v->net.far.dir);
+    net_bridge_start(&second, far_name); /* it waits for its turn */
+    assert_true(may_open(v));
+
+    take_away_requests(v);
+
+    assert_true(ptt_wait_until(may_open, v, PTT_LONG));
+    net_bridge_kill(&second);
+    assert_true(ptt_wait_until(may_open, v, PTT_LONG));
+}
+
+static unsigned count_maps(pid_t pid)
+{
+    char path[64], line[600];
+    unsigned count = 0;
+
+    snprintf(path, sizeof path, "/proc/%d/maps", (int)pid);
+    FILE *file = fopen(path, "re");
+    assert_non_null(file);
+    while (fgets(line, sizeof line, file) != NULL)
+        count += strstr(line, PTI_ASK_NAME "~v2") != NULL;
+    fclose(file);
+    return count;
+}
+
+static void a_queue_of_requests_that_was_taken_away_is_not_kept_for_ever(void **state)
+{
+    struct via *v = *state;
+
+    assert_true(may_open(v));
+    unsigned before = count_maps(v->near.bridge);
+    for (int i = 0; i < 12; i++) {
+        take_away_requests(v);
+        assert_true(ptt_wait_until(may_open, v, PTT_LONG));
+    }
+
+    assert_true(before > 0);
+    assert_in_range(count_maps(v->near.bridge), before, 4 * before); /* the one in use, the one before it, and perhaps one with a request */
 }
 
 static void the_way_is_said_clearly_or_refused(void **state)
@@ -556,6 +613,167 @@ static void the_way_is_said_clearly_or_refused(void **state)
     assert_non_null(strstr(error.text, "sideways"));
     assert_answer(PTQ_EINVAL, ptq_queue_open(v->bus, "tasks@home", &both, &queue));
     assert_non_null(strstr(error.text, "PTQ_DIRECT"));
+}
+
+/* ---- what a request may bring */
+
+static struct pti_port *open_own(const struct via *v, const char *name, struct pti_open open, enum ptq_open_mode mode)
+{
+    struct pti_port *port;
+
+    open.options.mode = mode;
+    assert_ok(pti_carriers.open_local(v->bus, name, &open, NULL, &port));
+    return port;
+}
+
+/* Asks to make a queue, with pointers that are none there.  The answer's code. */
+static uint32_t ask_with_pointers(const struct via *v, const char *url, const char *queue)
+{
+    static const uint8_t *const wild = (const uint8_t *)(uintptr_t)0x1000;
+    struct {
+        struct pti_ask ask;
+        struct pti_ask_open open;
+    } request = {.ask = {.layout = PTI_ASK_LAYOUT, .verb = PTI_ASK_OPEN, .client = {7, 7, 7}, .number = 1}};
+    struct pti_answer answer = {0};
+    char name[PTI_VIA_NAME];
+    struct ptq_msg *msg;
+    uint64_t position;
+    size_t count;
+
+    request.open.open = (struct pti_open){
+        .options = {.mode = PTQ_CREATE, .spec = (const char *)wild, .group = (const char *)wild, .error = (struct ptq_error *)(uintptr_t)wild},
+        .stream = wild, .maker = wild};
+    snprintf(request.open.url, sizeof request.open.url, "%s", url);
+    snprintf(request.open.name, sizeof request.open.name, "%s", queue);
+    pti_via_name(name, PTI_ANSWER_PREFIX, request.ask.client, -1);
+    struct pti_port *answers = open_own(v, name, pti_via_answer_open(), PTQ_OPEN_OR_CREATE);
+    struct pti_port *ask = open_own(v, PTI_ASK_NAME, (struct pti_open){0}, PTQ_ATTACH);
+    struct pti_put put = {.data = &request, .size = sizeof request};
+    assert_ok(ask->ops->put(ask, &put, pti_deadline(PTT_LONG), &position));
+    if (answers->ops->take(answers, 1, pti_deadline(5000), &msg, &count) == PTQ_OK) {
+        memcpy(&answer, msg->data, sizeof answer);
+        assert_ok(answers->ops->ack(answers, msg));
+    }
+    ask->ops->close(ask, PTI_DEADLINE_NOW);
+    answers->ops->close(answers, PTI_DEADLINE_NOW);
+    return answer.number == 1 ? answer.code : UINT32_MAX;
+}
+
+static void pointers_in_a_request_mean_nothing(void **state)
+{
+    struct via *v = *state;
+
+    assert_int_equal(ask_with_pointers(v, v->net.url, "far-away"), PTQ_OK);
+    assert_int_equal(ask_with_pointers(v, v->near.url, "near"), PTQ_OK); /* which has the memory of this bus */
+    assert_true(may_open(v));
+}
+
+/* In a bridge's place: its first request is answered by texts that have no end. */
+static int answer_without_ends(void *context)
+{
+    const struct via *v = context;
+    struct {
+        struct pti_answer head;
+        struct pti_ask_opened opened;
+    } answer = {.head = {.layout = PTI_ASK_LAYOUT}};
+    char name[PTI_VIA_NAME];
+    struct pti_ask request;
+    struct ptq_msg *msg;
+    uint64_t position;
+    size_t count;
+
+    struct pti_port *ask = open_own(v, PTI_ASK_NAME, (struct pti_open){.options = {.flags = PTQ_CONSUMER}}, PTQ_ATTACH);
+    assert_ok(ask->ops->take(ask, 1, pti_deadline(PTT_LONG), &msg, &count));
+    memcpy(&request, msg->data, sizeof request);
+    pti_via_name(name, PTI_ANSWER_PREFIX, request.client, -1);
+    struct pti_port *answers = open_own(v, name, (struct pti_open){.options = {.flags = PTQ_PRODUCER}}, PTQ_ATTACH);
+    answer.opened.capacity = answer.opened.item_size = 64;
+    memset(answer.opened.run, 'A', sizeof answer.opened - offsetof(struct pti_ask_opened, run));
+    answer.head.number = request.number;
+    struct pti_put put = {.data = &answer, .size = sizeof answer};
+    assert_ok(answers->ops->put(answers, &put, pti_deadline(PTT_LONG), &position));
+    while (pause() != 0)
+        continue;
+    return 0;
+}
+
+static void what_a_bridge_tells_of_a_queue_ends_somewhere(void **state)
+{
+    struct via *v = *state;
+    struct ptq_queue_path path;
+    ptq_queue *queue;
+
+    net_bridge_kill(&v->near);
+    pid_t bridge = ptt_fork(answer_without_ends, v);
+    assert_ok(ptq_queue_open(v->bus, "tasks@home", &(struct ptq_queue_options){.mode = PTQ_ATTACH, .wait_ms = PTT_LONG}, &queue));
+
+    assert_ok(ptq_queue_path(queue, &path));
+    assert_in_range(strlen(path.where), 1, 255);
+    assert_in_range(strlen(path.node), 1, 63);
+    assert_in_range(strlen(path.run), 1, PTQ_NAME_MAX);
+    assert_in_range(strlen(path.url), 1, PTI_ASK_URL - 1);
+    assert_in_range(strlen(ptq_queue_spec(queue)), 1, PTQ_SPEC_TEXT_MAX);
+    ptt_kill(bridge);
+    ptq_queue_close(queue);
+}
+
+/* ---- a close, and a call that is not quite out */
+
+static _Atomic bool is_slow, is_closed, was_closed;
+
+void __real_pti_via_hear(struct pti_via *via, enum ptq_side side, enum ptq_err answer);
+void __wrap_pti_via_hear(struct pti_via *via, enum ptq_side side, enum ptq_err answer);
+
+/* The last that a get does with its handle: was that closed while it is on its way there? */
+void __wrap_pti_via_hear(struct pti_via *via, enum ptq_side side, enum ptq_err answer)
+{
+    int64_t until = pti_now_ns() + PTI_NS_PER_S / 2;
+
+    while (is_slow && !is_closed && pti_now_ns() < until)
+        usleep(1000);
+    was_closed = is_closed;
+    if (!was_closed)
+        __real_pti_via_hear(via, side, answer);
+}
+
+struct insider {
+    ptq_queue *queue;
+    _Atomic pid_t thread;
+    enum ptq_err answer;
+};
+
+static void *stay_inside(void *context)
+{
+    struct insider *insider = context;
+    ptq_msg *msg;
+
+    insider->thread = gettid();
+    insider->answer = ptq_get(insider->queue, PTQ_FOREVER, &msg);
+    return NULL;
+}
+
+static bool is_inside(void *context)
+{
+    return ((struct insider *)context)->thread != 0;
+}
+
+static void a_close_waits_until_others_are_out_of_the_handle(void **state)
+{
+    struct via *v = *state;
+    struct insider insider = {.queue = net_open(v->bus, "tasks@home", NULL)};
+    pthread_t thread;
+
+    is_slow = true;
+    assert_int_equal(pthread_create(&thread, NULL, stay_inside, &insider), 0);
+    assert_true(ptt_wait_until(is_inside, &insider, PTT_LONG));
+    assert_true(ptt_wait_sleeping(getpid(), insider.thread, PTT_LONG));
+    ptq_queue_close(insider.queue);
+    is_closed = true;
+    pthread_join(thread, NULL);
+    is_slow = is_closed = false;
+
+    assert_int_equal(insider.answer, PTQ_EINTR);
+    assert_false(was_closed);
 }
 
 static void a_message_of_a_megabyte_goes_both_ways(void **state)
@@ -595,11 +813,17 @@ int main(void)
         CASE(where_nothing_is_in_doubt_a_retry_is_an_ordinary_put),
         CASE(a_near_bridge_killed_in_mid_flow_loses_nothing),
         CASE(without_a_bridge_it_is_unreachable_and_says_why),
+        CASE(who_found_no_bridge_has_children_that_may_have_links),
         CASE(a_home_that_is_away_is_unreachable),
         CASE(a_second_bridge_serves_when_the_first_is_killed),
+        CASE(a_bridge_whose_queue_of_requests_was_taken_away_makes_another),
+        CASE(a_queue_of_requests_that_was_taken_away_is_not_kept_for_ever),
+        CASE(pointers_in_a_request_mean_nothing),
+        CASE(what_a_bridge_tells_of_a_queue_ends_somewhere),
         CASE(the_way_is_said_clearly_or_refused),
+        CASE(a_close_waits_until_others_are_out_of_the_handle),
         CASE(a_message_of_a_megabyte_goes_both_ways),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return ptt_run_beside(tests, sizeof tests / sizeof *tests, 3);
 }

@@ -15,8 +15,9 @@
 
 #include <ptq/bridge.h>
 
+#include "base/time.h"
+#include "net/dying.h"
 #include "net/kit.h"
-#include "remote/step.h"
 
 #define NTH_MOST 6u /* times that somebody comes by a step */
 #define SINGLES 6u
@@ -25,15 +26,6 @@
 static const char *const grace[] = {"--grace", "200ms", NULL};
 
 /* ---- the bridge of the program's host */
-
-static enum pti_step kill_step;
-static _Atomic unsigned kill_in; /* 0: never */
-
-static void die_at(enum pti_step step)
-{
-    if (step == kill_step && atomic_load(&kill_in) > 0 && atomic_fetch_sub(&kill_in, 1) == 1)
-        raise(SIGKILL);
-}
 
 struct near {
     struct net *net;
@@ -44,13 +36,7 @@ struct near {
 
 static ptq_bus *open_far(const struct net *net, const char *way)
 {
-    struct ptq_error error = {0};
-    struct ptq_bus_options options = {.dir = net->far.dir, .peers = net->peers, .node = "far", .via = way, .error = &error};
-    ptq_bus *bus;
-
-    if (ptq_bus_open("test", &options, &bus) != PTQ_OK)
-        fail_msg("%s", error.text);
-    return bus;
+    return net_open_way(net, net->peers, way);
 }
 
 static int serve(void *context)
@@ -61,7 +47,7 @@ static int serve(void *context)
     ptq_bus *bus = open_far(near->net, NULL);
     ptq_bridge *bridge;
 
-    pti_store_relaxed(&pti_step_hook, die_at);
+    dying_begin();
     if (ptq_bridge_open(bus, &options, &bridge) != PTQ_OK)
         return 1;
     close(near->out);
@@ -75,8 +61,7 @@ static void near_start(struct near *near, enum pti_step step, unsigned nth)
 
     assert_int_equal(pipe(ends), 0);
     near->out = ends[1];
-    kill_step = step;
-    atomic_store(&kill_in, nth);
+    dying_at(step, nth);
     near->bridge = ptt_fork(serve, near);
     close(ends[1]);
     assert_int_equal(read(ends[0], &byte, 1), 0); /* it serves, or is dead */
@@ -175,8 +160,12 @@ static int run_program(void *context)
     struct ptq_queue_stats stats;
 
     /* the first word that is said of a handle: whose bridge dies then is told so */
-    while (ptq_queue_open(bus, "kills@home", &(struct ptq_queue_options){.wait_ms = PTT_LONG}, &queue) != PTQ_OK)
+    int64_t until = pti_deadline(PTT_LONG);
+    while (ptq_queue_open(bus, "kills@home", &(struct ptq_queue_options){.wait_ms = PTT_LONG}, &queue) != PTQ_OK) {
+        if (pti_now_ns() >= until)
+            return 29;
         usleep(5000);
+    }
     int code = put_all(program->book, queue);
     if (code == 0)
         code = take_some(program->book, queue);
@@ -275,6 +264,7 @@ static bool run_killed_at(struct net *net, enum pti_step step, unsigned nth)
     return near.kills > 0;
 }
 
+/* W33 */
 static void a_bridge_killed_at_any_step_loses_and_doubles_nothing(void **state)
 {
     struct net net;
@@ -289,6 +279,123 @@ static void a_bridge_killed_at_any_step_loses_and_doubles_nothing(void **state)
             fail_msg("nobody comes by step %u", step);
     }
     print_message("runs=%u kills=%u lost=0 doubled=0 in_doubt=%u, all decided\n", totals.runs, totals.kills, totals.doubts);
+    net_fini(&net);
+}
+
+/* ---- a queue that is made while the bridge dies */
+
+struct making {
+    const struct net *net;
+    int wait_ms;
+    _Atomic uint64_t *answer; /* 1 + it, in a page */
+};
+
+static int make(void *context)
+{
+    const struct making *making = context;
+    struct ptq_queue_options options = {.mode = PTQ_CREATE, .wait_ms = making->wait_ms};
+    ptq_bus *bus = open_far(making->net, "bridge");
+    ptq_queue *queue;
+
+    enum ptq_err answer = ptq_queue_open(bus, "made@home", &options, &queue);
+    *making->answer = 1 + (uint64_t)answer;
+    if (answer == PTQ_OK && ptq_put(queue, "one", 3, PTT_LONG) != PTQ_OK)
+        return 1;
+    if (answer == PTQ_OK)
+        ptq_queue_close(queue);
+    ptq_bus_close(bus);
+    return 0;
+}
+
+/* What its maker was told; the bridge that lives in the end was asked something by another after that. */
+static enum ptq_err make_killed_at(struct net *net, enum pti_step step, int wait_ms, bool *ret_killed)
+{
+    struct ptt_page *page = ptt_page_new();
+    struct making making = {net, wait_ms, &page->words[0]};
+    struct near near = {.net = net};
+    ptq_queue *queue;
+
+    near_start(&near, step, 1);
+    struct pair pair = {.program = ptt_fork(make, &making), .near = &near};
+    if (!ptt_wait_until(program_ended, &pair, PTT_LONG)) {
+        ptt_kill(pair.program);
+        fail_msg("who makes a queue does not come to his end; killed at step %u", step);
+    }
+    if (!WIFEXITED(pair.status) || WEXITSTATUS(pair.status) != 0)
+        fail_msg("who makes a queue ended with %d; killed at step %u", pair.status, step);
+    enum ptq_err answer = (enum ptq_err)(*making.answer - 1);
+    ptq_bus *bus = open_far(net, "bridge");
+    while (ptq_queue_open(bus, "others@home", NULL, &queue) != PTQ_OK)
+        (void)program_ended(&pair); /* which sees to the bridge */
+    ptq_queue_close(queue);
+    ptq_bus_close(bus);
+    ptt_kill(near.bridge);
+    *ret_killed = near.kills > 0;
+    ptt_page_free(page);
+    return answer;
+}
+
+static void assert_is_made(struct net *net, enum pti_step step, const char *text)
+{
+    ptq_queue *queue;
+    ptq_msg *msg;
+
+    if (ptq_queue_open(net->here, "made", &(struct ptq_queue_options){.mode = PTQ_ATTACH}, &queue) != PTQ_OK)
+        fail_msg("killed at step %u: it was not made", step);
+    if (text != NULL) {
+        assert_ok(ptq_get(queue, PTT_LONG, &msg));
+        assert_memory_equal(ptq_msg_data(msg), text, strlen(text));
+        assert_ok(ptq_ack(msg));
+    }
+    assert_answer(PTQ_EMPTY, ptq_get(queue, PTQ_NOWAIT, &msg));
+    ptq_queue_close(queue);
+}
+
+static void assert_is_not_made(struct net *net, enum pti_step step)
+{
+    ptq_queue *queue;
+
+    if (ptq_queue_open(net->here, "made", &(struct ptq_queue_options){.mode = PTQ_ATTACH}, &queue) != PTQ_ENOENT)
+        fail_msg("killed at step %u: it was made, and its maker was told that nobody was asked", step);
+}
+
+static const enum pti_step opening[] = {PTI_STEP_VIA_READ, PTI_STEP_VIA_OPENED, PTI_STEP_VIA_DONE, PTI_STEP_VIA_POSTED, PTI_STEP_VIA_ACKED};
+
+static void who_makes_a_queue_and_waits_has_it_whenever_the_bridge_is_killed(void **state)
+{
+    struct net net;
+    bool killed;
+    (void)state;
+
+    net_init(&net, grace);
+    for (size_t i = 0; i < sizeof opening / sizeof opening[0]; i++) {
+        assert_answer(PTQ_OK, make_killed_at(&net, opening[i], PTT_LONG, &killed));
+        assert_true(killed);
+        assert_is_made(&net, opening[i], "one");
+        assert_ok(ptq_queue_unlink(net.here, "made", true));
+    }
+    net_fini(&net);
+}
+
+static void who_makes_a_queue_and_does_not_wait_is_told_no_lie(void **state)
+{
+    struct net net;
+    bool killed;
+    (void)state;
+
+    net_init(&net, grace);
+    for (size_t i = 0; i < sizeof opening / sizeof opening[0]; i++) {
+        enum ptq_err answer = make_killed_at(&net, opening[i], 0, &killed);
+
+        assert_true(killed);
+        if (answer == PTQ_OK)
+            assert_is_made(&net, opening[i], "one");
+        else if (answer == PTQ_EUNREACHABLE)
+            assert_is_not_made(&net, opening[i]);
+        else
+            assert_int_equal(answer, PTQ_EINDOUBT);
+        assert_ok(ptq_queue_unlink(net.here, "made", true));
+    }
     net_fini(&net);
 }
 
@@ -377,9 +484,7 @@ static int run_crowd(void *context)
     }
     for (uint32_t i = 0; i < PRODUCERS; i++)
         pthread_join(threads[i], NULL);
-    enum ptq_err ended;
-    while ((ended = ptq_end(queue)) != PTQ_OK && ended != PTQ_EALREADY)
-        ;
+    net_end(queue);
     for (uint32_t i = PRODUCERS; i < PRODUCERS + 2; i++)
         pthread_join(threads[i], NULL);
     ptq_queue_close(queue);
@@ -452,6 +557,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_bridge_killed_at_any_step_loses_and_doubles_nothing),
+        cmocka_unit_test(who_makes_a_queue_and_waits_has_it_whenever_the_bridge_is_killed),
+        cmocka_unit_test(who_makes_a_queue_and_does_not_wait_is_told_no_lie),
         cmocka_unit_test(a_bridge_killed_at_random_loses_and_doubles_nothing),
         cmocka_unit_test(a_bridge_that_is_stopped_now_and_then_loses_and_doubles_nothing),
     };

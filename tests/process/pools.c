@@ -93,14 +93,61 @@ static enum ptq_err tell_pid(ptq_task *task, const void *data, size_t size)
     return ptq_task_result(task, text, (size_t)snprintf(text, sizeof text, "%d", (int)getpid()));
 }
 
+/* Its data says what each run does. */
+static enum ptq_err plan(ptq_task *task, const void *data, size_t size)
+{
+    const char *runs = data;
+    uint32_t run = ptq_task_tries(task) - 1;
+    if (run >= size)
+        return ptq_task_fail(task, PTQ_EINVAL, "run %u was not planned", run + 1);
+    if (runs[run] == 'd')
+        raise(SIGKILL);
+    if (runs[run] == 'f' || runs[run] == 't')
+        return ptq_task_fail(task, runs[run] == 'f' ? PTQ_EFAILED : PTQ_TIMEDOUT, "run %u failed", run + 1);
+    return ptq_task_result(task, data, size);
+}
+
+/* Tells queue "at" its ticket, and stays. */
+static enum ptq_err hang(ptq_task *task, const void *data, size_t size)
+{
+    uint64_t ticket = ptq_task_ticket(task);
+    ptq_queue *at = NULL;
+    (void)data;
+    (void)size;
+    enum ptq_err err = open_queue(task, "at", &at);
+    if (err == PTQ_OK)
+        err = ptq_put(at, &ticket, sizeof ticket, PTT_LONG);
+    while (err == PTQ_OK)
+        pause();
+    return err;
+}
+
+/* Hangs until it is told, and says that it was. */
+static enum ptq_err look(ptq_task *task, const void *data, size_t size)
+{
+    while (!ptq_task_cancelled(task))
+        (void)usleep(1000);
+    return ptq_task_result(task, data, size);
+}
+
+static enum ptq_err stop_once(ptq_task *task, const void *data, size_t size)
+{
+    if (ptq_task_tries(task) == 1)
+        raise(SIGSTOP);
+    return ptq_task_result(task, data, size);
+}
+
 void pools_register(void)
 {
-    static const struct {
-        const char *name;
-        ptq_task_fn fn;
-    } tasks[] = {{"echo", echo}, {"gate", gate},  {"die", die},     {"die-once", die_once},
-                 {"fail", failing}, {"big", big}, {"pid", tell_pid}, {"spin", spin}};
-    for (size_t i = 0; i < sizeof tasks / sizeof *tasks; i++)
+    static const struct pools_task tasks[] = {{"echo", echo}, {"gate", gate},  {"die", die},     {"die-once", die_once},
+                 {"fail", failing}, {"big", big}, {"pid", tell_pid}, {"spin", spin}, {"plan", plan},
+                 {"hang", hang}, {"look", look}, {"stop-once", stop_once}};
+    pools_register_tasks(tasks, sizeof tasks / sizeof *tasks);
+}
+
+void pools_register_tasks(const struct pools_task *tasks, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
         if (ptq_task_register(tasks[i].name, tasks[i].fn, NULL) != PTQ_OK)
             abort();
 }
@@ -220,4 +267,17 @@ bool pools_wait_stats(struct pools *pools, bool (*is_true)(const struct ptq_pool
 bool pools_have_finished(const struct ptq_pool_stats *stats, uint64_t count)
 {
     return stats->ready + stats->held >= count;
+}
+
+void pools_pass_by(struct pools *pools, const char *gate, unsigned count)
+{
+    uint64_t first = pools_submit(pools, "gate", gate);
+    pools_wait_at_gates(pools, 1);
+    for (unsigned i = 1; i <= count; i++)
+        pools_submit(pools, "echo", "x");
+    assert_true(pools_wait_stats(pools, pools_have_finished, count)); /* all of them, while it is at its gate */
+    pools_open_gate(pools, gate);
+    pools_expect(pools, first, gate);
+    for (unsigned i = 1; i <= count; i++)
+        pools_expect(pools, first + i, "x");
 }

@@ -20,17 +20,26 @@ void pools_init(struct pools *pools, const struct ptq_pool_options *options, uin
 void pools_fini(struct pools *pools);
 
 /* Registers what follows; first in main, before ptq_worker_main. */
+struct pools_task {
+    const char *name;
+    ptq_task_fn fn;
+};
 void pools_register(void);
+/* And those of a test's own. */
+void pools_register_tasks(const struct pools_task *tasks, size_t count);
 /* Tasks: "echo" gives its data back; "gate" <name> tells queue "at" its ticket, waits for a token at queue <name>, and gives the
  * name back; "die" kills its worker; "die-once" at the first try only; "fail" fails with its data as text; "big" gives as
- * many bytes as its data says; "pid" gives the worker's pid;
- * "spin" echoes
- * after up to 0.7 ms of work. */
+ * many bytes as its data says; "pid" gives the worker's pid; "spin" echoes after up to
+ * 0.7 ms of work; "plan" does at its n-th run what the n-th letter of its data says: 'f' fails, 't' fails with PTQ_TIMEDOUT, 'd'
+ * kills its worker, any other gives the data back; "hang" tells queue "at" its ticket and hangs; "look" echoes when its time is over; "stop-once"
+ * stops its worker at the first try, then echoes. */
 
 /* Lets one job through gate <name>. */
 void pools_open_gate(struct pools *pools, const char *name);
 /* Waits until `count` jobs stand at gates. */
 void pools_wait_at_gates(struct pools *pools, unsigned count);
+/* A job waits at its gate while `count` echos behind it are done by others; then it is let through, and all come out in order. */
+void pools_pass_by(struct pools *pools, const char *gate, unsigned count);
 
 void pools_spawn(struct pools *pools, unsigned count);
 uint64_t pools_submit(struct pools *pools, const char *task, const char *text);

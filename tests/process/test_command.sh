@@ -2,6 +2,7 @@
 # test_command.sh -- ptq pool as a user meets it: lines in, results in their order, workers killed and joined.
 # shellcheck source=tests/tools/lib.sh
 . "$(dirname "$0")/../tools/lib.sh"
+plugin=$3
 
 no_pool_is_left() {
     [ -z "$(ls "$PTQ_DIR/test" 2>/dev/null)" ] || fail "left behind: $(ls "$PTQ_DIR/test")"
@@ -38,6 +39,28 @@ case_any_bytes_and_any_ends_of_lines() {
     out_is_empty
 }
 
+# Such need no shell; what cannot be started so is the shell's, with its words for it.
+case_a_command_may_be_a_path_and_words() {
+    seq 3 >"$work/in"
+    expect_from 0 "$work/in" "$PTQ" pool run --exec /bin/cat
+    out_is 1 2 3
+    expect_from 0 "$work/in" "$PTQ" pool run --exec '/usr/bin/env  A=b%c /usr/bin/printenv A '
+    out_is b%c b%c b%c
+    expect_from 0 "$work/in" "$PTQ" pool run --exec '/bin/cat | tr 123 abc'
+    out_is a b c
+    expect_from 0 "$work/in" "$PTQ" pool run --exec "/bin/echo '*'"
+    out_is '*' '*' '*'
+    printf 'read n; echo $((n + 1))\n' >"$work/script"
+    chmod +x "$work/script"
+    expect_from 0 "$work/in" "$PTQ" pool run --exec "$work/script"
+    out_is 2 3 4
+    expect_from 1 "$work/in" "$PTQ" pool run --exec /bin/false
+    err_has 'exit status 1'
+    expect_from 1 "$work/in" "$PTQ" pool run --exec /nowhere/nothing
+    err_has 'exit status 127'
+    no_pool_is_left
+}
+
 case_a_failing_line_is_told_and_the_others_go_on() {
     seq 20 >"$work/in"
     expect_from 1 "$work/in" "$PTQ" pool run -j 3 --exec 'read n; echo $n; [ $n != 7 ] && [ $n != 9 ]'
@@ -56,6 +79,43 @@ case_a_line_that_is_too_long_is_told_and_left_out() {
     expect_from 1 "$work/in" "$PTQ" pool run --result-size 600 --exec 'read n; [ $n = 2 ] && seq 200 || echo $n'
     out_is 1 3
     err_has 'line 2: the result of 692 bytes does not fit'
+}
+
+case_a_plugins_tasks_are_worked_with() {
+    seq 6 >"$work/in"
+    "$PTQ" pool run twice --no-workers <"$work/in" >"$work/run.out" &
+    children+=($!)
+    pid=$!
+    "$PTQ" pool worker twice --wait 10000 --plugin "$plugin" &
+    children+=($!)
+    "$PTQ" pool worker twice --wait 10000 --workers 2 --plugin "$plugin" &
+    children+=($!)
+    finish "$pid" 0
+    seq 6 | awk '{ print; print }' | cmp - "$work/run.out" || fail "other results"
+    expect 2 "$PTQ" pool worker twice --plugin /nonexistent.so
+    expect 2 "$PTQ" pool worker twice --plugin "$plugin" --exec cat
+    err_has 'or tasks with --plugin'
+}
+
+case_status_shows_every_worker_of_this_host() {
+    mkfifo "$work/gate"
+    export gate=$work/gate
+    seq 3 >"$work/in"
+    "$PTQ" pool run counts -j 1 --exec 'read n; [ $n != 2 ] || read go <"$gate"; echo $n' <"$work/in" >"$work/run.out" &
+    children+=($!)
+    pid=$!
+    wait_for has_line "$work/run.out" 1
+    expect 0 "$PTQ" pool status counts --json
+    json_is '.workers | length == 1'
+    json_is '.workers[0] | .name == "worker-0" and .state == "works" and .done == 1 and .rss_bytes > 0'
+    json_is ".head_pid == .workers[0].pid and .head == .workers[0].ticket"
+    json_is '.averages.workers == 1 and .averages.working == 1 and .averages.done == 1'
+    expect 0 "$PTQ" pool status counts
+    out_has 'WORKER '
+    out_has '1 worker on this host, 1 with a job'
+    echo >"$gate"
+    finish "$pid" 0
+    no_pool_is_left
 }
 
 case_an_input_without_end_flows() {
@@ -185,6 +245,24 @@ case_a_worker_that_is_told_to_leave_finishes_its_job() {
     wait_for has_line "$work/run.out" done
     exec 7>&-
     finish "$run" 0
+}
+
+case_debug_tells_every_job_and_result_with_its_process() {
+    printf 'a\nbb\n' >"$work/in"
+    PTQ_DEBUG=proto expect_from 0 "$work/in" "$PTQ" pool run bare -j 1 --exec cat # with a name: its jobs are the lines
+    out_is a bb
+    local pattern='^ptq\[[0-9]+\] pool [^ ]+: '
+    for step in submit takes 'hands in' get 'done with'; do
+        [ "$(grep -Ec "$pattern.*$step" "$work/err")" -eq 2 ] || fail "not two of: $step"
+    done
+    pid_of() { sed -n "s/^ptq\[\([0-9]*\)\].*$1.*/\1/p" "$work/err" | sort -u; }
+    [ "$(pid_of submit)" = "$(pid_of ' get ')" ] && [ "$(pid_of takes)" = "$(pid_of 'hands in')" ] &&
+        [ "$(pid_of submit)" != "$(pid_of takes)" ] || fail "other processes"
+    grep -Eq "takes ticket .*, [0-9]+ bytes, try 1$" "$work/err" && grep -Eq "get ticket .*PTQ_OK, [0-9]+ bytes$" "$work/err" || fail "other words"
+    PTQ_DEBUG=loud expect 2 "$PTQ" ls
+    err_has 'PTQ_DEBUG'
+    expect 0 "$PTQ" ls
+    nothing_said
 }
 
 case_wrong_use_is_told() {

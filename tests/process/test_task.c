@@ -222,7 +222,7 @@ static void a_trace_goes_from_the_job_through_its_command_to_the_result(void **s
     static const char text[] = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     const struct ptq_pool_options small = {.item_size = 16, .result_size = 64}; /* there is room for it beside the smallest */
     struct ptq_trace trace, found;
-    struct ptq_put_options options = {.trace = &trace};
+    struct ptq_submit_options options = {.trace = &trace};
     struct pools pools;
     uint64_t ticket;
     (void)state;
@@ -233,7 +233,7 @@ static void a_trace_goes_from_the_job_through_its_command_to_the_result(void **s
     assert_ok(ptq_pool_submit_with(pools.pool, NULL, "good", 4, &options, PTT_LONG, &ticket));
     assert_ok(ptq_pool_submit_with(pools.pool, NULL, "bad", 3, &options, PTT_LONG, NULL));
     submit_to_command(&pools, "good");
-    options.delay_ms = 1;
+    options.flags = PTQ_PARTIAL;
     assert_answer(PTQ_EINVAL, ptq_pool_submit_with(pools.pool, NULL, "good", 4, &options, PTT_LONG, NULL));
 
     ptq_result *result = pools_get(&pools);

@@ -1,9 +1,9 @@
-/* test_three.c [SECONDS] -- a pool over three buses, while everything between them breaks.
+/* test_three.c [SECONDS [unordered]] -- a pool over three buses, while everything between them breaks.
  *
  * One host submits jobs and gets the results, the second has the pool, a bridge and a worker, the third has workers.  Both links go
  * through a proxy that cuts, corrupts, repeats, stalls, truncates and half closes; bridges and workers are killed, and stopped.
  * Results must come in the order of their tickets, each once, each as its job asks for, or an error in its place; and all of it
- * must come to its end.
+ * must come to its end.  Of an unordered pool, they come in any order, each once.
  */
 #include <pthread.h>
 #include <signal.h>
@@ -43,6 +43,7 @@ struct scene {
     uint8_t *fate;     /* by number of job */
     uint64_t *ticket;  /* the same */
     uint64_t *came;    /* by ticket - first: number + 1; 0: an error */
+    uint8_t *out;      /* the same: it came */
     uint64_t first, submitted;
     _Atomic uint64_t got, errors, in_doubt, asked_again;
     _Atomic bool stop, over;
@@ -52,6 +53,7 @@ struct scene {
 };
 
 static int64_t seconds = 5;
+static bool unordered;
 
 static void find_fault(struct scene *scene, const char *fault, uint64_t at, uint64_t detail)
 {
@@ -132,7 +134,7 @@ static bool is_over(pid_t pid)
 
 static enum ptq_err submit_one(struct scene *scene, uint64_t number, uint64_t *seed, uint64_t *ret_ticket)
 {
-    struct ptq_put_options retry = {.flags = PTQ_RETRY};
+    struct ptq_submit_options retry = {.flags = PTQ_RETRY};
     uint64_t random = ptt_random(seed);
     struct job job = {number, sizeof job + random % 200, (uint32_t)(random >> 20) % 2000};
 
@@ -197,9 +199,14 @@ static void look_at(struct scene *scene, const ptq_result *result)
 {
     uint64_t ticket = ptq_result_ticket(result), got = atomic_load(&scene->got);
 
-    if (ticket != scene->first + got)
+    uint64_t at = ticket - scene->first;
+
+    if (!unordered && at != got)
         find_fault(scene, "another ticket came than the next", ticket, scene->first + got);
-    scene->came[got] = read_result(scene, result);
+    if (at >= JOBS_MOST || scene->out[at]++ != 0)
+        find_fault(scene, "a ticket came twice, or was never given", ticket, at);
+    else
+        scene->came[at] = read_result(scene, result);
     atomic_store(&scene->got, got + 1);
 }
 
@@ -334,7 +341,8 @@ static void open_pools(struct scene *scene)
     struct ptq_error error = {0};
     struct ptq_bus_options options = {
         .dir = scene->home.far.dir, .peers = scene->peers[0], .node = "near", .via = scene->via, .error = &error};
-    struct ptq_pool_options make = {.capacity = 64, .window = 16, .result_size = SIZE_MOST, .error = &error};
+    struct ptq_pool_options make = {.capacity = 64, .window = 16, .result_size = SIZE_MOST, .unordered = unordered,
+                                    .error = &error};
     struct ptq_pool_options attach = {.mode = PTQ_ATTACH, .error = &error};
     ptq_pool *pool;
 
@@ -355,13 +363,13 @@ static void init_scene(struct scene *scene, const char *via)
     scene->fate = calloc(JOBS_MOST, sizeof *scene->fate);
     scene->ticket = calloc(JOBS_MOST, sizeof *scene->ticket);
     scene->came = calloc(JOBS_MOST, sizeof *scene->came);
+    scene->out = calloc(JOBS_MOST, sizeof *scene->out);
     net_init(&scene->home, home_options);
     ptt_scratch_init_dir(&scene->third.home);
     for (int i = 0; i < 2; i++)
         init_link(scene, i);
     if (strcmp(via, "bridge") == 0) {
-        snprintf(scene->near.home.dir, sizeof scene->near.home.dir, "%s", scene->home.far.dir);
-        net_bridge_start(&scene->near, near_options);
+        net_near_start(&scene->near, &scene->home, near_options);
         net_bridge_start(&scene->third, third_options);
     }
     open_pools(scene);
@@ -375,15 +383,14 @@ static void fini_scene(struct scene *scene)
     ptq_bus_close(scene->bus);
     for (int i = 0; i < 2; i++)
         proxy_stop(&scene->links[i]);
-    if (scene->near.bridge != 0)
-        ptt_kill(scene->near.bridge);
-    if (scene->third.bridge != 0)
-        ptt_kill(scene->third.bridge);
+    net_bridge_kill(&scene->near);
+    net_bridge_kill(&scene->third);
     net_fini(&scene->home);
     ptt_scratch_fini(&scene->third.home);
     free(scene->fate);
     free(scene->ticket);
     free(scene->came);
+    free(scene->out);
 }
 
 static bool is_got(void *context)
@@ -511,7 +518,8 @@ int main(int argc, char **argv)
 
     if (argc == 7 && strcmp(argv[1], "work") == 0)
         return work(argv + 2);
-    if (argc == 2)
+    if (argc > 1)
         seconds = atoi(argv[1]);
+    unordered = argc > 2 && strcmp(argv[2], "unordered") == 0;
     return ptt_run_beside(tests, sizeof tests / sizeof *tests, 2);
 }

@@ -271,7 +271,7 @@ static void bridges_that_are_killed_under_load_lose_and_double_nothing(void **st
     book = mmap(NULL, sizeof *book, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     assert_true(book != MAP_FAILED);
     net_init(&net, (const char *const[]){"--grace", "1000", NULL});
-    ptq_queue *here = net_open(net.here, "killed", &(struct ptq_queue_options){.capacity = 4096, .item_size = 64});
+    ptq_queue *here = net_open(net.here, "killed", &(struct ptq_queue_options){.capacity = 4096, .item_size = 64, .pack_size = 1024});
     for (unsigned i = 0; i < PRODUCERS + CONSUMERS; i++) {
         bool producer = i < PRODUCERS;
         members[i] = (struct member){.index = i, .far = i != PRODUCERS, .work = producer ? produce : consume};

@@ -203,18 +203,12 @@ static struct totals add_up(void)
 /* The far host's own bridge, in place of links of this process. */
 static void go_through_bridge(struct world *world, struct net *near)
 {
-    static const char *const options[] = {"--node", "far", NULL};
-    struct ptq_error error = {0};
     char peers[96];
-    struct ptq_bus_options far = {
-        .dir = world->net.far.dir, .peers = peers, .node = "far", .via = "bridge", .error = &error};
 
     snprintf(peers, sizeof peers, "home=%s", world->proxy.url);
-    snprintf(near->home.dir, sizeof near->home.dir, "%s", world->net.far.dir);
-    net_bridge_start(near, options);
+    net_near_start(near, &world->net, NULL);
     ptq_bus_close(world->bus);
-    if (ptq_bus_open("test", &far, &world->bus) != PTQ_OK)
-        fail_msg("%s", error.text);
+    world->bus = net_open_way(&world->net, peers, "bridge");
 }
 
 static void links_that_flap_lose_and_double_nothing(void **state)
@@ -267,8 +261,7 @@ static void links_that_flap_lose_and_double_nothing(void **state)
     ptq_queue_close(gathers);
     ptq_queue_close(far);
     ptq_queue_close(here);
-    if (near.bridge != 0)
-        net_bridge_kill(&near);
+    net_bridge_kill(&near);
     world_fini(&world);
 }
 

@@ -24,6 +24,9 @@
 #define assert_answer(expected, call) ptt_assert_answer((expected), (call), #call, __FILE__, __LINE__)
 #define assert_ok(call) assert_answer(PTQ_OK, call)
 void ptt_assert_answer(enum ptq_err expected, enum ptq_err got, const char *call, const char *file, int line);
+/* These words are part of the text. */
+#define ptt_assert_says(text, words) ptt_assert_found((text), (words), __FILE__, __LINE__)
+void ptt_assert_found(const char *text, const char *words, const char *file, int line);
 
 /* ---- a scratch directory and bus: /dev/shm/ptq-test.XXXXXX ---- */
 
@@ -81,6 +84,11 @@ void ptt_continue(pid_t pid);
  * the next case that nobody has begun.  PTT_FILTER: those cases alone.  How many of the processes failed. */
 int ptt_run_beside(const struct CMUnitTest *tests, size_t count, unsigned runners);
 
+/* The same; each process makes a fixture of its own before its first case, and takes it away after its last.  Cases are not
+ * given its state. */
+int ptt_run_beside_with(const struct CMUnitTest *tests, size_t count, unsigned runners, CMFixtureFunction setup,
+                        CMFixtureFunction teardown);
+
 /* ---- waiting ---- */
 
 /* ms: a deadline that only a defect misses */
@@ -114,6 +122,10 @@ struct ptt_traces {
     unsigned descriptors, threads, children, mappings; /* mappings: of files under /dev/shm */
 };
 void ptt_traces_take(struct ptt_traces *traces);
+
+/* This process's threads, but those that a sanitizer has for itself; what a process has of its own, without what it shares. */
+unsigned ptt_count_threads(void);
+uint64_t ptt_anonymous_kib(pid_t pid);
 
 /* Fails the test if there is more of anything now than then; waits a little for threads to be gone. */
 void ptt_traces_assert_none_left(const struct ptt_traces *before);

@@ -16,6 +16,14 @@ void ptt_assert_answer(enum ptq_err expected, enum ptq_err got, const char *call
     _fail(file, line);
 }
 
+void ptt_assert_found(const char *text, const char *words, const char *file, int line)
+{
+    if (strstr(text, words) != NULL)
+        return;
+    print_error("'%s' does not say '%s'\n", text, words);
+    _fail(file, line);
+}
+
 void ptt_scratch_init_dir(struct ptt_scratch *scratch)
 {
     *scratch = (struct ptt_scratch){.dir = "/dev/shm/ptq-test.XXXXXX"};

@@ -64,6 +64,27 @@ enum { FOREIGN_THREADS = 1 };
 enum { FOREIGN_THREADS = 0 };
 #endif
 
+unsigned ptt_count_threads(void)
+{
+    unsigned threads = count_entries("/proc/self/task");
+
+    return threads > FOREIGN_THREADS ? threads - FOREIGN_THREADS : threads;
+}
+
+uint64_t ptt_anonymous_kib(pid_t pid)
+{
+    unsigned long long kib = 0;
+    char path[64], line[200];
+
+    snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+    FILE *file = fopen(path, "re");
+    while (file != NULL && fgets(line, sizeof line, file) != NULL && sscanf(line, "RssAnon: %llu kB", &kib) != 1)
+        ;
+    if (file != NULL)
+        fclose(file);
+    return kib;
+}
+
 static bool is_clean(void *context)
 {
     const struct ptt_traces *before = context;

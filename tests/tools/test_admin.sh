@@ -86,6 +86,22 @@ case_stats_are_lines_for_scripts() {
     err_has "there is no figure 'nonsense'"
 }
 
+case_how_long_messages_waited_is_told() {
+    expect 0 "$PTQ" create tasks
+    expect 0 "$PTQ" put tasks hello
+    expect 0 "$PTQ" stats tasks waits_measured
+    out_is 0
+    expect 2 "$PTQ" stats tasks wait_p99_us
+    expect 0 "$PTQ" get tasks
+    expect 0 "$PTQ" stats tasks waits_measured
+    out_is 1
+    expect 0 "$PTQ" info tasks --json
+    jq -e '.wait_mean_us > 0 and .wait_p50_us >= .wait_mean_us and .wait_p50_us == .wait_max_us' "$work/out" >"$work/null" ||
+        fail "not the wait of one message"
+    expect 0 "$PTQ" info tasks
+    out_has "all at most" "(1 measured)"
+}
+
 case_peek_takes_nothing() {
     expect 0 "$PTQ" create tasks
     seq 5 >"$work/in"

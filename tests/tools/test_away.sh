@@ -26,6 +26,39 @@ case_lines_wait_in_the_outbox_while_their_home_is_away() {
     cmp "$work/in" "$work/got" || fail "other lines, or another order"
 }
 
+case_shares_and_logs_of_another_host_are_used_by_their_names() {
+    start home "$PTQBRIDGE" --listen "ipc://$work/home.sock"
+    wait_for grep -qs listening "$work/home.err"
+    far=(--dir "$work/other" --peers "home=ipc://$work/home.sock")
+    expect 0 "$PTQ" share set "${far[@]}" s@home n 5
+    expect 0 "$PTQ" share add "${far[@]}" s@home n 2
+    out_is 7
+    expect 0 "$PTQ" share get s n
+    out_is 7
+    expect 0 "$PTQ" share get --dir "$work/other" "ptq+ipc://$work/home.sock/test/s" n
+    out_is 7
+    : >"$work/seen"
+    "$PTQ" share watch "${far[@]}" s@home n --count 2 >"$work/seen" 2>"$work/err" &
+    watcher=$!
+    wait_for grep -q 7 "$work/seen"
+    expect 0 "$PTQ" share add s n 1
+    wait $watcher || fail "it ended with $?: $(cat "$work/err")"
+    [ "$(tr '\n' ' ' <"$work/seen")" = "7 8 " ] || fail "$(cat "$work/seen")"
+    expect 0 "$PTQ" share ls "${far[@]}" s@home --json
+    json_is '.name == "n" and .type == "i64" and .value == 8'
+    expect 3 "$PTQ" share get "${far[@]}" none@home n
+    err_has "ptq: none@home: cannot open the share: share 'none' does not exist at"
+    expect 2 "$PTQ" share rm "${far[@]}" s@home
+    err_has "remove it there, by its bare name"
+
+    expect 0 "$PTQ" log append "${far[@]}" l@home one
+    expect 0 "$PTQ" log append l two
+    expect 0 "$PTQ" log show "${far[@]}" l@home --raw
+    out_is one two
+    expect 4 "$PTQ" log follow "${far[@]}" l@home --timeout 10
+    expect 2 "$PTQ" log rm "${far[@]}" l@home
+}
+
 case_peers_are_shown_as_they_are() {
     start home "$PTQBRIDGE" --listen "ipc://$work/home.sock"
     home=$pid

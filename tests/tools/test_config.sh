@@ -98,6 +98,28 @@ case_a_dump_is_a_file_of_the_same_meaning() {
     grep -q "^$long-\*=east" "$work/out" || fail "a key was cut"
 }
 
+case_a_dump_has_each_section_once() {
+    file '[listen a]' 'url = tcp://127.0.0.1:1' '[bridge]' 'status-file = /x'
+    dump
+    for section in bridge limits; do
+        [ "$(grep -cx "\[$section\]" "$work/out")" = 1 ] || fail "[$section] is there $(grep -cx "\[$section\]" "$work/out") times"
+    done
+}
+
+# To a file " ;" is a comment: what is dumped is never read back as something else.
+case_what_a_file_cannot_say_is_dumped_as_a_comment() {
+    file '[listen a]' 'url = tcp://127.0.0.1:1'
+    for path in '/a ;b' ';b' '/a ' $'/a\tb' $'/a\n[deny]' $'/a\t;b'; do
+        dump --status-file "$path"
+        grep -qx '; status-file = .* ; --status-file, a file cannot say this' "$work/out" || fail "it is not marked: '$path'"
+        cp "$work/out" "$work/dumped"
+        expect 0 timeout 20 "$PTQBRIDGE" --config "$work/dumped" --dump-config
+        dumped '; status-file = the log ; default'
+    done
+    dump --status-file '/a;b'
+    dumped 'status-file = /a;b ; --status-file'
+}
+
 case_every_mistake_is_told_with_its_line_and_what_to_do() {
     file '[brigde]' 'x = 1' '[bridge]' 'grac = 1' 'grace = soon' 'foo' 'run =' '[listen]' 'url = x' '[listen b]' '[deny me]' 'queue = x' \
         '[bridge]' 'drain = 1s' 'drain = 2s' 'insecure = maybe' '[unclosed'
@@ -130,6 +152,17 @@ case_what_the_library_refuses_is_told_with_its_line() {
     check 6
     err_has "$work/conf:2: cannot listen on 'tcp://192.0.2.1:1': it is beyond the loopback"
     check 0 --insecure
+    file '[bridge]' 'http = 0.0.0.0:9417' '[listen a]' 'url = tcp://127.0.0.1:1'
+    check 6
+    err_has "$work/conf:2: '0.0.0.0:9417' is beyond the loopback"
+    err_has "say --insecure (PTQ_INSECURE=1)"
+    expect 6 timeout 20 "$PTQBRIDGE" --listen "ipc://$work/a.sock" --http 0.0.0.0:0
+    check 0 --insecure
+}
+
+case_the_manual_says_what_waits_for_a_restart() {
+    "$PTQBRIDGE" --print keys | awk '/^\.It/ { item = $4 } /waits for a restart/ { print item }' >"$work/out"
+    out_is dir run node keys insecure http
 }
 
 case_a_wrong_environment_or_flag_is_named() {
@@ -216,7 +249,7 @@ case_garbage_is_refused() {
         case $code in
         0) ;;
         2 | 6) [ -s "$work/err" ] || fail "refused without a word" ;;
-        *) cp "$work/conf" "/tmp/ptq-test-garbage.$$"; fail "exit $code: /tmp/ptq-test-garbage.$$" ;;
+        *) fail "exit $code, round $i of PTQ_TEST_SEED=${PTQ_TEST_SEED:-7}: $(base64 -w0 "$work/conf" | head -c 9000)" ;;
         esac
         ! LC_ALL=C grep -q $'[\x01-\x09\x0b-\x1f\x7f]' "$work/err" || fail "control characters in an error"
     done

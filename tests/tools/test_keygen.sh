@@ -19,7 +19,7 @@ case_one_command_makes_a_set_that_is_private_whatever_the_umask() {
         [ -s "$work/set/$file" ] || fail "$file is missing"
         [ "${file%%/*}" = "$file" ] || out_has "made $work/set/$file"
     done
-    out_has "ptqbridge --keys /etc/ptq-keys --listen tls+tcp://0.0.0.0:7400"
+    out_has "ptqbridge --keys /etc/ptq/keys --listen tls+tcp://0.0.0.0:7400"
     out_has "PTQ_PEERS=east=tls+tcp://east:7400"
     openssl verify -CAfile "$work/set/ca.crt" "$work/set/east/node.pem" >"$work/out" 2>&1 || fail "openssl does not believe the certificate"
     ! find "$work/set" -name '.new*' | grep -q . || fail "something unfinished is left"
@@ -40,6 +40,106 @@ case_what_is_there_is_never_written_over() {
     rm "$work/set/east/node.pem"
     expect 0 "$PTQBRIDGE" keygen "$work/set" east
     out_has "made $work/set/east/node.pem"
+}
+
+# The lines that keygen prints, as another user at another place: ssh is a shell here.
+copy_as_printed() {
+    mkdir -p "$work/bin"
+    printf '#!/bin/sh\nexec sh -c "$2"\n' >"$work/bin/ssh"
+    chmod +x "$work/bin/ssh"
+    sed -n 's/^    \(tar .*\)/\1/p' "$work/out" >"$work/lines"
+    [ -s "$work/lines" ] || fail "it does not say how to copy"
+    while read -r line; do
+        node=${line#*root@} node=${node%% *}
+        line=${line//\/etc\/ptq\/keys/$work/hosts/$node} line=${line//chown -R ptq:/chown -R $(id -u):$(id -g)}
+        PATH=$work/bin:$PATH sh -c "$line" 2>"$work/err" || fail "it did not work: $line"
+    done <"$work/lines"
+}
+
+case_what_is_copied_as_it_says_works_and_may_be_copied_again() {
+    umask 022
+    expect 0 "$PTQBRIDGE" keygen "$work/set" east west
+    copy_as_printed
+    modes_are 0600 "$work/hosts/east" -type f
+    modes_are 0700 "$work/hosts/east" -type d
+    expect 0 "$PTQBRIDGE" --node east --keys "$work/hosts/east" --listen tcp://127.0.0.1:0 --check
+    echo 'west jobs-* put' >"$work/hosts/east/rules"
+    touch -d '1 minute' "$work/hosts/east/rules"
+    rm "$work/set/east/node.pem"
+    old=$(cksum <"$work/hosts/east/node.pem")
+    expect 0 "$PTQBRIDGE" keygen "$work/set" east west north
+    touch -d '1 minute' "$work/set/east/node.pem" # as if the last had not been made a moment ago
+    copy_as_printed
+    [ "$(cat "$work/hosts/east/rules")" = 'west jobs-* put' ] || fail "the rules were written over"
+    [ "$(cksum <"$work/hosts/east/node.pem")" != "$old" ] || fail "the renewed certificate did not come"
+    [ -s "$work/hosts/east/peers/north.key" ] && [ -s "$work/hosts/north/node.key" ] || fail "the new host is not known"
+    [ ! -e "$work/hosts/east/east" ] && [ ! -e "$work/hosts/east/peers/peers" ] || fail "a folder is in a folder"
+    expect 0 "$PTQBRIDGE" --node east --keys "$work/hosts/east" --listen tcp://127.0.0.1:0 --check
+}
+
+# tells NAME WORD: what $work/NAME has is known to be what it should be, for WORD is in it; and no secret is.
+tells() {
+    grep -qaF -- "$2" "$work/$1" || fail "$1 lacks '$2': it is not what is looked for"
+    ! grep -aqFf "$work/secrets" "$work/$1" || fail "$1 has a secret: $(grep -aoFf "$work/secrets" "$work/$1" | head -1)"
+}
+
+# All digits of each key, and each line of the private key of the certificate.
+list_secrets() {
+    cat "$work"/set/*/node.key "$work"/set/*/peers/*.key | cut -d' ' -f3
+    sed -n '/PRIVATE/,/PRIVATE/p' "$work"/set/*/node.pem | grep -v -- '-----'
+    echo hunter2
+}
+
+# Links that come about and such as are refused, for want of keys, of a certificate, of a right; everything that tells anything is asked.
+case_no_secret_is_told_to_anybody() {
+    expect 0 "$PTQBRIDGE" keygen "$work/set" east west
+    expect 0 "$PTQBRIDGE" keygen "$work/other" east west
+    cp "$work/out" "$work/made"
+    list_secrets >"$work/secrets"
+    [ "$(wc -l <"$work/secrets")" -ge 13 ] || fail "few secrets are looked for"
+    tells made node.key
+    printf '[bridge]\nnode = east\nkeys = %s\nhttp = 127.0.0.1:0\nlog-level = debug\n[listen a]\nurl = tls+tcp://127.0.0.1:0\n' "$work/set/east" >"$work/conf"
+    printf '[listen b]\nurl = tcp://127.0.0.1:0\n[link up]\nurl = tcp://me:hunter2@127.0.0.1:1\n' >>"$work/conf"
+    start home "$PTQBRIDGE" --config "$work/conf"
+    wait_for has_line "$work/home.err" "listening on tcp"
+    tls=$(sed -n 's/^ptqbridge: listening on \(tls.*\)/\1/p' "$work/home.err") tcp=$(sed -n 's/^ptqbridge: listening on \(tcp.*\)/\1/p' "$work/home.err")
+    pages=$(sed -n 's,^ptqbridge: pages on http://127.0.0.1:,,p' "$work/home.err")
+    for url in "$tls" "$tcp"; do
+        far=(--dir "$work/far" --peers "east=$url")
+        expect 0 env PTQ_KEYS="$work/set/west" "$PTQ" put "${far[@]}" --create "q@east" hello
+        expect 6 env PTQ_KEYS="$work/other/west" "$PTQ" put "${far[@]}" "q@east" hello
+        tells err east
+    done
+    start follower env PTQ_KEYS="$work/set/west" "$PTQ" get --dir "$work/far" --peers "east=$tls" q@east --follow
+    follower=$pid
+    wait_for has_line "$work/follower.out" hello
+    home=${children[0]}
+    for process in home follower; do
+        for file in cmdline environ; do
+            cat "/proc/${!process}/$file" >"$work/$process.$file"
+            tells "$process.$file" "$work"
+        done
+    done
+    kill -USR1 "$home"
+    wait_for has_line "$work/home.err" event=status
+    kill -HUP "$home"
+    wait_for has_line "$work/home.err" event=reloaded
+    for page in status metrics healthz nowhere; do
+        exec 7<>"/dev/tcp/127.0.0.1/$pages"
+        printf 'GET /%s HTTP/1.0\r\n\r\n' "$page" >&7
+        cat <&7 >"$work/page"
+        exec 7<&-
+        tells page "HTTP/1"
+    done
+    "$PTQ" ls -l --json >"$work/ls" && tells ls '"q"'
+    "$PTQ" doctor >"$work/doctor"
+    "$PTQ" peers >"$work/peers" 2>&1
+    tells peers up
+    tells home.err event=refused
+    kill -TERM "$home"
+    kill -KILL "$follower"
+    finish "$home" 0
+    tells home.err event=draining
 }
 
 case_without_openssl_there_are_keys_alone() {

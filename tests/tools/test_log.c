@@ -80,6 +80,51 @@ static void a_flood_is_cut_and_counted(void **state)
     assert_int_equal(count("event=own"), 1);
 }
 
+/* Lines that come twice are no way around it; and of none it is said only that it came again. */
+static void a_flood_of_repeats_is_cut_too(void **state)
+{
+    enum { LINES = 2000 };
+    int kept, fd = begin(&kept);
+    char words[64], again[80];
+    (void)state;
+
+    log_set(PTQ_BRIDGE_INFO, LOG_TEXT);
+    for (int i = 0; i < 2 * LINES; i++)
+        log_say(PTQ_BRIDGE_WARNING, "component=twice number=%d", i / 2);
+    log_flush(true);
+    end(fd, kept);
+    assert_true(count("component=twice") <= 3 * 50);
+    for (int i = 0; i < LINES; i++) {
+        snprintf(words, sizeof words, "component=twice number=%d\n", i);
+        snprintf(again, sizeof again, "component=twice number=%d repeated=", i);
+        if (count(words) < count(again))
+            fail_msg("%s was said of what was not said", again);
+    }
+}
+
+/* However much longer its bytes become. */
+static void a_long_line_is_whole(void **state)
+{
+    char line[1024] = "component=bridge why=\"";
+    (void)state;
+
+    memset(line + strlen(line), 1, sizeof line - 2 - strlen(line));
+    line[sizeof line - 2] = '"';
+    line[sizeof line - 1] = '\0';
+    for (enum log_format format = LOG_TEXT; format <= LOG_JOURNAL; format++) {
+        int kept, fd = begin(&kept);
+        log_set(PTQ_BRIDGE_INFO, format);
+        log_line(NULL, PTQ_BRIDGE_INFO, line);
+        end(fd, kept);
+        assert_int_equal(count("\n"), 1);
+        assert_int_equal(said[strlen(said) - 1], '\n');
+        assert_int_equal(count(format == LOG_JSON ? "\\u0001" : "\\x01"), sizeof line - 2 - strlen("component=bridge why=\""));
+        json_t *object = format == LOG_JSON ? json_loads(said, 0, NULL) : NULL;
+        assert_true((object != NULL) == (format == LOG_JSON));
+        json_decref(object);
+    }
+}
+
 static void levels_hold(void **state)
 {
     int kept, fd = begin(&kept);
@@ -149,7 +194,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_repeated_is_said_twice), cmocka_unit_test(levels_hold),
         cmocka_unit_test(json_is_json),                   cmocka_unit_test(text_has_no_control_characters),
-        cmocka_unit_test(a_flood_is_cut_and_counted),
+        cmocka_unit_test(a_flood_is_cut_and_counted),      cmocka_unit_test(a_flood_of_repeats_is_cut_too),
+        cmocka_unit_test(a_long_line_is_whole),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

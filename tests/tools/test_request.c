@@ -2,11 +2,15 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <errno.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -162,42 +166,122 @@ static void nobody_listens_beyond_the_loopback_without_saying_so(void **state)
     (void)state;
 
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++)
-        assert_true(listen_check(good[i], false, why, sizeof why));
+        assert_int_equal(listen_check(good[i], false, why, sizeof why), PTQ_OK);
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        if (listen_check(bad[i], true, why, sizeof why))
+        if (listen_check(bad[i], true, why, sizeof why) != PTQ_EINVAL)
             fail_msg("taken: %s", bad[i]);
     }
     for (size_t i = 0; i < sizeof far / sizeof far[0]; i++) {
-        assert_false(listen_check(far[i], false, why, sizeof why));
+        assert_int_equal(listen_check(far[i], false, why, sizeof why), PTQ_EPERM);
         assert_non_null(strstr(why, "beyond the loopback"));
-        assert_true(listen_check(far[i], true, why, sizeof why));
+        assert_non_null(strstr(why, "--insecure (PTQ_INSECURE=1)"));
+        assert_int_equal(listen_check(far[i], true, why, sizeof why), PTQ_OK);
     }
+}
+
+struct place {
+    char dir[32], path[48], address[64], why[500];
+};
+
+static void place_init(struct place *place)
+{
+    strcpy(place->dir, "/dev/shm/ptq-test.XXXXXX");
+    assert_non_null(mkdtemp(place->dir));
+    snprintf(place->path, sizeof place->path, "%s/s", place->dir);
+    snprintf(place->address, sizeof place->address, "unix:%s", place->path);
+}
+
+static void place_fini(struct place *place)
+{
+    unlink(place->path);
+    assert_int_equal(rmdir(place->dir), 0);
+}
+
+/* It is not had, and what stands there is left. */
+static void assert_left(struct place *place, const char *words)
+{
+    struct stat before, after;
+    struct listen listener;
+
+    assert_int_equal(lstat(place->path, &before), 0);
+    assert_int_equal(listen_open(place->address, false, place->why, sizeof place->why, &listener), PTQ_ESYS);
+    if (strstr(place->why, words) == NULL)
+        fail_msg("not \"%s\": %s", words, place->why);
+    assert_int_equal(lstat(place->path, &after), 0);
+    assert_true(before.st_ino == after.st_ino);
 }
 
 static void a_socket_is_its_users_alone_and_a_dead_ones_is_taken_over(void **state)
 {
-    char dir[] = "/dev/shm/ptq-test.XXXXXX", address[64], path[64], why[300];
+    struct place place;
     struct listen listener, other;
     struct stat status;
     (void)state;
 
-    assert_non_null(mkdtemp(dir));
-    snprintf(path, sizeof path, "%s/s", dir);
-    snprintf(address, sizeof address, "unix:%s", path);
-    assert_true(listen_open(address, false, why, sizeof why, &listener));
-    assert_int_equal(stat(path, &status), 0);
+    place_init(&place);
+    assert_int_equal(listen_open(place.address, false, place.why, sizeof place.why, &listener), PTQ_OK);
+    assert_int_equal(stat(place.path, &status), 0);
     assert_int_equal(status.st_mode & 0777, 0600);
-    assert_false(listen_open(address, false, why, sizeof why, &other));
-    assert_non_null(strstr(why, "somebody listens there already"));
+    assert_left(&place, "somebody listens there already");
     close(listener.fd); /* as if killed */
-    assert_true(listen_open(address, false, why, sizeof why, &other));
+    assert_int_equal(listen_open(place.address, false, place.why, sizeof place.why, &other), PTQ_OK);
     listen_close(&other);
-    assert_int_not_equal(stat(path, &status), 0);
-    fclose(fopen(path, "w"));
-    assert_false(listen_open(address, false, why, sizeof why, &other));
-    assert_non_null(strstr(why, "no socket"));
-    unlink(path);
-    rmdir(dir);
+    assert_int_not_equal(stat(place.path, &status), 0);
+    fclose(fopen(place.path, "w"));
+    assert_left(&place, "no socket");
+    place_fini(&place);
+}
+
+static int bind_there(const struct place *place, int type)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
+
+    strcpy(address.sun_path, place->path);
+    assert_int_equal(bind(fd, (const struct sockaddr *)&address, sizeof address), 0);
+    return fd;
+}
+
+/* It takes no connections of streams, and yet it is somebody's. */
+static void a_socket_for_datagrams_is_left_to_whom_it_belongs(void **state)
+{
+    static const int types[] = {SOCK_DGRAM, SOCK_SEQPACKET};
+    struct place place;
+    (void)state;
+
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
+        place_init(&place);
+        int fd = bind_there(&place, types[i]);
+        assert_left(&place, "somebody listens there already");
+        close(fd);
+        place_fini(&place);
+    }
+}
+
+static void a_socket_that_cannot_be_looked_at_is_left(void **state)
+{
+    struct place place;
+    struct rlimit before, few;
+    (void)state;
+
+    place_init(&place);
+    int fd = bind_there(&place, SOCK_STREAM);
+    assert_int_equal(listen(fd, 1), 0);
+    /* one descriptor is left: for the listener, and none to ask who is there */
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    int next = dup(fd);
+    close(next);
+    few = before;
+    few.rlim_cur = (rlim_t)next + 1;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    struct listen listener;
+    enum ptq_err answer = listen_open(place.address, false, place.why, sizeof place.why, &listener);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(answer, PTQ_ESYS);
+    assert_non_null(strstr(place.why, strerror(EMFILE)));
+    assert_left(&place, "somebody listens there already");
+    close(fd);
+    place_fini(&place);
 }
 
 int main(void)
@@ -212,6 +296,8 @@ int main(void)
         cmocka_unit_test(the_most_precise_range_says_how_much_it_is_wanted),
         cmocka_unit_test(nobody_listens_beyond_the_loopback_without_saying_so),
         cmocka_unit_test(a_socket_is_its_users_alone_and_a_dead_ones_is_taken_over),
+        cmocka_unit_test(a_socket_for_datagrams_is_left_to_whom_it_belongs),
+        cmocka_unit_test(a_socket_that_cannot_be_looked_at_is_left),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

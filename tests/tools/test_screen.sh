@@ -70,6 +70,33 @@ case_the_table_lives() {
     leave
 }
 
+case_w_shows_workers_and_their_lanes() {
+    mkfifo "$work/hold"
+    echo 1 >"$work/in"
+    "$PTQ" pool run slow --workers 1 --exec "cat '$work/hold'" <"$work/in" >"$work/run" &
+    local pool=$!
+    children+=("$pool")
+    open -d 0.2
+    wait_for seen 'slow.jobs'
+    type w
+    wait_for seen 'worker-0  slow'
+    wait_for seen '####'
+    seen 'LANE' || fail "no heads"
+    type 1
+    wait_for seen 'slow.jobs'
+    unseen 'worker-0' || fail "workers are still there"
+    type 4
+    wait_for seen 'worker-0  slow'
+    type '?'
+    wait_for seen 'workers of pools'
+    type '?'
+    wait_for seen 'worker-0  slow'
+    echo >"$work/hold"
+    finish "$pool" 0
+    wait_for seen 'no worker of a pool'
+    leave
+}
+
 case_keys_sort_filter_pause_and_show_help() {
     fill
     open -d 0.2

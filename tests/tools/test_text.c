@@ -53,6 +53,25 @@ static void escape_cuts_between_characters(void **state)
     }
 }
 
+static void what_may_be_a_password_is_hidden(void **state)
+{
+    static const char *const texts[][2] = {
+        {"tcp://me:hunter2@host:1/a@b", "tcp://host:1/a@b"},
+        {"tcp://me:p@ss@host:1", "tcp://host:1"},
+        {"cannot reach 'ws://u@h/x', nor \"tcp://v:w@i:2\"", "cannot reach 'ws://h/x', nor \"tcp://i:2\""},
+        {"ipc:///run/a@b", "ipc:///run/a@b"},
+        {"q@east", "q@east"},
+        {"://", "://"},
+        {"", ""},
+    };
+    char buffer[100], little[8];
+    (void)state;
+
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        assert_string_equal(tool_hide_user(texts[i][0], buffer, sizeof buffer), texts[i][1]);
+    assert_string_equal(tool_hide_user("tcp://me@host", little, sizeof little), "tcp://h");
+}
+
 static void utf8_is_told_from_other_bytes(void **state)
 {
     (void)state;
@@ -97,6 +116,12 @@ static void ages_have_units(void **state)
     char text[16];
 
     (void)state;
+    assert_string_equal(tool_short_time(999, text), "999us");
+    assert_string_equal(tool_short_time(1280, text), "1.3ms");
+    assert_string_equal(tool_short_time(9999, text), "10ms");
+    assert_string_equal(tool_short_time(9960000, text), "10s");
+    assert_string_equal(tool_short_time(1500000, text), "1.5s");
+    assert_string_equal(tool_short_time(185000000, text), "3m05s");
     assert_string_equal(tool_age(850, text), "850ms");
     assert_string_equal(tool_age(59999, text), "59s");
     assert_string_equal(tool_age(185000, text), "3m05s");
@@ -112,6 +137,7 @@ int main(void)
         cmocka_unit_test(escape_shows_what_a_terminal_may_obey),
         cmocka_unit_test(escape_shows_broken_utf8_byte_by_byte),
         cmocka_unit_test(escape_cuts_between_characters),
+        cmocka_unit_test(what_may_be_a_password_is_hidden),
         cmocka_unit_test(utf8_is_told_from_other_bytes),
         cmocka_unit_test(base64_pads),
         cmocka_unit_test(figures_are_short),

@@ -146,6 +146,47 @@ case_a_pool_is_a_row_that_tells_who_holds_the_head() {
     [ "$(tr -d '\n' <"$work/squares" | tr -s ' ')" = 1491625 ] || fail "results: $(cat "$work/squares")"
 }
 
+# A worker that holds the third of four lines, and one that has nothing to do.
+hold_a_line() {
+    mkfifo "$work/hold"
+    seq 4 >"$work/in"
+    "$PTQ" pool run squares --workers 2 --exec "read n; [ \$n = 3 ] && cat '$work/hold'; echo \$((n * n))" <"$work/in" >"$work/squares" &
+    pool=$!
+    children+=("$pool")
+    wait_for workers_are_three_done
+}
+
+workers_are_three_done() {
+    "$PTQTOP" --workers --once -o json >"$work/out" && jq -e '([.workers[].done] | add) == 3 and
+        ([.workers[].state] | sort) == ["idle", "works"]' "$work/out" >/dev/null
+}
+
+case_workers_of_pools_are_shown_with_what_they_do() {
+    local pool busy
+    hold_a_line
+    json_is '[.workers[] | .pool, .kind] == ["squares", "worker", "squares", "worker"]'
+    json_is '[.workers[].name] == ["worker-0", "worker-1"] and all(.workers[]; .rss_bytes > 0 and .done_per_second == null)'
+    busy=$(jq '.workers[] | select(.state == "works") | .pid' "$work/out")
+    json_is ".pools[0].head_pid == $busy and (.workers[] | select(.pid == $busy) | .ticket) == .pools[0].sequence"
+    expect 0 "$PTQTOP" --workers --once
+    grep -q '^WORKER *POOL *PID *STATE *FOR *TASK *TICKET *DONE *FAILED *DONE/s *BUSY *RSS *LANE$' "$work/out" || fail "no heads"
+    grep -Eq "^worker-[01] +squares +$busy +works +[0-9.]+(us|ms|s) +- +[0-9]+ +[0-9]+ +0 +- +[0-9]+% +[0-9.]+[KMi]* +-$" "$work/out" || fail "not the row"
+    expect 0 "$PTQTOP" -w -b -n 3 -d 0.1 -o ndjson
+    jq -se '[.[] | select(.pid == '"$busy"') | .done_per_second] == [null, 0, 0]' "$work/out" >/dev/null || fail "rates"
+    expect 0 "$PTQTOP" -w -b -n 3 -d 0.1
+    tail -n 2 "$work/out" | grep -Eq 'works .* ##$' && tail -n 2 "$work/out" | grep -Eq 'idle .* \.\.$' || fail "no lanes"
+    expect 0 "$PTQTOP" -w -b -n 2 -d 0.1 -o csv
+    [ "$(awk -F, '{print NF}' "$work/out" | sort -u | wc -l)" -eq 1 ] || fail "uneven"
+    [ "$(grep -c '^unix_ms,bus,pool,worker,' "$work/out")" -eq 1 ] || fail "heads not once"
+    [ "$(wc -l <"$work/out")" -eq 5 ] || fail "not two frames of two"
+    expect 0 "$PTQTOP" -w --once -f other -o json
+    json_is '.workers == []'
+    echo >"$work/hold"
+    finish "$pool" 0
+    expect 0 "$PTQTOP" -w --once -o json
+    json_is '.workers == []'
+}
+
 case_watching_takes_nothing() {
     expect 0 "$PTQ" create tasks
     expect 0 "$PTQ" put tasks x -n 5

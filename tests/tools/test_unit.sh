@@ -29,6 +29,43 @@ case_the_unit_is_a_sandbox() {
     ! grep -q '^\(PrivateIPC\|PrivateUsers\|ProtectProc\)=' "$sources/ptqbridge.service.in" || fail "it parts the bridge from programs"
 }
 
+# unit_says KEY: the value in the unit.
+unit_says() {
+    sed -n "s,^$1=,,p" "$sources/ptqbridge.service.in"
+}
+
+# What `systemctl reload` does, done here by the shell.
+case_the_unit_reloads() {
+    command=$(unit_says ExecReload)
+    [ -n "$command" ] || fail "systemctl reload would be refused"
+    printf '[listen a]\nurl = ipc://%s/home.sock\n' "$work" >"$work/conf"
+    start home "$PTQBRIDGE" --config "$work/conf" --log-format journal
+    wait_for grep -qs event=listening "$work/home.err"
+    expect 0 env MAINPID="$pid" sh -c "$command"
+    wait_for grep -qs event=reloaded "$work/home.err"
+    kill -TERM "$pid"
+    finish "$pid" 0
+}
+
+# core_soft PID: in bytes, as the kernel has it.
+core_soft() {
+    sed -n 's/^Max core file size  *\([^ ]*\).*/\1/p' "/proc/$1/limits"
+}
+
+# With the limits of the unit, and without rights to raise them: no file, and nothing for a program that core_pattern names.
+case_with_keys_it_leaves_no_core_under_the_unit() {
+    has setpriv && has prlimit || return 0
+    limit=$(unit_says LimitCORE) drop=()
+    [ "$(id -u)" != 0 ] || drop=(setpriv --bounding-set=-sys_resource --inh-caps=-sys_resource)
+    expect 0 "$PTQBRIDGE" keygen "$work/keys" home
+    start home prlimit "--core=$limit:$limit" "${drop[@]}" "$PTQBRIDGE" --keys "$work/keys/home" --listen "ipc://$work/home.sock"
+    wait_for grep -qs "listening on" "$work/home.err"
+    [ "$(core_soft "$pid")" = 1 ] || fail "its limit is $(core_soft "$pid")"
+    ! grep -q core_not_prevented "$work/home.err" || fail "it could not set its limit"
+    kill -TERM "$pid"
+    finish "$pid" 0
+}
+
 case_the_user_and_the_folder_can_be_made() {
     has systemd-sysusers || return 0
     mkdir -p "$work/root/etc" "$work/root/dev/shm"
@@ -59,6 +96,9 @@ case_no_system_call_is_made_that_the_unit_forbids() {
     [ "$(wc -l <"$work/allowed")" -gt 200 ] || fail "the group is short"
     start home strace -f -qq -o "$work/calls" "$PTQBRIDGE" --listen "ipc://$work/home.sock" --listen tcp://127.0.0.1:0 --log-format journal
     home=$pid
+    wait_for test -s "$work/calls"
+    bridge=$(head -1 "$work/calls" | cut -d' ' -f1)
+    children+=("$bridge") # it would outlive strace
     wait_for grep -qs listening "$work/home.err"
     far=(--dir "$work/far" --peers "home=ipc://$work/home.sock")
     expect 0 "$PTQ" create tasks
@@ -66,7 +106,6 @@ case_no_system_call_is_made_that_the_unit_forbids() {
     expect_from 0 "$work/in" "$PTQ" put "${far[@]}" --line tasks@home
     expect 0 "$PTQ" get "${far[@]}" tasks@home --count 100 --timeout 20000
     expect 0 "$PTQ" put "${far[@]}" --create more@home x
-    bridge=$(head -1 "$work/calls" | cut -d' ' -f1)
     kill -TERM "$bridge"
     finish "$home" 0
     sed -n 's/^[0-9]* *\([a-z0-9_]*\)(.*/\1/p' "$work/calls" | sort -u >"$work/made"

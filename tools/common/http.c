@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/listen.h"
 
 #define CONNECTIONS 32
@@ -55,14 +56,6 @@ struct http {
     int64_t accept_at; /* there were no descriptors */
     struct connection connections[CONNECTIONS];
 };
-
-static int64_t now_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /* ---- pages ---- */
 
@@ -165,8 +158,8 @@ static void begin_answer(struct http *http, struct connection *connection, int s
                          page->status, phrase(page->status), page->type, page->size, page->status == 405 ? "Allow: GET, HEAD\r\n" : "");
     connection->sent = 0;
     connection->state = WRITING;
-    connection->spared_until = now_ms() + STALLED_MS;
-    connection->until = now_ms() + ANSWER_MS;
+    connection->spared_until = tool_now_ms() + STALLED_MS;
+    connection->until = tool_now_ms() + ANSWER_MS;
 }
 
 static void begin_to_linger(struct connection *connection)
@@ -176,7 +169,7 @@ static void begin_to_linger(struct connection *connection)
     connection->state = LINGERING;
     connection->dropped = 0;
     connection->spared_until = 0;
-    connection->until = now_ms() + LINGER_MS;
+    connection->until = tool_now_ms() + LINGER_MS;
     shutdown(connection->fd, SHUT_WR);
 }
 
@@ -201,7 +194,7 @@ static void write_some(struct connection *connection)
             return;
         }
         connection->sent += (size_t)sent;
-        connection->spared_until = now_ms() + STALLED_MS;
+        connection->spared_until = tool_now_ms() + STALLED_MS;
     }
     begin_to_linger(connection);
 }
@@ -353,7 +346,7 @@ static void run_round(struct http *http)
     const struct timespec a_while = {.tv_nsec = EXHAUSTED_MS * 1000000L};
     struct pollfd polls[CONNECTIONS + 2];
     struct connection *whose[CONNECTIONS + 2];
-    int64_t now = now_ms(), accept_when = when_to_accept(http, now);
+    int64_t now = tool_now_ms(), accept_when = when_to_accept(http, now);
     nfds_t count = fill_polls(http, accept_when == 0, polls, whose);
 
     if (poll(polls, count, wait_ms(http, now, accept_when)) < 0) {
@@ -361,7 +354,7 @@ static void run_round(struct http *http)
             nanosleep(&a_while, NULL);
         return;
     }
-    now = now_ms();
+    now = tool_now_ms();
     for (nfds_t i = 2; i < count; i++) {
         if (polls[i].revents != 0)
             go_on(http, whose[i]);
@@ -400,19 +393,20 @@ static bool begin_thread(struct http *http)
     return begun;
 }
 
-bool http_start(const struct http_options *options, char *why, size_t why_size, struct http **ret_http)
+enum ptq_err http_start(const struct http_options *options, char *why, size_t why_size, struct http **ret_http)
 {
     struct http *http = calloc(1, sizeof *http);
 
     if (http == NULL) {
         snprintf(why, why_size, "no memory for pages");
-        return false;
+        return PTQ_ENOMEM;
     }
     http->options = *options;
     http->stop_fd = -1;
-    if (!listen_open(options->address, options->insecure, why, why_size, &http->listen)) {
+    enum ptq_err answer = listen_open(options->address, options->insecure, why, why_size, &http->listen);
+    if (answer != PTQ_OK) {
         free(http);
-        return false;
+        return answer;
     }
     http->stop_fd = eventfd(0, EFD_CLOEXEC);
     if (http->stop_fd < 0 || !begin_thread(http)) {
@@ -421,10 +415,10 @@ bool http_start(const struct http_options *options, char *why, size_t why_size, 
         if (http->stop_fd >= 0)
             close(http->stop_fd);
         free(http);
-        return false;
+        return PTQ_ESYS;
     }
     *ret_http = http;
-    return true;
+    return PTQ_OK;
 }
 
 const char *http_url(const struct http *http)
@@ -444,9 +438,4 @@ void http_stop(struct http *http)
     listen_close(&http->listen);
     close(http->stop_fd);
     free(http);
-}
-
-bool http_check(const char *address, bool insecure, char *why, size_t why_size)
-{
-    return listen_check(address, insecure, why, why_size);
 }

@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include <ptq/err.h>
+
 #include "common/request.h"
 
 /** What is sent; shared by those who are sent the same. */
@@ -40,13 +42,10 @@ struct http_options {
 
 struct http;
 
-/** Listens, and answers from a thread of its own.  false: a sentence stands in `why`. */
-bool http_start(const struct http_options *options, char *why, size_t why_size, struct http **ret_http);
+/** Listens, and answers from a thread of its own.  PTQ_EPERM: beyond the loopback; of all but PTQ_OK a sentence stands in `why`. */
+enum ptq_err http_start(const struct http_options *options, char *why, size_t why_size, struct http **ret_http);
 /** "http://127.0.0.1:9417", with the real port; "unix:..." */
 const char *http_url(const struct http *http);
 void http_stop(struct http *http); /**< waits; NULL is fine */
-
-/** Is it one that may be listened on?  The socket is not touched. */
-bool http_check(const char *address, bool insecure, char *why, size_t why_size);
 
 #endif

@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+#include <ptq/err.h>
+
 struct listen {
     int fd;
     char url[160]; /* with the real port */
@@ -14,9 +16,11 @@ struct listen {
     ino_t inode;
 };
 
-/* Non-blocking.  false: a sentence in `why`.  Beyond the loopback only if `insecure`. */
-bool listen_open(const char *address, bool insecure, char *why, size_t why_size, struct listen *ret_listen);
-bool listen_check(const char *address, bool insecure, char *why, size_t why_size);
+/* Non-blocking.  Beyond the loopback only if `insecure`, else PTQ_EPERM.  PTQ_EINVAL: it is no address; PTQ_ESYS: it cannot be had.
+ * Of all but PTQ_OK a sentence stands in `why`. */
+enum ptq_err listen_open(const char *address, bool insecure, char *why, size_t why_size, struct listen *ret_listen);
+/* Is it one that may be listened on?  Nothing is touched. */
+enum ptq_err listen_check(const char *address, bool insecure, char *why, size_t why_size);
 void listen_close(struct listen *listen);
 
 #endif

@@ -159,6 +159,18 @@ json_t *tool_queue_json(const char *name, const struct ptq_view_info *info, cons
     return object;
 }
 
+void tool_set_waits(json_t *object, const struct ptq_view_waits *waits)
+{
+    tool_set_number(object, "waits_measured", waits->count);
+    if (waits->count == 0)
+        return;
+    json_object_set_new(object, "wait_mean_us", json_real((double)waits->sum_us / (double)waits->count));
+    tool_set_number(object, "wait_p50_us", ptq_waits_quantile_us(waits, 0.5));
+    tool_set_number(object, "wait_p90_us", ptq_waits_quantile_us(waits, 0.9));
+    tool_set_number(object, "wait_p99_us", ptq_waits_quantile_us(waits, 0.99));
+    tool_set_number(object, "wait_max_us", ptq_waits_quantile_us(waits, 1));
+}
+
 json_t *tool_endpoint_json(const struct ptq_view_endpoint *endpoint)
 {
     json_t *object = json_object();

@@ -31,6 +31,9 @@ char *tool_queue_flags(const struct ptq_queue_stats *stats, char buffer[16]);
 /* An object about a queue; `info` is NULL for a remote one.  NULL: no memory.  Release with json_decref. */
 json_t *tool_queue_json(const char *name, const struct ptq_view_info *info, const struct ptq_queue_stats *stats);
 
+/* Sets waits_measured, wait_mean_us, wait_p50_us, wait_p90_us, wait_p99_us, wait_max_us: these but the first only if some were measured. */
+void tool_set_waits(json_t *object, const struct ptq_view_waits *waits);
+
 json_t *tool_endpoint_json(const struct ptq_view_endpoint *endpoint);
 
 /* Text that may not be UTF-8: as a string, else with \xHH. */

@@ -84,6 +84,24 @@ char *tool_escape(const char *text, size_t size, char *buffer, size_t room)
     return buffer;
 }
 
+char *tool_hide_user(const char *text, char *buffer, size_t room)
+{
+    size_t used = 0;
+
+    while (*text != '\0') {
+        bool begins = strncmp(text, "://", 3) == 0;
+        size_t piece = begins ? 3 : 1, host = begins ? strcspn(text + 3, "/?'\" ") : 0;
+        const char *at = begins ? memrchr(text + 3, '@', host) : NULL;
+        if (used + piece >= room)
+            break;
+        memcpy(buffer + used, text, piece);
+        used += piece;
+        text = at != NULL ? at + 1 : text + piece;
+    }
+    buffer[used] = '\0';
+    return buffer;
+}
+
 char *tool_base64(const void *data, size_t size)
 {
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -117,6 +135,19 @@ char *tool_human(uint64_t number, unsigned step, char buffer[16])
         snprintf(buffer, 16, "%" PRIu64, number);
     else
         snprintf(buffer, 16, value < 9.95 ? "%.1f%c" : "%.0f%c", value, units[unit]);
+    return buffer;
+}
+
+char *tool_short_time(uint64_t us, char buffer[16])
+{
+    if (us < 1000)
+        snprintf(buffer, 16, "%" PRIu64 "us", us);
+    else if (us < 1000000)
+        snprintf(buffer, 16, us < 9950 ? "%.1fms" : "%.0fms", (double)us / 1e3);
+    else if (us < 60000000)
+        snprintf(buffer, 16, us < 9950000 ? "%.1fs" : "%.0fs", (double)us / 1e6);
+    else
+        tool_age(us / 1000, buffer);
     return buffer;
 }
 

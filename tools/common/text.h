@@ -16,6 +16,9 @@ size_t tool_utf8(const unsigned char *text, size_t size);
 /* Whether all of it is UTF-8. */
 bool tool_is_utf8(const void *data, size_t size);
 
+/* Without what stands between :// and @ in it: somebody may have written a password there.  Returns `buffer`. */
+char *tool_hide_user(const char *text, char *buffer, size_t room);
+
 /* Base64 with padding, to be freed; NULL: no memory. */
 char *tool_base64(const void *data, size_t size);
 
@@ -24,6 +27,8 @@ char *tool_human(uint64_t number, unsigned step, char buffer[16]);
 
 /* "12s", "3m05s", "2h10m", "4d03h", "850ms". */
 char *tool_age(uint64_t ms, char buffer[16]);
+/* The same of microseconds: "12us", "1.2ms", "3.4s", "5m07s". */
+char *tool_short_time(uint64_t us, char buffer[16]);
 
 /* "2026-11-21 01:26:00" in local time; "-" for 0. */
 char *tool_when(int64_t unix_ms, char buffer[32]);

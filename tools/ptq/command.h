@@ -18,6 +18,10 @@ struct command {
 };
 extern const struct command commands[]; /* ended by one without run */
 
+/* A command of two words, "pool run": runs the one that argv[1] names, shows help of all of them, or says which there are. */
+int run_subcommand(const char *command, const struct tool_usage *usages, int (*const *subcommands)(int argc, char **argv), int argc,
+                   char **argv);
+
 /* --run, --dir, --peers; NULL where they were not given: the library looks at the environment then. */
 struct globals {
     const char *run;
@@ -30,6 +34,10 @@ extern struct globals globals;
 
 /* Opens the bus of the globals.  TOOL_OK, or it has said why and gives the exit code. */
 int open_bus(ptq_bus **ret_bus);
+
+/* The library's sentences name the thing, a "queue" or a "share", and part what to do by a semicolon; our lines begin with the name,
+ * and have a dash. */
+const char *adapt_text(const char *kind, const char *name, const char *text, char *buffer, size_t room);
 
 /* Opens a queue of it; `options` may be NULL: it must exist.  TOOL_OK, or it has said why and gives the exit code. */
 int open_queue(ptq_bus *bus, const char *name, const struct ptq_queue_options *options, ptq_queue **ret_queue);

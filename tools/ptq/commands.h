@@ -27,6 +27,8 @@ PTQ_COMMAND(put);
 PTQ_COMMAND(purge);
 PTQ_COMMAND(resume);
 PTQ_COMMAND(rm);
+PTQ_COMMAND(share);
+PTQ_COMMAND(log);
 PTQ_COMMAND(stats);
 PTQ_COMMAND(verify);
 PTQ_COMMAND(version);

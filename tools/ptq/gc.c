@@ -8,7 +8,7 @@ struct gc_options {
 
 static const struct tool_option gc_options[] = {
     {'f', "force", TOOL_FLAG, offsetof(struct gc_options, force), NULL,
-     "also remove queues that hold messages, where nobody has them open"},
+     "also remove queues that hold messages, and shares and logs with what is in them, where nobody has them open"},
     {0, "json", TOOL_FLAG, offsetof(struct gc_options, json), NULL, "one JSON object"},
     {0}};
 
@@ -23,7 +23,7 @@ const struct tool_usage gc_usages[] = {
 
 static void print_report(const struct ptq_gc_report *report)
 {
-    printf("%u queue%s: %u in use, %u kept with messages, %u removed; %u dead endpoint%s recovered\n", report->queues, report->queues == 1 ? "" : "s",
+    printf("%u queue%s: %u in use, %u kept with what they hold, %u removed; %u dead endpoint%s recovered\n", report->queues, report->queues == 1 ? "" : "s",
            report->live, report->kept, report->removed, report->recovered, report->recovered == 1 ? "" : "s");
 }
 

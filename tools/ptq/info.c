@@ -162,25 +162,30 @@ static void print_drops(const struct ptq_queue_stats *stats)
 /* A path is another process's word, too. */
 static void print_path(const struct ptq_queue_path *path)
 {
-    char safe[1024];
+    char safe[1024], shown[600];
 
-    printf("  path         %s (%s)\n", tool_escape(path->where, strlen(path->where), safe, sizeof safe),
+    tool_hide_user(path->where, shown, sizeof shown);
+    printf("  path         %s (%s)\n", tool_escape(shown, strlen(shown), safe, sizeof safe),
            path->remote ? "a link to another host" : "shared memory");
+    tool_hide_user(path->url != NULL ? path->url : "", shown, sizeof shown);
     if (path->url != NULL)
-        printf("  link         %s, of node %s\n", tool_escape(path->url, strlen(path->url), safe, sizeof safe), path->node);
+        printf("  link         %s, of node %s\n", tool_escape(shown, strlen(shown), safe, sizeof safe), path->node);
     printf("  via          %s\n", strcmp(path->via, "bridge") == 0   ? "bridge: the ptqbridge of this host"
                                      : strcmp(path->via, "direct") == 0 ? "direct: a link of this process"
                                                                         : "memory");
-    printf("  why          %s\n", tool_escape(path->why, strlen(path->why), safe, sizeof safe));
+    tool_hide_user(path->why, shown, sizeof shown);
+    printf("  why          %s\n", tool_escape(shown, strlen(shown), safe, sizeof safe));
 }
 
 static json_t *path_json(const struct ptq_queue_path *path)
 {
-    json_t *object = json_pack("{s:o, s:s, s:o, s:o, s:o}", "where", tool_text_json(path->where), "via", path->via, "run",
-                               tool_text_json(path->run), "node", tool_text_json(path->node), "why", tool_text_json(path->why));
+    char where[600], why[600], url[600];
+    json_t *object = json_pack("{s:o, s:s, s:o, s:o, s:o}", "where", tool_text_json(tool_hide_user(path->where, where, sizeof where)), "via",
+                               path->via, "run", tool_text_json(path->run), "node", tool_text_json(path->node), "why",
+                               tool_text_json(tool_hide_user(path->why, why, sizeof why)));
 
     if (path->url != NULL)
-        json_object_set_new(object, "url", tool_text_json(path->url));
+        json_object_set_new(object, "url", tool_text_json(tool_hide_user(path->url, url, sizeof url)));
     return object;
 }
 
@@ -234,10 +239,26 @@ static void print_stats(const struct ptq_queue_stats *stats)
         printf("  oldest       %s\n", tool_age(stats->oldest_ms, text));
 }
 
+/* To the end of a bucket: "at most". */
+static void print_waits(const struct ptq_view_waits *waits)
+{
+    char half[16], most[16], all[16];
+
+    if (waits->count == 0)
+        return;
+    printf("  waited       half at most %s, 99 of 100 at most %s, all at most %s, put to take (%llu measured)\n",
+           tool_short_time(ptq_waits_quantile_us(waits, 0.5), half), tool_short_time(ptq_waits_quantile_us(waits, 0.99), most),
+           tool_short_time(ptq_waits_quantile_us(waits, 1), all), (ull)waits->count);
+}
+
+/* `waits` NULL: it is not here. */
 static int print_json(const char *name, const char *spec, const struct ptq_view_info *info, const struct ptq_queue_stats *stats,
-                      const struct endpoints *endpoints, const struct ptq_queue_path *path)
+                      const struct ptq_view_waits *waits, const struct endpoints *endpoints, const struct ptq_queue_path *path)
 {
     json_t *object = tool_queue_json(name, info, stats);
+
+    if (waits != NULL)
+        tool_set_waits(object, waits);
 
     json_object_set_new(object, "reached", path_json(path));
 
@@ -258,12 +279,15 @@ static int show_local(ptq_bus *bus, ptq_view *view, const char *name, const stru
     struct ptq_queue_path found;
     struct endpoints endpoints = {0};
     struct ptq_queue_stats stats;
+    struct ptq_view_waits waits;
     struct ptq_view_info info;
     int code = TOOL_OK;
 
     enum ptq_err err = ptq_view_info(view, &info);
     if (err == PTQ_OK)
         err = ptq_view_stats(view, &stats);
+    if (err == PTQ_OK)
+        err = ptq_view_waits(view, &waits);
     if (err == PTQ_OK)
         err = read_endpoints(view, info.max_endpoints, &endpoints);
     if (path == NULL) {
@@ -273,12 +297,13 @@ static int show_local(ptq_bus *bus, ptq_view *view, const char *name, const stru
     if (err != PTQ_OK) {
         code = tool_fail(err, name, "cannot look at it: %s", ptq_strerror(err));
     } else if (json) {
-        code = print_json(name, ptq_view_spec(view), &info, &stats, &endpoints, path);
+        code = print_json(name, ptq_view_spec(view), &info, &stats, &waits, &endpoints, path);
     } else {
         printf("%s\n  kind         %s\n", name, tool_queue_kind(&info));
         print_path(path);
         print_geometry(&info);
         print_stats(&stats);
+        print_waits(&waits);
         print_spec(ptq_view_spec(view));
         print_fields(ptq_view_spec(view));
         print_endpoints(&endpoints);
@@ -295,7 +320,7 @@ static int show_remote(ptq_queue *queue, const char *name, const struct ptq_queu
     if (err != PTQ_OK)
         return fail_queue(queue, err, 0, "cannot look at it");
     if (json)
-        return print_json(name, ptq_queue_spec(queue), NULL, &stats, NULL, path);
+        return print_json(name, ptq_queue_spec(queue), NULL, &stats, NULL, NULL, path);
     printf("%s\n", name);
     print_path(path);
     print_stats(&stats);

@@ -154,19 +154,20 @@ static bool add_outbox(const struct ptq_outbox *outbox, void *context)
     return true;
 }
 
-static void list_outboxes(ptq_bus *bus, const char *glob)
+static int list_outboxes(ptq_bus *bus, const char *glob)
 {
     static const struct tool_column outbox_columns[] = {{"OUTBOX", true}, {"FOR", true},     {"WAITING", false}, {"UNDER WAY", false},
                                                         {"CARRIED", false}, {"REFUSED", false}, {"STATE", true}};
     struct outboxes outboxes = {.bus = bus, .glob = glob};
 
     tool_table_init(&outboxes.table, outbox_columns, sizeof outbox_columns / sizeof outbox_columns[0]);
-    (void)!ptq_bus_list_outboxes(bus, add_outbox, &outboxes);
+    enum ptq_err err = ptq_bus_list_outboxes(bus, add_outbox, &outboxes);
     if (outboxes.count > 0) {
         putchar('\n');
         tool_table_print(&outboxes.table, stdout);
     }
     tool_table_fini(&outboxes.table);
+    return err == PTQ_OK ? TOOL_OK : tool_fail(err, ptq_bus_path(bus), "cannot list outboxes: %s", ptq_strerror(err));
 }
 
 static int list_queues(ptq_bus *bus, const char *glob, const struct ls_options *options)
@@ -191,8 +192,9 @@ static int list_queues(ptq_bus *bus, const char *glob, const struct ls_options *
     if (options->detail && !options->json)
         tool_table_print(&table, stdout);
     tool_table_fini(&table);
-    if (options->detail && !options->json)
-        list_outboxes(bus, glob);
+    int one = options->detail && !options->json ? list_outboxes(bus, glob) : TOOL_OK;
+    if (one != TOOL_OK)
+        code = one;
     names_fini(&names);
     return code;
 }

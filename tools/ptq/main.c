@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "command.h"
+#include "run_task.h"
 
 struct globals globals;
 
@@ -34,6 +35,8 @@ int main(int argc, char **argv)
 {
     static char help[] = "help", version[] = "version";
 
+    if (argc > 1 && strcmp(argv[1], "--ptq-worker") == 0)
+        run_task_register();     /* and in pool_run.c: nobody else knows tasks */
     ptq_worker_main(argc, argv); /* returns, but in a worker that `ptq pool` started */
     tool_begin();
     signal(SIGPIPE, SIG_IGN); /* what was not written is not acknowledged: see get.c */

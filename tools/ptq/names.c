@@ -1,4 +1,4 @@
-/* names.c -- the names of a bus's local queues, kept. */
+/* names.c -- names of what is on a bus, kept. */
 #include "names.h"
 
 #include <stdlib.h>
@@ -25,14 +25,17 @@ static bool keep_name(const char *name, void *context)
     return true;
 }
 
-int names_read(struct names *names, ptq_bus *bus)
+int names_read_by(struct names *names, ptq_bus *bus, const char *what,
+                  enum ptq_err (*list)(ptq_bus *bus, bool (*each)(const char *name, void *context), void *context))
 {
     *names = (struct names){0};
-    enum ptq_err err = ptq_bus_list(bus, keep_name, names);
+    enum ptq_err err = list(bus, keep_name, names);
     if (names->failed)
         err = PTQ_ENOMEM;
-    return err == PTQ_OK ? TOOL_OK : tool_fail(err, ptq_bus_path(bus), "cannot list queues: %s", ptq_strerror(err));
+    return err == PTQ_OK ? TOOL_OK : tool_fail(err, ptq_bus_path(bus), "cannot list %s: %s", what, ptq_strerror(err));
 }
+
+int names_read(struct names *names, ptq_bus *bus) { return names_read_by(names, bus, "queues", ptq_bus_list); }
 
 void names_fini(struct names *names)
 {

@@ -1,4 +1,4 @@
-/* names.h -- the names of a bus's local queues, kept: so that a command may change the bus while it walks over them. */
+/* names.h -- names of what is on a bus, kept: so that a command may change the bus while it walks over them. */
 #ifndef PTQ_NAMES_H
 #define PTQ_NAMES_H
 
@@ -11,7 +11,10 @@ struct names {
 };
 
 /* TOOL_OK, or it has said why and gives the exit code; `names` may be given to names_fini in any case. */
-int names_read(struct names *names, ptq_bus *bus);
+int names_read(struct names *names, ptq_bus *bus); /* of queues */
+/* By ptq_bus_list, ptq_share_list, ptq_log_list; what: "queues", ... */
+int names_read_by(struct names *names, ptq_bus *bus, const char *what,
+                  enum ptq_err (*list)(ptq_bus *bus, bool (*each)(const char *name, void *context), void *context));
 void names_fini(struct names *names);
 
 #endif

@@ -56,8 +56,9 @@ static void add_watched(json_t *object, const struct ptq_peer *peer)
 
 static int print_json(const struct ptq_peer *peer)
 {
-    json_t *object = json_pack("{s:i, s:o, s:o, s:b, s:s}", "v", 1, "peer", tool_text_json(peer->node), "url", tool_text_json(peer->url), "up",
-                               peer->answer == PTQ_OK, "answer", ptq_err_name(peer->answer));
+    char url[600], why[800];
+    json_t *object = json_pack("{s:i, s:o, s:o, s:b, s:s}", "v", 1, "peer", tool_text_json(peer->node), "url",
+                               tool_text_json(tool_hide_user(peer->url, url, sizeof url)), "up", peer->answer == PTQ_OK, "answer", ptq_err_name(peer->answer));
     json_t *queues = json_array();
 
     if (object == NULL || queues == NULL)
@@ -65,7 +66,7 @@ static int print_json(const struct ptq_peer *peer)
     if (peer->answer == PTQ_OK)
         tool_set_number(object, "rtt_us", (peer->rtt_ns + 500) / 1000);
     else
-        json_object_set_new(object, "why", tool_text_json(peer->why));
+        json_object_set_new(object, "why", tool_text_json(tool_hide_user(peer->why, why, sizeof why)));
     add_watched(object, peer);
     for (size_t i = 0; i < peer->queue_count; i++)
         json_array_append_new(queues, tool_text_json(peer->queues[i]));
@@ -92,8 +93,10 @@ static void add_since(struct tool_table *table, const struct ptq_peer *peer)
 
 static void add_row(struct tool_table *table, const struct ptq_peer *peer)
 {
+    char url[600];
+
     tool_table_cell(table, "%s", peer->node);
-    tool_table_cell(table, "%s", peer->url);
+    tool_table_cell(table, "%s", tool_hide_user(peer->url, url, sizeof url));
     tool_table_cell(table, "%s", peer->answer == PTQ_OK ? "up" : "down");
     if (peer->answer == PTQ_OK)
         tool_table_cell(table, "%.1fms", (double)peer->rtt_ns / 1e6);
@@ -109,6 +112,7 @@ static void add_row(struct tool_table *table, const struct ptq_peer *peer)
 static bool on_peer(const struct ptq_peer *peer, void *context)
 {
     struct listing *listing = context;
+    char why[800];
 
     listing->one_down = listing->one_down || peer->answer != PTQ_OK;
     if (listing->options->json) {
@@ -116,7 +120,7 @@ static bool on_peer(const struct ptq_peer *peer, void *context)
         return listing->code == TOOL_OK;
     }
     if (peer->answer != PTQ_OK)
-        tool_error(peer->node, "%s", peer->why);
+        tool_error(peer->node, "%s", tool_hide_user(peer->why, why, sizeof why));
     if (!listing->options->queues) {
         add_row(&listing->table, peer);
         return true;

@@ -8,6 +8,8 @@
 
 #include "commands.h"
 #include "common/report.h"
+#include "common/table.h"
+#include "common/worker.h"
 #include "signals.h"
 
 enum { WORKERS_MAX = 1000 };
@@ -39,7 +41,7 @@ int fail_pool(ptq_pool *pool, enum ptq_err err, const char *what)
 /* -- words ---------------------------------------------------------------------------------------------------- */
 
 struct worker_options {
-    const char *exec, *name;
+    const char *exec, *plugin, *name;
     uint64_t workers;
     int wait;
 };
@@ -47,6 +49,7 @@ struct worker_options {
 #define FIELD(name) offsetof(struct worker_options, name)
 static const struct tool_option worker_options[] = {
     {'x', "exec", TOOL_TEXT, FIELD(exec), "CMD", "the command that does a job: sh -c CMD, once a job"},
+    {'p', "plugin", TOOL_TEXT, FIELD(plugin), "FILE", "a shared object with tasks (ptq_plugin_tasks in <ptq/pool.h>), instead of a command"},
     {'n', "name", TOOL_TEXT, FIELD(name), "NAME", "what the worker is called in results; else \"worker\""},
     {'j', "workers", TOOL_COUNT, FIELD(workers), "N", "so many at once, started again when they die; else 1"},
     {'w', "wait", TOOL_MS, FIELD(wait), "MS", "wait so long for the pool to come into being"},
@@ -73,16 +76,29 @@ enum { RUN, WORKER, STATUS, STOP, RM };
 
 const struct tool_usage pool_usages[] = {
     [RUN] = {.name = "pool run",
-         .operands = "[POOL]",
+         .operands = "[POOL] [-- COMMAND [ARG]... [::: WORD...]]",
          .summary = "run a command for each line, many at once, results in the order of the lines",
-         .text = "Reads lines from standard input.  Each line, with its newline, is the standard input of one run of the command; "
-                 "what the runs write comes out in the order of the lines, however long each took.  A missing newline at the end "
-                 "of an output is added; no output gives no line.  Memory does not grow with the input.\n\n"
-                 "A command that fails is told on standard error with the number of its line, the others go on, and the exit code "
-                 "is 1 in the end.  A worker that is killed costs nothing: its line is given to another one, --lives times.\n\n"
-                 "With a name for the POOL, workers may join from elsewhere: see ptq pool worker.  --no-workers leaves all work to "
-                 "them.  The pool is removed at the end.",
-         .examples = "ptq pool run --exec 'xargs curl -s | sha256sum' < urls\n"
+         .text = "Reads lines from standard input, and runs COMMAND for each of them in a shell, many at once.  What the commands write, to standard "
+                 "output and to standard error, comes out in the order of the lines, however long each took, as if they had been run one "
+                 "after the other.  Memory does not grow with the input; an output may have any size.\n\n"
+                 "{} in COMMAND becomes the line, quoted as one word; without it the line is added at the end.  {.} is the line without its "
+                 "extension, {/} the file's name, {//} its folder, {/.} its name without the extension, {#} the number of the job.  Where a job has "
+                 "several arguments (--max-args, --xargs, --colsep, or several :::) {} is all of them, and {1}, {2}, {2/.} are single ones.  "
+                 "Words behind ::: are taken instead of lines; with several ::: each combination is a job.\n\n"
+                 "With --exec, CMD reads the line, with its newline, from its standard input instead, and is a filter: a missing newline at the "
+                 "end of an output is added, no output gives no line, and what fails has none.\n\n"
+                 "The exit code is the number of jobs that failed, 101 for more than 100, after a --halt by a failure that of the job that failed last, and 255 "
+                 "when ptq itself cannot go on.  With --exec it is 1 when a line failed, and each is told with its number.  A worker that is "
+                 "killed costs nothing: its job is given to another one, --lives times.\n\n"
+                 "With --joblog a run that was ended, even by SIGKILL, can be taken up with the same words and --resume: `ptq pool run --joblog log --resume "
+                 "-- COMMAND < lines >> results` does what is not done yet.  If it was killed while it wrote an output, that job is done again; "
+                 "where the results are a file that has them all, its end is put right first, so that none stands there twice.\n\n"
+                 "With a name for the POOL ptq pool status shows it; with a name and --exec workers may join from elsewhere: see ptq pool worker.  "
+                 "--no-workers leaves all work to them.  The pool is removed at the end.",
+         .examples = "ptq pool run -- gzip -9 {} < files\n"
+                     "find . -name '*.wav' -print0 | ptq pool run -0 --bar --joblog log -- flac -s {} -o {.}.flac\n"
+                     "ptq pool run --retries 3 --timeout 10s --halt soon,fail=10% -- 'curl -sf {} | sha256sum' < urls\n"
+                     "ptq pool run -- echo {1}-{2} ::: a b ::: 1 2\n"
                      "seq 1000 | ptq pool run squares --workers 4 --exec 'read n; echo $((n * n))'",
          .options = pool_run_options},
     [WORKER] = {.name = "pool worker",
@@ -101,7 +117,11 @@ const struct tool_usage pool_usages[] = {
          .text = "Prints one figure a line.  queued: jobs that wait for a worker.  running: jobs that workers have.  held: finished, "
                  "behind one that is not.  ready: finished, and next in order.  got: taken by the getter, and done.  head: the "
                  "ticket that comes out next; head_pid: the process that works on it; head_ms: for how long, as far as is known "
-                 "from here.  retried: handed out again because a worker died.",
+                 "from here.  retried: handed out again because a worker died.\n\n"
+                 "Then a line for each worker that lives on this host, whichever program started it: what it does and for how long, "
+                 "the ticket and the task in hand, jobs done and failed, how much of its time it is busy, seconds a job, memory, "
+                 "deaths of its predecessors, its last error.  Nobody is asked: a worker that is stopped or in the middle of a job is "
+                 "shown like any other.",
          .examples = "ptq pool status thumbs\nptq pool status thumbs --json | jq .held",
          .options = status_options},
     [STOP] = {.name = "pool stop",
@@ -157,7 +177,7 @@ static int work_with_children(ptq_pool *pool, const struct worker_options *optio
 {
     struct ptq_error error = {0};
     struct ptq_spawn_options how = {
-        .exec = options->exec, .name = options->name, .count = (unsigned)options->workers, .error = &error};
+        .exec = options->exec, .plugin = options->plugin, .name = options->name, .count = (unsigned)options->workers, .error = &error};
 
     catch_signals(NULL);
     enum ptq_err err = ptq_pool_spawn(pool, &how);
@@ -171,6 +191,14 @@ static int work_with_children(ptq_pool *pool, const struct worker_options *optio
     return fail_pool(pool, err, "cannot go on working");
 }
 
+static int load_plugin(const char *file)
+{
+    struct ptq_error error = {0};
+    enum ptq_err err = ptq_task_load(file, &error);
+
+    return err == PTQ_OK ? TOOL_OK : tool_fail(err, NULL, "%s", error.text);
+}
+
 static int pool_worker(int argc, char **argv)
 {
     struct worker_options options = {.workers = 1};
@@ -178,11 +206,14 @@ static int pool_worker(int argc, char **argv)
     ptq_bus *bus = NULL;
     ptq_pool *pool = NULL;
 
-    if (options.exec == NULL)
-        return tool_misuse("pool worker", "give the command that does a job with --exec (tasks of a program run in that program)");
+    if ((options.exec == NULL) == (options.plugin == NULL))
+        return tool_misuse("pool worker", "give the command that does a job with --exec, or tasks with --plugin (those of a program run in "
+                                          "that program)");
     if (options.workers > WORKERS_MAX)
         return tool_misuse("pool worker", "--workers is at most %d", WORKERS_MAX);
-    int code = open_bus(&bus);
+    int code = options.plugin != NULL ? load_plugin(options.plugin) : TOOL_OK;
+    if (code == TOOL_OK)
+        code = open_bus(&bus);
     if (code == TOOL_OK)
         code = open_pool(bus, argv[first], &(struct ptq_pool_options){.mode = PTQ_ATTACH, .wait_ms = options.wait}, &pool);
     if (code == TOOL_OK)
@@ -228,6 +259,96 @@ static void print_figures(const json_t *object)
     }
 }
 
+static json_t *averages_json(const struct ptq_worker_averages *all)
+{
+    json_t *object = json_object();
+
+    tool_set_number(object, "workers", all->workers);
+    tool_set_number(object, "working", all->working);
+    tool_set_number(object, "done", all->jobs_done);
+    tool_set_number(object, "failed", all->jobs_failed);
+    json_object_set_new(object, "efficiency", json_real(all->efficiency));
+    json_object_set_new(object, "total_efficiency", json_real(all->total_efficiency));
+    json_object_set_new(object, "seconds_per_job", json_real(all->seconds_per_job));
+    tool_set_number(object, "rss_bytes", all->rss_bytes);
+    return object;
+}
+
+static void print_workers(const struct ptq_worker_status *workers, size_t count)
+{
+    static const struct tool_column columns[] = {{"WORKER", true}, {"PID", false}, {"STATE", true}, {"FOR ms", false},
+        {"TICKET", false}, {"TASK", true}, {"DONE", false}, {"FAILED", false}, {"BUSY%", false}, {"s/JOB", false},
+        {"UP s", false}, {"RSS MiB", false}, {"DEATHS", false}, {"LAST ERROR", true}};
+    struct ptq_worker_averages all = ptq_worker_average(workers, count);
+    struct tool_table table;
+
+    tool_table_init(&table, columns, sizeof columns / sizeof columns[0]);
+    for (size_t i = 0; i < count; i++) {
+        const struct ptq_worker_status *worker = &workers[i];
+        tool_table_cell(&table, "%s", worker->name);
+        tool_table_cell(&table, "%lld", (long long)worker->pid);
+        tool_table_cell(&table, "%s", tool_worker_states[worker->state]);
+        tool_table_cell(&table, "%lld", (long long)(worker->since_ns / 1000000));
+        if (worker->has_job)
+            tool_table_cell(&table, "%llu", (unsigned long long)worker->ticket);
+        else
+            tool_table_cell(&table, "-");
+        tool_table_cell(&table, "%s", worker->task[0] != '\0' ? worker->task : "-");
+        tool_table_cell(&table, "%llu", (unsigned long long)worker->jobs_done);
+        tool_table_cell(&table, "%llu", (unsigned long long)worker->jobs_failed);
+        tool_table_cell(&table, "%.0f", 100 * ptq_worker_efficiency(worker));
+        tool_table_cell(&table, "%.3g", ptq_worker_seconds_per_job(worker));
+        tool_table_cell(&table, "%.1f", (double)worker->uptime_ns / 1e9);
+        tool_table_cell(&table, "%.1f", (double)worker->rss_bytes / 1048576);
+        tool_table_cell(&table, "%u", (unsigned)worker->deaths);
+        tool_table_cell(&table, "%s", worker->last_error == PTQ_OK ? "-" : worker->last_error_text);
+    }
+    printf("\n%zu worker%s on this host, %zu with a job; busy %.0f%% of their time, %.3g s a job\n", count, count == 1 ? "" : "s",
+           all.working, 100 * all.total_efficiency, all.seconds_per_job);
+    if (count != 0)
+        tool_table_print(&table, stdout);
+    tool_table_fini(&table);
+}
+
+/* All of them; free() what is given. */
+static enum ptq_err read_workers(ptq_pool *pool, struct ptq_worker_status **ret_workers, size_t *ret_count)
+{
+    struct ptq_worker_status *workers = malloc(PTQ_WORKERS_MAX * sizeof *workers);
+    size_t count = 0;
+    enum ptq_err err = workers != NULL ? ptq_pool_workers(pool, workers, PTQ_WORKERS_MAX, &count) : PTQ_ENOMEM;
+
+    *ret_workers = workers;
+    *ret_count = count;
+    return err;
+}
+
+static int print_status(ptq_pool *pool, const struct ptq_pool_stats *stats, bool json)
+{
+    struct ptq_worker_status *workers;
+    size_t count;
+    enum ptq_err err = read_workers(pool, &workers, &count);
+    json_t *object = status_json(pool, stats);
+    int code = TOOL_OK;
+
+    if (err != PTQ_OK) {
+        code = fail_pool(pool, err, "cannot look at its workers");
+    } else if (json) {
+        struct ptq_worker_averages all = ptq_worker_average(workers, count);
+        json_t *list = json_array();
+        for (size_t i = 0; i < count; i++)
+            json_array_append_new(list, tool_worker_json(&workers[i]));
+        json_object_set_new(object, "workers", list);
+        json_object_set_new(object, "averages", averages_json(&all));
+        code = tool_print_json(json_incref(object), stdout);
+    } else {
+        print_figures(object);
+        print_workers(workers, count);
+    }
+    json_decref(object);
+    free(workers);
+    return code;
+}
+
 static int pool_status(int argc, char **argv)
 {
     struct status_options options = {0};
@@ -242,15 +363,8 @@ static int pool_status(int argc, char **argv)
     enum ptq_err err = code == TOOL_OK ? ptq_pool_stats(pool, &stats) : PTQ_OK;
     if (err != PTQ_OK)
         code = fail_pool(pool, err, "cannot look at it");
-    if (code == TOOL_OK) {
-        json_t *object = status_json(pool, &stats);
-        if (options.json) {
-            code = tool_print_json(object, stdout);
-        } else {
-            print_figures(object);
-            json_decref(object);
-        }
-    }
+    if (code == TOOL_OK)
+        code = print_status(pool, &stats, options.json);
     ptq_pool_close(pool);
     ptq_bus_close(bus);
     int finished = tool_finish();
@@ -301,17 +415,5 @@ int cmd_pool(int argc, char **argv)
     static int (*const subcommands[])(int argc, char **argv) = {
         [RUN] = pool_run, [WORKER] = pool_worker, [STATUS] = pool_status, [STOP] = pool_stop, [RM] = pool_rm};
 
-    if (argc < 2)
-        return tool_misuse("pool", "which of run, worker, status, stop, rm?");
-    for (size_t i = 0; i < sizeof subcommands / sizeof *subcommands; i++)
-        if (strcmp(argv[1], pool_usages[i].name + strlen("pool ")) == 0)
-            return subcommands[i](argc - 1, argv + 1);
-    if (strcmp(argv[1], "--help") != 0 && strcmp(argv[1], "-h") != 0)
-        return tool_misuse("pool", "'%s' is none of run, worker, status, stop, rm", argv[1]);
-    for (const struct tool_usage *usage = pool_usages; usage->summary != NULL; usage++) {
-        tool_help(usage, stdout);
-        if (usage[1].summary != NULL)
-            putchar('\n');
-    }
-    return tool_finish();
+    return run_subcommand("pool", pool_usages, subcommands, argc, argv);
 }

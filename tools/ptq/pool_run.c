@@ -2,59 +2,54 @@
  *
  * One thread, which takes turns: what is finished is written, then as much is read and submitted as the pool takes, then it
  * sleeps until a result or a line comes.  So an input without end needs no more memory than the pool has.
+ *
+ * Commands run in workers that know our own task (run_task.c).  Only with a name for the POOL and --exec are jobs bare lines and results bare
+ * outputs: then workers of other programs and other hosts may join.
  */
-#include "pool.h"
-
-#include <poll.h>
+#include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "commands.h"
-#include "input.h"
-#include "output.h"
+#include "names.h"
+#include "pool_run.h"
 #include "signals.h"
 
-enum { WORKERS_MAX = 1000, POOL_JOIN_MS = 10000 };
-
-struct run_options {
-    const char *exec;
-    uint64_t workers, window, line_size, result_size, lives;
-    bool none; /* --no-workers */
-};
+enum { WORKERS_MAX = 1000, POOL_JOIN_MS = 10000, FAILED_MOST = 100, OWN_ERROR = 255, CAPACITY_LEAST = 64, TRIES_MAX = 10001 };
 
 #define FIELD(name) offsetof(struct run_options, name)
 const struct tool_option pool_run_options[] = {
-    {'x', "exec", TOOL_TEXT, FIELD(exec), "CMD", "the command: sh -c CMD, once a line"},
+    {'x', "exec", TOOL_TEXT, FIELD(exec), "CMD", "a command that reads the line from its standard input: sh -c CMD, once a line"},
     {'j', "workers", TOOL_COUNT, FIELD(workers), "N", "so many at once; else one a processor"},
+    {0, "jobs", TOOL_COUNT, FIELD(workers), "N", "the same"},
+    {'a', "arg-file", TOOL_TEXTS, FIELD(files), "FILE", "read lines from FILE instead of standard input; several: one after the other"},
+    {'0', "null", TOOL_FLAG, FIELD(null), NULL, "a zero byte ends a line, as find -print0 writes them"},
+    {'n', "max-args", TOOL_COUNT, FIELD(max_args), "N", "so many lines a job; else 1"},
+    {'m', "xargs", TOOL_FLAG, FIELD(pack), NULL, "as many lines a job as the system takes; or --max-args, if that is less"},
+    {'C', "colsep", TOOL_TEXT, FIELD(columns), "TEXT", "what parts a line into arguments: {1}, {2}; $'\\t' is a tab"},
+    {'k', "keep-order", TOOL_FLAG, FIELD(keep_order), NULL, "nothing: the order is always kept"},
+    {'r', "retries", TOOL_COUNT, FIELD(retries), "N", "try what fails so often in all; what counts and is shown is the last try; else 1"},
+    {'t', "timeout", TOOL_MS, FIELD(timeout), "MS",
+     "end a try that takes longer: SIGTERM, a tenth of a second later SIGKILL; 5s, 2m; else never"},
+    {'H', "halt", TOOL_TEXT, FIELD(halt), "WHEN", "give up: soon,fail=3 (begin no more after 3 failures), now,fail=1 (and end those that run), "
+     "success= or done= instead of fail=, 10% of those done instead of a number, or never, which is so without it"},
+    {'L', "joblog", TOOL_TEXT, FIELD(joblog), "FILE", "write a row for each job: number, begin, seconds, exit status, signal, command, as parallel does"},
+    {0, "resume", TOOL_FLAG, FIELD(resume), NULL, "leave out what the --joblog says is done"},
+    {0, "resume-failed", TOOL_FLAG, FIELD(resume_failed), NULL, "the same, but what failed is done again"},
+    {0, "bar", TOOL_FLAG, FIELD(bar), NULL, "show on a terminal how far it is, and how long it will take"},
+    {0, "eta", TOOL_FLAG, FIELD(eta), NULL, "the same without a picture"},
+    {0, "dry-run", TOOL_FLAG, FIELD(dry_run), NULL, "print the commands, and run none"},
     {'N', "no-workers", TOOL_FLAG, FIELD(none), NULL,
      "start none: ptq pool worker joins them from elsewhere; needs a name for the POOL"},
     {'W', "window", TOOL_COUNT, FIELD(window), "N",
-     "how far results may run ahead of the oldest missing one; else 10 a processor"},
-    {'s', "line-size", TOOL_SIZE, FIELD(line_size), "BYTES", "the longest line, with its newline; else 64K"},
-    {'S', "result-size", TOOL_SIZE, FIELD(result_size), "BYTES", "the largest output of one run; else 64K"},
-    {'l', "lives", TOOL_COUNT, FIELD(lives), "N", "workers that a line may cost before it fails; else 3"},
+     "how far results may run ahead of the oldest missing one; else 10 a processor, at least 2 a worker"},
+    {'s', "line-size", TOOL_SIZE, FIELD(line_size), "BYTES", "the longest line, with its end; else 64K"},
+    {'S', "result-size", TOOL_SIZE, FIELD(result_size), "BYTES", "the largest output of one run; else any, and 64K where the POOL has a name"},
+    {'l', "lives", TOOL_COUNT, FIELD(lives), "N", "workers that a job may cost before it fails; else 3"},
     {0}};
 #undef FIELD
-
-/* A line that was submitted and whose result did not come yet. */
-struct waiting {
-    uint64_t ticket, line;
-};
-
-struct run {
-    const struct run_options *options;
-    ptq_pool *pool;
-    struct input input;
-    struct output output;
-    char *line;              /* the next to be submitted, with its newline */
-    size_t line_size;
-    uint64_t line_number;
-    bool has_line, no_more;  /* one is waiting; none will come */
-    struct waiting *waiting; /* a ring, in order of tickets */
-    size_t first, count, room;
-    bool failed;             /* some line did */
-};
 
 /* For answers that change nothing: what follows does, or finds out for itself. */
 static void let_be(enum ptq_err err)
@@ -62,69 +57,88 @@ static void let_be(enum ptq_err err)
     (void)err;
 }
 
-/* -- which line was it? --------------------------------------------------------------------------------------- */
+/* -- which job was it? ---------------------------------------------------------------------------------------- */
 
-static bool remember(struct run *run, uint64_t ticket, uint64_t line)
+static bool make_room(struct run *run)
 {
-    if (run->count == run->room) {
-        size_t room = run->room == 0 ? 256 : 2 * run->room;
-        struct waiting *ring = malloc(room * sizeof *ring);
-        if (ring == NULL)
-            return false;
-        for (size_t i = 0; i < run->count; i++)
-            ring[i] = run->waiting[(run->first + i) % run->room];
-        free(run->waiting);
-        run->waiting = ring;
-        run->first = 0;
-        run->room = room;
-    }
-    run->waiting[(run->first + run->count++) % run->room] = (struct waiting){ticket, line};
+    size_t room = run->room == 0 ? 256 : 2 * run->room;
+    struct waiting *ring = malloc(room * sizeof *ring);
+
+    if (ring == NULL)
+        return false;
+    for (size_t i = 0; i < run->count; i++)
+        ring[i] = run->waiting[(run->first + i) % run->room];
+    free(run->waiting);
+    run->waiting = ring;
+    run->first = 0;
+    run->room = room;
     return true;
 }
 
-/* 0: somebody else submitted it. */
-static uint64_t recall(struct run *run, uint64_t ticket)
+/* Notes the job that was submitted; the log wants its command. */
+static bool remember(struct run *run, uint64_t ticket)
 {
-    const struct waiting *oldest = run->waiting + run->first;
+    struct waiting job = {.ticket = ticket, .seq = run->seq, .line = run->line, .sent = run->input.used};
 
-    if (run->count == 0 || oldest->ticket != ticket)
-        return 0;
+    if (run->count == run->room && !make_room(run))
+        return false;
+    if (run->log.fd >= 0) {
+        job.command = malloc(run->command.used + 1);
+        if (job.command == NULL)
+            return false;
+        memcpy(job.command, run->command.bytes, run->command.used);
+        job.command_size = run->command.used;
+    }
+    run->waiting[(run->first + run->count++) % run->room] = job;
+    return true;
+}
+
+/* false: somebody else submitted it.  free() its command. */
+static bool recall(struct run *run, uint64_t ticket, struct waiting *ret_job)
+{
+    if (run->count == 0 || run->waiting[run->first].ticket != ticket)
+        return false;
+    *ret_job = run->waiting[run->first];
     run->first = (run->first + 1) % run->room;
     run->count--;
-    return oldest->line;
+    return true;
+}
+
+static void forget_all(struct run *run)
+{
+    for (size_t i = 0; i < run->count; i++)
+        free(run->waiting[(run->first + i) % run->room].command);
+    free(run->waiting);
 }
 
 /* -- out ------------------------------------------------------------------------------------------------------ */
 
-static int write_output(struct run *run, const ptq_result *result)
+static void draw(struct run *run, bool now)
 {
-    const char *data = ptq_result_data(result);
-    size_t size = ptq_result_size(result);
-    bool whole = output_message(&run->output, FORMAT_RAW, &(struct shown){.data = data, .size = size});
+    struct run_figures *figures = run_figures_of(run);
 
-    if (whole && size > 0 && data[size - 1] != '\n')
-        whole = output_message(&run->output, FORMAT_RAW, &(struct shown){.data = "\n", .size = 1});
-    if (whole)
-        return TOOL_OK;
-    tool_error(NULL, "out of memory");
-    return TOOL_ERROR;
+    run_bar_draw(&run->bar, atomic_load(&figures->done), atomic_load(&figures->failed), run->total, now);
+}
+
+static int flush_output(struct run *run)
+{
+    if (run->output.used > 0 && run->bar.on_screen && isatty(STDOUT_FILENO))
+        run_bar_hide(&run->bar);
+    return output_flush(&run->output);
 }
 
 static int take_result(struct run *run, ptq_result *result)
 {
-    uint64_t line = recall(run, ptq_result_ticket(result));
+    struct waiting job;
     int code = TOOL_OK;
 
-    if (line == 0) {
+    if (recall(run, ptq_result_ticket(result), &job)) {
+        code = run_settle(run, &job, result);
+        free(job.command);
+    } else {
         tool_error(ptq_pool_name(run->pool), "somebody else submits to this pool: ticket %llu is left out",
                    (unsigned long long)ptq_result_ticket(result));
-        run->failed = true;
-    } else if (ptq_result_kind(result) == PTQ_RESULT_ERROR) {
-        code = output_flush(&run->output); /* words and data in the order in which they came */
-        tool_error(NULL, "line %llu: %s", (unsigned long long)line, ptq_result_text(result));
-        run->failed = true;
-    } else {
-        code = write_output(run, result);
+        run->failed++;
     }
     enum ptq_err err = ptq_result_done(result);
     if (err != PTQ_OK && code == TOOL_OK)
@@ -150,108 +164,110 @@ static int take_results(struct run *run, bool *ret_any, bool *ret_end)
         *ret_any = true;
         code = take_result(run, result);
         if (run->output.used > 1u << 16 && code == TOOL_OK)
-            code = output_flush(&run->output);
+            code = flush_output(run);
     }
-    return code == TOOL_OK ? output_flush(&run->output) : code;
+    return code == TOOL_OK ? flush_output(run) : code;
 }
 
 /* -- in ------------------------------------------------------------------------------------------------------- */
 
-static void refuse_line(struct run *run, const struct piece *piece)
+static enum ptq_err submit_job(struct run *run, uint64_t *ret_ticket)
 {
-    tool_error(NULL, "line %llu: %s%zu bytes do not fit: the longest line is %llu - give a larger --line-size",
-               (unsigned long long)run->input.count, piece->endless ? "more than " : "", piece->size,
-               (unsigned long long)run->options->line_size);
-    run->failed = true;
+    struct run_job job = {.command = run->command.bytes, .command_size = run->command.used, .tries = (uint32_t)run->options->retries,
+                          .timeout_ms = (uint32_t)run->options->timeout};
+
+    if (run->plain)
+        return ptq_pool_submit(run->pool, NULL, run->input.bytes, run->input.used, PTQ_NOWAIT, ret_ticket);
+    if (run->template == NULL) {
+        job.command = run->options->exec;
+        job.command_size = strlen(job.command);
+        job.input = run->input.bytes;
+        job.input_size = run->input.used;
+    }
+    return run_job_submit(run->pool, &run->spill, &job, ret_ticket);
 }
 
-/* Reads the next line if there is one now. */
-static int read_line(struct run *run)
+static int say_too_long(struct run *run)
 {
-    struct piece piece;
+    char name[48];
 
-    if (run->has_line || run->no_more || input_waits(&run->input))
-        return TOOL_OK;
-    enum input_answer answer = input_next(&run->input, &piece);
-    if (answer == INPUT_FAILED) {
-        tool_error(NULL, "cannot read standard input");
-        return TOOL_ERROR;
-    }
-    if (answer != INPUT_OK) {
-        run->no_more = true;
-        return TOOL_OK;
-    }
-    if (piece.long_one) {
-        refuse_line(run, &piece);
-        return TOOL_OK;
-    }
-    if (piece.size > 0)
-        memcpy(run->line, piece.data, piece.size);
-    run->line[piece.size] = '\n';
-    run->line_size = piece.size + 1;
-    run->line_number = run->input.count;
-    run->has_line = true;
-    return TOOL_OK;
+    tool_error(NULL, "%s: its %llu lines do not fit one job of --line-size %llu - give a larger one, or a smaller --max-args",
+               run_name_job(run, run->seq, run->line, name), (unsigned long long)run->pieces, (unsigned long long)run->options->line_size);
+    return TOOL_ERROR;
 }
 
-/* Submits lines as long as there are lines and room. */
-static int submit_lines(struct run *run, bool *ret_any)
+/* Submits jobs as long as there are lines and room. */
+static int submit_jobs(struct run *run, bool *ret_any)
 {
     for (;;) {
         uint64_t ticket;
-        uint64_t read_before = run->input.count;
-        int code = read_line(run);
-        if (code != TOOL_OK || was_signalled())
+        int code = run_gather(run);
+        if (code != TOOL_OK || was_signalled() || !run->has_job)
             return code;
-        if (!run->has_line && run->input.count != read_before)
-            continue; /* a line that was refused */
-        if (!run->has_line)
-            return TOOL_OK;
-        enum ptq_err err = ptq_pool_submit(run->pool, NULL, run->line, run->line_size, PTQ_NOWAIT, &ticket);
+        enum ptq_err err = submit_job(run, &ticket);
         if (err == PTQ_FULL)
             return TOOL_OK;
         if (err == PTQ_EINTR)
             continue;
+        if (err == PTQ_EMSGSIZE)
+            return say_too_long(run);
         if (err != PTQ_OK)
             return fail_pool(run->pool, err, "cannot submit a line");
-        if (!remember(run, ticket, run->line_number)) {
+        if (!remember(run, ticket)) {
             tool_error(NULL, "out of memory");
             return TOOL_ERROR;
         }
-        run->has_line = false;
+        run_job_submitted(run);
         *ret_any = true;
     }
 }
 
 /* -- turns ---------------------------------------------------------------------------------------------------- */
 
-static int run_lines(struct run *run, int fd)
+/* A worker, or what came out, has decided that it is enough. */
+static void see_halt(struct run *run)
+{
+    if (atomic_load(&run_figures_of(run)->halted) == RUN_HALT_NEVER || run->halt_told)
+        return;
+    run_bar_hide(&run->bar);
+    tool_error(NULL, "no more jobs are begun: --halt %s", run->options->halt);
+    run->halt_told = run->no_more = true;
+    run_job_submitted(run);
+}
+
+static int run_turns(struct run *run, int fd)
 {
     bool end = false, stopped = false;
 
     while (!end && !was_signalled()) {
         bool any = false;
         int code = take_results(run, &any, &end);
-        if (code == TOOL_OK && !end)
-            code = submit_lines(run, &any);
+        see_halt(run);
+        if (code == TOOL_OK && !end && !run->halt_told)
+            code = submit_jobs(run, &any);
         if (code != TOOL_OK)
             return code;
-        if (run->no_more && !run->has_line && !stopped) {
+        if (run->no_more && !run->has_job && !stopped) {
             enum ptq_err err = ptq_pool_stop(run->pool);
             if (err != PTQ_OK)
                 return fail_pool(run->pool, err, "cannot stop the pool");
             stopped = any = true;
+            if (run->total == 0)
+                run->total = run->seq;
         }
+        draw(run, false);
         if (!any && !end)
-            (void)wait_two(fd, run->has_line || run->no_more ? -1 : run->input.fd);
+            (void)wait_two_for(fd, run->has_job || run->no_more ? -1 : run_source_fd(&run->source), run->bar.shown ? RUN_BAR_MS : -1);
     }
+    draw(run, true);
+    run_bar_hide(&run->bar);
     return TOOL_OK;
 }
 
 static int start_workers(struct run *run)
 {
     struct ptq_error error = {0};
-    struct ptq_spawn_options how = {.count = (unsigned)run->options->workers, .exec = run->options->exec, .error = &error};
+    struct ptq_spawn_options how = {.count = (unsigned)run->options->workers, .exec = run->plain ? run->options->exec : NULL, .error = &error};
 
     if (run->options->none)
         return TOOL_OK;
@@ -262,82 +278,229 @@ static int start_workers(struct run *run)
 static int run_pool(struct run *run)
 {
     int fd = -1;
-    int code = input_open(&run->input, NULL, '\n', run->options->line_size - 1);
+    int code = start_workers(run);
 
-    if (code != TOOL_OK)
-        return code;
-    run->line = malloc(run->options->line_size);
-    if (run->line == NULL) {
-        tool_error(NULL, "out of memory");
-        code = TOOL_ERROR;
-    }
-    if (code == TOOL_OK)
-        code = start_workers(run);
     enum ptq_err err = code == TOOL_OK ? ptq_pool_fd(run->pool, &fd) : PTQ_OK;
     if (err != PTQ_OK)
         code = fail_pool(run->pool, err, "cannot wait for it");
     if (code == TOOL_OK)
-        code = run_lines(run, fd);
+        code = run_turns(run, fd);
+    run_bar_hide(&run->bar);
     if (code == TOOL_OK && !was_signalled())
         let_be(ptq_pool_join(run->pool, POOL_JOIN_MS)); /* abort ends whoever has not left by then */
-    input_close(&run->input);
-    output_fini(&run->output);
-    free(run->line);
-    free(run->waiting);
-    return code == TOOL_OK && run->failed ? TOOL_ERROR : code;
+    return code;
+}
+
+/* Prints what would be run. */
+static int print_commands(struct run *run)
+{
+    int code = TOOL_OK;
+
+    while (code == TOOL_OK && !was_signalled()) {
+        code = run_gather(run);
+        if (code != TOOL_OK || (!run->has_job && run->no_more))
+            break;
+        if (!run->has_job) {
+            (void)wait_fd(run_source_fd(&run->source), false);
+            continue;
+        }
+        bool good = output_message(&run->output, FORMAT_LINE, &(struct shown){.data = run->command.bytes, .size = run->command.used});
+        if (!good)
+            tool_error(NULL, "out of memory");
+        code = good ? output_flush(&run->output) : TOOL_ERROR;
+        run_job_submitted(run);
+    }
+    return code;
+}
+
+/* -- what is asked -------------------------------------------------------------------------------------------- */
+
+static const char command_name[] = "pool run";
+
+static void check_options(const struct run_options *options, const char *name, bool has_command, struct run_halt *ret_halt)
+{
+    if (options->exec != NULL && has_command)
+        exit(tool_misuse(command_name, "give the command either with --exec or behind --"));
+    if (options->exec == NULL && !has_command && !options->none)
+        exit(tool_misuse(command_name, "give the command: --exec CMD reads the line, -- COMMAND [ARG]... has it as an argument"));
+    if (options->none && has_command)
+        exit(tool_misuse(command_name, "--no-workers leaves the lines to the commands of others: leave out yours"));
+    if (options->none && name == NULL)
+        exit(tool_misuse(command_name, "--no-workers needs a name for the POOL, so that workers can join it"));
+    if (name != NULL && strpbrk(name, "@:") != NULL)
+        exit(tool_misuse(command_name, "the POOL is made on this host, and others join it with ptq pool worker: give a bare name"));
+    if (options->workers > WORKERS_MAX)
+        exit(tool_misuse(command_name, "--workers is at most %d", WORKERS_MAX));
+    if (options->line_size > PTQ_POOL_ITEM_MAX / 2 || options->result_size > PTQ_POOL_ITEM_MAX)
+        exit(tool_misuse(command_name, "--line-size is at most %d, --result-size %d", (int)PTQ_POOL_ITEM_MAX / 2, (int)PTQ_POOL_ITEM_MAX));
+    if (options->lives > UINT16_MAX || options->retries >= TRIES_MAX)
+        exit(tool_misuse(command_name, "--lives is at most %d, --retries %d", UINT16_MAX, TRIES_MAX - 1));
+    if ((options->pack || options->columns != NULL) && !has_command)
+        exit(tool_misuse(command_name, "--xargs and --colsep make arguments of lines: give the command behind --"));
+    if (options->columns != NULL && options->columns[0] == '\0')
+        exit(tool_misuse(command_name, "--colsep cannot be empty"));
+    if ((options->resume || options->resume_failed) && options->joblog == NULL)
+        exit(tool_misuse(command_name, "what is done stands in the job log: give it with --joblog"));
+    if (options->halt != NULL && !run_halt_read(options->halt, ret_halt))
+        exit(tool_misuse(command_name, "--halt is 'never' or WHEN,WHY=HOW: soon or now; fail, success or done; a number from 1 or a percentage, such "
+                         "as now,fail=1 or soon,fail=10%%; not '%s'", options->halt));
+}
+
+/* The words behind "--": getopt leaves them last, so their number is enough.  0: there is no such word. */
+static size_t count_behind_dashes(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++)
+        if (strcmp(argv[i], "--") == 0)
+            return (size_t)(argc - i - 1);
+    return 0;
+}
+
+/* The command ends at ":::"; groups of words follow. */
+static size_t split_groups(char **words, size_t count, struct run_groups *groups)
+{
+    size_t command = count;
+
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(words[i], ":::") == 0) {
+            if (groups->count == RUN_GROUPS_MAX)
+                exit(tool_misuse(command_name, "::: at most %d times", RUN_GROUPS_MAX));
+            command = i < command ? i : command;
+            groups->first[groups->count++] = words + i + 1;
+        } else if (groups->count > 0) {
+            groups->size[groups->count - 1]++;
+        }
+    }
+    return command;
 }
 
 /* -- the pool ------------------------------------------------------------------------------------------------- */
 
-static const char *check_options(const struct run_options *options, const char *name, char own[64])
+/* Pools without a name of their own of runs that were killed: nobody has them open, or unlink spares them. */
+static void remove_left(ptq_bus *bus)
 {
-    if (options->exec == NULL && !options->none)
-        exit(tool_misuse("pool run", "give the command with --exec"));
-    if (options->none && name == NULL)
-        exit(tool_misuse("pool run", "--no-workers needs a name for the POOL, so that workers can join it"));
-    if (name != NULL && strpbrk(name, "@:") != NULL)
-        exit(tool_misuse("pool run", "the POOL is made on this host, and others join it with ptq pool worker: give a bare name"));
-    if (options->workers > WORKERS_MAX)
-        exit(tool_misuse("pool run", "--workers is at most %d", WORKERS_MAX));
-    if (options->line_size > PTQ_POOL_ITEM_MAX || options->result_size > PTQ_POOL_ITEM_MAX)
-        exit(tool_misuse("pool run", "--line-size and --result-size are at most %d", (int)PTQ_POOL_ITEM_MAX));
-    if (options->lives > UINT16_MAX)
-        exit(tool_misuse("pool run", "--lives is at most %d", UINT16_MAX));
-    snprintf(own, 64, "run-%d", (int)getpid());
-    return name != NULL ? name : own;
+    struct names names;
+
+    if (names_read(&names, bus) == TOOL_OK)
+        for (size_t i = 0; i < names.count; i++) {
+            char pool[64], end = 0;
+            int pid;
+            if (sscanf(names.items[i], "run-%d.job%c", &pid, &end) != 2 || end != 's' || pid <= 0 || kill(pid, 0) == 0 || errno != ESRCH)
+                continue;
+            snprintf(pool, sizeof pool, "run-%d", pid);
+            let_be(ptq_pool_unlink(bus, pool, false));
+        }
+    names_fini(&names);
 }
 
 /* One of the same name that a killed run left has no living user: it goes.  One in use is somebody else's. */
-static int make_pool(ptq_bus *bus, const char *name, const struct run_options *options, ptq_pool **ret_pool)
+static int make_pool(ptq_bus *bus, const char *name, struct run *run)
 {
+    const struct run_options *options = run->options;
+    uint64_t processors = (uint64_t)sysconf(_SC_NPROCESSORS_ONLN);
     struct ptq_pool_options how = {.mode = PTQ_CREATE, .window = options->window, .lives = (uint32_t)options->lives,
-                                   .item_size = (uint32_t)options->line_size,
-                                   .result_size = (uint32_t)options->result_size, .ephemeral = true};
+                                   .item_size = (uint32_t)options->line_size, .result_size = RUN_RESULT_SIZE, .ephemeral = true,
+                                   .call = {.retries = (uint32_t)options->retries - 1, .timeout_ms = (uint32_t)options->timeout}};
 
+    if (how.window == 0)
+        how.window = 10 * processors > 2 * options->workers ? 10 * processors : 2 * options->workers;
+    if (run->plain && options->result_size != 0)
+        how.result_size = (uint32_t)options->result_size;
+    if (!run->plain) {
+        how.call = (struct ptq_call_options){0}; /* run_task.c does it */
+        how.item_size = (uint32_t)run_job_room(options->exec != NULL ? strlen(options->exec) + options->line_size : RUN_COMMAND_MAX);
+        how.capacity = how.window > CAPACITY_LEAST ? how.window : CAPACITY_LEAST;
+    } else if (how.window > 1000) {
+        how.capacity = how.window; /* or workers would lack jobs while the head is slow */
+    }
+    remove_left(bus);
     let_be(ptq_pool_unlink(bus, name, false)); /* open_pool says what is wrong */
-    if (options->window > 1000)
-        how.capacity = options->window; /* or workers would lack jobs while the head is slow */
-    return open_pool(bus, name, &how, ret_pool);
+    return open_pool(bus, name, &how, &run->pool);
+}
+
+static int run_in_pool(struct run *run, const char *name)
+{
+    char own[64];
+    ptq_bus *bus = NULL;
+    int code = run->plain ? TOOL_OK : run_spill_open(&run->spill);
+
+    snprintf(own, sizeof own, "run-%d", (int)getpid());
+    if (code == TOOL_OK)
+        code = open_bus(&bus);
+    if (code == TOOL_OK)
+        code = make_pool(bus, name != NULL ? name : own, run);
+    if (code == TOOL_OK) {
+        run_figures_of(run)->halt = run->halt;
+        catch_signals(NULL);
+        code = run_pool(run);
+        let_be(ptq_pool_abort(run->pool)); /* whatever is left, and the workers with it */
+    }
+    ptq_pool_close(run->pool);
+    ptq_bus_close(bus);
+    return code;
+}
+
+/* Of commands the number of those that failed, as parallel has it; of --exec, as everywhere in ptq, 1. */
+static int exit_code(struct run *run, int code)
+{
+    uint64_t failed = run->failed <= FAILED_MOST ? run->failed : FAILED_MOST + 1;
+
+    if (run->template == NULL)
+        return code != TOOL_OK ? code : run->failed > 0 ? TOOL_ERROR : TOOL_OK;
+    if (code != TOOL_OK)
+        return OWN_ERROR;
+    if (run->halt_told && run->halt.why != RUN_HALT_DONE)
+        return atomic_load(&run_figures_of(run)->halt_code) & 255;
+    return (int)failed;
+}
+
+static int run_all(struct run *run, const char *name)
+{
+    const struct run_options *options = run->options;
+    enum run_log_mode mode = options->resume_failed ? RUN_LOG_RESUME_FAILED : options->resume ? RUN_LOG_RESUME : RUN_LOG_NEW;
+    int code = TOOL_OK;
+
+    if (options->joblog != NULL && !options->dry_run)
+        code = run_log_open(&run->log, options->joblog, mode);
+    run_bar_open(&run->bar, options->bar, options->eta);
+    if (run->bar.shown && options->max_args <= 1 && !options->pack)
+        run->total = run_source_total(&run->source);
+    if (code == TOOL_OK)
+        code = options->dry_run ? print_commands(run) : run_in_pool(run, name);
+    return exit_code(run, code);
 }
 
 int pool_run(int argc, char **argv)
 {
-    struct run_options options = {.line_size = 65536, .result_size = 65536};
-    int first = tool_read_operands(pool_usages, argc, argv, &options, 0, 1);
-    char own[64];
-    const char *name = check_options(&options, first < argc ? argv[first] : NULL, own);
-    struct run run = {.options = &options};
-    ptq_bus *bus = NULL;
+    struct run_options options = {.line_size = 65536, .retries = 1};
+    struct run run = {.options = &options, .log.fd = -1, .spill = {.fd = -1, .stop = {-1, -1}}};
+    size_t behind = count_behind_dashes(argc, argv);
+    int first = tool_read_operands(pool_usages, argc, argv, &options, (int)behind, (int)behind + 1);
+    const char *name = (size_t)(argc - first) > behind ? argv[first] : NULL;
+    size_t words = split_groups(argv + argc - behind, behind, &run.source.groups);
 
-    int code = open_bus(&bus);
-    if (code == TOOL_OK)
-        code = make_pool(bus, name, &options, &run.pool);
-    if (code == TOOL_OK) {
-        catch_signals(NULL);
-        code = run_pool(&run);
-        let_be(ptq_pool_abort(run.pool)); /* whatever is left, and the workers with it */
-    }
-    ptq_pool_close(run.pool);
-    ptq_bus_close(bus);
+    if (options.timeout < 0)
+        options.timeout = 0; /* forever */
+    check_options(&options, name, words > 0, &run.halt);
+    run.plain = name != NULL && words == 0;
+    run.source.files = options.files.items;
+    run.source.file_count = options.files.count;
+    run.source.separator = options.null ? '\0' : '\n';
+    run.source.most = options.line_size - 1;
+    run.source.columns = options.columns;
+    char *template = words > 0 ? run_template_make(argv + argc - behind, words) : NULL;
+    run.template = template;
+    if (!run.plain)
+        run_task_register();
+
+    int code = run_all(&run, name);
+    run_source_close(&run.source);
+    run_log_close(&run.log);
+    run_spill_close(&run.spill);
+    output_fini(&run.output);
+    run_words_fini(&run.words);
+    run_text_fini(&run.command);
+    run_text_fini(&run.input);
+    forget_all(&run);
+    free(template);
     return end_by_signal(code);
 }

@@ -9,7 +9,7 @@ struct rm_options {
 static const struct tool_option rm_options[] = {
     {'f', "force", TOOL_FLAG, offsetof(struct rm_options, force), NULL,
      "also where processes have it open (their calls fail from then on), or where it is damaged; one that is not there is fine"},
-    {0, "all", TOOL_FLAG, offsetof(struct rm_options, all), NULL, "every queue of the bus, instead of QUEUE"},
+    {0, "all", TOOL_FLAG, offsetof(struct rm_options, all), NULL, "every queue, share and log of the bus, instead of QUEUE"},
     {0}};
 
 const struct tool_usage rm_usages[] = {
@@ -42,17 +42,38 @@ static int remove_queue(ptq_bus *bus, const char *name, bool force)
     return err == PTQ_OK ? TOOL_OK : tool_fail(err, name, "cannot remove it: %s", ptq_strerror(err));
 }
 
+/* What is no queue: by its own call. */
+static int remove_other(ptq_bus *bus, const char *name, bool force, enum ptq_err (*unlink)(ptq_bus *bus, const char *name, bool force))
+{
+    enum ptq_err err = unlink(bus, name, force);
+
+    if (err == PTQ_EBUSY)
+        return tool_fail(err, name, "cannot remove it: processes have it open - end them, or give --force");
+    return err == PTQ_OK ? TOOL_OK : tool_fail(err, name, "cannot remove it: %s", ptq_strerror(err));
+}
+
 static int remove_all(ptq_bus *bus, bool force)
 {
-    struct names names;
-    int code = names_read(&names, bus);
+    static const struct {
+        const char *what;
+        enum ptq_err (*list)(ptq_bus *bus, bool (*each)(const char *name, void *context), void *context);
+        enum ptq_err (*unlink)(ptq_bus *bus, const char *name, bool force); /* NULL: a queue */
+    } kinds[] = {{"queues", ptq_bus_list, NULL}, {"shares", ptq_share_list, ptq_share_unlink}, {"logs", ptq_log_list, ptq_log_unlink}};
+    int code = TOOL_OK;
 
-    for (size_t i = 0; i < names.count; i++) {
-        int one = remove_queue(bus, names.items[i], force);
-        if (one != TOOL_OK && one != TOOL_NO_QUEUE)
-            code = one;
+    for (size_t kind = 0; kind < sizeof kinds / sizeof *kinds; kind++) {
+        struct names names;
+        int listed = names_read_by(&names, bus, kinds[kind].what, kinds[kind].list);
+        if (listed != TOOL_OK)
+            code = listed;
+        for (size_t i = 0; i < names.count; i++) {
+            int one = kinds[kind].unlink == NULL ? remove_queue(bus, names.items[i], force)
+                                                 : remove_other(bus, names.items[i], force, kinds[kind].unlink);
+            if (one != TOOL_OK && one != TOOL_NO_QUEUE)
+                code = one;
+        }
+        names_fini(&names);
     }
-    names_fini(&names);
     return code;
 }
 

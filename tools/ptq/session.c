@@ -16,12 +16,12 @@ int open_bus(ptq_bus **ret_bus)
     return tool_fail(err, NULL, "cannot open the bus: %s", error.text[0] != '\0' ? error.text : ptq_strerror(err));
 }
 
-/* The library's sentences name the queue and part what to do by a semicolon; our lines begin with the name, and have a dash. */
-static const char *adapt_text(const char *name, const char *text, char *buffer, size_t room)
+const char *adapt_text(const char *kind, const char *name, const char *text, char *buffer, size_t room)
 {
-    size_t length = strlen(name);
-    bool named = strncmp(text, "queue '", 7) == 0 && strncmp(text + 7, name, length) == 0 && text[7 + length] == '\'';
-    const char *rest = named ? text + 8 + length : text;
+    size_t length = strlen(name), before = strlen(kind) + 2; /* kind 'name' */
+    bool named = strncmp(text, kind, strlen(kind)) == 0 && strncmp(text + strlen(kind), " '", 2) == 0 &&
+                 strncmp(text + before, name, length) == 0 && text[before + length] == '\'';
+    const char *rest = named ? text + before + length + 1 : text;
 
     if (named && strncmp(rest, ": ", 2) == 0)
         rest += 2;
@@ -42,7 +42,7 @@ static int fail_open(ptq_bus *bus, const char *name, enum ptq_err err, const cha
                          ptq_bus_path(bus), (int)strcspn(name, "!@"), name); /* "tasks!dead" is a view of tasks */
     if (text[0] == '\0')
         return tool_fail(err, name, "cannot open: %s", ptq_strerror(err));
-    return tool_fail(err, name, "cannot open: %s", adapt_text(name, text, buffer, sizeof buffer));
+    return tool_fail(err, name, "cannot open: %s", adapt_text("queue", name, text, buffer, sizeof buffer));
 }
 
 int open_queue(ptq_bus *bus, const char *name, const struct ptq_queue_options *options, ptq_queue **ret_queue)
@@ -120,7 +120,7 @@ static void explain(ptq_queue *queue, enum ptq_err err, size_t size, char *text,
         snprintf(text, room, "it is full, %llu of %llu messages - get some, or wait longer with --timeout",
                  (unsigned long long)stats.ready, (unsigned long long)stats.capacity);
     else
-        adapt_text(ptq_queue_name(queue), ptq_queue_explain(queue, err, size, told, sizeof told), text, room);
+        adapt_text("queue", ptq_queue_name(queue), ptq_queue_explain(queue, err, size, told, sizeof told), text, room);
 }
 
 int fail_queue(ptq_queue *queue, enum ptq_err err, size_t size, const char *format, ...)

@@ -81,18 +81,25 @@ bool wait_fd(int fd, bool writing)
     return false;
 }
 
-bool wait_two(int fd, int other)
+bool wait_two_for(int fd, int other, int timeout_ms)
 {
     struct pollfd fds[] = {{.fd = fd, .events = POLLIN}, {.fd = other, .events = POLLIN}, {.fd = state.pipe[0], .events = POLLIN}};
 
     while (!was_signalled()) {
-        int ready = poll(fds, 3, -1);
+        int ready = poll(fds, 3, timeout_ms);
         if (ready < 0 && errno != EINTR)
             return true;
         if (ready > 0 && (fds[0].revents | fds[1].revents) != 0)
             return true;
+        if (ready == 0)
+            return true;
     }
     return false;
+}
+
+bool wait_two(int fd, int other)
+{
+    return wait_two_for(fd, other, -1);
 }
 
 int end_by_signal(int code)

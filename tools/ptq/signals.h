@@ -25,6 +25,9 @@ bool wait_fd(int fd, bool writing);
 /* Waits until one of two descriptors can be read; -1 is none.  false: a signal came first. */
 bool wait_two(int fd, int other);
 
+/* The same, at most so long; true also when nothing came.  -1: for ever. */
+bool wait_two_for(int fd, int other, int timeout_ms);
+
 /* Ends the process by the signal that came, as its parent expects; returns `code` if none did. */
 int end_by_signal(int code);
 

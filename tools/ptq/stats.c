@@ -48,14 +48,19 @@ static int print_stats(json_t *object, char **keys, int count)
 static int read_local(ptq_view *view, const char *name, json_t **ret_object)
 {
     struct ptq_queue_stats stats;
+    struct ptq_view_waits waits;
     struct ptq_view_info info;
     enum ptq_err err = ptq_view_info(view, &info);
 
     if (err == PTQ_OK)
         err = ptq_view_stats(view, &stats);
+    if (err == PTQ_OK)
+        err = ptq_view_waits(view, &waits);
     if (err != PTQ_OK)
         return tool_fail(err, name, "cannot look at it: %s", ptq_strerror(err));
     *ret_object = tool_queue_json(name, &info, &stats);
+    if (*ret_object != NULL)
+        tool_set_waits(*ret_object, &waits);
     return TOOL_OK;
 }
 

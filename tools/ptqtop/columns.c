@@ -69,7 +69,10 @@ static void add_pool_cells(struct tool_table *table, const struct row *row)
             tool_table_cell(table, "-");
         return;
     }
-    tool_table_cell(table, "%" PRIu64, row->sequence);
+    if (row->unordered)
+        tool_table_cell(table, "-");
+    else
+        tool_table_cell(table, "%" PRIu64, row->sequence);
     tool_table_cell(table, "%" PRIu64, row->info.window);
     if (row->holder_pid == 0)
         tool_table_cell(table, "-");

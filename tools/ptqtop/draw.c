@@ -75,6 +75,9 @@ static void draw_footer(const struct screen *screen)
 
     if (screen->typing)
         snprintf(line, sizeof line, "filter: %s_", screen->filter);
+    else if (screen->view == VIEW_WORKERS)
+        snprintf(line, sizeof line, "every %.3gs  %zu workers  w queues  space pause  ? help  q quit%s", top_options.delay,
+                 screen->frame != NULL ? screen->frame->workers.count : 0, screen->paused ? "  PAUSED" : "");
     else if (screen->view == VIEW_DETAIL)
         snprintf(line, sizeof line, "Esc back  space pause  ? help  q quit%s", screen->paused ? "  PAUSED" : "");
     else
@@ -124,6 +127,28 @@ static void draw_queues(struct screen *screen)
     if (frame->count == 0)
         draw_text(HEADER_LINES + 3, frame->queues == 0 && screen->filter[0] == '\0' ? "no queues yet" : "no queue passes the filter",
                   A_NORMAL);
+    tool_table_fini(&table);
+}
+
+static void draw_workers(struct screen *screen)
+{
+    const struct workers *workers = &screen->frame->workers;
+    size_t room = LINES > HEADER_LINES + 3 ? (size_t)(LINES - HEADER_LINES - 3) : 0;
+    struct tool_table table;
+    char line[2048];
+
+    workers_fill_table(workers, &table);
+    if (screen->top_worker + room > workers->count)
+        screen->top_worker = workers->count > room ? workers->count - room : 0;
+    draw_part(HEADER_LINES + 1, tool_table_line(&table, SIZE_MAX, line, sizeof line), table.widths[0] + 2, screen->left,
+              A_REVERSE | paint(screen, PAINT_HEAD, A_NORMAL));
+    for (size_t i = 0; i < room && screen->top_worker + i < workers->count; i++) {
+        const struct worker_row *row = &workers->rows[screen->top_worker + i];
+        draw_part(HEADER_LINES + 2 + (int)i, tool_table_line(&table, screen->top_worker + i, line, sizeof line), table.widths[0] + 2,
+                  screen->left, row->now.state == PTQ_WORKER_WAITS_FOR_ROOM ? paint(screen, PAINT_WARN, A_BOLD) : A_NORMAL);
+    }
+    if (workers->count == 0)
+        draw_text(HEADER_LINES + 3, "no worker of a pool is on this host", A_NORMAL);
     tool_table_fini(&table);
 }
 
@@ -214,6 +239,7 @@ static void draw_help(void)
         "arrows h j k l   move; left and right scroll wide tables",
         "PgUp PgDn g G    by pages, to the first, to the last",
         "Enter            one queue: figures and who is attached",
+        "w 4              workers of pools;  1  queues",
         "Esc              back",
         "/ \\ F4           filter by name: a part of it, or a glob; empty shows all",
         "< > F6           sort by the column before, or behind",
@@ -226,7 +252,8 @@ static void draw_help(void)
         "AGE              of the oldest ready message;  PROD CONS who have put, and got",
         "SEQ WINDOW HEAD  of a pool: next ticket out, how far results may run ahead, who works on it",
         "FLAGS            F full  D dead letters  R recovered after a death  X dead, not yet recovered",
-        "                 E ended  S stalled: holds messages and none left since the last frame"};
+        "                 E ended  S stalled: holds messages and none left since the last frame",
+        "LANE             of a worker, a frame a letter: # worked  = half  - little  . nothing to do  o window full"};
 
     for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++)
         draw_text(HEADER_LINES + 1 + (int)i, lines[i], A_NORMAL);
@@ -240,6 +267,8 @@ void screen_draw(struct screen *screen)
         keep_selection(screen);
         if (screen->view == VIEW_QUEUES)
             draw_queues(screen);
+        else if (screen->view == VIEW_WORKERS)
+            draw_workers(screen);
         else if (screen->view == VIEW_DETAIL)
             draw_detail(screen);
         else

@@ -289,26 +289,35 @@ static void find_holder(struct watcher *watcher, struct watched *jobs, struct ro
     }
 }
 
-static void add_pool_row(struct watcher *watcher, struct watched *jobs)
+/* NAME of NAME.jobs, whose results are in NAME.done; false: it is something else. */
+static bool name_pool(const struct watched *jobs, char name[PTQ_NAME_MAX + 1])
 {
-    char name[PTQ_NAME_MAX + 1];
     size_t stem = strlen(jobs->name);
-    struct row *row;
 
     if (stem < 6 || strcmp(jobs->name + stem - 5, ".jobs") != 0 || jobs->info.window == 0 || jobs->info.placed)
+        return false;
+    snprintf(name, PTQ_NAME_MAX + 1, "%.*s", (int)(stem - 5), jobs->name);
+    return true;
+}
+
+static void add_pool_row(struct watcher *watcher, struct watched *jobs)
+{
+    char name[PTQ_NAME_MAX + 1], results[PTQ_NAME_MAX + 6];
+    struct row *row;
+
+    if (!name_pool(jobs, name))
         return;
-    stem -= 5;
-    snprintf(name, sizeof name, "%.*s.done", (int)stem, jobs->name);
-    struct watched *done = find_watched(watcher, name, watcher->count);
-    name[stem] = '\0';
-    if (done == NULL || done->view == NULL || !done->info.placed || !passes_filter(name))
+    snprintf(results, sizeof results, "%s.done", name);
+    struct watched *done = find_watched(watcher, results, watcher->count);
+    if (done == NULL || done->view == NULL || !passes_filter(name))
         return;
     row = add_row(&watcher->frame);
     if (row == NULL)
         return;
-    memcpy(row->name, name, stem + 1);
+    memcpy(row->name, name, sizeof row->name);
     row->kind = "pool";
     row->is_pool = true;
+    row->unordered = !done->info.placed;
     row->info = jobs->info;
     row->stats = jobs->stats;
     row->held = done->stats.ready;
@@ -318,7 +327,7 @@ static void add_pool_row(struct watcher *watcher, struct watched *jobs)
     row->stats.recovered += done->stats.recovered;
     row->stats.dead_endpoints += done->stats.dead_endpoints;
     row->stats.acked = done->stats.acked;
-    row->sequence = done->stats.head;
+    row->sequence = row->unordered ? 0 : done->stats.head;
     struct rates in = make_rates(jobs);
     struct rates out = make_rates(done);
     row->rates = (struct rates){.known = in.known && out.known,
@@ -328,7 +337,8 @@ static void add_pool_row(struct watcher *watcher, struct watched *jobs)
                                 .redelivered = in.redelivered + out.redelivered};
     row->stalled = done->at_before != 0 && tool_queue_depth(&jobs->stats) + tool_queue_depth(&done->stats) > 0 &&
                    done->stats.acked == done->before.acked;
-    find_holder(watcher, jobs, row);
+    if (!row->unordered)
+        find_holder(watcher, jobs, row);
 }
 
 /* -- the frame ------------------------------------------------------------------------------------------------ */
@@ -350,6 +360,14 @@ static void begin_frame(struct watcher *watcher)
     watcher->looked = true;
 }
 
+static void look_at_workers(struct watcher *watcher, const struct watched *queue)
+{
+    char pool[PTQ_NAME_MAX + 1];
+
+    if (top_options.workers && name_pool(queue, pool) && passes_filter(pool))
+        workers_look(&watcher->frame.workers, watcher->bus, pool, &queue->info, queue->at);
+}
+
 enum ptq_err watcher_look(struct watcher *watcher, const struct frame **ret_frame)
 {
     enum ptq_err err = list_queues(watcher);
@@ -357,6 +375,7 @@ enum ptq_err watcher_look(struct watcher *watcher, const struct frame **ret_fram
     if (err != PTQ_OK)
         return err;
     begin_frame(watcher);
+    workers_begin(&watcher->frame.workers);
     for (size_t i = 0; i < watcher->count; i++) {
         struct watched *queue = &watcher->queues[i];
         if (!look_at_queue(watcher, queue)) {
@@ -364,6 +383,7 @@ enum ptq_err watcher_look(struct watcher *watcher, const struct frame **ret_fram
             continue;
         }
         note_pids(watcher, read_endpoints(watcher, queue));
+        look_at_workers(watcher, queue);
         add_total(&watcher->frame, queue);
     }
     count_processes(watcher);
@@ -426,6 +446,7 @@ void watcher_close(struct watcher *watcher)
     free(watcher->endpoints);
     free(watcher->pids);
     free(watcher->frame.rows);
+    workers_fini(&watcher->frame.workers);
     ptq_bus_close(watcher->bus);
     free(watcher);
 }

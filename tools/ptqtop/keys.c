@@ -7,6 +7,10 @@ enum { KEY_ESCAPE = 27 };
 
 static void select_row(struct screen *screen, long row)
 {
+    if (screen->view == VIEW_WORKERS) {
+        screen->top_worker = row > 0 ? (size_t)row : 0; /* drawing keeps it in bounds */
+        return;
+    }
     long count = screen->frame != NULL ? (long)screen->frame->count : 0;
 
     if (row >= count)
@@ -56,7 +60,8 @@ static void change_delay(double factor)
 
 static void move_key(struct screen *screen, int key)
 {
-    long row = (long)screen->selected;
+    bool workers = screen->view == VIEW_WORKERS;
+    long row = (long)(workers ? screen->top_worker : screen->selected);
     long page = LINES - HEADER_LINES - 4 > 1 ? LINES - HEADER_LINES - 4 : 1;
 
     switch (key) {
@@ -95,6 +100,14 @@ static void move_key(struct screen *screen, int key)
     }
 }
 
+/* Workers are looked at only while they are shown: at once, and then with each frame. */
+static void show_workers(struct screen *screen, bool shown)
+{
+    screen->anew |= shown && !top_options.workers;
+    top_options.workers = shown;
+    screen->view = shown ? VIEW_WORKERS : VIEW_QUEUES;
+}
+
 bool screen_key(struct screen *screen, int key)
 {
     if (type_filter(screen, key))
@@ -104,8 +117,13 @@ bool screen_key(struct screen *screen, int key)
     case KEY_F(10):
         screen->leave = true;
         return false;
+    case 'w':
+    case '4':
+    case '1':
+        show_workers(screen, key == '4' || (key == 'w' && screen->view != VIEW_WORKERS));
+        return false;
     case '?':
-        screen->view = screen->view == VIEW_HELP ? VIEW_QUEUES : VIEW_HELP;
+        screen->view = screen->view != VIEW_HELP ? VIEW_HELP : top_options.workers ? VIEW_WORKERS : VIEW_QUEUES;
         return false;
     case '\n':
     case '\r':
@@ -115,7 +133,7 @@ bool screen_key(struct screen *screen, int key)
         return false;
     case KEY_ESCAPE:
     case KEY_BACKSPACE:
-        screen->view = VIEW_QUEUES;
+        show_workers(screen, false);
         return false;
     case ' ':
     case 'p':
@@ -124,7 +142,7 @@ bool screen_key(struct screen *screen, int key)
     case '/':
     case '\\':
     case KEY_F(4):
-        screen->view = VIEW_QUEUES;
+        show_workers(screen, false);
         screen->typing = true;
         return false;
     case '<':

@@ -21,6 +21,7 @@ static const struct tool_option options[] = {
      "what to print: a table, an object a frame, an object a queue and line, or comma-separated values; means --batch"},
     {'s', "sort", TOOL_CHOICE, FIELD(sort), COLUMN_WORDS, "sort by this column: largest first, names from A"},
     {'r', "reverse", TOOL_FLAG, FIELD(reverse), NULL, "the other way round"},
+    {'w', "workers", TOOL_FLAG, FIELD(workers), NULL, "the workers of pools on this host instead of queues"},
     {'f', "filter", TOOL_TEXT, FIELD(filter), "TEXT", "only queues whose name has TEXT in it, or matches it as a glob"},
     {0, "run", TOOL_TEXT, FIELD(run), "NAME", "which bus; else $PTQ_RUN, else \"default\""},
     {0, "dir", TOOL_TEXT, FIELD(dir), "DIR", "where buses live; else $PTQ_DIR, else /dev/shm/ptq-UID"},
@@ -40,8 +41,10 @@ static const struct tool_usage usage = {
             "remarkable.  It only reads: it takes no message, holds no lock, and the watched processes do not notice.\n\n"
             "FLAGS: F full, D has dead letters, R recovered something after a death, X a dead process is not yet recovered, "
             "E ended, S stalled: it holds messages and none left since the last frame.  A rate that is not known yet is "
-            "shown as -.  Press ? on the screen for its keys.",
-    .examples = "ptqtop\nptqtop --once -o json\nptqtop -b -d 10 -o csv > day.csv",
+            "shown as -.\n\nWith --workers, or the key w: each worker of the pools on this host, what it does and for how long, its task and "
+            "ticket, jobs done and failed, and a lane of the last frames: # worked, = half of the time, - little, . had nothing to do, "
+            "o waited because the window was full.  Press ? on the screen for its keys.",
+    .examples = "ptqtop\nptqtop --workers\nptqtop --once -o json\nptqtop -b -d 10 -o csv > day.csv",
     .options = options};
 
 static int print_table(const char *what)

@@ -55,7 +55,10 @@ static int render_table(const struct frame *frame, bool later, FILE *out)
         fprintf(out, "%s\n", tool_escape(line, strlen(line), safe, sizeof safe));
     }
     fputc('\n', out);
-    top_fill_table(frame, LOOK_PLAIN, &table);
+    if (top_options.workers)
+        workers_fill_table(&frame->workers, &table);
+    else
+        top_fill_table(frame, LOOK_PLAIN, &table);
     tool_table_print(&table, out);
     tool_table_fini(&table);
     return TOOL_OK;
@@ -87,7 +90,8 @@ static json_t *row_json(const struct row *row)
         return object;
     json_object_set_new(object, "kind", json_string("pool"));
     json_object_del(object, "path");
-    tool_set_number(object, "sequence", row->sequence);
+    json_object_set_new(object, "unordered", json_boolean(row->unordered));
+    json_object_set_new(object, "sequence", row->unordered ? json_null() : json_integer((json_int_t)row->sequence));
     tool_set_number(object, "held", row->held);
     json_object_set_new(object, "head_pid", row->holder_pid != 0 ? json_integer(row->holder_pid) : json_null());
     if (row->holder_pid != 0) {
@@ -128,6 +132,8 @@ static int render_json(const struct frame *frame, FILE *out)
         json_array_append_new(frame->rows[i].is_pool ? pools : queues, row_json(&frame->rows[i]));
     json_object_set_new(object, "queues", queues);
     json_object_set_new(object, "pools", pools);
+    if (top_options.workers)
+        json_object_set_new(object, "workers", workers_json(&frame->workers));
     int failed = json_dumpf(object, out, JSON_INDENT(2) | JSON_REAL_PRECISION(6)) != 0 || fputc('\n', out) < 0;
     json_decref(object);
     return failed ? TOOL_ERROR : TOOL_OK;
@@ -136,11 +142,12 @@ static int render_json(const struct frame *frame, FILE *out)
 /* A line a row; each line tells its moment, so that lines may be cut from their frame. */
 static int render_ndjson(const struct frame *frame, FILE *out)
 {
+    size_t count = top_options.workers ? frame->workers.count : frame->count;
     int code = TOOL_OK;
 
-    for (size_t i = 0; i < frame->count && code == TOOL_OK; i++) {
+    for (size_t i = 0; i < count && code == TOOL_OK; i++) {
         json_t *object = frame_json(frame);
-        json_t *row = row_json(&frame->rows[i]);
+        json_t *row = top_options.workers ? workers_row_json(&frame->workers.rows[i]) : row_json(&frame->rows[i]);
         json_object_update(object, row);
         json_decref(row);
         code = tool_print_json(object, out);
@@ -148,7 +155,7 @@ static int render_ndjson(const struct frame *frame, FILE *out)
     return code;
 }
 
-static void print_csv_text(const char *text, FILE *out)
+void print_csv_text(const char *text, FILE *out)
 {
     char safe[1024];
 
@@ -214,7 +221,10 @@ int top_render(const struct frame *frame, enum top_output output, bool later, FI
     case OUTPUT_NDJSON:
         return render_ndjson(frame, out);
     case OUTPUT_CSV:
-        return render_csv(frame, later, out);
+        if (!top_options.workers)
+            return render_csv(frame, later, out);
+        workers_csv(frame, later, out);
+        return TOOL_OK;
     case OUTPUT_TABLE:
         break;
     }

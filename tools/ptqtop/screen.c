@@ -48,9 +48,10 @@ static enum ptq_err loop(struct screen *screen)
     double due = now_seconds();
 
     while (!screen->leave && !restore_wanted()) {
-        double left = due - now_seconds();
+        double left = screen->anew ? 0 : due - now_seconds();
         if (left <= 0) {
-            if (!screen->paused) {
+            if (!screen->paused || screen->anew) {
+                screen->anew = false;
                 enum ptq_err err = look(screen);
                 if (err != PTQ_OK)
                     return err;
@@ -84,7 +85,7 @@ static void begin_colours(struct screen *screen)
 
 int screen_run(struct watcher *watcher)
 {
-    struct screen screen = {.watcher = watcher, .look = LOOK_BARS};
+    struct screen screen = {.watcher = watcher, .look = LOOK_BARS, .view = top_options.workers ? VIEW_WORKERS : VIEW_QUEUES};
 
     screen.endpoints = calloc(ENDPOINTS_MAX, sizeof *screen.endpoints);
     if (screen.endpoints == NULL)

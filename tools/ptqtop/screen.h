@@ -6,7 +6,7 @@
 
 #include "top.h"
 
-enum view { VIEW_QUEUES, VIEW_DETAIL, VIEW_HELP };
+enum view { VIEW_QUEUES, VIEW_WORKERS, VIEW_DETAIL, VIEW_HELP };
 enum paint { PAINT_HEAD = 1, PAINT_WARN, PAINT_ALARM, PAINT_DIM };
 enum { ENDPOINTS_MAX = 2047 };
 
@@ -15,12 +15,14 @@ struct screen {
     const struct frame *frame;
     enum view view;
     size_t selected, top;            /* row, first row drawn */
+    size_t top_worker;               /* the first that is drawn */
     int left;                        /* how far wide tables are scrolled, behind the first column */
     char selected_name[PTQ_NAME_MAX + 1];
     const char *selected_kind;
     char filter[PTQ_NAME_MAX + 1];
     bool typing;                     /* the filter is being typed */
     bool paused, colour, leave;
+    bool anew;                       /* look at once: something else is to be shown */
     enum look look;
     uint64_t frames;
     struct ptq_view_endpoint *endpoints; /* owned */

@@ -7,6 +7,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include <jansson.h>
+
 #include <ptq/ptq.h>
 
 #include "common/table.h"
@@ -20,6 +22,7 @@ struct top_options {
     int output;   /* enum top_output; -1: not given */
     int sort;     /* a column */
     bool once, batch, reverse, ascii, no_colour, version;
+    bool workers; /* instead of queues */
 };
 extern struct top_options top_options;
 
@@ -38,12 +41,31 @@ struct row {
     struct ptq_queue_stats stats; /* a pool's: its jobs', with the dead of both */
     struct rates rates;
     bool stalled;          /* it holds messages, and none left since the frame before */
-    bool is_pool;
+    bool is_pool, unordered;
     uint64_t sequence;     /* pool: the next ticket to come out */
     uint64_t held;         /* pool: results that wait for their turn, or to be got */
     int32_t holder_pid;    /* pool: who works on that ticket; 0: nobody */
     bool holder_alive;
     char holder_command[16];
+};
+
+/* -- workers.c: workers of the pools of this bus on this host ---------------------------------------------------- */
+
+#define LANE 24 /* frames that a lane shows, the newest last */
+
+struct worker_row {
+    char pool[PTQ_NAME_MAX + 1];
+    struct ptq_worker_status now;
+    int64_t at;      /* monotonic ns */
+    bool known;      /* it was there in the frame before: its rate */
+    double rate;
+    char lane[LANE + 1];
+};
+
+struct workers {
+    struct worker_row *rows, *before;    /* owned; before: of the frame before */
+    size_t count, room, before_count, before_room;
+    struct ptq_worker_status *read;      /* owned: scratch */
 };
 
 struct frame {
@@ -57,7 +79,16 @@ struct frame {
     uint64_t dropped, recovered;
     struct row *rows; /* owned */
     size_t count, room;
+    struct workers workers; /* where they were asked for */
 };
+
+void workers_begin(struct workers *workers); /* a new frame */
+void workers_look(struct workers *workers, ptq_bus *bus, const char *pool, const struct ptq_view_info *jobs, int64_t now_ns);
+void workers_fini(struct workers *workers);
+void workers_fill_table(const struct workers *workers, struct tool_table *table);
+json_t *workers_json(const struct workers *workers);
+json_t *workers_row_json(const struct worker_row *row);
+void workers_csv(const struct frame *frame, bool later, FILE *out);
 
 struct watcher;
 
@@ -106,6 +137,8 @@ enum { HEADER_LINES = 3 };
 char *top_header(const struct frame *frame, int line, char *buffer, size_t room);
 
 /* A frame as text or for machines.  TOOL_OK or TOOL_ERROR. */
+/* A field, quoted where it must be. */
+void print_csv_text(const char *text, FILE *out);
 int top_render(const struct frame *frame, enum top_output output, bool later, FILE *out);
 
 /* -- screen.c --------------------------------------------------------------------------------------------------- */

@@ -61,6 +61,7 @@ struct ptq_bridge_limits {
     uint64_t vain, peer_vain;
     uint64_t peer_rate;                 /**< bytes a second from one peer; none.  Beyond it he is read less often */
     uint64_t peer_request_rate;         /**< requests a second, likewise; none */
+    uint64_t opens, peer_opens;         /**< queues that are opened a second, twenty times as many at once; 1000 and 500.  Beyond it likewise */
 };
 
 /** Zero is the default of every field. */

@@ -36,7 +36,8 @@ struct ptq_bus_options {
 
 /**
  * Opens the bus `run` (NULL: $PTQ_RUN, else "default"), making its directory, mode 0700, when it is missing.
- * The environment is ignored in a set-uid program.  Starts no thread and opens no socket.
+ * The environment is ignored in a set-uid program.  With $PTQ_DEBUG=proto each job, result, marker and piece of mail that a pool or a
+ * supervised process of this bus sends or receives is a line on standard error, with the process that says so.  Starts no thread and opens no socket.
  *
  * Close it with ptq_bus_close after every queue opened through it.  Does not block.
  * After fork the child opens its own.
@@ -111,17 +112,17 @@ PTQ_MUST_CHECK enum ptq_err ptq_bus_list_outboxes(ptq_bus *bus, bool (*each)(con
 
 /** What ptq_bus_gc did. */
 struct ptq_gc_report {
-    unsigned queues;    /**< looked at */
+    unsigned queues;    /**< looked at; and shares and logs */
     unsigned recovered; /**< endpoints of dead processes whose leases and blocks went back */
     unsigned removed;   /**< queues and half-made files without a living user, empty or ephemeral: unlinked */
-    unsigned kept;      /**< without a living user, but holding messages, or of another layout: kept */
+    unsigned kept;      /**< without a living user, but holding messages or values, or of another layout: kept */
     unsigned live;      /**< in use */
 };
 
 /**
  * Collects what the dead left: recovers dead endpoints, and removes queues that nobody has open and that
  * hold no message.  Safe at any time beside living users; may itself be killed.  `force` also removes
- * queues that hold messages, where nobody has them open.
+ * queues that hold messages, and shares and logs, where nobody has them open.
  */
 PTQ_MUST_CHECK enum ptq_err ptq_bus_gc(ptq_bus *bus, bool force, struct ptq_gc_report *ret_report);
 

@@ -28,6 +28,25 @@ void ptq_view_close(ptq_view *view); /**< NULL is fine */
 /** As ptq_queue_stats.  PTQ_EGONE when the queue was removed since. */
 PTQ_MUST_CHECK enum ptq_err ptq_view_stats(ptq_view *view, struct ptq_queue_stats *ret_stats);
 
+#define PTQ_WAIT_BUCKETS 144
+
+/**
+ * How long messages waited in the queue, from their put to their first take, since it was made.  Measured are those that bear the time of
+ * their put: every 64th of a producer, unless the queue was made with other stamps, and each that has a time to live.  Records that were
+ * put as a pack count as one.
+ */
+struct ptq_view_waits {
+    uint64_t count;                     /**< measured */
+    uint64_t sum_us;                    /**< their waits together */
+    uint64_t buckets[PTQ_WAIT_BUCKETS]; /**< how many of them took so long: see ptq_wait_bucket_us */
+};
+/** PTQ_EGONE, PTQ_ECORRUPT as ptq_view_stats. */
+PTQ_MUST_CHECK enum ptq_err ptq_view_waits(ptq_view *view, struct ptq_view_waits *ret_waits);
+/** The longest wait of a bucket, a fifth above the shortest at most; of the last, and beyond it, UINT64_MAX. */
+uint64_t ptq_wait_bucket_us(unsigned bucket);
+/** So long, or less, did this part (0 to 1) of them wait: to the end of a bucket.  0: none was measured. */
+uint64_t ptq_waits_quantile_us(const struct ptq_view_waits *waits, double part);
+
 /** What a queue was made with, and by whom. */
 struct ptq_view_info {
     char name[PTQ_NAME_MAX + 1];

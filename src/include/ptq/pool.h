@@ -22,6 +22,7 @@
 
 #include <ptq/bus.h>
 #include <ptq/err.h>
+#include <ptq/process.h>
 #include <ptq/queue.h>
 
 #ifdef __cplusplus
@@ -41,6 +42,20 @@ typedef struct ptq_result ptq_result;
 /** A job while it runs.  Opaque; belongs to the task function that was called with it. */
 typedef struct ptq_task ptq_task;
 
+#define PTQ_RETRY_ON(code) (UINT64_C(1) << (code)) /**< for retry_on: a code of enum ptq_err */
+
+/**
+ * How a job is run.  Zero is the default of every field.  From without to within: the rate of submission, retries, the
+ * time of one run, the call.
+ */
+struct ptq_call_options {
+    uint32_t timeout_ms; /**< one run may take so long, to 2^31 - 1; 0: any time */
+    uint32_t retries;    /**< run again so often, at most, after a run that answered an error; to 10,000; 0: not */
+    uint32_t delay_ms;   /**< before the first of them, to 2^31 - 1 */
+    double backoff;      /**< each further delay is so many times the one before, from 1 to 600; 0: 1 */
+    uint64_t retry_on;   /**< after these errors only: PTQ_RETRY_ON(a) | PTQ_RETRY_ON(b) ...; 0: after any */
+};
+
 /** Zero is the default of every field.  A field that is not zero and contradicts an existing pool: PTQ_EMISMATCH. */
 struct ptq_pool_options {
     enum ptq_open_mode mode;
@@ -51,9 +66,12 @@ struct ptq_pool_options {
                               *   errors must fit */
     uint64_t window;         /**< how far work may run ahead of the oldest result that is not done; 0: 10 x processors */
     uint32_t lives;          /**< workers that a job submitted by this handle may cost before it is an error; 0: 3 */
+    double per_second;       /**< jobs that this handle may submit a second, evenly; 0: any */
+    struct ptq_call_options call; /**< of jobs submitted by this handle that say nothing of their own */
     uint32_t max_endpoints;  /**< handles that may be open at once, to 2047; 0: 256 */
     uint32_t file_mode;      /**< permission bits; 0: 0600 */
     bool ephemeral;          /**< gc may remove it with work inside */
+    bool unordered;          /**< results come as they are finished, see below; an existing pool is what it was made as */
     struct ptq_error *error; /**< filled when the call fails; may be NULL */
 };
 
@@ -63,6 +81,12 @@ struct ptq_pool_options {
  *
  * The window bounds memory: a job is not begun before its result could be held, so one slow job holds up the others
  * only after `window` results, and workers never wait with a finished result in hand.
+ *
+ * An unordered pool gives results as they are finished, whatever their tickets: a slow job holds up nobody, however many others
+ * are done meanwhile.  Memory is bounded by `capacity`, of jobs and of results: workers wait with a finished result while so many
+ * are not got.  Each ticket comes out once for one getter.  What differs besides: a job that was cancelled may still run; a
+ * successor of a getter that died may get the result of a job whose worker died, too, a second time; a job that somebody else took out of
+ * <pool>.jobs never comes out.
  * Release it with ptq_pool_close.  Answers of ptq_queue_open; PTQ_EMISMATCH also where <pool>.jobs is an ordinary
  * queue.
  */
@@ -91,21 +115,45 @@ uint64_t ptq_pool_window(const ptq_pool *pool);  /**< as the pool was made */
  * Blocks while `capacity` jobs wait.  A thread that submits everything before it gets anything waits here for ever once
  * window and capacity are used up: let it get in between.
  * PTQ_ENOTASK: this process has registered tasks, and not this one; PTQ_EENDED after ptq_pool_stop; PTQ_EMSGSIZE;
- * PTQ_FULL, PTQ_TIMEDOUT, PTQ_ENOSPC as ptq_put; PTQ_ENOWORKERS as ptq_pool_get.  PTQ_EINDOUBT: the pool is on another
+ * PTQ_FULL, PTQ_TIMEDOUT (also by ptq_pool_options.per_second), PTQ_ENOSPC as ptq_put; PTQ_ENOWORKERS as ptq_pool_get.  PTQ_EINDOUBT: the pool is on another
  * host, and its answer was lost; it was asked again until the timeout.  ptq_pool_submit_with and PTQ_RETRY goes on with it: to submit
  * anew could draw a second ticket.
  */
 PTQ_MUST_CHECK enum ptq_err ptq_pool_submit(ptq_pool *pool, const char *task, const void *data, size_t size, int timeout_ms,
                                             uint64_t *ret_ticket);
 
-/**
- * As ptq_pool_submit, with headers and trace in `options` (may be NULL); delay, time to live and flags but
- * PTQ_RETRY (see ptq_put_with) are PTQ_EINVAL.
- * The task sees the trace by ptq_task_trace, a command in TRACEPARENT, and the result bears it, wherever the worker is.
- */
+/** Zero is the default of every field. */
+struct ptq_submit_options {
+    const struct ptq_call_options *call; /**< how the job is run; NULL: as the handle's ptq_pool_options.call says */
+    const struct ptq_header *headers;    /**< copied */
+    size_t header_count;
+    const struct ptq_trace *trace;       /**< copied; the task sees it by ptq_task_trace, a command in TRACEPARENT, and
+                                          *   the result bears it, wherever the worker is */
+    unsigned flags;                      /**< PTQ_RETRY (see ptq_put_with): the same submit again, after PTQ_EINDOUBT */
+};
+
+/** As ptq_pool_submit; `options` may be NULL.  PTQ_EINVAL: an option makes no sense. */
 PTQ_MUST_CHECK enum ptq_err ptq_pool_submit_with(ptq_pool *pool, const char *task, const void *data, size_t size,
-                                                 const struct ptq_put_options *options, int timeout_ms,
+                                                 const struct ptq_submit_options *options, int timeout_ms,
                                                  uint64_t *ret_ticket);
+
+/** A job that is written where its worker will read it.  Opaque.  One thread at a time. */
+typedef struct ptq_job ptq_job;
+
+/**
+ * Room for a job of up to `size` bytes, for large ones: written in place, it is not copied.  Nobody sees it before it is published.
+ * `options` (may be NULL) is borrowed until then.  Release it with ptq_pool_publish or ptq_pool_abandon, before ptq_pool_close.
+ * Blocks while there is no memory for it in the queue of jobs.  Answers of ptq_pool_submit_with.
+ */
+PTQ_MUST_CHECK enum ptq_err ptq_pool_loan(ptq_pool *pool, const char *task, size_t size, const struct ptq_submit_options *options,
+                                          int timeout_ms, ptq_job **ret_job);
+void *ptq_job_buffer(ptq_job *job); /**< aligned to 16 */
+
+/** Submits the first `size` bytes of it, as ptq_pool_submit_with.  Takes the job with PTQ_OK only.  PTQ_EMSGSIZE: more than was lent. */
+PTQ_MUST_CHECK enum ptq_err ptq_pool_publish(ptq_job *job, size_t size, int timeout_ms, uint64_t *ret_ticket);
+
+/** Gives the room back.  NULL is fine. */
+void ptq_pool_abandon(ptq_job *job);
 
 /** Submits bytes that no task sees: they come out unchanged in their place.  At most item_size and result_size. */
 PTQ_MUST_CHECK enum ptq_err ptq_pool_submit_marker(ptq_pool *pool, const void *data, size_t size, int timeout_ms,
@@ -119,13 +167,13 @@ PTQ_MUST_CHECK enum ptq_err ptq_pool_submit_marker(ptq_pool *pool, const void *d
  *
  * *ret_result is leased: give it back with ptq_result_done.  If this process dies first, the next getter gets it again,
  * flagged, and goes on behind it.  A result that is not done counts against the window: PTQ_EAGAIN when this handle
- * itself holds so many that no further result can come.
+ * itself holds so many that no further result can come (unordered: 64 more than one and a half times `capacity`).
  * The first get makes this handle the pool's only getter until it is closed or dies; another handle's get stands by
  * until then or its deadline, with PTQ_NOWAIT or after it PTQ_EBUSY.  PTQ_EBUSY also while another thread is in this
  * call.  PTQ_EMPTY, PTQ_TIMEDOUT; PTQ_END: the pool was stopped and the last ticket is out.
  * A home that is away is waited for; PTQ_EUNREACHABLE if it still is at the deadline.
  * A pool that nobody works for just waits; PTQ_ENOWORKERS only where this handle spawned workers, they crashed
- * so often that it gave up (crash_limit), and nobody else works for the pool.
+ * so often that it gave up (crash_limit), or were threads that could not go on, and nobody else works for the pool.
  */
 PTQ_MUST_CHECK enum ptq_err ptq_pool_get(ptq_pool *pool, int timeout_ms, ptq_result **ret_result);
 
@@ -154,10 +202,22 @@ size_t ptq_result_size(const ptq_result *result);
  */
 enum ptq_err ptq_result_code(const ptq_result *result);
 const char *ptq_result_text(const ptq_result *result);    /**< of an error, a sentence; else "" */
+/**
+ * More of an error: the name of its task; where it comes from: "run" (the task), "command", "limit" (its time was over), "result" (too
+ * large), "find" (nobody knows the task), "death" (its workers died), ""; the signal that killed its last worker or its command, 0;
+ * errno as the task left it when it called ptq_task_fail or returned, 0; where the task stood when it failed or crashed, a line a frame,
+ * as far as it fits result_size: "program(function+0x12) [address]", with names where the program exports them (-rdynamic), else for
+ * addr2line.
+ */
+const char *ptq_result_task(const ptq_result *result);
+const char *ptq_result_section(const ptq_result *result);
+int ptq_result_signal(const ptq_result *result);
+int ptq_result_errno(const ptq_result *result);
+const char *ptq_result_backtrace(const ptq_result *result);
 const char *ptq_result_host(const ptq_result *result);    /**< of the worker; "" for a marker or a lost job */
 const char *ptq_result_worker(const ptq_result *result);  /**< its name */
 int64_t ptq_result_pid(const ptq_result *result);         /**< as the worker saw itself; 0: none */
-uint32_t ptq_result_tries(const ptq_result *result);      /**< how often the job was handed to a worker, from 1; 0: not */
+uint32_t ptq_result_tries(const ptq_result *result);      /**< how often the job was begun, from 1; 0: not */
 uint64_t ptq_result_run_ns(const ptq_result *result);     /**< how long the task ran, the last time */
 bool ptq_result_trace(const ptq_result *result, struct ptq_trace *ret_trace); /**< its job's; false: it had none */
 bool ptq_result_redelivered(const ptq_result *result);    /**< an earlier getter had it and did not say done */
@@ -195,7 +255,7 @@ PTQ_MUST_CHECK enum ptq_err ptq_pool_join(ptq_pool *pool, int timeout_ms);
 /** Is a worker alive, or about to be started again, that was spawned by this handle? */
 bool ptq_pool_alive(ptq_pool *pool);
 
-/** A snapshot. */
+/** A snapshot.  Of an unordered pool, `ready` is all that is finished, `held` is 0, and there is no head. */
 struct ptq_pool_stats {
     uint64_t submitted; /**< jobs and markers since the pool was made */
     uint64_t queued;    /**< wait for a worker */
@@ -233,6 +293,40 @@ typedef enum ptq_err (*ptq_task_fn)(ptq_task *task, const void *data, size_t siz
  */
 enum ptq_err ptq_task_register(const char *name, ptq_task_fn fn, void *user);
 
+/**
+ * Names a task each of whose jobs is the life of a supervised process (<ptq/process.h>), a child of the worker that has the job: the hooks
+ * registered as `process`, with runs, lives, limits and checkpoints of their own.  The job's bytes are its input (ptq_self_input), what it
+ * gives is the job's result; when its last life is gone, its error, with the sentence of ptq_process_error, is the job's.  `options` is
+ * copied (input, slot and error are not used: the slot is the worker's index); NULL: one run.  The process ends with its
+ * worker, so a time limit of the job (ptq_call_options) is one for all of its life.  In workers that are processes of this
+ * program, not in threads of another.  A known name is replaced.  When and where: as ptq_task_register, and its answers.
+ */
+PTQ_MUST_CHECK enum ptq_err ptq_task_register_process(const char *task, const char *process, const struct ptq_process_options *options);
+
+/** What a task keeps in each worker, from job to job: a handle, a table, a buffer. */
+struct ptq_task_hooks {
+    /** Before the first job of this task in a worker: makes *ret_state (NULL is fine).  What it answers but PTQ_OK is the error of that job, best by
+     * ptq_task_fail; with the next job it is tried again.  ptq_task_worker and _workers tell which of how many workers this is. */
+    enum ptq_err (*init)(ptq_task *task, void **ret_state);
+    /** When the worker leaves; not when it is killed.  NULL: nothing is to be done. */
+    void (*cleanup)(void *state, void *user);
+};
+
+/** As ptq_task_register, with hooks, which are copied. */
+enum ptq_err ptq_task_register_with(const char *name, ptq_task_fn fn, const struct ptq_task_hooks *hooks, void *user);
+
+/** A plugin is a shared object with a table `const struct ptq_plugin_task ptq_plugin_tasks[]`, which ends with an entry without a function, or
+ * with PTQ_TASK()s.  It is linked with libptq as a program is. */
+struct ptq_plugin_task {
+    const char *name; /**< NULL, "": the default task */
+    ptq_task_fn fn;
+    void *user;
+};
+
+/** Loads a shared object, for good, and registers its tasks as ptq_task_register.  A name without a slash is of this folder.
+ * PTQ_EINVAL: it cannot be loaded; PTQ_ENOTASK: it has none. */
+enum ptq_err ptq_task_load(const char *file, struct ptq_error *error);
+
 #if defined(__GNUC__)
 /** PTQ_TASK(fn): registers the function under its own name before main begins. */
 #define PTQ_TASK(fn)                                                                                                   \
@@ -250,6 +344,14 @@ enum ptq_err ptq_task_result(ptq_task *task, const void *data, size_t size);
 /** Adds `size` bytes to the result.  Both: PTQ_ENOMEM; PTQ_EMSGSIZE beyond result_size, and then that error is the result. */
 enum ptq_err ptq_task_emit(ptq_task *task, const void *data, size_t size);
 
+/**
+ * Room for a result of `size` bytes, instead of whatever was given before: large ones are written in place and not copied
+ * (PTQ_EMSGSIZE, PTQ_ENOMEM as above).  They are the result, or the first of them that ptq_task_publish names (PTQ_EINVAL: more than were
+ * lent).  Aligned to 16, not cleared; borrowed until the task returns, gives a result otherwise, or asks for another.
+ */
+PTQ_MUST_CHECK enum ptq_err ptq_task_loan(ptq_task *task, size_t size, void **ret_buffer);
+enum ptq_err ptq_task_publish(ptq_task *task, size_t size);
+
 /** Makes an error of it: printf for a sentence of up to 500 bytes.  Returns `code` (PTQ_EFAILED for PTQ_OK). */
 enum ptq_err ptq_task_fail(ptq_task *task, enum ptq_err code, const char *format, ...)
 #if defined(__GNUC__)
@@ -259,29 +361,71 @@ enum ptq_err ptq_task_fail(ptq_task *task, enum ptq_err code, const char *format
 
 const char *ptq_task_name(const ptq_task *task);    /**< as submitted; "" for the default task */
 void *ptq_task_user(const ptq_task *task);          /**< as registered */
+void *ptq_task_state(const ptq_task *task);         /**< what the init hook made in this worker; NULL: there is none */
 uint64_t ptq_task_ticket(const ptq_task *task);
-uint32_t ptq_task_tries(const ptq_task *task);      /**< 1: first time; more: workers that had this job died */
+/** Is the time limit of this run over (ptq_call_options.timeout_ms)?  A task that looks now and then can stop by itself; what it
+ * answers after that counts no more.  One that does not look has a tenth of a second, in a spawned worker, until that is killed. */
+bool ptq_task_cancelled(const ptq_task *task);
+uint32_t ptq_task_tries(const ptq_task *task);      /**< 1: first time; more: it failed before, or its workers died */
 bool ptq_task_trace(const ptq_task *task, struct ptq_trace *ret_trace); /**< of the job; false: it has none */
 unsigned ptq_task_worker(const ptq_task *task);     /**< index of this worker among those spawned with it, from 0 */
 unsigned ptq_task_workers(const ptq_task *task);    /**< how many were spawned together */
 
-/* -- workers -------------------------------------------------------------------------------------------------- */
+/** A command as a part of a task: what a worker with `exec` does with each job.  Zero is the default of every field but `line`. */
+struct ptq_command {
+    const char *line;    /**< for /bin/sh -c (without a shell where it is a path and plain words only) */
+    const void *input;   /**< its standard input */
+    size_t input_size;
+    /** Called with what it writes to descriptor 1 (standard output) and 2 (standard error) as it comes; anything but PTQ_OK is
+     *  answered in the end, and the rest is read and thrown away.  NULL: the one is emitted as the task's result, the other is the worker's. */
+    enum ptq_err (*each)(int fd, const void *data, size_t size, void *context);
+    void *context;
+    uint32_t timeout_ms; /**< it may take so long; 0: as long as the job (ptq_call_options.timeout_ms) */
+    int stop_fd;         /**< when this becomes readable, or its other end is closed, the command is ended as at its limit; 0: none */
+};
+
+/** How it ended. */
+struct ptq_command_end {
+    bool known;     /**< false: somebody else has waited for it */
+    bool signaled;
+    bool core;
+    bool timed_out; /**< it was ended because its time, or that of the job, was over */
+    bool stopped;   /**< ... because of stop_fd */
+    int code;       /**< exit status, or the signal */
+    int64_t run_ns; /**< from its start to its end */
+};
 
 /**
- * First in main, after tasks were registered.  Returns at once in the program that the user started.  In a worker
- * process that ptq_pool_spawn started from the same executable it works until the pool ends or the parent is gone, and
- * exits.
+ * Runs a command inside a task and waits for its end, and for the end of its output.  It leads a process group of its own, which is ended
+ * with the worker, and at its limit: SIGTERM, a tenth of a second later SIGKILL.  Its environment has PTQ_POOL, PTQ_TICKET and PTQ_TRIES.
+ * PTQ_OK also where it failed: *ret_end tells.  PTQ_ENOMEM, PTQ_EAGAIN, PTQ_EMSGSIZE (a line too long), PTQ_ESYS: it could not be started; what
+ * `each` answered.  In the thread that runs the task.
  */
-void ptq_worker_main(int argc, char **argv);
+PTQ_MUST_CHECK enum ptq_err ptq_task_command(ptq_task *task, const struct ptq_command *command, struct ptq_command_end *ret_end);
+
+/* -- workers -------------------------------------------------------------------------------------------------- */
 
 /** Zero is the default of every field. */
 struct ptq_spawn_options {
     unsigned count;       /**< workers; 0: one a processor */
-    const char *exec;     /**< a command for /bin/sh -c, run once a job: the job on standard input, the result from
+    const char *exec;     /**< a command for /bin/sh -c (without a shell where it is a path and plain words only), run once a
+                           *   job: the job on standard input, the result from
                            *   standard output; exit status 0, else PTQ_EFAILED.  Its environment has PTQ_POOL, PTQ_TICKET
                            *   and PTQ_TRIES.  It is the default task.  NULL: registered tasks */
     const char *name;     /**< of the workers, "<name>-<index>"; NULL: "worker" */
     bool no_respawn;      /**< leave the dead dead */
+    const char *plugin;   /**< a shared object whose tasks they load (ptq_task_load); this program need not know them.  NULL: none */
+    bool threads;         /**< threads of this process instead of processes: nothing is isolated, a task that crashes ends the program, and one
+                           *   that overstays its time has the flag only; ptq_pool_close waits for the jobs in hand.  No exec, plugin,
+                           *   recycling, cpus, nice */
+    uint64_t recycle_jobs;  /**< a new process after so many jobs each; between two jobs, the others go on; 0: never */
+    uint64_t recycle_bytes; /**< ... after a job that leaves more resident memory than this; 0: never */
+    enum ptq_cpus cpus;   /**< PTQ_CPUS_SPREAD: each its own, in turn; of those that this process may use */
+    const char *cpu_list; /**< "0,2-3": of these alone; NULL: any */
+    int nice;             /**< added to their niceness */
+    uint64_t record;      /**< each leaves a record of its last so many jobs, 32 bytes a job, to 2^20: ptq_pool_record
+                           *   (<ptq/pipeline.h>).  0: none.  Whoever records first on a pool decides for all */
+    bool no_status;       /**< they keep no account of themselves: ptq_pool_workers (<ptq/worker.h>) does not show them */
     unsigned crash_limit; /**< deaths of one worker in a row without a job done in between, until it is given up; 0: 10 */
     struct ptq_error *error;
 };
@@ -307,6 +451,8 @@ size_t ptq_pool_worker_pids(ptq_pool *pool, int64_t *pids, size_t max);
 struct ptq_work_options {
     const char *exec;    /**< as in ptq_spawn_options */
     const char *name;    /**< of this worker; NULL: "worker" */
+    uint64_t record;     /**< as in ptq_spawn_options */
+    bool no_status;      /**< as in ptq_spawn_options */
     struct ptq_error *error;
 };
 
@@ -316,7 +462,8 @@ struct ptq_work_options {
  */
 PTQ_MUST_CHECK enum ptq_err ptq_pool_work(ptq_pool *pool, const struct ptq_work_options *options);
 
-/** Every ptq_pool_work on this handle returns, after the job in hand.  Async-signal-safe. */
+/** Every ptq_pool_work on this handle returns, and its workers that are threads (ptq_spawn_options.threads) end, after the job in hand; so do
+ * those that begin later.  Async-signal-safe. */
 void ptq_pool_leave(ptq_pool *pool);
 
 #pragma GCC visibility pop

@@ -10,10 +10,17 @@
 
 #include <ptq/bus.h>
 #include <ptq/err.h>
+#include <ptq/log.h>
+#include <ptq/map.h>
 #include <ptq/metrics.h>
+#include <ptq/pipe.h>
+#include <ptq/pipeline.h>
 #include <ptq/pool.h>
+#include <ptq/process.h>
 #include <ptq/queue.h>
+#include <ptq/share.h>
 #include <ptq/spec.h>
 #include <ptq/version.h>
+#include <ptq/worker.h>
 
 #endif

@@ -318,7 +318,7 @@ void ptq_abort(ptq_msg *loan);
  * ptq_flush, before anything else that this thread puts (put_many, loans, messages with options, large ones: order
  * stays), before ptq_end of this handle, when a get on this handle finds nothing, and at close, which waits up to three
  * seconds for room.  What a process had not flushed dies with it.  Its position is not known at the put (0).  A
- * ptq_put_many of small messages is a pack of its own: in the queue, with its position, when it answers.
+ * ptq_put_many of small messages is a pack of its own, or several: in the queue, with its position, when it answers.
  *
  * Packed messages are got and acked like others, with these differences: a pack is leased as a whole, and a consumer
  * that has one of its messages holds them all; they share one position and are told apart by ptq_msg_sub; data is
@@ -331,11 +331,11 @@ void ptq_abort(ptq_msg *loan);
  * ended meanwhile, and what was gathered is dropped.  On other handles PTQ_OK at once.
  *
  * Where the queue is on another host, small puts are copied and handed over in batches, of all threads of the handle, one under way
- * while the next is filled; flush waits until all are in.  Through the ptqbridge of this host no thread is there to hand over the next
- * batch when one has arrived: the handle's next put, get, flush or close does.  A batch that fails is told by the next put or flush, and nothing
- * goes past it: after PTQ_FULL, PTQ_ENOSPC or PTQ_ENOMEM it is asked again by the one after, after anything else it and what was put
- * behind it is dropped.  Queues with lease_ms or expired_to_dead refuse PTQ_PIPELINE:
- * PTQ_EINVAL at open.
+ * while the next is filled; flush waits until all are in.  There a batch is packs, if the queue has room for them (pack_size).  Through the
+ * ptqbridge of this host no thread is there to hand over the next batch when one has arrived: the handle's next put, get, flush or close
+ * does: there, flush at the end of a burst.  A batch that fails is told by the next put or flush, and nothing goes past it: after
+ * PTQ_FULL, PTQ_ENOSPC or PTQ_ENOMEM it is asked again by the one after, after anything else it and what was put behind it is dropped.
+ * Queues with lease_ms or expired_to_dead refuse PTQ_PIPELINE: PTQ_EINVAL at open.
  *
  * On a handle opened with PTQ_ACK_LOCAL, of a queue of another host, PTQ_OK of a put, a loan's publish or an end means: it stands in
  * the outbox of that queue on this host, one for all its processes, and survives them and the ptqbridge, but not the host.  The

@@ -11,7 +11,7 @@
 #define PTQ_LAYOUT_VERSION 2
 
 /** The newest protocol that this library speaks to other hosts; both ends agree on the lower one. */
-#define PTQ_WIRE_VERSION 2
+#define PTQ_WIRE_VERSION 3
 
 #ifdef __cplusplus
 extern "C" {

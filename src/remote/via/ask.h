@@ -50,6 +50,7 @@ enum pti_ask_verb {
 };
 #define PTI_ASK_MORE 1u     /* flag of TAKE: take_more */
 #define PTI_ASK_NO_ANSWER 2u /* flag: nobody waits */
+#define PTI_ASK_PACKS 8u    /* flag of PUT: the messages may share leases */
 #define PTI_ASK_AGAIN 4u    /* flag of PUT, PLACE: it was asked, perhaps of another bridge: it is done unless it was */
 
 struct pti_ask {

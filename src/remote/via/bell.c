@@ -72,12 +72,14 @@ enum ptq_err pti_via_fd(struct pti_port *port, enum ptq_side side, int *ret_fd)
 
     if (side == PTQ_SIDE_PUT && via->outbox != NULL)
         return via->outbox->ops->fd(via->outbox, side, ret_fd);
-    enum ptq_err err = find_bell(via, side, &bell);
-    if (err == PTQ_OK)
+    enum ptq_err err = pti_via_enter(via) ? find_bell(via, side, &bell) : PTQ_EINTR;
+    if (err == PTQ_OK) {
         err = tell_of_bell(via, side);
-    if (err != PTQ_OK && err != PTQ_EUNREACHABLE)
-        return err;
-    return bell->ops->fd(bell, PTQ_SIDE_GET, ret_fd);
+        if (err == PTQ_OK || err == PTQ_EUNREACHABLE)
+            err = bell->ops->fd(bell, PTQ_SIDE_GET, ret_fd);
+    }
+    pti_via_leave(via);
+    return err;
 }
 
 static struct pti_port *bell_of(struct pti_port *port, const struct pti_watcher *watcher)

@@ -443,6 +443,14 @@ static bool is_same_queue(const struct pti_via *via, const struct pti_ask_opened
            memcmp(opened->id, unknown, sizeof unknown) == 0;
 }
 
+/* Another process's words: they end within their room. */
+static void end_texts(struct pti_ask_opened *opened)
+{
+    opened->run[sizeof opened->run - 1] = opened->node[sizeof opened->node - 1] = '\0';
+    opened->where[sizeof opened->where - 1] = opened->url[sizeof opened->url - 1] = '\0';
+    opened->spec[sizeof opened->spec - 1] = '\0';
+}
+
 static enum ptq_err try_to_connect(struct pti_via *via, struct ptq_error *error)
 {
     struct pti_via_call call = {.ask = {.verb = PTI_ASK_OPEN}, .body = &via->asked, .body_size = sizeof via->asked};
@@ -466,6 +474,7 @@ static enum ptq_err try_to_connect(struct pti_via *via, struct ptq_error *error)
         err = pti_error(error, PTQ_EVERSION, "the ptqbridge of this host is of another version");
     } else if (err == PTQ_OK) {
         memcpy(&opened, call.bytes, sizeof opened);
+        end_texts(&opened);
         if (!is_same_queue(via, &opened))
             err = pti_error(error, PTQ_EGONE, "queue '%s' was removed; another one has its name", via->asked.name);
     } else {

@@ -295,7 +295,7 @@ static bool goes_through(const ptq_bus *bus, unsigned flags)
         return !(flags & PTQ_DIRECT);
     if (bus->via != PTI_VIA_AUTO)
         return bus->via == PTI_VIA_BRIDGE;
-    return pti_link_may_start() != PTQ_OK;
+    return pti_link_is_forked();
 }
 
 enum ptq_err pti_far_open(ptq_bus *bus, const char *url, const char *run, const char *name, const struct pti_open *open,
@@ -312,7 +312,7 @@ enum ptq_err pti_far_open(ptq_bus *bus, const char *url, const char *run, const 
     if (!goes_through(bus, flags))
         return pti_remote_open(bus, url, run, name, open, error, ret_port);
     enum ptq_err err = open_through(bus, url, run, name, open, error, ret_port);
-    if (err == PTQ_EUNREACHABLE && pti_link_may_start() != PTQ_OK && !(flags & PTQ_VIA_BRIDGE) && bus->via == PTI_VIA_AUTO)
+    if (err == PTQ_EUNREACHABLE && pti_link_is_forked() && !(flags & PTQ_VIA_BRIDGE) && bus->via == PTI_VIA_AUTO)
         return pti_error(error, PTQ_EFORKED,
                          "no link to '%s': this process was forked from one that had links to other hosts, and no ptqbridge "
                          "serves its own run here; start one, open links after the fork only, or exec",

@@ -15,6 +15,7 @@
 #include "base/time.h"
 #include "os/futex.h"
 #include "queue/queue.h"
+#include "remote/via/verbs.h"
 
 #define LOOK_NS (PTI_NS_PER_S / 4)
 #define TRIES 8
@@ -225,7 +226,15 @@ static bool out_fast_put(struct pti_port *port, const void *data, uint32_t size,
 
 static enum ptq_err out_loan(struct pti_port *port, uint32_t size, int64_t deadline, struct ptq_msg **ret_loan)
 {
-    return box_of(port)->ops->loan(box_of(port), size, deadline, ret_loan);
+    struct pti_via *via = pti_via_of(port);
+    enum ptq_err err = PTQ_EINTR;
+
+    if (pti_via_enter(via))
+        err = via->outbox->ops->loan(via->outbox, size, deadline, ret_loan);
+    if (err == PTQ_OK)
+        (*ret_loan)->queue = port->queue; /* the outbox has none */
+    pti_via_leave(via);
+    return err;
 }
 
 static enum ptq_err out_end(struct pti_port *port)

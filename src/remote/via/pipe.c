@@ -2,8 +2,8 @@
  *
  *      put -> filling ... going -> the bridge -> its home       one batch is asked for at a time
  *
- * A batch is as large as what was put while the one before it was under way.  No thread waits for answers: each put looks for one, and
- * asks for the next batch; what stands there when nobody calls any more goes with the next call: a flush, a get, the close.
+ * A batch is as large as what was put while the one before it was under way.  No thread waits for answers: a put looks for one, if
+ * nobody has for a moment, and asks for the next batch; what stands there when nobody calls any more goes with the next call: a flush, a get, the close.
  *
  * Laws.
  * 1. Nothing goes past a batch that is not in.
@@ -20,8 +20,9 @@
 #include "remote/via/verbs.h"
 
 #define BATCH_BYTES (128u << 10)
-#define BATCH_PUTS 512u
+#define BATCH_PUTS 2048u
 #define SMALL 8192u /* larger ones go by themselves, after what was gathered */
+#define LOOK_NS 10000 /* a look for the answer is dearer than a put */
 #define PATIENCE_NS (10 * PTI_NS_PER_S) /* a bridge that lives has answered by then */
 
 struct batch {
@@ -36,6 +37,8 @@ struct pti_via_pipe {
     bool named;                    /* it has a key */
     bool under_way;                /* it is asked, and nobody took its answer */
     bool busy;                     /* under the mutex */
+    bool under_way_seen;           /* under the mutex: of under_way, as he left it who was busy last */
+    int64_t look_at;               /* under the mutex: before this nobody need look for the answer */
     enum ptq_err failure;          /* under the mutex: to be told once */
     struct batch batches[2];
 };
@@ -96,7 +99,8 @@ static bool take_next(struct pti_via *via)
     bool any = pipe->going->count > 0;
     pthread_mutex_unlock(&via->mutex);
     if (any && !pipe->named) {
-        pipe->call = (struct pti_via_call){.ask = {.verb = PTI_ASK_PUT, .count = (uint32_t)pipe->going->count},
+        pipe->call = (struct pti_via_call){.ask = {.verb = PTI_ASK_PUT, .flags = PTI_ASK_PACKS,
+                                                   .count = (uint32_t)pipe->going->count},
                                            .puts = pipe->going->puts};
         pti_via_doubt_name(via, &pipe->call);
         pipe->named = true;
@@ -245,8 +249,12 @@ static bool try_busy(struct pti_via *via)
 
 static void end_busy(struct pti_via *via)
 {
+    int64_t now = pti_now_ns();
+
     pthread_mutex_lock(&via->mutex);
     via->pipe->busy = false;
+    via->pipe->under_way_seen = via->pipe->under_way;
+    via->pipe->look_at = now + LOOK_NS;
     pthread_mutex_unlock(&via->mutex);
     if (pti_load_seq(&via->inside) > 1)
         pti_via_wake(via);
@@ -315,9 +323,25 @@ bool pti_via_pipe_takes(const struct pti_via *via, const struct pti_put *put)
            put->kind == PTI_KIND_DATA;
 }
 
+/* Behind what is under way, and was looked after a moment ago. */
+static bool put_behind(struct pti_via *via, const struct pti_put *put)
+{
+    struct pti_via_pipe *pipe = via->pipe;
+    int64_t now = pti_now_ns();
+
+    pthread_mutex_lock(&via->mutex);
+    bool may = pipe->under_way_seen && now < pipe->look_at && pipe->failure == PTQ_OK && has_room(via, put->size);
+    if (may)
+        add(pipe->filling, put);
+    pthread_mutex_unlock(&via->mutex);
+    return may;
+}
+
 /* PTQ_EMPTY: there is no room for it. */
 static enum ptq_err try_put(struct pti_via *via, const struct pti_put *put)
 {
+    if (put_behind(via, put))
+        return PTQ_OK;
     bool mine = try_busy(via);
 
     if (mine)

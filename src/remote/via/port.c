@@ -12,7 +12,7 @@
 
 /* ---- in ---- */
 
-static enum ptq_err run_put(struct pti_via *via, struct pti_via_call *call, int64_t deadline, uint64_t *ret_position)
+static enum ptq_err put_inside(struct pti_via *via, struct pti_via_call *call, int64_t deadline, uint64_t *ret_position)
 {
     enum ptq_err err = pti_via_doubt_look(via, call, call->puts[0].retry);
     bool resumes = (call->ask.flags & PTI_ASK_AGAIN) != 0;
@@ -29,16 +29,27 @@ static enum ptq_err run_put(struct pti_via *via, struct pti_via_call *call, int6
     return err;
 }
 
+static enum ptq_err run_put(struct pti_via *via, struct pti_via_call *call, int64_t deadline, uint64_t *ret_position)
+{
+    enum ptq_err err = PTQ_EINTR;
+
+    if (pti_via_enter(via))
+        err = put_inside(via, call, deadline, ret_position);
+    pti_via_leave(via);
+    return err;
+}
+
 static enum ptq_err via_put_many(struct pti_port *port, const struct pti_put *puts, size_t count, int64_t deadline,
                                  uint64_t *ret_position)
 {
-    enum ptq_err flushed = pti_via_pipe_flush(pti_via_of(port), deadline); /* order stays */
-
-    if (flushed != PTQ_OK)
-        return flushed;
+    struct pti_via *via = pti_via_of(port);
     struct pti_via_call call = {.ask = {.verb = PTI_ASK_PUT, .count = (uint32_t)count}, .puts = puts};
+    enum ptq_err err = pti_via_enter(via) ? pti_via_pipe_flush(via, deadline) : PTQ_EINTR; /* order stays */
 
-    return run_put(pti_via_of(port), &call, deadline, ret_position);
+    if (err == PTQ_OK)
+        err = run_put(via, &call, deadline, ret_position);
+    pti_via_leave(via);
+    return err;
 }
 
 static enum ptq_err via_put(struct pti_port *port, const struct pti_put *put, int64_t deadline, uint64_t *ret_position)
@@ -84,10 +95,12 @@ static void via_abort(struct pti_port *port, struct ptq_msg *loan)
 static enum ptq_err via_publish(struct pti_port *port, struct ptq_msg *loan, const struct pti_put *put, int64_t deadline,
                                 uint64_t *ret_position)
 {
-    enum ptq_err err = via_put(port, put, deadline, ret_position);
+    struct pti_via *via = pti_via_of(port);
+    enum ptq_err err = pti_via_enter(via) ? via_put(port, put, deadline, ret_position) : PTQ_EINTR;
 
     if (err == PTQ_OK)
         via_abort(port, loan);
+    pti_via_leave(via);
     return err;
 }
 
@@ -95,11 +108,13 @@ static enum ptq_err via_publish(struct pti_port *port, struct ptq_msg *loan, con
 
 static enum ptq_err via_end(struct pti_port *port)
 {
-    enum ptq_err flushed = pti_via_pipe_flush(pti_via_of(port), PTI_DEADLINE_NOW);
+    struct pti_via *via = pti_via_of(port);
+    enum ptq_err err = pti_via_enter(via) ? pti_via_pipe_flush(via, PTI_DEADLINE_NOW) : PTQ_EINTR;
 
-    if (flushed != PTQ_OK && flushed != PTQ_EENDED)
-        return flushed;
-    return pti_via_ask_value(pti_via_of(port), (struct pti_ask){.verb = PTI_ASK_END}, PTI_DEADLINE_NOW, PTI_VIA_IN_DOUBT, NULL);
+    if (err == PTQ_OK || err == PTQ_EENDED)
+        err = pti_via_ask_value(via, (struct pti_ask){.verb = PTI_ASK_END}, PTI_DEADLINE_NOW, PTI_VIA_IN_DOUBT, NULL);
+    pti_via_leave(via);
+    return err;
 }
 
 static enum ptq_err via_limit(struct pti_port *port, uint64_t limit)
@@ -127,14 +142,17 @@ static enum ptq_err via_census(struct pti_port *port, uint64_t position, bool *r
 enum ptq_err pti_via_claim(struct pti_port *port, int64_t deadline)
 {
     struct pti_via *via = pti_via_of(port);
-    enum ptq_err err = pti_via_ask_value(via, (struct pti_ask){.verb = PTI_ASK_CLAIM}, deadline, PTI_VIA_ASK_AGAIN, NULL);
+    enum ptq_err err = PTQ_EINTR;
 
+    if (pti_via_enter(via))
+        err = pti_via_ask_value(via, (struct pti_ask){.verb = PTI_ASK_CLAIM}, deadline, PTI_VIA_ASK_AGAIN, NULL);
     if (err == PTQ_OK) {
         pthread_mutex_lock(&via->mutex);
         via->claimed = true;
         via->claim_lost = false;
         pthread_mutex_unlock(&via->mutex);
     }
+    pti_via_leave(via);
     return err;
 }
 
@@ -236,7 +254,19 @@ static void via_close(struct pti_port *port, int64_t deadline)
     pti_via_free(via);
 }
 
+static bool via_stay(struct pti_port *port)
+{
+    if (pti_via_enter(pti_via_of(port)))
+        return true;
+    pti_via_leave(pti_via_of(port));
+    return false;
+}
+
+static void via_go(struct pti_port *port) { pti_via_leave(pti_via_of(port)); }
+
 const struct pti_port_ops pti_via_ops = {
+    .stay = via_stay,
+    .go = via_go,
     .put = via_put,
     .put_many = via_put_many,
     .loan = via_loan,

@@ -88,8 +88,10 @@ static void do_post(struct pti_via_service *service, struct pti_via_post *post)
         answer_proxy(service, post->proxy, post);
     else if (post->answer != NULL)
         answer_stranger(service, post);
-    if (post->request != NULL)
-        (void)!service->ask->ops->ack(service->ask, post->request);
+    if (post->request != NULL) {
+        (void)!post->request->port->ops->ack(post->request->port, post->request);
+        pti_fetch_add_seq(&post->from->under_way, -1u);
+    }
     pti_via_step(PTI_VIA_ACKED);
     if (post->frees) {
         pti_proxy_free(post->proxy);

@@ -71,7 +71,7 @@ static bool read_open(const struct pti_via_job *job, struct pti_ask_open *ret_op
     memcpy(ret_open, job->body, sizeof *ret_open);
     ret_open->url[sizeof ret_open->url - 1] = ret_open->run[sizeof ret_open->run - 1] = '\0';
     ret_open->name[sizeof ret_open->name - 1] = ret_open->spec[sizeof ret_open->spec - 1] = '\0';
-    ret_open->open.stream = job->ask.client;
+    ret_open->open.stream = ret_open->open.maker = job->ask.client;
     ret_open->open.carrier = PTI_CARRIER_PROGRAM;
     ret_open->open.has_put = ret_open->has_put;
     ret_open->open.options.error = NULL;

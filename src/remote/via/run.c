@@ -15,10 +15,14 @@ bool pti_via_enter(struct pti_via *via)
     return !pti_load_seq(&via->closing);
 }
 
+/* The handle may be gone after it: only one that is being closed has somebody who waits for that, and he looks again by himself. */
 void pti_via_leave(struct pti_via *via)
 {
+    bool closing = pti_load_seq(&via->closing);
+
     pti_fetch_add_seq(&via->inside, -1u);
-    pti_futex_wake(&via->inside, INT32_MAX);
+    if (closing)
+        pti_futex_wake(&via->inside, INT32_MAX);
 }
 
 static enum ptq_err run_once(struct pti_via *via, struct pti_via_call *call, int64_t deadline, bool may_interrupt)

@@ -40,12 +40,20 @@ struct pti_proxy {
     } bells[2];
 };
 
+/* A queue of requests; what somebody took away is kept until all that came by it are answered. */
+struct pti_via_requests {
+    struct pti_port *port;
+    _Atomic uint32_t under_way;       /* taken by the reader, and not yet acked by the poster */
+    struct pti_via_requests *before;  /* of those that were taken away the newest; NULL */
+};
+
 /* A request that is under way. */
 struct pti_via_job {
     TAILQ_ENTRY(pti_via_job) listed, running, turning;
     struct pti_proxy *proxy; /* NULL: OPEN, LOOK */
     struct pti_ask ask;
-    struct ptq_msg *msg;     /* leased from the queue of requests; NULL: the bridge's own */
+    struct ptq_msg *msg;     /* leased from `from`; NULL: the bridge's own */
+    struct pti_via_requests *from;
     const uint8_t *body;
     size_t size;
     int64_t deadline;
@@ -62,6 +70,7 @@ struct pti_via_post {
     TAILQ_ENTRY(pti_via_post) listed;
     struct pti_proxy *proxy;
     struct ptq_msg *request; /* to be acked; NULL */
+    struct pti_via_requests *from;
     uint8_t *answer;         /* NULL: none */
     size_t size;
     uint8_t client[PTI_CLIENT_BYTES]; /* where proxy is NULL */
@@ -72,7 +81,7 @@ struct pti_via_service {
     ptq_bus *bus;
     pti_via_log *log;
     void *log_context;
-    struct pti_port *ask;
+    struct pti_via_requests *requests; /* under the mutex, but for the reader, who alone changes it */
     struct pti_via_carrier *carrier; /* of the outboxes */
     int poll_fd, wake_fd;
     pthread_t reader, poster;
@@ -115,24 +124,46 @@ void pti_via_answer_code(struct pti_via_job *job, enum ptq_err code, uint64_t va
 /* poster.c: its thread. */
 void *pti_via_post_answers(void *service);
 
-/* service.c */
+/* workers.c */
 void pti_via_submit(struct pti_via_service *service, struct pti_via_job *job);
 /* Takes the answer.  request may be NULL. */
 void pti_via_post(struct pti_via_service *service, struct pti_via_job *job, uint8_t *answer, size_t size, bool frees);
 void pti_via_job_free(struct pti_via_job *job);
-/* The job is one of this handle's, which is counted; false: that is not known any more. */
+
+/* handles.c.  find, add_job: with the mutex held; all others here take it.  Only the reader takes handles out of the list, and whoever stops
+ * the service once the reader has ended. */
+struct pti_proxy *pti_via_find(struct pti_via_service *service, const uint8_t client[PTI_CLIENT_BYTES]);
+/* The job is one of this handle's, which is counted. */
+void pti_via_add_job(struct pti_proxy *proxy, struct pti_via_job *job);
+/* The job is one of this handle's; false: that is not known any more. */
 bool pti_via_join(struct pti_via_service *service, struct pti_proxy *proxy, struct pti_via_job *job);
 /* It is known from now on; false: the service is being stopped, or the handle is being opened anew. */
 bool pti_via_enlist(struct pti_via_service *service, struct pti_proxy *proxy, const struct pti_via_job *job);
-
+/* By the reader, and when that has ended: nobody finds it any more, and a worker ends it: for the program, or by ourselves.  Law: the home
+ * forgets the handle's puts only with the handle: not with this bridge. */
+void pti_via_end_handle(struct pti_via_service *service, struct pti_proxy *proxy, struct pti_via_job *job);
+void pti_via_close_handle(struct pti_via_service *service, struct pti_proxy *proxy, enum pti_via_end end);
 /* The other open has its stream: it is closed behind that. */
 void pti_via_begin_again(struct pti_via_service *service, struct pti_proxy *proxy);
+/* The first one, after NULL.  By the reader: workers add to the list meanwhile, but take nobody out. */
+struct pti_proxy *pti_via_next(struct pti_via_service *service, const struct pti_proxy *proxy);
+/* Handles, or some that are being opened and may be listed at any moment? */
+bool pti_via_is_anybody_here(struct pti_via_service *service);
+void pti_via_look_for_dead(struct pti_via_service *service);
+/* What programs that were killed left, when no bridge was there to see it. */
+void pti_via_remove_strays(ptq_bus *bus);
 
+/* turns.c.  join, supersede: with the mutex held: it comes after those that are there; whoever opens the handle is late, for it is opened
+ * again. */
+void pti_via_turn_join(struct pti_via_service *service, struct pti_via_job *job);
+void pti_via_turn_supersede(struct pti_via_service *service, const uint8_t client[PTI_CLIENT_BYTES]);
 /* Waits until those before it, of its handle, have ended theirs. */
 void pti_via_turn_begin(struct pti_via_service *service, struct pti_via_job *job);
 void pti_via_turn_end(struct pti_via_service *service, struct pti_via_job *job);
 /* Waits until nobody opens the handle. */
 void pti_via_turn_wait(struct pti_via_service *service, const uint8_t client[PTI_CLIENT_BYTES]);
+
+/* service.c */
 void pti_via_say(struct pti_via_service *service, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

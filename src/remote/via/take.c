@@ -75,8 +75,8 @@ static uint64_t epoch_now(struct pti_via *via)
     return epoch;
 }
 
-static enum ptq_err take(struct pti_port *port, uint16_t flags, size_t max, int64_t deadline, struct ptq_msg **msgs,
-                         size_t *ret_count)
+static enum ptq_err take_inside(struct pti_port *port, uint16_t flags, size_t max, int64_t deadline, struct ptq_msg **msgs,
+                                size_t *ret_count)
 {
     struct pti_via *via = pti_via_of(port);
     struct pti_via_call call = {
@@ -93,6 +93,18 @@ static enum ptq_err take(struct pti_port *port, uint16_t flags, size_t max, int6
         err = read_messages(via, &call, epoch_now(via), msgs, ret_count);
     pti_via_hear(via, PTQ_SIDE_GET, err);
     free(call.bytes);
+    return err;
+}
+
+static enum ptq_err take(struct pti_port *port, uint16_t flags, size_t max, int64_t deadline, struct ptq_msg **msgs,
+                         size_t *ret_count)
+{
+    struct pti_via *via = pti_via_of(port);
+    enum ptq_err err = PTQ_EINTR;
+
+    if (pti_via_enter(via))
+        err = take_inside(port, flags, max, deadline, msgs, ret_count);
+    pti_via_leave(via);
     return err;
 }
 

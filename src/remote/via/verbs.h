@@ -5,7 +5,8 @@
 #include "remote/via/via.h"
 
 /* ---- run.c */
-/* Between these two the handle is not closed.  enter: false: it is being closed; leave all the same. */
+/* Between these two the handle is not closed.  enter: false: it is being closed; leave all the same.  They nest: what a verb does with the
+ * handle after its call, it does inside, too. */
 bool pti_via_enter(struct pti_via *via);
 void pti_via_leave(struct pti_via *via);
 

@@ -80,6 +80,8 @@ static struct pti_put *read_puts(const struct pti_via_job *job)
         at += whole;
         left -= whole;
     }
+    if (puts != NULL)
+        puts[0].packs = (job->ask.flags & PTI_ASK_PACKS) != 0;
     return puts;
 }
 

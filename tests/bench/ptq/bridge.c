@@ -3,7 +3,7 @@
  * Two directories that share nothing stand for two hosts, and each host has a core; --program is the ptqbridge that serves the home.
  * --mode put: the producer is far away and calls ptq_put_many by --batch (1: ptq_put); each call returns when the home
  * has acknowledged it.  --mode get: the consumer is far away and calls ptq_get_many by --batch (1: ptq_recv).
- * --mode pipeline: far away, ptq_put of a handle with PTQ_PIPELINE.  --mode bytes: as put, told in bytes.
+ * --mode pipeline: far away, ptq_put of a handle with PTQ_PIPELINE; the queue has packs of the usual size.  --mode bytes: as put, told in bytes.
  * --mode callers: --callers threads of the far process, a ptq_put each at a time; --mode acks: the same, with a consumer as of ack.
  * --mode trip: one ptq_put at a time, and how long it takes, while the home's consumer waits in a get; --mode ack: while he
  * looks once a millisecond, so that no third process is woken.
@@ -19,6 +19,7 @@
 #define BATCH_MAX 4096
 #define SIZE_MOST (8u << 20)
 #define PATIENCE_MS 5000
+#define PACK_BYTES 4096 /* what a queue has that is made with PTQ_PIPELINE */
 
 static char home_dir[96], far_dir[96], home_keys[96], far_keys[96], url[64];
 
@@ -107,7 +108,11 @@ static ptq_queue *open_side(struct bench *bench, bool far, ptq_bus **ret_bus)
     }
     if (ptq_bus_open("bench", &options, ret_bus) != PTQ_OK)
         bench_fail("ptq_bus_open %s: %s", options.dir, error.text);
-    return far ? open_far(bench, *ret_bus) : bench_open_queue(bench, *ret_bus, "stream");
+    if (far)
+        return open_far(bench, *ret_bus);
+    return bench_open_with(*ret_bus, "stream", (struct ptq_queue_options){.capacity = bench->options.capacity,
+                                                                          .item_size = bench->options.item_size,
+                                                                          .pack_size = is_mode(bench, "pipeline") ? PACK_BYTES : 0});
 }
 
 /* -- in ---------------------------------------------------------------------------------------------------------- */

@@ -102,6 +102,58 @@ static void a_queue_that_is_made_again_counts_on(void **state)
     ptq_scrape_close(scrape);
 }
 
+/* One line each of bucket, count, sum: counts rise, the last bucket is the count. */
+static void assert_histogram(const char *text, const char *queue, double count)
+{
+    char sample[200];
+    double before = 0;
+
+    for (uint64_t us = 1; us <= UINT64_C(1) << 34; us *= 4) {
+        char end[32];
+        int size = snprintf(end, sizeof end, "%llu.%06llu", (unsigned long long)us / 1000000, (unsigned long long)us % 1000000);
+        while (end[size - 1] == '0')
+            end[--size] = '\0';
+        snprintf(sample, sizeof sample, "ptq_queue_wait_seconds_bucket{queue=\"%s\",le=\"%s\"}", queue, end);
+        assert_true(find(text, sample) >= before);
+        before = find(text, sample);
+    }
+    snprintf(sample, sizeof sample, "ptq_queue_wait_seconds_bucket{queue=\"%s\",le=\"+Inf\"}", queue);
+    assert_true(before == count); /* nothing here waited for hours */
+    assert_true(find(text, sample) == count);
+    snprintf(sample, sizeof sample, "ptq_queue_wait_seconds_count{queue=\"%s\"}", queue);
+    assert_true(find(text, sample) == count);
+    snprintf(sample, sizeof sample, "ptq_queue_wait_seconds_sum{queue=\"%s\"}", queue);
+    assert_true(find(text, sample) >= 0);
+}
+
+static void waits_are_a_histogram_that_counts_on(void **state)
+{
+    struct ptt_scratch *scratch = *state;
+    struct ptq_queue_options options = {.capacity = 4, .stamps = PTQ_STAMPS_ALL};
+    ptq_queue *silent = make(scratch->bus, "silent"), *queue;
+    char buffer[8], *text;
+    ptq_scrape *scrape;
+    size_t size;
+
+    put(silent, 1);
+    assert_ok(ptq_scrape_open(scratch->bus, &scrape));
+    for (int life = 1; life <= 3; life++) {
+        assert_ok(ptq_queue_open(scratch->bus, "a", &options, &queue));
+        put(queue, 2);
+        for (int i = 0; i < 2; i++)
+            assert_ok(ptq_recv(queue, buffer, sizeof buffer, PTQ_NOWAIT, &size));
+        text = scrape_text(scrape);
+        assert_histogram(text, "a", 2 * life);
+        assert_non_null(strstr(text, "# TYPE ptq_queue_wait_seconds histogram\n# UNIT ptq_queue_wait_seconds seconds\n"));
+        assert_null(strstr(text, "ptq_queue_wait_seconds_count{queue=\"silent\"}")); /* nothing was taken */
+        free(text);
+        ptq_queue_close(queue);
+        assert_ok(ptq_queue_unlink(scratch->bus, "a", true));
+    }
+    ptq_scrape_close(scrape);
+    ptq_queue_close(silent);
+}
+
 static void other_queues_come_and_go_beside_one_that_stays(void **state)
 {
     struct ptt_scratch *scratch = *state;
@@ -188,6 +240,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(figures_are_those_of_the_queues, ptt_setup_scratch, ptt_teardown_scratch),
         cmocka_unit_test_setup_teardown(a_queue_that_is_made_again_counts_on, ptt_setup_scratch, ptt_teardown_scratch),
+        cmocka_unit_test_setup_teardown(waits_are_a_histogram_that_counts_on, ptt_setup_scratch, ptt_teardown_scratch),
         cmocka_unit_test_setup_teardown(other_queues_come_and_go_beside_one_that_stays, ptt_setup_scratch, ptt_teardown_scratch),
         cmocka_unit_test_setup_teardown(nothing_is_held_and_nothing_moves, ptt_setup_scratch, ptt_teardown_scratch),
         cmocka_unit_test_setup_teardown(what_cannot_be_read_is_counted, ptt_setup_scratch, ptt_teardown_scratch),

@@ -96,7 +96,7 @@ static void scatter(struct ptt_scratch *scratch, struct scattered *t)
         if (i > 0)
             assert_true(s->blocks[i] != s->blocks[i - 1] + 1);
     }
-    assert_ok(pti_ring_publish_batch(&t->a.lane, MANY / 2, &t->position));
+    assert_ok(pti_ring_publish_batch(&t->a.lane, MANY / 2, MANY / 2, &t->position));
 }
 
 static uint32_t next_list(struct ring *r, uint32_t list)

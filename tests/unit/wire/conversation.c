@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "support/ptt.h"
-#include "wire/bytes.h"
+#include "base/bytes.h"
 #include "wire/envelope.h"
 #include "wire/record.h"
 
@@ -339,4 +339,15 @@ struct pti_frame conversation_frame(struct said *said)
     pti_frame_reader_fini(&reader);
     frame.payload = said->bytes + PTI_FRAME_HEADER;
     return frame;
+}
+
+struct pti_frame conversation_find(struct conversation *conversation, char side, const char *name)
+{
+    for (size_t i = 0; i < conversation->count; i++) {
+        struct said *said = &conversation->said[i];
+        if (said->side == side && strcmp(said->name, name) == 0)
+            return conversation_frame(said);
+    }
+    fail_msg("no %c %s was recorded", side, name);
+    return (struct pti_frame){0};
 }

@@ -26,7 +26,8 @@ void conversation_make(struct conversation *conversation);
 void conversation_read(struct conversation *conversation, const char *path);
 void conversation_write(const struct conversation *conversation, const char *path);
 
-/* The only frame in it. */
+/* The only frame in it; the first of this side with this name, or the test fails. */
 struct pti_frame conversation_frame(struct said *said);
+struct pti_frame conversation_find(struct conversation *conversation, char side, const char *name);
 
 #endif

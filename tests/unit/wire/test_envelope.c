@@ -205,7 +205,7 @@ static void a_directory_comes_back_as_it_was(void **state)
 static void the_small_ones_come_back_as_they_were(void **state)
 {
     struct pti_goaway goaway = {.reason = "going", .drain_ms = 5000}, away;
-    struct pti_error_message error = {.code = PTQ_EMISMATCH, .text = "8192 was asked,\nit has 4096"}, told;
+    struct pti_error_message error = {.code = PTQ_EMISMATCH, .text = "8192 was asked,\nit has \"4096\""}, told;
     uint64_t number;
     uint8_t buffer[PTI_CONTROL_BYTES];
     (void)state;
@@ -214,7 +214,7 @@ static void the_small_ones_come_back_as_they_were(void **state)
     assert_true(away.drain_ms == 5000 && strcmp(away.reason, "going") == 0);
     assert_ok(pti_error_unpack(buffer, pti_error_pack(&error, buffer, sizeof buffer), &told));
     assert_int_equal(told.code, PTQ_EMISMATCH);
-    assert_string_equal(told.text, "8192 was asked,?it has 4096"); /* no control character comes in */
+    assert_string_equal(told.text, "8192 was asked,?it has '4096'"); /* no control character comes in, and no quote of a log is ended */
     assert_ok(pti_credit_unpack(buffer, pti_credit_pack(77, buffer, sizeof buffer), &number));
     assert_int_equal(number, 77);
     assert_ok(pti_ping_unpack(buffer, pti_ping_pack(UINT64_MAX, buffer, sizeof buffer), &number));

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "support/ptt.h"
-#include "wire/bytes.h"
+#include "base/bytes.h"
 #include "wire/crc32c.h"
 #include "wire/frame.h"
 #include "wire/limits.h"

@@ -1,6 +1,6 @@
-/* bytes.h -- numbers on the wire: little-endian, at any address. */
-#ifndef PTQ_WIRE_BYTES_H
-#define PTQ_WIRE_BYTES_H
+/* bytes.h -- numbers as other hosts read them: little-endian, at any address. */
+#ifndef PTQ_BASE_BYTES_H
+#define PTQ_BASE_BYTES_H
 
 #include <endian.h>
 #include <stdint.h>

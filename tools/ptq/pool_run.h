@@ -1,0 +1,70 @@
+/* pool_run.h -- a run of ptq pool run, as its parts share it: jobs are gathered (run_gather.c), submitted, and settled (run_settle.c). */
+#ifndef PTQ_TOOL_POOL_RUN_H
+#define PTQ_TOOL_POOL_RUN_H
+
+#include "common/option.h"
+#include "output.h"
+#include "pool.h"
+#include "run_bar.h"
+#include "run_log.h"
+#include "run_source.h"
+#include "run_task.h"
+
+struct run_options {
+    const char *exec, *columns, *halt, *joblog;
+    uint64_t workers, window, line_size, result_size, lives, max_args, retries;
+    struct tool_texts files;
+    int timeout;
+    bool none; /* --no-workers */
+    bool null, pack, keep_order, dry_run, bar, eta, resume, resume_failed;
+};
+
+/* A job that was submitted and whose result did not come yet. */
+struct waiting {
+    uint64_t ticket, seq, line;
+    char *command; /* as the job log has it; owned, NULL: there is no log */
+    size_t command_size;
+    uint64_t sent;
+};
+
+struct run {
+    const struct run_options *options;
+    const char *template; /* of the command; NULL: --exec, and lines are its standard input */
+    bool plain;           /* jobs and results are bare lines: workers of anybody may do them */
+    ptq_pool *pool;
+    struct run_source source;
+    struct run_spill spill;
+    struct run_halt halt;
+    struct run_figures figures; /* of a plain run; else they are on the board */
+    struct run_log log;
+    struct run_bar bar;
+    struct output output;
+    uint64_t total;             /* lines or jobs, as far as that is known */
+
+    /* The next job, as far as it is gathered. */
+    struct run_words words;
+    struct run_text command, input;
+    uint64_t pieces, quoted; /* lines in it; bytes of its arguments */
+    uint64_t seq, line;      /* of the last job, and its first line */
+    bool carry;              /* the last of `words` belongs to the job after it */
+    bool has_job, no_more;   /* it is complete; none will come */
+
+    struct waiting *waiting; /* a ring, in order of tickets */
+    size_t first, count, room;
+    uint64_t failed, logged, left_out; /* jobs; left_out: by a halt */
+    bool halt_told;
+};
+
+struct run_figures *run_figures_of(struct run *run);
+
+/* "line 7", or "job 7" where a job is not a line. */
+const char *run_name_job(const struct run *run, uint64_t seq, uint64_t line, char text[48]);
+
+/* run_gather.c: reads until a job is complete (has_job), or nothing can be read now, or no_more.  TOOL_OK, or it has said why. */
+int run_gather(struct run *run);
+void run_job_submitted(struct run *run); /* make place for the next one */
+
+/* run_settle.c: writes what the job came to, and counts it.  TOOL_OK, or it has said why. */
+int run_settle(struct run *run, const struct waiting *job, const ptq_result *result);
+
+#endif

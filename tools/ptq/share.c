@@ -1,0 +1,567 @@
+/* share.c -- ptq share: ls, get, set, add, watch, del, rm. */
+#include <errno.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "commands.h"
+#include "common/report.h"
+#include "common/table.h"
+#include "common/text.h"
+
+/* -- words ---------------------------------------------------------------------------------------------------- */
+
+enum kind { ANY, I64, U64, F64, BYTES };
+static const char *const kind_names[] = {"any", "i64", "u64", "f64", "bytes"};
+
+struct share_options {
+    bool json, force;
+    int kind, timeout;
+    uint64_t count;
+};
+
+#define FIELD(name) offsetof(struct share_options, name)
+static const struct tool_option ls_options[] = {{0, "json", TOOL_FLAG, FIELD(json), NULL, "a JSON object a line"}, {0}};
+static const struct tool_option set_options[] = {
+    {'t', "type", TOOL_CHOICE, FIELD(kind), "any|i64|u64|f64|bytes", "of a cell that is made; else i64 for a whole number (u64 from 2^63 on), f64 for another, bytes"},
+    {0}};
+static const struct tool_option watch_options[] = {
+    {'n', "count", TOOL_COUNT, FIELD(count), "N", "end after so many values; else go on"},
+    {'t', "timeout", TOOL_MS, FIELD(timeout), "MS", "end with 4 when nothing changes for so long; else wait for ever"},
+    {0}};
+static const struct tool_option rm_options[] = {
+    {'f', "force", TOOL_FLAG, FIELD(force), NULL, "also where processes have it open: their calls fail from then on"}, {0}};
+#undef FIELD
+
+enum { LS, GET, SET, ADD, WATCH, DEL, RM };
+
+const struct tool_usage share_usages[] = {
+    [LS] = {.name = "share ls",
+            .operands = "[SHARE]",
+            .summary = "list shares, or the cells of one and their values",
+            .text = "Without SHARE, the shares of the bus, a name a line.  With it, its cells in alphabetical order: name, type, version, "
+                    "and value; of bytes, how many they are.  A key of a map or a set is shown as 'map[key]'.  In all these commands but ls without SHARE, and rm, "
+                    "SHARE may be another host's, where a ptqbridge serves: progress@home, or an address as of a queue.",
+            .examples = "ptq share ls\nptq share ls progress --json | jq 'select(.name == \"done\").value'",
+            .options = ls_options},
+    [GET] = {.name = "share get",
+             .operands = "SHARE CELL",
+             .summary = "print the value of a cell",
+             .text = "A number with a newline; bytes as they are.",
+             .examples = "ptq share get progress done"},
+    [SET] = {.name = "share set",
+             .operands = "SHARE CELL VALUE",
+             .summary = "set a cell, and make it, and the share, where they are missing",
+             .text = "A cell keeps the type that it was made with: a VALUE that is none of it is refused.",
+             .examples = "ptq share set settings level 3\nptq share set settings motd 'back at five' --type bytes",
+             .options = set_options},
+    [ADD] = {.name = "share add",
+             .operands = "SHARE CELL NUMBER",
+             .summary = "add to a number, atomically, and print what it then is",
+             .text = "NUMBER may be negative.  A cell that is missing is made as i64, or as f64 for a NUMBER that is not whole, and "
+                     "begins at 0.",
+             .examples = "ptq share add progress done 1"},
+    [WATCH] = {.name = "share watch",
+               .operands = "SHARE CELL",
+               .summary = "print the value of a cell, and again whenever it changes",
+               .text = "A value a line.  Changes that come faster than they can be printed are not all seen: the last one is.",
+               .examples = "ptq share watch progress done\nptq share watch settings level --count 2 --timeout 1m",
+               .options = watch_options},
+    [DEL] = {.name = "share del", .operands = "SHARE CELL...", .summary = "delete cells of a share", .examples = "ptq share del progress done"},
+    [RM] = {.name = "share rm",
+            .operands = "SHARE",
+            .summary = "remove a share with all that is in it",
+            .examples = "ptq share rm progress --force",
+            .options = rm_options},
+    {0}};
+
+/* -- opening -------------------------------------------------------------------------------------------------- */
+
+/* A share, and perhaps a cell of it, while a command is at work. */
+struct work {
+    ptq_bus *bus;
+    ptq_share *share;
+    ptq_cell *cell;
+};
+
+static int open_share(struct work *work, const char *name, enum ptq_open_mode mode)
+{
+    struct ptq_error error = {0};
+    char text[600];
+    int code = open_bus(&work->bus);
+
+    if (code != TOOL_OK)
+        return code;
+    enum ptq_err err = ptq_share_open(work->bus, name, &(struct ptq_share_options){.mode = mode, .error = &error}, &work->share);
+    if (err == PTQ_ENOENT && strpbrk(name, "@:") == NULL) /* of another host the library says where it looked */
+        return tool_fail(err, name, "no such share on bus '%s' (%s) - look with: ptq share ls", ptq_bus_run(work->bus),
+                         ptq_bus_path(work->bus));
+    if (err != PTQ_OK)
+        return tool_fail(err, name, "cannot open the share: %s",
+                         adapt_text("share", name, error.text[0] != '\0' ? error.text : ptq_strerror(err), text, sizeof text));
+    return TOOL_OK;
+}
+
+static int fail_cell(enum ptq_err err, const char *name, const char *what)
+{
+    const char *remedy = err == PTQ_ENOENT     ? " - look with: ptq share ls"
+                         : err == PTQ_EMISMATCH ? " - it has another type: see ptq share ls"
+                         : err == PTQ_EAGAIN    ? " - the share has all the cells that it was made for, or is written to all the while"
+                         : err == PTQ_EMSGSIZE  ? " - the share was made for smaller values"
+                                                : "";
+
+    return tool_fail(err, name, "cannot %s: %s%s", what, err == PTQ_ENOENT ? "no such cell" : ptq_strerror(err), remedy);
+}
+
+static int open_cell(struct work *work, const char *share, const char *cell)
+{
+    int code = open_share(work, share, PTQ_ATTACH);
+
+    if (code != TOOL_OK)
+        return code;
+    enum ptq_err err = ptq_share_find(work->share, cell, &work->cell);
+    return err == PTQ_OK ? TOOL_OK : fail_cell(err, cell, "find it");
+}
+
+static int close_work(struct work *work, int code)
+{
+    ptq_cell_free(work->cell);
+    ptq_share_close(work->share);
+    ptq_bus_close(work->bus);
+    int finished = tool_finish();
+    return code != TOOL_OK ? code : finished;
+}
+
+/* -- values --------------------------------------------------------------------------------------------------- */
+
+/* The value, and which one it is; owned, with a final 0.  NULL: *ret_err. */
+static char *read_bytes(ptq_cell *cell, size_t *ret_size, enum ptq_err *ret_err)
+{
+    char *buffer = NULL;
+    size_t room = 0;
+
+    while ((*ret_err = ptq_cell_read(cell, buffer, room, ret_size, NULL)) == PTQ_EMSGSIZE || buffer == NULL) {
+        if (*ret_err != PTQ_OK && *ret_err != PTQ_EMSGSIZE)
+            break;
+        room = *ret_size;
+        char *more = realloc(buffer, room + 1);
+        if (more == NULL) {
+            *ret_err = PTQ_ENOMEM;
+            break;
+        }
+        buffer = more;
+    }
+    if (*ret_err == PTQ_OK) {
+        buffer[*ret_size] = '\0';
+        return buffer;
+    }
+    free(buffer);
+    return NULL;
+}
+
+static enum ptq_err print_value(ptq_cell *cell, bool newline)
+{
+    int64_t i64;
+    uint64_t u64;
+    double f64;
+    size_t size;
+    enum ptq_err err = PTQ_OK;
+
+    switch (ptq_cell_type(cell)) {
+    case PTQ_CELL_I64:
+        err = ptq_i64_get(cell, &i64);
+        if (err == PTQ_OK)
+            printf("%" PRId64 "\n", i64);
+        break;
+    case PTQ_CELL_U64:
+        err = ptq_u64_get(cell, &u64);
+        if (err == PTQ_OK)
+            printf("%" PRIu64 "\n", u64);
+        break;
+    case PTQ_CELL_F64:
+        err = ptq_f64_get(cell, &f64);
+        if (err == PTQ_OK)
+            printf("%.17g\n", f64);
+        break;
+    case PTQ_CELL_BYTES: {
+        char *bytes = read_bytes(cell, &size, &err);
+        if (bytes != NULL)
+            fwrite(bytes, 1, size, stdout);
+        if (bytes != NULL && newline)
+            putchar('\n');
+        free(bytes);
+        break;
+    }
+    }
+    return err;
+}
+
+struct number {
+    bool is_i64, is_u64, is_f64;
+    int64_t i64;
+    uint64_t u64;
+    double f64;
+};
+
+static struct number read_number(const char *text)
+{
+    struct number number = {0};
+    char *end;
+
+    errno = 0;
+    number.i64 = strtoll(text, &end, 10);
+    number.is_i64 = errno == 0 && end != text && *end == '\0';
+    errno = 0;
+    number.u64 = strtoull(text, &end, 10);
+    number.is_u64 = errno == 0 && end != text && *end == '\0' && strchr(text, '-') == NULL;
+    errno = 0;
+    number.f64 = strtod(text, &end);
+    number.is_f64 = errno == 0 && end != text && *end == '\0';
+    return number;
+}
+
+static enum ptq_err make_cell(ptq_share *share, const char *name, enum kind kind, ptq_cell **ret_cell)
+{
+    switch (kind) {
+    case I64:
+        return ptq_share_i64(share, name, 0, ret_cell);
+    case U64:
+        return ptq_share_u64(share, name, 0, ret_cell);
+    case F64:
+        return ptq_share_f64(share, name, 0, ret_cell);
+    default:
+        return ptq_share_bytes(share, name, NULL, 0, ret_cell);
+    }
+}
+
+/* The cell as it is, or one of the kind that was asked for. */
+static int find_or_make(struct work *work, const char *name, enum kind kind)
+{
+    enum ptq_err err = ptq_share_find(work->share, name, &work->cell);
+
+    if (err == PTQ_ENOENT)
+        err = make_cell(work->share, name, kind, &work->cell);
+    return err == PTQ_OK ? TOOL_OK : fail_cell(err, name, "make it");
+}
+
+static int refuse(const char *name, const char *text, enum ptq_cell_type type)
+{
+    return tool_fail(PTQ_EINVAL, name, "'%s' is no %s, and the cell is one - delete it first, or choose another", text,
+                     kind_names[type]);
+}
+
+/* -- the commands --------------------------------------------------------------------------------------------- */
+
+static bool print_name(const char *name, void *context)
+{
+    (void)context;
+    puts(name);
+    return true;
+}
+
+struct rows {
+    struct row {
+        char *name;
+        struct ptq_cell_info info;
+    } *items;
+    size_t count, room;
+    bool failed;
+};
+
+/* Bytes that are no ASCII letters, digits and signs as \xHH. */
+static void append_key(char *to, const void *key, size_t size)
+{
+    *to++ = '[';
+    for (const unsigned char *byte = key; size > 0; size--, byte++)
+        to += *byte > ' ' && *byte < 127 && *byte != '\\' ? sprintf(to, "%c", *byte) : sprintf(to, "\\x%02x", *byte);
+    *to++ = ']';
+    *to = '\0';
+}
+
+static bool keep_row(const struct ptq_cell_info *info, void *context)
+{
+    struct rows *rows = context;
+
+    if (rows->count == rows->room) {
+        size_t room = rows->room ? 2 * rows->room : 64;
+        struct row *more = realloc(rows->items, room * sizeof *more);
+        rows->failed = more == NULL;
+        if (rows->failed)
+            return false;
+        rows->items = more;
+        rows->room = room;
+    }
+    size_t length = strlen(info->name);
+    char *name = malloc(length + 4 * info->key_size + 3); /* as "map[key]" */
+    rows->failed = name == NULL;
+    if (name == NULL)
+        return false;
+    memcpy(name, info->name, length + 1);
+    if (info->key != NULL)
+        append_key(name + length, info->key, info->key_size);
+    rows->items[rows->count++] = (struct row){name, *info};
+    return true;
+}
+
+static int compare_rows(const void *a, const void *b)
+{
+    return strcmp(((const struct row *)a)->name, ((const struct row *)b)->name);
+}
+
+static int print_row_json(const struct row *row)
+{
+    json_t *object = json_object();
+
+    json_object_set_new(object, "v", json_integer(1));
+    json_object_set_new(object, "name", tool_text_json(row->name));
+    json_object_set_new(object, "type", json_string(kind_names[row->info.type]));
+    json_object_set_new(object, "version", json_integer((json_int_t)row->info.version));
+    if (row->info.type == PTQ_CELL_I64)
+        json_object_set_new(object, "value", json_integer(row->info.i64));
+    else if (row->info.type == PTQ_CELL_U64 && row->info.u64 <= INT64_MAX)
+        json_object_set_new(object, "value", json_integer((json_int_t)row->info.u64));
+    else if (row->info.type == PTQ_CELL_U64)
+        json_object_set_new(object, "value", json_real((double)row->info.u64));
+    else if (row->info.type == PTQ_CELL_F64)
+        json_object_set_new(object, "value", json_real(row->info.f64)); /* none for what is no number */
+    else
+        json_object_set_new(object, "bytes", json_integer((json_int_t)row->info.size));
+    return tool_print_json(object, stdout);
+}
+
+static void add_row(struct tool_table *table, const struct row *row)
+{
+    tool_table_cell(table, "%s", row->name);
+    tool_table_cell(table, "%s", kind_names[row->info.type]);
+    tool_table_cell(table, "%" PRIu64, row->info.version);
+    if (row->info.type == PTQ_CELL_I64)
+        tool_table_cell(table, "%" PRId64, row->info.i64);
+    else if (row->info.type == PTQ_CELL_U64)
+        tool_table_cell(table, "%" PRIu64, row->info.u64);
+    else if (row->info.type == PTQ_CELL_F64)
+        tool_table_cell(table, "%.17g", row->info.f64);
+    else
+        tool_table_cell(table, "%zu bytes", row->info.size);
+}
+
+static int print_rows(struct rows *rows, bool json)
+{
+    static const struct tool_column columns[] = {{"CELL", true}, {"TYPE", true}, {"VERSION", false}, {"VALUE", false}};
+    struct tool_table table;
+    int code = TOOL_OK;
+
+    if (rows->count > 0)
+        qsort(rows->items, rows->count, sizeof *rows->items, compare_rows);
+    tool_table_init(&table, columns, 4);
+    for (size_t i = 0; i < rows->count && code == TOOL_OK; i++) {
+        if (json)
+            code = print_row_json(&rows->items[i]);
+        else
+            add_row(&table, &rows->items[i]);
+    }
+    if (!json && rows->count > 0)
+        tool_table_print(&table, stdout);
+    tool_table_fini(&table);
+    return code;
+}
+
+static int share_ls(int argc, char **argv)
+{
+    struct share_options options = {0};
+    struct work work = {0};
+    struct rows rows = {0};
+    int first = tool_read_operands(&share_usages[LS], argc, argv, &options, 0, 1);
+    int code;
+
+    if (first == argc) {
+        code = open_bus(&work.bus);
+        enum ptq_err err = code == TOOL_OK ? ptq_share_list(work.bus, print_name, NULL) : PTQ_OK;
+        return close_work(&work, err != PTQ_OK ? tool_fail(err, NULL, "cannot list shares: %s", ptq_strerror(err)) : code);
+    }
+    code = open_share(&work, argv[first], PTQ_ATTACH);
+    if (code == TOOL_OK) {
+        enum ptq_err err = ptq_share_each(work.share, keep_row, &rows);
+        if (err == PTQ_OK && rows.failed)
+            err = PTQ_ENOMEM;
+        code = err == PTQ_OK ? print_rows(&rows, options.json) : tool_fail(err, argv[first], "cannot list its cells: %s", ptq_strerror(err));
+    }
+    for (size_t i = 0; i < rows.count; i++)
+        free(rows.items[i].name);
+    free(rows.items);
+    return close_work(&work, code);
+}
+
+static int share_get(int argc, char **argv)
+{
+    struct work work = {0};
+    int first = tool_read_operands(&share_usages[GET], argc, argv, NULL, 2, 2);
+    int code = open_cell(&work, argv[first], argv[first + 1]);
+
+    if (code == TOOL_OK) {
+        enum ptq_err err = print_value(work.cell, false);
+        code = err == PTQ_OK ? TOOL_OK : fail_cell(err, argv[first + 1], "read it");
+    }
+    return close_work(&work, code);
+}
+
+static int set_cell(ptq_cell *cell, const char *name, const char *text)
+{
+    struct number number = read_number(text);
+    enum ptq_cell_type type = ptq_cell_type(cell);
+    enum ptq_err err;
+
+    if (type == PTQ_CELL_I64 && number.is_i64)
+        err = ptq_i64_apply(cell, PTQ_SET, number.i64, NULL);
+    else if (type == PTQ_CELL_U64 && number.is_u64)
+        err = ptq_u64_apply(cell, PTQ_SET, number.u64, NULL);
+    else if (type == PTQ_CELL_F64 && number.is_f64)
+        err = ptq_f64_apply(cell, PTQ_SET, number.f64, NULL);
+    else if (type == PTQ_CELL_BYTES)
+        err = ptq_cell_write(cell, text, strlen(text));
+    else
+        return refuse(name, text, type);
+    return err == PTQ_OK ? TOOL_OK : fail_cell(err, name, "set it");
+}
+
+static int share_set(int argc, char **argv)
+{
+    struct share_options options = {.kind = ANY};
+    struct work work = {0};
+    int first = tool_read_operands(&share_usages[SET], argc, argv, &options, 3, 3);
+    const char *name = argv[first + 1], *text = argv[first + 2];
+    struct number number = read_number(text);
+    enum kind kind = options.kind != ANY ? (enum kind)options.kind : number.is_i64 ? I64 : number.is_u64 ? U64 : number.is_f64 ? F64 : BYTES;
+
+    if ((kind == I64 && !number.is_i64) || (kind == U64 && !number.is_u64) || (kind == F64 && !number.is_f64))
+        return tool_misuse("share set", "'%s' is no %s", text, kind_names[kind]);
+    int code = open_share(&work, argv[first], PTQ_OPEN_OR_CREATE);
+    if (code == TOOL_OK)
+        code = find_or_make(&work, name, kind);
+    if (code == TOOL_OK && options.kind != ANY && (int)ptq_cell_type(work.cell) != options.kind)
+        code = fail_cell(PTQ_EMISMATCH, name, "set it");
+    if (code == TOOL_OK)
+        code = set_cell(work.cell, name, text);
+    return close_work(&work, code);
+}
+
+static int add_to_cell(ptq_cell *cell, const char *name, const char *text)
+{
+    struct number number = read_number(text);
+    enum ptq_cell_type type = ptq_cell_type(cell);
+    enum ptq_err err;
+    int64_t i64;
+    uint64_t u64;
+    double f64;
+
+    if (type == PTQ_CELL_I64 && number.is_i64) {
+        err = ptq_i64_apply(cell, PTQ_ADD, number.i64, &i64);
+        if (err == PTQ_OK)
+            printf("%" PRId64 "\n", i64);
+    } else if (type == PTQ_CELL_U64 && (number.is_u64 || number.is_i64)) {
+        err = ptq_u64_apply(cell, PTQ_ADD, number.is_u64 ? number.u64 : (uint64_t)number.i64, &u64);
+        if (err == PTQ_OK)
+            printf("%" PRIu64 "\n", u64);
+    } else if (type == PTQ_CELL_F64 && number.is_f64) {
+        err = ptq_f64_apply(cell, PTQ_ADD, number.f64, &f64);
+        if (err == PTQ_OK)
+            printf("%.17g\n", f64);
+    } else {
+        return type == PTQ_CELL_BYTES ? fail_cell(PTQ_EMISMATCH, name, "add to it") : refuse(name, text, type);
+    }
+    return err == PTQ_OK ? TOOL_OK : fail_cell(err, name, "add to it");
+}
+
+static int share_add(int argc, char **argv)
+{
+    struct work work = {0};
+    int first = tool_read_operands(&share_usages[ADD], argc, argv, NULL, 3, 3);
+    struct number number = read_number(argv[first + 2]);
+
+    if (!number.is_i64 && !number.is_u64 && !number.is_f64)
+        return tool_misuse("share add", "'%s' is no number", argv[first + 2]);
+    int code = open_share(&work, argv[first], PTQ_OPEN_OR_CREATE);
+    if (code == TOOL_OK)
+        code = find_or_make(&work, argv[first + 1], number.is_i64 ? I64 : number.is_u64 ? U64 : F64);
+    if (code == TOOL_OK)
+        code = add_to_cell(work.cell, argv[first + 1], argv[first + 2]);
+    return close_work(&work, code);
+}
+
+static int share_watch(int argc, char **argv)
+{
+    struct share_options options = {.timeout = PTQ_FOREVER};
+    struct work work = {0};
+    int first = tool_read_operands(&share_usages[WATCH], argc, argv, &options, 2, 2);
+    const char *name = argv[first + 1];
+    int code = open_cell(&work, argv[first], name);
+    uint64_t version = 0;
+    enum ptq_err err = code == TOOL_OK ? ptq_cell_version(work.cell, &version) : PTQ_OK;
+
+    for (uint64_t n = 1; code == TOOL_OK && err == PTQ_OK; n++) {
+        err = print_value(work.cell, true);
+        if (err != PTQ_OK || n == options.count)
+            break;
+        if (fflush(stdout) != 0)
+            code = TOOL_ERROR; /* tool_finish says why */
+        else
+            err = ptq_cell_wait(work.cell, version, options.timeout, &version);
+    }
+    if (err == PTQ_TIMEDOUT)
+        code = tool_exit_code(err);
+    else if (err != PTQ_OK)
+        code = fail_cell(err, name, "watch it");
+    return close_work(&work, code);
+}
+
+static int share_del(int argc, char **argv)
+{
+    struct work work = {0};
+    int first = tool_read_operands(&share_usages[DEL], argc, argv, NULL, 2, 1000);
+    int code = open_share(&work, argv[first], PTQ_ATTACH);
+
+    for (int i = first + 1; work.share != NULL && i < argc; i++) {
+        enum ptq_err err = ptq_share_delete(work.share, argv[i]);
+        if (err != PTQ_OK)
+            code = fail_cell(err, argv[i], "delete it");
+    }
+    return close_work(&work, code);
+}
+
+static int share_rm(int argc, char **argv)
+{
+    struct share_options options = {0};
+    struct work work = {0};
+    int first = tool_read_operands(&share_usages[RM], argc, argv, &options, 1, 1);
+    if (strpbrk(argv[first], "@:") != NULL)
+        return tool_fail(PTQ_EINVAL, argv[first], "cannot remove it: it is another host's - remove it there, by its bare name");
+    int code = open_bus(&work.bus);
+
+    if (code != TOOL_OK)
+        return close_work(&work, code);
+    /* The command says when there is none; the call does not. */
+    enum ptq_err err = ptq_share_open(work.bus, argv[first], &(struct ptq_share_options){.mode = PTQ_ATTACH}, &work.share);
+    ptq_share_close(work.share);
+    work.share = NULL;
+    if (err != PTQ_ENOENT || options.force)
+        err = ptq_share_unlink(work.bus, argv[first], options.force);
+    if (err == PTQ_EBUSY)
+        code = tool_fail(err, argv[first], "cannot remove it: processes have it open - end them, or give --force");
+    else if (err == PTQ_ENOENT)
+        code = tool_fail(err, argv[first], "no such share on bus '%s' (%s) - look with: ptq share ls", ptq_bus_run(work.bus),
+                         ptq_bus_path(work.bus));
+    else if (err == PTQ_ECORRUPT)
+        code = tool_fail(err, argv[first], "cannot remove it: it is damaged, or no share - give --force");
+    else
+        code = err == PTQ_OK ? TOOL_OK : tool_fail(err, argv[first], "cannot remove it: %s", ptq_strerror(err));
+    return close_work(&work, code);
+}
+
+int cmd_share(int argc, char **argv)
+{
+    static int (*const subcommands[])(int argc, char **argv) = {
+        [LS] = share_ls, [GET] = share_get, [SET] = share_set, [ADD] = share_add, [WATCH] = share_watch, [DEL] = share_del, [RM] = share_rm};
+
+    return run_subcommand("share", share_usages, subcommands, argc, argv);
+}
