@@ -115,7 +115,7 @@ static void produce(struct bench *bench, unsigned index)
     for (uint64_t number = 0;;) {
         bool last = bench_stopped(bench);
         for (size_t i = 0; i < batch; i++)
-            bench_fill_large(words + i * size / 8, size, last ? BENCH_LAST : number++, index);
+            bench_fill_large(words + i * size / 8, size, last && i == batch - 1 ? BENCH_LAST : number++, index); /* who sees it leaves */
         move_all(&end, words, size * batch, true);
         if (last)
             break;

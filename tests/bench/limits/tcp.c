@@ -89,7 +89,7 @@ static void produce(struct bench *bench, unsigned index)
     for (uint64_t number = 0;;) {
         bool last = bench_stopped(bench);
         for (size_t i = 0; i < batch; i++) {
-            bench_fill(&message, size, last ? BENCH_LAST : number++, index);
+            bench_fill(&message, size, last && i == batch - 1 ? BENCH_LAST : number++, index); /* who sees it leaves */
             memcpy(bytes + i * size, message.word, size);
         }
         send_all(fd, bytes, size * batch, 0);
