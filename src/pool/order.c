@@ -272,6 +272,35 @@ static enum ptq_err consider(ptq_pool *pool)
     return pti_staff_has_failed(pool) ? PTQ_ENOWORKERS : PTQ_EMPTY;
 }
 
+/* All jobs are done.  What the last of them gave may have been handed in since the look at the results; over links it may have been
+ * leased by an answer that went astray.  PTQ_END: nothing is left; PTQ_EMPTY: something will come back. */
+static enum ptq_err take_last(ptq_pool *pool, ptq_msg **ret_msg)
+{
+    bool gone = true;
+    if (pool->order.ended)
+        return PTQ_END;
+    enum ptq_err err = take_in_turn(pool, PTI_DEADLINE_NOW, ret_msg);
+    if (err != PTQ_EMPTY)
+        return err;
+    if (pool->done->port->remote && !pool->unordered)
+        err = pti_queue_census(pool->done, pool->order.next, &gone);
+    if (err != PTQ_EMPTY && err != PTQ_OK)
+        return err;
+    pool->order.ended = gone;
+    if (gone)
+        return PTQ_END;
+    pool->order.look_at_ns = pti_now_ns() + NAP_NS;
+    return PTQ_EMPTY;
+}
+
+/* PTQ_EMPTY: look again. */
+static enum ptq_err wait_until_due(ptq_pool *pool, int64_t deadline, ptq_msg **ret_msg)
+{
+    if (deadline == PTI_DEADLINE_NOW)
+        return was_roused(pool) ? PTQ_EMPTY : PTQ_TIMEDOUT;
+    return pti_now_ns() >= deadline ? PTQ_TIMEDOUT : wait_a_while(pool, deadline, ret_msg);
+}
+
 static enum ptq_err get_message(ptq_pool *pool, int64_t deadline, ptq_msg **ret_msg)
 {
     for (;;) {
@@ -281,27 +310,17 @@ static enum ptq_err get_message(ptq_pool *pool, int64_t deadline, ptq_msg **ret_
         err = consider(pool);
         if (err == PTQ_OK)
             continue;
-        if (err == PTQ_END && !pool->order.ended) { /* the last may have been handed in between the two looks */
-            err = take_in_turn(pool, PTI_DEADLINE_NOW, ret_msg);
-            if (err != PTQ_EMPTY)
-                return err;
-            pool->order.ended = true;
-            return PTQ_END;
-        }
+        if (err == PTQ_END)
+            err = take_last(pool, ret_msg);
         if (err == PTQ_ENOWORKERS) { /* the last may have handed in just before it died */
             enum ptq_err last = take_in_turn(pool, PTI_DEADLINE_NOW, ret_msg);
             return last == PTQ_EMPTY ? err : last;
         }
         if (err != PTQ_EMPTY)
             return err;
-        if (deadline == PTI_DEADLINE_NOW) {
-            if (was_roused(pool))
-                continue;
+        err = wait_until_due(pool, deadline, ret_msg);
+        if (err == PTQ_TIMEDOUT && deadline == PTI_DEADLINE_NOW)
             return PTQ_EMPTY;
-        }
-        if (pti_now_ns() >= deadline)
-            return PTQ_TIMEDOUT;
-        err = wait_a_while(pool, deadline, ret_msg);
         if (err != PTQ_EMPTY)
             return err;
     }
