@@ -376,6 +376,8 @@ struct pti_worker {
     struct pti_roster roster;
     uint64_t record;                 /* spans of its trail; 0: it leaves none */
     struct pti_trail trail;
+    uint64_t edge_ticket;            /* with a trail: the job in hand, and when it began, on the host's clock */
+    int64_t edge_ns;
     struct ptq_task task;            /* its buffer is kept from job to job */
 };
 enum ptq_err pti_worker_run(struct pti_worker *worker);

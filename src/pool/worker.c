@@ -169,43 +169,49 @@ enum ptq_err pti_worker_place_error(const struct pti_worker *worker, const ptq_m
 
 /* -- the loop ------------------------------------------------------------------------------------------------- */
 
-/* Of the present job. */
-struct edge {
-    int64_t on_ns;
-    uint64_t ticket;
-};
+/* Whether this worker leaves a trail was settled before its first job.  Law: where it does not, a job pays for a branch at each of its
+ * edges and for nothing else; what records stays out of the loop.  PTI_WITHOUT_TRAILS: for tests/bench, which counts what that is. */
+#ifdef PTI_WITHOUT_TRAILS
+#define LEAVES_TRAIL(worker) ((void)(worker), false)
+#else
+#define LEAVES_TRAIL(worker) __builtin_expect((worker)->trail.base != NULL, 0)
+#endif
+#define OUT_OF_THE_LOOP __attribute__((cold, noinline))
 
 #define LOW48(position) ((position) & ((UINT64_C(1) << 48) - 1))
 
-/* It was waiting for room until now. */
-static void record_room(struct pti_worker *worker, int64_t now)
+/* Edge on, and the end of a wait for room, if it was one. */
+OUT_OF_THE_LOOP static void record_begin(struct pti_worker *worker, uint64_t ticket, int64_t now)
 {
     struct pti_row *row = worker->roster.row;
     if (row != NULL && (pti_load_relaxed(&row->phase) & 3) == PTQ_WORKER_WAITS_FOR_ROOM) /* our own words */
         pti_trail_add(&worker->trail, pti_load_relaxed(&row->since_ns), now, (uint64_t)PTI_SPAN_ROOM << 48, 0);
+    worker->edge_ticket = ticket;
+    worker->edge_ns = now;
+    worker->task.run_ns = UINT64_MAX; /* not begun */
 }
 
-static void record_job(struct pti_worker *worker, const struct edge *edge, bool ran, int64_t now)
+/* Edge off: the moment that the row has just noted, if there is one. */
+OUT_OF_THE_LOOP static void record_end(struct pti_worker *worker)
 {
+    const struct pti_row *row = worker->roster.row;
     const ptq_task *task = &worker->task;
+    int64_t now = row != NULL ? pti_load_relaxed(&row->since_ns) : pti_host_ns();
     uint64_t tries = task->tries < 0x1fff ? task->tries : 0x1fff, outputs = task->outputs < UINT16_MAX ? task->outputs : UINT16_MAX;
-    if (!ran) /* a marker, or a job that is out already */
+    if (task->run_ns == UINT64_MAX) /* a marker, or a job that is out already */
         return;
     uint64_t failed = task->code != PTQ_OK;
     uint64_t from = task->has_origin ? LOW48(task->origin.from) : 0;
-    pti_trail_add(&worker->trail, edge->on_ns, now, LOW48(edge->ticket) | failed << 50 | tries << 51,
+    pti_trail_add(&worker->trail, worker->edge_ns, now, LOW48(worker->edge_ticket) | failed << 50 | tries << 51,
                   from | (task->in_stage ? outputs : 1 - failed) << 48);
 }
 
 /* A job begins: for its supervisor, and for whoever wants to know. */
-static inline __attribute__((always_inline)) void show_begin(struct pti_worker *worker, const ptq_msg *msg, bool records, struct edge *edge)
+static void show_begin(struct pti_worker *worker, const ptq_msg *msg)
 {
     int64_t now = pti_host_ns();
-    if (records) {
-        *edge = (struct edge){now, msg->position};
-        record_room(worker, now);
-        worker->task.run_ns = UINT64_MAX; /* not begun */
-    }
+    if (LEAVES_TRAIL(worker))
+        record_begin(worker, msg->position, now);
     pti_roster_turn(worker->roster.row, PTQ_WORKER_WORKS, msg->position, msg->deliveries, now);
     if (worker->status == NULL)
         return;
@@ -213,16 +219,13 @@ static inline __attribute__((always_inline)) void show_begin(struct pti_worker *
     pti_store_release(&worker->status->busy_with, msg->position + 1);
 }
 
-static inline __attribute__((always_inline)) void show_end(struct pti_worker *worker, bool records, const struct edge *edge)
+static void show_end(struct pti_worker *worker)
 {
     struct pti_row *row = worker->roster.row;
-    if (records) {
-        int64_t now = pti_host_ns();
-        pti_roster_turn(row, PTQ_WORKER_WAITS_FOR_JOB, 0, 0, now);
-        record_job(worker, edge, worker->task.run_ns != UINT64_MAX, now);
-    } else if (row != NULL) {
+    if (row != NULL)
         pti_roster_turn(row, PTQ_WORKER_WAITS_FOR_JOB, 0, 0, pti_host_ns());
-    }
+    if (LEAVES_TRAIL(worker))
+        record_end(worker);
     if (worker->status == NULL)
         return;
     pti_store_release(&worker->status->busy_with, 0);
@@ -346,10 +349,8 @@ static bool is_used_up(struct pti_worker *worker)
     return worker->most_bytes != 0 && pti_resident_bytes(0) > worker->most_bytes;
 }
 
-/* `records` is known where this is compiled: who leaves no trail is not asked at each job. */
-static inline __attribute__((always_inline)) enum ptq_err work(struct pti_worker *worker, bool records)
+static enum ptq_err work(struct pti_worker *worker)
 {
-    struct edge edge = {0, 0};
     for (;;) {
         ptq_msg *msg = NULL;
         if (pti_worker_is_leaving(worker))
@@ -364,13 +365,13 @@ static inline __attribute__((always_inline)) enum ptq_err work(struct pti_worker
         if (err != PTQ_OK)
             return err;
         int pause_ms = 0;
-        show_begin(worker, msg, records, &edge);
+        show_begin(worker, msg);
         worker->msg = msg;
         err = do_entry(worker, msg, &pause_ms);
         worker->msg = NULL;
         if (err == PTQ_EAGAIN) {
             (void)ptq_nack(msg, pause_ms);
-            show_end(worker, records, &edge);
+            show_end(worker);
             continue;
         }
         if (err != PTQ_OK) {
@@ -378,7 +379,7 @@ static inline __attribute__((always_inline)) enum ptq_err work(struct pti_worker
             return err;
         }
         (void)ptq_ack(msg); /* PTQ_ELEASELOST: another one has it, whose result will be late */
-        show_end(worker, records, &edge);
+        show_end(worker);
         if (is_used_up(worker)) {
             worker->used_up = true;
             return PTQ_OK;
@@ -390,7 +391,7 @@ enum ptq_err pti_worker_run(struct pti_worker *worker)
 {
     show_up(worker);
     leave_trail(worker);
-    enum ptq_err err = worker->trail.base != NULL ? work(worker, true) : work(worker, false);
+    enum ptq_err err = work(worker);
     pti_trail_leave(&worker->trail);
     pti_roster_leave(&worker->roster);
     return err;

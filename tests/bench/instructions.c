@@ -12,28 +12,20 @@
  * Exit 77: it cannot be counted here (another processor, ptrace refused, a build without optimisation).
  */
 #include "ptq/use.h"
+#include "step.h"
 
 #include <dlfcn.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/ptrace.h>
-#include <sys/user.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define CALLS 32
 #define BATCH 32
 #define WARM_ROUNDS 5000
 #define SIZE 64
-#define CANNOT 77
 #define TRACE_MAX 65536
-#if defined(__x86_64__)
-#define COUNTABLE 1
-#else
-#define COUNTABLE 0
-#endif
 
 /* The way of one call. */
 struct trace {
@@ -109,38 +101,6 @@ static void be_counted(struct bench *bench)
 
 #if defined(__x86_64__)
 
-struct place {
-    uintptr_t instruction, stack;
-};
-
-static struct place where(pid_t child)
-{
-    struct user_regs_struct registers;
-    if (ptrace(PTRACE_GETREGS, child, NULL, &registers) != 0)
-        bench_fail("PTRACE_GETREGS: %s", strerror(errno));
-    return (struct place){registers.rip, registers.rsp};
-}
-
-static uintptr_t return_address(pid_t child, uintptr_t stack)
-{
-    errno = 0;
-    long word = ptrace(PTRACE_PEEKDATA, child, (void *)stack, NULL);
-    if (errno != 0)
-        bench_fail("PTRACE_PEEKDATA: %s", strerror(errno));
-    return (uintptr_t)word;
-}
-
-/* One instruction on; false when the child has stopped itself. */
-static bool step(pid_t child)
-{
-    int status;
-    if (ptrace(PTRACE_SINGLESTEP, child, NULL, NULL) != 0 || waitpid(child, &status, 0) != child)
-        bench_fail("PTRACE_SINGLESTEP: %s", strerror(errno));
-    if (!WIFSTOPPED(status))
-        bench_fail("the counted process ended early");
-    return WSTOPSIG(status) == SIGTRAP;
-}
-
 static struct counted *counted_at(uintptr_t instruction)
 {
     for (size_t i = 0; i < TABLE; i++) {
@@ -153,13 +113,13 @@ static struct counted *counted_at(uintptr_t instruction)
 /* The child stands at a function's first instruction: steps to its return. */
 static void count_call(pid_t child, struct counted *counted, uintptr_t stack)
 {
-    uintptr_t back = return_address(child, stack);
+    uintptr_t back = step_return_address(child, stack);
     unsigned steps = 0;
     this_trace.at[0] = counted->entry;
-    for (struct place at = {0}; at.instruction != back || at.stack <= stack; steps++) {
-        if (!step(child))
+    for (struct step_place at = {0}; at.instruction != back || at.stack <= stack; steps++) {
+        if (!step_on(child))
             bench_fail("%s did not return", counted->name);
-        at = where(child);
+        at = step_where(child);
         if (steps + 1 < TRACE_MAX)
             this_trace.at[steps + 1] = at.instruction;
     }
@@ -173,11 +133,11 @@ static void count_call(pid_t child, struct counted *counted, uintptr_t stack)
 static void count_all(pid_t child)
 {
     do {
-        struct place at = where(child);
+        struct step_place at = step_where(child);
         struct counted *counted = counted_at(at.instruction);
         if (counted != NULL)
             count_call(child, counted, at.stack);
-    } while (step(child));
+    } while (step_on(child));
 }
 
 #else
@@ -261,31 +221,6 @@ static unsigned compare(const char *path)
     return higher;
 }
 
-static pid_t start_child(struct bench *bench)
-{
-    pid_t child = fork();
-    if (child < 0)
-        bench_fail("fork: %s", strerror(errno));
-    if (child == 0) {
-        if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) != 0)
-            _exit(CANNOT);
-        be_counted(bench);
-        _exit(0);
-    }
-    int status;
-    if (waitpid(child, &status, 0) != child || !WIFSTOPPED(status)) {
-        if (WIFEXITED(status) && WEXITSTATUS(status) == CANNOT) {
-            fprintf(stderr, "instructions: ptrace is refused here\n");
-            bench_finish(bench);
-            exit(CANNOT);
-        }
-        bench_fail("the counted process ended early");
-    }
-    if (ptrace(PTRACE_SETOPTIONS, child, NULL, PTRACE_O_EXITKILL) != 0)
-        bench_fail("PTRACE_SETOPTIONS: %s", strerror(errno));
-    return child;
-}
-
 int main(int argc, char **argv)
 {
     const char *ceilings = NULL;
@@ -299,11 +234,11 @@ int main(int argc, char **argv)
     }
     if (ceilings != NULL && !BENCH_OPTIMISED) {
         fprintf(stderr, "instructions: ceilings are for builds with optimisation and without sanitizers\n");
-        return CANNOT;
+        return STEP_CANNOT;
     }
-    if (!COUNTABLE) {
+    if (!STEP_COUNTABLE) {
         fprintf(stderr, "instructions: only x86-64 is counted\n");
-        return CANNOT;
+        return STEP_CANNOT;
     }
     struct bench bench = {.name = "Instructions a call", .options = {.item_size = SIZE}};
     bench_init(&bench, 1, argv);
@@ -313,10 +248,9 @@ int main(int argc, char **argv)
     Dl_info info;
     if (dladdr((void *)table[0].entry, &info) != 0)
         library_base = (uintptr_t)info.dli_fbase;
-    pid_t child = start_child(&bench);
+    pid_t child = step_start(&bench, be_counted);
     count_all(child);
-    if (ptrace(PTRACE_CONT, child, NULL, NULL) != 0 || waitpid(child, NULL, 0) != child)
-        bench_fail("PTRACE_CONT: %s", strerror(errno));
+    step_end(child);
     bench_finish(&bench);
     if (traced != NULL) {
         print_trace();
