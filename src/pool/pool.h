@@ -5,7 +5,7 @@
  *   task.c    tasks and what they give            exec.c    a command as a task
  *   staff.c   spawned workers                     main.c    what a spawned worker does
  *   crew.c    workers that are threads            plugin.c  tasks of a shared object
- *   one.c     one worker by itself
+ *   one.c     one worker by itself: one_send.c, one_recv.c
  *   life.c    stop, abort, join                   stats.c   what a person is told
  *   result.c  what stands at a ticket             look.c    why does the next one not come?
  *   run.c     one job: its task, and again after an error
@@ -296,7 +296,7 @@ bool pti_task_name_is_valid(const char *name);
 const struct pti_task *pti_task_find(const char *name, size_t size);
 bool pti_task_any(void);
 size_t pti_task_count(void);
-/* Known to every worker: from now on the task named first is the default, with the data behind PTI_BIND_HEAD bytes as its own (one.c). */
+/* Known to every worker: from now on the task named first is the default, with the data behind PTI_BIND_HEAD bytes as its own (one_send.c). */
 #define PTI_BIND_TASK "ptq.bind"
 #define PTI_BIND_HEAD 64u
 /* An error of a task that it did not make itself. */
