@@ -13,20 +13,14 @@
 #include "log.h"
 #include "serve.h"
 
-static int print_table(const struct tool_usage *usage, const char *what)
+/* For the pages and completion, at build time. */
+static int print_part(const struct tool_usage *usage, const char *what)
 {
     const struct tool_usage *const usages[] = {usage, NULL};
 
-    if (strcmp(what, "man") == 0)
-        tool_man(usage, stdout);
-    else if (strcmp(what, "keys") == 0)
-        print_keys();
-    else if (strcmp(what, "list") == 0)
-        tool_list(usage, stdout);
-    else if (strcmp(what, "completion") == 0)
-        tool_completion(usages, stdout);
-    else
-        return tool_misuse(NULL, "--print knows man, keys, list and completion");
+    if (strcmp(what, "keys") != 0)
+        return tool_print(what, usages);
+    print_keys();
     return tool_finish();
 }
 
@@ -68,9 +62,9 @@ int main(int argc, char **argv)
     tool_begin();
     if (argc > 1 && strcmp(argv[1], "keygen") == 0)
         return keygen(argc - 1, argv + 1);
+    if (argc == 3 && strcmp(argv[1], "--print") == 0)
+        return print_part(usage, argv[2]);
     config_read_flags(&told, usage, argc, argv, &switches);
-    if (switches.print != NULL)
-        return print_table(usage, switches.print);
     if (switches.version) {
         printf("ptqbridge %s, wire version %d\n", ptq_version(), PTQ_WIRE_VERSION);
         return tool_finish();

@@ -145,7 +145,6 @@ const struct setting settings[] = {
       "write a line to this descriptor, and close it, when it is listening"}, NULL, 0, ""},
     {ALONE, {'q', "quiet", TOOL_FLAG, SWITCH(quiet), NULL, "the same as --log-level warning"}, NULL, 0, ""},
     {ALONE, {'v', "verbose", TOOL_FLAG, SWITCH(verbose), NULL, "the same as --log-level debug"}, NULL, 0, ""},
-    {ALONE, {0, "print", TOOL_TEXT, SWITCH(print), "WHAT", "print man, keys, list or completion, and leave"}, NULL, 0, ""},
     {ALONE, {'V', "version", TOOL_FLAG, SWITCH(version), NULL, "show the version"}, NULL, 0, ""},
     {0}};
 #undef ONE
@@ -221,74 +220,59 @@ bool setting_environment(const struct setting *setting, char name[64])
 
 /* ---- the manual page of the file ---- */
 
-static void print_escaped(const char *text)
-{
-    for (; *text != '\0'; text++) {
-        if (*text == '\\')
-            fputs("\\e", stdout);
-        else if (*text == '-')
-            fputs("\\-", stdout);
-        else
-            putchar(*text);
-    }
-}
-
 static const char *value_of(const struct setting *setting)
 {
     return setting->option.kind == TOOL_FLAG ? "yes|no" : setting->option.argument;
 }
 
-static void print_item(const struct setting *setting)
+static void print_term(const struct setting *setting)
 {
-    fputs(".It Li ", stdout);
+    const char *argument = setting->option.argument;
+
     switch (setting->form) {
     case SETTING_NAMES:
-        printf("\"[%s\" Ar GLOB Ns Li \"\\&]\"\n", setting->section);
+        printf("*\\[%s* _GLOB_*\\]*", setting->section);
         return;
     case SETTING_PAIRS:
-        printf("\"[%s]\" Ar %.*s No = Ar %s\n", setting->section, (int)strcspn(setting->option.argument, "="), setting->option.argument,
-               strchr(setting->option.argument, '=') + 1);
+        printf("*\\[%s\\]* _%.*s_ = _%s_", setting->section, (int)strcspn(argument, "="), argument, strchr(argument, '=') + 1);
         return;
     case SETTING_VALUES:
     case SETTING_NAMED:
-        printf("\"[%s\" Ar NAME Ns Li \"\\&]\" %s = Ar %s\n", setting->section, setting->key,
-               setting->form == SETTING_NAMED ? strchr(setting->option.argument, '=') + 1 : value_of(setting));
+        printf("*\\[%s* _NAME_*\\]* *%s* = _%s_", setting->section, setting->key,
+               setting->form == SETTING_NAMED ? strchr(argument, '=') + 1 : argument);
         return;
     default:
-        printf("\"[%s]\" %s = Ar %s\n", setting->section, setting->key, value_of(setting));
+        printf("*\\[%s\\]* *%s* = _%s_", setting->section, setting->key, value_of(setting));
     }
 }
 
 static void print_key(const struct setting *setting)
 {
     char name[64];
+    bool flag = setting->option.name != NULL, named = setting_environment(setting, name);
 
-    print_item(setting);
-    putchar(toupper((unsigned char)setting->option.help[0]));
-    print_escaped(setting->option.help + 1);
-    puts(".");
+    print_term(setting);
+    fputs("\n\t", stdout);
+    tool_print_sentence(setting->option.help, stdout);
     if (setting->initial != NULL) {
-        fputs("Without it: ", stdout);
-        print_escaped(setting->initial);
+        fputs("\tWithout it: ", stdout);
+        tool_print_words(setting->initial, stdout);
         puts(".");
     }
     if ((setting->marks & SETTING_FIXED) != 0)
-        puts("A change waits for a restart.");
-    bool named = setting_environment(setting, name), flag = setting->option.name != NULL;
-    if (named || flag)
-        puts("Also");
+        puts("\tA change waits for a restart.");
+    if (flag || named)
+        fputs("\tAlso ", stdout);
     if (flag)
-        printf(".Fl Fl %s%s", setting->option.name, named ? " ,\n" : " .\n");
+        printf("*--%s*%s", setting->option.name, named ? ", " : ".");
     if (named)
-        printf(".Ev %s .\n", name);
+        printf("*%s*.", name);
+    puts("\n");
 }
 
 void print_keys(void)
 {
-    puts(".Bl -tag -width Ds");
-    for (const struct setting *setting = settings; setting->form != 0; setting++) {
+    for (const struct setting *setting = settings; setting->form != 0; setting++)
         if (setting->section != NULL)
             print_key(setting);
-    }
-    puts(".El");
 }

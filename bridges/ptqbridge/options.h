@@ -56,7 +56,7 @@ struct values {
 
 /* What belongs to one start alone. */
 struct switches {
-    const char *config, *print;
+    const char *config;
     bool check, dump_config, version, quiet, verbose;
     uint64_t ready_fd;
 };
@@ -68,7 +68,7 @@ const struct setting *setting_of(const struct tool_option *option);
 
 /* To be called first: makes what tool_program and the usage point to. */
 const struct tool_usage *make_usage(void);
-/* The sections and keys, as a part of ptq-bridge.conf(5). */
+/* The sections and keys, as a part of ptq-bridge.conf(5), in the form of scdoc(5). */
 void print_keys(void);
 
 #endif

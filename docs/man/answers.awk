@@ -1,4 +1,4 @@
-# answers.awk -- the answers of err.h, as mdoc: name, number, meaning.
+# answers.awk -- the answers of err.h, as scdoc: name, number, meaning.
 /^    PTQ_[A-Z]* = [0-9]+,?/ {
     match($0, /PTQ_[A-Z]+/)
     name = substr($0, RSTART, RLENGTH)
@@ -8,5 +8,5 @@
     sub(/.*\/\*\*< /, "", said)
     sub(/ \*\/.*/, "", said)
     if (name == "PTQ_OK") said = "it is done"
-    printf ".It Dv %s Pq %s\n%s.\n", name, number, said
+    printf "*%s* (%s)\n\t%s.\n\n", name, number, toupper(substr(said, 1, 1)) substr(said, 2)
 }

@@ -1,11 +1,10 @@
-# calls.awk -- the public calls of headers, as mdoc: name, prototype, and the first sentence that stands above it.
+# calls.awk -- the public calls of headers, as scdoc: name, prototype, and the first sentence that stands above it.
 #   awk -f calls.awk src/include/ptq/queue.h ...
-function end_list() { if (listing) print ".El"; listing = 0 }
-# Words that mdoc would take for a macro, and backslashes and dots that it would eat.
+# Letters that scdoc would take for marks.
 function plain(text) {
-    gsub(/\\/, "\\e", text)
+    gsub(/\\/, "\\\\", text)
+    gsub(/[*_]/, "\\\\&", text)
     gsub(/`/, "", text)
-    sub(/^\./, "\\\\\\&.", text)
     return text
 }
 function first_sentence(text,   at) {
@@ -16,14 +15,13 @@ function first_sentence(text,   at) {
     return text
 }
 FNR == 1 {
-    end_list()
     title = $0
     sub(/^\/\* [a-z]*\.h -- /, "", title)
     sub(/ \*\/$/, "", title)
     sub(/\.$/, "", title)
     name = FILENAME
     sub(/.*\//, "", name)
-    printf ".Ss <ptq/%s>\n%s.\n", name, toupper(substr(title, 1, 1)) substr(title, 2)
+    printf "## <ptq/%s>\n\n%s.\n\n", name, plain(toupper(substr(title, 1, 1)) substr(title, 2))
     comment = ""
     inside = 0
     next
@@ -49,13 +47,11 @@ inside {
     sub(/ $/, "", prototype)
     match(prototype, /ptq_[a-z0-9_]*\(/)
     call = substr(prototype, RSTART, RLENGTH - 1)
-    if (!listing) { print ".Bl -tag -width 4n"; listing = 1 }
-    printf ".It Fn %s\n.Li %s\n.Pp\n", call, "\"" plain(prototype) "\""
+    printf "*%s*\n", plain(prototype)
     said = own != "" ? own : comment
     said = first_sentence(said)
     if (said !~ /\.$/) said = toupper(substr(said, 1, 1)) substr(said, 2) "."
-    print said == "." ? "Its structure in the header says what." : plain(said)
+    printf "\t%s\n\n", said == "." ? "Its structure in the header says what." : plain(said)
     next
 }
 /^$/ { if (!inside) comment = "" }
-END { end_list() }

@@ -1,5 +1,7 @@
-# make_page.cmake -- fills a manual page's @WORD@ lines with what a program prints about its tables.
-#   cmake -DIN=x.1.in -DOUT=x.1 -DFILLS="COMMANDS=help --man;GLOBALS=..." -DPROGRAM=path -P make_page.cmake
+# make_page.cmake -- a manual page from its .scd: @WORD@ lines become what a program prints about its tables, scdoc does the rest.
+#   cmake -DIN=x.1.scd -DOUT=x.1 -DFILLS="COMMANDS=--print commands;GLOBALS=..." -DPROGRAM=path -DSCDOC=path -DAWK=path
+#       -DVERSION=0.1.0 -DDAY=2026-11-22 -P make_page.cmake
+cmake_minimum_required(VERSION 3.22)
 file(READ ${IN} page)
 foreach(fill IN LISTS FILLS)
     string(REGEX MATCH "^([A-Z]+)=(.*)$" matched "${fill}")
@@ -12,4 +14,13 @@ foreach(fill IN LISTS FILLS)
     string(STRIP "${text}" text)
     string(REPLACE "@${word}@" "${text}" page "${page}")
 endforeach()
-file(WRITE ${OUT} "${page}")
+string(REPLACE "@VERSION@" "${VERSION}" page "${page}")
+get_filename_component(name ${OUT} NAME)
+set(filled ${CMAKE_CURRENT_BINARY_DIR}/${name}.scd)
+file(WRITE ${filled} "${page}")
+execute_process(COMMAND ${SCDOC} COMMAND ${AWK} -v day=${DAY} -f ${CMAKE_CURRENT_LIST_DIR}/tidy.awk
+    INPUT_FILE ${filled} OUTPUT_FILE ${OUT} RESULTS_VARIABLE failed)
+if(NOT failed STREQUAL "0;0")
+    file(REMOVE ${OUT})
+    message(FATAL_ERROR "${filled} cannot be made a page: ${failed}")
+endif()

@@ -77,11 +77,17 @@ int tool_read_globals(const struct tool_usage *overview, int argc, char **argv);
 /* As tool_read, and checks the number of operands: fewer than `least` or more than `most` end the process (2). */
 int tool_read_operands(const struct tool_usage *usage, int argc, char **argv, void *values, int least, int most);
 
-/* usage.c: the same tables as text. */
+/* usage.c, completion.c: the same tables as text.  The array of usages ends with NULL. */
+extern const struct tool_option tool_help_option; /* what every command has */
 void tool_help(const struct tool_usage *usage, FILE *out);
 void tool_help_options(const struct tool_option *options, FILE *out);
-void tool_man(const struct tool_usage *usage, FILE *out);   /* mdoc: one subsection */
-void tool_list(const struct tool_usage *usage, FILE *out);  /* "command<TAB>--option<TAB>letter<TAB>argument" a line */
-void tool_completion(const struct tool_usage *const *usages, FILE *out); /* bash; the array ends with NULL */
+void tool_completion(const struct tool_usage *const *usages, FILE *out);
+
+/* man.c: `PROGRAM --print WHAT`, which stands in no help: parts of manual pages for the build, in the form of scdoc(5), "options"
+ * "globals" "commands" "examples"; "list" of all options, "command<TAB>--option<TAB>letter<TAB>argument" a line; "completion".  The
+ * exit code. */
+int tool_print(const char *what, const struct tool_usage *const *usages);
+void tool_print_words(const char *text, FILE *out);
+void tool_print_sentence(const char *text, FILE *out); /* of a table, where it begins small and has no full stop */
 
 #endif

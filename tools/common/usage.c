@@ -1,4 +1,4 @@
-/* usage.c -- the option tables as help, as a man page's sections, and as a list. */
+/* usage.c -- the option tables as help. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -8,7 +8,7 @@
 
 enum { HELP_COLUMN = 28, HELP_WIDTH = 100 };
 
-/* -- help ----------------------------------------------------------------------------------------------------- */
+const struct tool_option tool_help_option = {'h', "help", TOOL_FLAG, 0, NULL, "show this"};
 
 /* Prints words with line breaks, so that every line begins at `column`; the cursor is there already. */
 static void print_wrapped(const char *text, int column, int width, FILE *out)
@@ -79,7 +79,6 @@ static bool is_program(const struct tool_usage *usage)
 
 void tool_help(const struct tool_usage *usage, FILE *out)
 {
-    const struct tool_option help = {'h', "help", TOOL_FLAG, 0, NULL, "show this"};
     bool has_options = usage->options != NULL && usage->options->name != NULL;
 
     fprintf(out, "usage: %s%s%s%s%s%s\n\n", tool_program.name, is_program(usage) ? "" : " ",
@@ -96,94 +95,10 @@ void tool_help(const struct tool_usage *usage, FILE *out)
     print_heading("Everywhere", out);
     if (tool_program.commands)
         tool_help_options(tool_program.globals, out);
-    print_option(&help, out);
+    print_option(&tool_help_option, out);
     if (usage->examples != NULL) {
         print_heading("Examples", out);
         for (const char *line = usage->examples; *line != '\0'; line += strcspn(line, "\n"), line += *line == '\n')
             fprintf(out, "  %.*s\n", (int)strcspn(line, "\n"), line);
     }
-}
-
-/* -- the man page --------------------------------------------------------------------------------------------- */
-
-/* Text for mdoc: backslashes and leading dots and quotes are made harmless; with `sentences` each begins a line. */
-static void print_mdoc(const char *text, bool sentences, FILE *out)
-{
-    bool start = true;
-
-    for (; *text != '\0'; start = *text++ == '\n') {
-        if (sentences && *text == '.' && text[1] == ' ') {
-            fputs(".\n", out);
-            text += strspn(text + 1, " ");
-            continue;
-        }
-        if (start && (*text == '.' || *text == '\''))
-            fputs("\\&", out);
-        if (*text == '\\')
-            fputs("\\e", out);
-        else if (*text == '-')
-            fputs("\\-", out);
-        else
-            fputc(*text, out);
-    }
-}
-
-static void print_mdoc_paragraphs(const char *text, FILE *out)
-{
-    for (const char *end; *text != '\0'; text = *end != '\0' ? end + 2 : end) {
-        char paragraph[2048];
-        end = strstr(text, "\n\n");
-        if (end == NULL)
-            end = text + strlen(text);
-        snprintf(paragraph, sizeof paragraph, "%.*s", (int)(end - text), text);
-        print_mdoc(paragraph, true, out);
-        fputs(*end != '\0' ? "\n.Pp\n" : "\n", out);
-    }
-}
-
-static void print_mdoc_options(const struct tool_option *options, FILE *out)
-{
-    if (options == NULL || options->name == NULL)
-        return;
-    fputs(".Bl -tag -width Ds\n", out);
-    for (const struct tool_option *option = options; option->name != NULL; option++) {
-        fputs(".It ", out);
-        if (option->letter != 0)
-            fprintf(out, "Fl %c , ", option->letter);
-        fprintf(out, "Fl Fl %s", option->name);
-        if (option->argument != NULL)
-            fprintf(out, " Ar %s", option->argument);
-        fputc('\n', out);
-        print_mdoc(option->help, true, out);
-        fputs(".\n", out);
-    }
-    fputs(".El\n", out);
-}
-
-void tool_man(const struct tool_usage *usage, FILE *out)
-{
-    if (is_program(usage)) {
-        print_mdoc_options(usage->options, out);
-        return;
-    }
-    fprintf(out, ".Ss %s %s", tool_program.name, usage->name);
-    if (usage->operands[0] != '\0')
-        fprintf(out, " %s", usage->operands);
-    fputc('\n', out);
-    print_mdoc_paragraphs(usage->text != NULL ? usage->text : usage->summary, out);
-    print_mdoc_options(usage->options, out);
-    if (usage->examples == NULL)
-        return;
-    fputs(".Bd -literal -offset indent\n", out);
-    print_mdoc(usage->examples, false, out);
-    fputs("\n.Ed\n", out);
-}
-
-/* -- lists ---------------------------------------------------------------------------------------------------- */
-
-void tool_list(const struct tool_usage *usage, FILE *out)
-{
-    for (const struct tool_option *option = usage->options; option != NULL && option->name != NULL; option++)
-        fprintf(out, "%s\t--%s\t%c\t%s\n", usage->name, option->name, option->letter != 0 ? option->letter : '-',
-                option->argument != NULL ? option->argument : "-");
 }

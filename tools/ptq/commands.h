@@ -33,4 +33,7 @@ PTQ_COMMAND(stats);
 PTQ_COMMAND(verify);
 PTQ_COMMAND(version);
 
+/* A part of the manual page, as tool_print: help.c. */
+int print_part(const char *what);
+
 #endif

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "command.h"
+#include "commands.h"
 #include "run_task.h"
 
 struct globals globals;
@@ -39,6 +40,8 @@ int main(int argc, char **argv)
         run_task_register();     /* and in pool_run.c: nobody else knows tasks */
     ptq_worker_main(argc, argv); /* returns, but in a worker that `ptq pool` started */
     tool_begin();
+    if (argc == 3 && strcmp(argv[1], "--print") == 0) /* for pages and completion, at build time */
+        return print_part(argv[2]);
     signal(SIGPIPE, SIG_IGN); /* what was not written is not acknowledged: see get.c */
     if (argc > 1 && strcmp(argv[1], "--help") == 0)
         argv[1] = help;

@@ -47,21 +47,6 @@ static const struct tool_usage usage = {
     .examples = "ptqtop\nptqtop --workers\nptqtop --once -o json\nptqtop -b -d 10 -o csv > day.csv",
     .options = options};
 
-static int print_table(const char *what)
-{
-    const struct tool_usage *const usages[] = {&usage, NULL};
-
-    if (strcmp(what, "man") == 0)
-        tool_man(&usage, stdout);
-    else if (strcmp(what, "list") == 0)
-        tool_list(&usage, stdout);
-    else if (strcmp(what, "completion") == 0)
-        tool_completion(usages, stdout);
-    else
-        return tool_misuse(NULL, "--print knows man, list and completion");
-    return tool_finish();
-}
-
 static void wait_until(const struct timespec *due)
 {
     while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, due, NULL) == EINTR)
@@ -113,12 +98,13 @@ static int run(struct watcher *watcher)
 
 int main(int argc, char **argv)
 {
+    const struct tool_usage *const usages[] = {&usage, NULL};
     struct watcher *watcher = NULL;
 
     tool_begin();
     setlocale(LC_CTYPE, "");
-    if (argc == 3 && strcmp(argv[1], "--print") == 0) /* for the man page and completion at build time */
-        return print_table(argv[2]);
+    if (argc == 3 && strcmp(argv[1], "--print") == 0) /* for the page and completion, at build time */
+        return tool_print(argv[2], usages);
     tool_read_operands(&usage, argc, argv, &top_options, 0, 0);
     if (top_options.version) {
         printf("ptqtop %s (library %s)\n", PTQ_VERSION, ptq_version());
