@@ -23,6 +23,7 @@
 #include "base/error.h"
 #include "bus/bus.h"
 #include "os/group.h"
+#include "os/segment.h"
 
 #define SEGMENT_SUFFIX "~v2"
 
@@ -389,4 +390,18 @@ enum ptq_err ptq_bus_list_other(ptq_bus *bus, bool (*each)(const char *name, int
     }
     closedir(directory);
     return PTQ_OK;
+}
+
+/* ---- pages in it ---- */
+
+int pti_directory_share(int dirfd, const struct pti_segment *segment)
+{
+    struct stat status;
+
+    if (fstat(dirfd, &status) != 0)
+        return errno;
+    if ((status.st_mode & S_IRWXG) == 0)
+        return 0;
+    int number = pti_segment_share(segment, status.st_gid, 0660);
+    return number == EPERM ? 0 : number;
 }

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "bus/directory.h"
 #include "os/life.h"
 #include "os/segment.h"
 
@@ -89,19 +90,6 @@ static bool is_original(const struct pti_segment *segment, const struct page *pa
 
 /* ---- making one ---- */
 
-/* As the directory: who may come in may look. */
-static int share_as_directory(ptq_bus *bus, const struct pti_segment *segment)
-{
-    struct stat status;
-
-    if (fstat(bus->dirfd, &status) != 0)
-        return errno;
-    if ((status.st_mode & S_IRWXG) == 0)
-        return 0;
-    int number = pti_segment_share(segment, status.st_gid, 0660);
-    return number == EPERM ? 0 : number; /* not of that group: its own user alone, then */
-}
-
 static int make_page(ptq_bus *bus)
 {
     struct pti_segment segment;
@@ -112,7 +100,7 @@ static int make_page(ptq_bus *bus)
         return number;
     struct page page = {.magic = MAGIC, .version = VERSION, .inode = (uint64_t)segment.ino};
     read_boot(page.boot);
-    number = getrandom(page.id, sizeof page.id, 0) == sizeof page.id ? share_as_directory(bus, &segment) : EIO;
+    number = getrandom(page.id, sizeof page.id, 0) == sizeof page.id ? pti_directory_share(bus->dirfd, &segment) : EIO;
     if (number == 0 && pwrite(segment.fd, &page, sizeof page, 0) != sizeof page)
         number = ENOSPC;
     if (number == 0)

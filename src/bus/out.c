@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "bus/attach.h"
+#include "bus/directory.h"
 
 #define MAGIC UINT64_C(0x74756f7174700002) /* "\2\0ptqout" */
 #define VERSION 1u
@@ -84,19 +85,6 @@ enum ptq_err pti_out_open(ptq_bus *bus, const char *key, struct pti_out_map *ret
     return err;
 }
 
-/* As the directory: who may come in may put. */
-static int share_as_directory(ptq_bus *bus, const struct pti_segment *segment)
-{
-    struct stat status;
-
-    if (fstat(bus->dirfd, &status) != 0)
-        return errno;
-    if ((status.st_mode & S_IRWXG) == 0)
-        return 0;
-    int number = pti_segment_share(segment, status.st_gid, 0660);
-    return number == EPERM ? 0 : number;
-}
-
 enum ptq_err pti_out_make(ptq_bus *bus, const char *key, const struct pti_out_page *page, struct pti_out_map *ret_out)
 {
     struct pti_segment segment;
@@ -112,7 +100,7 @@ enum ptq_err pti_out_make(ptq_bus *bus, const char *key, const struct pti_out_pa
         memcpy(segment.base, page, sizeof *page);
         ((struct pti_out_page *)segment.base)->magic = MAGIC;
         ((struct pti_out_page *)segment.base)->version = VERSION;
-        number = share_as_directory(bus, &segment);
+        number = pti_directory_share(bus->dirfd, &segment);
     }
     if (number == 0)
         number = pti_segment_link(&segment, &temp, bus->dirfd, name);

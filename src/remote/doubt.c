@@ -6,23 +6,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "remote/alike.h"
 #include "remote/call.h"
-#include "wire/crc32c.h"
-
-/* Everything that makes it the same message, but for the time that is left of a delay. */
-static uint32_t sum_of(const struct pti_call *call)
-{
-    uint32_t crc = 0;
-
-    for (size_t i = 0; i < call->put_count; i++) {
-        const struct pti_put *put = &call->puts[i];
-        uint32_t facts[] = {put->size, put->type, put->kind, put->headers};
-        crc = pti_crc32c(crc, facts, sizeof facts);
-        crc = pti_crc32c(crc, put->header_bytes, 4u * put->headers);
-        crc = pti_crc32c(crc, put->data, put->size);
-    }
-    return crc;
-}
 
 static struct pti_doubt *find(struct pti_remote *remote)
 {
@@ -70,7 +55,7 @@ static struct pti_doubt *add(const struct pti_call *call, uint64_t number)
     if (doubt == NULL)
         return NULL;
     *doubt = (struct pti_doubt){.thread = gettid(), .number = number, .forgotten = remote->forgotten,
-                                .size = call->out.size, .crc = sum_of(call)};
+                                .size = call->out.size, .crc = pti_puts_sum(call->puts, call->put_count)};
     TAILQ_INSERT_TAIL(&remote->doubts, doubt, listed);
     pti_fetch_add_seq(&remote->doubt_count, 1);
     hold_no_more_than_may_be(remote);
@@ -90,7 +75,7 @@ static enum ptq_err resume(struct pti_call *call, const struct pti_doubt *doubt)
 {
     struct pti_remote *remote = call->remote;
 
-    if (doubt->size != call->out.size || doubt->crc != sum_of(call))
+    if (doubt->size != call->out.size || doubt->crc != pti_puts_sum(call->puts, call->put_count))
         return PTQ_EINVAL;
     if (!remote->streamed)
         return PTQ_EVERSION;

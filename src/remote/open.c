@@ -9,6 +9,7 @@
 #include "base/time.h"
 #include "os/futex.h"
 #include "queue/address.h"
+#include "remote/alike.h"
 #include "remote/pipeline.h"
 #include "remote/port.h"
 #include "remote/remote.h"
@@ -214,19 +215,6 @@ static bool home_is_here(ptq_bus *bus, struct pti_conn *conn, const char *run, c
     return pti_token_is_here(bus, &home, conn->url, run, why, size);
 }
 
-static enum ptq_err check_flags(const char *url, const char *name, unsigned flags, struct ptq_error *error)
-{
-    if (flags & PTQ_WATCH_PEERS)
-        return pti_error(error, PTQ_EINVAL,
-                         "queue '%s' is on another host ('%s'), whose living are not seen from here: open it without "
-                         "PTQ_WATCH_PEERS",
-                         name, url);
-    if (flags & PTQ_EXCLUSIVE)
-        return pti_error(error, PTQ_EINVAL, "queue '%s' is on another host: PTQ_EXCLUSIVE is a lock on its memory there; open it "
-                         "without", name);
-    return PTQ_OK;
-}
-
 /* An older home would open a queue of that name. */
 static enum ptq_err check_version(struct pti_remote *remote, const struct pti_open_message *asked, struct ptq_error *error)
 {
@@ -274,7 +262,7 @@ static enum ptq_err try_open(ptq_bus *bus, const char *url, const struct pti_ope
         *ret_remote = NULL;
         return PTQ_OK;
     }
-    answer = asked->thing != 0 ? check_version(remote, asked, error) : check_flags(url, asked->name, flags, error);
+    answer = asked->thing != 0 ? check_version(remote, asked, error) : pti_check_far_flags(url, asked->name, flags, error);
     if (answer == PTQ_OK) {
         answer = ask_for_queue(remote, asked, error);
         answer = judge_create(remote, asked, answer, error, asks);

@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "remote/alike.h"
 #include "remote/via/via.h"
-#include "wire/crc32c.h"
 
 #define DOUBTS_MOST 64
 
@@ -51,29 +51,18 @@ uint64_t pti_via_settled(const struct pti_via *via)
     return settled;
 }
 
-/* Everything that makes it the same message, but for its times. */
-static uint32_t sum_of(const struct pti_via_call *call, size_t *ret_size)
+static size_t size_of(const struct pti_via_call *call)
 {
-    uint32_t crc = 0;
+    size_t size = 0;
 
-    *ret_size = 0;
-    for (uint32_t i = 0; i < call->ask.count; i++) {
-        const struct pti_put *put = &call->puts[i];
-        uint32_t facts[] = {put->size, put->type, put->kind, put->headers};
-        crc = pti_crc32c(crc, facts, sizeof facts);
-        crc = pti_crc32c(crc, put->header_bytes, 4u * put->headers);
-        crc = pti_crc32c(crc, put->data, put->size);
-        *ret_size += put->size;
-    }
-    return crc;
+    for (uint32_t i = 0; i < call->ask.count; i++)
+        size += call->puts[i].size;
+    return size;
 }
 
 static bool is_same(const struct pti_via_doubt *doubt, const struct pti_via_call *call)
 {
-    size_t size;
-    uint32_t crc = sum_of(call, &size);
-
-    return doubt->crc == crc && doubt->size == size;
+    return doubt->size == size_of(call) && doubt->crc == pti_puts_sum(call->puts, call->ask.count);
 }
 
 enum ptq_err pti_via_doubt_look(struct pti_via *via, struct pti_via_call *call, bool retry)
@@ -128,7 +117,8 @@ static void keep(struct pti_via *via, const struct pti_via_call *call)
     }
     doubt->thread = gettid();
     doubt->key = call->ask.key;
-    doubt->crc = sum_of(call, &doubt->size);
+    doubt->size = size_of(call);
+    doubt->crc = pti_puts_sum(call->puts, call->ask.count);
     TAILQ_FOREACH(other, &via->doubts, listed)
         count++;
     if (count > DOUBTS_MOST)

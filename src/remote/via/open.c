@@ -7,6 +7,7 @@
 
 #include "base/time.h"
 #include "bus/attach.h"
+#include "remote/alike.h"
 #include "remote/link.h"
 #include "remote/remote.h"
 #include "remote/via/out.h"
@@ -168,25 +169,12 @@ static void fill_port(struct pti_via *via)
              "through the ptqbridge of this host: PTQ_VIA=bridge, or this process was forked from one that has links");
 }
 
-static enum ptq_err refuse_flags(const char *url, const char *name, unsigned flags, struct ptq_error *error)
-{
-    if (flags & PTQ_WATCH_PEERS)
-        return pti_error(error, PTQ_EINVAL,
-                         "queue '%s' is on another host ('%s'), whose living are not seen from here: open it without "
-                         "PTQ_WATCH_PEERS",
-                         name, url);
-    if (flags & PTQ_EXCLUSIVE)
-        return pti_error(error, PTQ_EINVAL, "queue '%s' is on another host: PTQ_EXCLUSIVE is a lock on its memory there; open it "
-                         "without", name);
-    return PTQ_OK;
-}
-
 static enum ptq_err open_through(ptq_bus *bus, const char *url, const char *run, const char *name, const struct pti_open *open,
                                  struct ptq_error *error, struct pti_port **ret_port)
 {
     bool keeps = open->options.flags & PTQ_ACK_LOCAL;
     struct pti_via *via;
-    enum ptq_err err = refuse_flags(url, name, open->options.flags, error);
+    enum ptq_err err = pti_check_far_flags(url, name, open->options.flags, error);
 
     if (err == PTQ_OK)
         err = new_via(bus, url, run, name, open, error, &via);
