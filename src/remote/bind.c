@@ -4,6 +4,7 @@
 
 #include "os/clock.h"
 #include "remote/server.h"
+#include "remote/share.h"
 
 static const uint8_t no_stream[PTI_STREAM_BYTES];
 
@@ -45,19 +46,20 @@ enum ptq_err pti_channel_bind(struct pti_channel *channel, const struct pti_open
         char why[160];
         (void)!pti_caps_take(peer->server, peer, PTI_CAP_STREAMS, 1, why, sizeof why);
         return pti_error(error, PTQ_EAGAIN,
-                         "queue '%s': %s (each is kept for 10 minutes after its link broke); close some, or try again later",
-                         channel->name, why);
+                         "%s '%s': %s (each is kept for 10 minutes after its link broke); close some, or try again later",
+                         pti_thing_word(channel->thing), channel->name, why);
     }
     enum ptq_err answer = pti_stream_find(streams, &asker, &stream, &known);
     if (answer == PTQ_EAGAIN)
         return pti_error(error, answer,
-                         "queue '%s': %u handles of other hosts are known here, which is the most (each is kept for 10 minutes "
+                         "%s '%s': %u handles of other hosts are known here, which is the most (each is kept for 10 minutes "
                          "after its link broke); close some, or try again later",
-                         channel->name, pti_streams_count(streams));
+                         pti_thing_word(channel->thing), channel->name, pti_streams_count(streams));
     if (answer == PTQ_EBUSY)
-        return pti_error(error, answer, "queue '%s': this handle is known here for another queue; open it anew", channel->name);
+        return pti_error(error, answer, "%s '%s': this handle is known here for another; open it anew", pti_thing_word(channel->thing),
+                         channel->name);
     if (answer != PTQ_OK)
-        return pti_error(error, answer, "queue '%s': no memory for its numbers", channel->name);
+        return pti_error(error, answer, "%s '%s': no memory for its numbers", pti_thing_word(channel->thing), channel->name);
     tell_if_not_kept(channel, streams);
     pti_caps_pay_stream(peer, stream);
     struct pti_channel *before = *pti_stream_owner(stream);

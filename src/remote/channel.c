@@ -111,13 +111,8 @@ static uint32_t largest_item(const struct pti_channel *channel, bool placed)
 static enum ptq_err not_exported(const struct pti_server *server, const struct pti_open_message *asked, struct ptq_error *error)
 {
     return pti_error(error, asked->mode == PTQ_ATTACH ? PTQ_ENOENT : PTQ_EPERM,
-                     "queue '%s' is not served by the ptqbridge of '%s': its --export, --deny and --rename leave it out", asked->name,
-                     server->bus->node);
-}
-
-static const char *word_for(uint32_t thing)
-{
-    return thing == PTI_SHARE_CELLS ? "share" : thing == PTI_SHARE_LOG ? "log" : "queue";
+                     "%s '%s' is not served by the ptqbridge of '%s': its --export, --deny and --rename leave it out",
+                     pti_thing_word(asked->thing), asked->name, server->bus->node);
 }
 
 /* Law: decided before anything is looked for, so that who may nothing learns nothing.  Whoever may not make it may use it. */
@@ -128,15 +123,15 @@ static enum ptq_err check_rights(struct pti_session *session, const char *here, 
 
     *ret_rights = rights;
     if (rights == 0)
-        return pti_session_deny(session, asked->name, 0, error);
+        return pti_session_deny(session, asked->thing, asked->name, 0, error);
     if ((asked->roles & PTQ_PRODUCER) != 0 && (rights & PTQ_RIGHT_PUT) == 0)
-        return pti_session_deny(session, asked->name, PTQ_RIGHT_PUT, error);
+        return pti_session_deny(session, asked->thing, asked->name, PTQ_RIGHT_PUT, error);
     if ((asked->roles & PTQ_CONSUMER) != 0 && (rights & PTQ_RIGHT_GET) == 0)
-        return pti_session_deny(session, asked->name, PTQ_RIGHT_GET, error);
+        return pti_session_deny(session, asked->thing, asked->name, PTQ_RIGHT_GET, error);
     if ((rights & PTQ_RIGHT_ADMIN) != 0 || asked->mode == PTQ_ATTACH)
         return PTQ_OK;
     if (asked->mode == PTQ_CREATE)
-        return pti_session_deny(session, asked->name, PTQ_RIGHT_ADMIN, error);
+        return pti_session_deny(session, asked->thing, asked->name, PTQ_RIGHT_ADMIN, error);
     asked->mode = PTQ_ATTACH;
     return PTQ_OK;
 }
@@ -166,16 +161,16 @@ static enum ptq_err open_port(struct pti_session *session, const struct pti_open
     snprintf(channel->name, sizeof channel->name, "%s", asked->name);
     snprintf(channel->run, sizeof channel->run, "%s", bus->run);
     snprintf(channel->here, sizeof channel->here, "%s", here);
-    snprintf(error->text, sizeof error->text, "%s '%s'", word_for(asked->thing), asked->name);
+    snprintf(error->text, sizeof error->text, "%s '%s'", pti_thing_word(asked->thing), asked->name);
     if (!served)
         return not_exported(server, given, error);
     enum ptq_err err = asked->thing != 0 ? pti_share_home_open(bus, here, asked, error, channel)
                                          : pti_carriers.open_local(bus, here, &open, error, &channel->port);
     if (err == PTQ_ENOENT && given->mode != asked->mode)
-        return pti_session_deny(session, asked->name, PTQ_RIGHT_ADMIN, error);
+        return pti_session_deny(session, asked->thing, asked->name, PTQ_RIGHT_ADMIN, error);
     if (err == PTQ_ENOENT)
-        (void)!pti_error(error, err, "%s '%s' does not exist at '%s' (run '%s'); create it, or look at the name and the run", word_for(asked->thing), asked->name,
-                         server->bus->node, bus->run);
+        (void)!pti_error(error, err, "%s '%s' does not exist at '%s' (run '%s'); create it, or look at the name and the run",
+                         pti_thing_word(asked->thing), asked->name, server->bus->node, bus->run);
     if (err == PTQ_OK && channel->port->item_size > largest_item(channel, channel->port->placed)) {
         err = too_large(asked->name, channel->port->item_size, largest_item(channel, channel->port->placed), error);
         channel->port->ops->close(channel->port, PTI_DEADLINE_NOW);

@@ -52,7 +52,7 @@ static void say_why(struct pti_request *request, uint32_t code)
 
     if (code != PTQ_EPERM)
         return;
-    (void)!pti_session_explain_denial(channel->session, channel->name, PTQ_RIGHT_PUT, &error);
+    (void)!pti_session_explain_denial(channel->session, channel->thing, channel->name, PTQ_RIGHT_PUT, &error);
     pti_request_because(request, error.text);
 }
 

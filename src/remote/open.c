@@ -13,6 +13,7 @@
 #include "remote/pipeline.h"
 #include "remote/port.h"
 #include "remote/remote.h"
+#include "remote/share.h"
 #include "remote/token.h"
 
 #define FIRST_LOOK_MS 5 /* between looks for a queue that is not there yet; doubles */
@@ -243,8 +244,8 @@ static enum ptq_err judge_create(struct pti_remote *remote, const struct pti_ope
     if (asked->mode != PTQ_CREATE || answer != PTQ_EEXIST || *asks < 2 || !is_old)
         return answer;
     return pti_error(error, PTQ_EINDOUBT,
-                     "queue '%s' at '%s' exists: perhaps made by this call, whose first answer was lost; open it without exclusive "
-                     "create, or look who made it", asked->name, conn->url);
+                     "%s '%s' at '%s' exists: perhaps made by this call, whose first answer was lost; open it without exclusive "
+                     "create, or look who made it", pti_thing_word(asked->thing), asked->name, conn->url);
 }
 
 /* *ret_remote NULL: its home has the memory of this bus, and the queue is opened there.  *asks grows with each time that it was asked
@@ -294,8 +295,8 @@ static enum ptq_err give_up(const struct pti_open_message *asked, const char *ur
     if (asked->mode != PTQ_CREATE || answer != PTQ_EUNREACHABLE || asks == 0)
         return answer;
     return pti_error(error, PTQ_EINDOUBT,
-                     "queue '%s': the home at '%s' was asked to make it and did not answer: it may be there; open it without "
-                     "exclusive create, or create with wait_ms, which asks again", asked->name, url);
+                     "%s '%s': the home at '%s' was asked to make it and did not answer: it may be there; open it without "
+                     "exclusive create, or create with wait_ms, which asks again", pti_thing_word(asked->thing), asked->name, url);
 }
 
 enum ptq_err pti_remote_open(ptq_bus *bus, const char *url, const char *run, const char *name,
@@ -312,7 +313,7 @@ enum ptq_err pti_remote_open(ptq_bus *bus, const char *url, const char *run, con
 
     describe(&asked, run, name, open);
     if (draw_stream(&asked, open) != PTQ_OK)
-        return pti_error(error, PTQ_ESYS, "no random numbers for queue '%s' at '%s'", name, url);
+        return pti_error(error, PTQ_ESYS, "no random numbers for %s '%s' at '%s'", pti_thing_word(open->thing), name, url);
     while ((answer = try_open(bus, url, &asked, open->options.flags, why, error, &asks, &remote)) != PTQ_OK) {
         if (!may_pass(answer, &open->options) || pti_now_ns() >= until)
             return give_up(&asked, url, asks, answer, error);

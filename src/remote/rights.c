@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include "remote/server.h"
+#include "remote/share.h"
 
 /* ---- what was given ---- */
 
@@ -79,42 +80,45 @@ static const char *name_right(unsigned right)
 }
 
 /* "may not ... queue 'tasks'" */
-static const char *describe_right(unsigned right)
+static const char *describe_right(unsigned right, uint32_t thing)
 {
+    if (thing != 0 && right != 0 && right != PTQ_RIGHT_ADMIN)
+        return right == PTQ_RIGHT_PUT ? "change" : "read";
     return right == PTQ_RIGHT_PUT ? "put into" : right == PTQ_RIGHT_GET ? "get from" : right == PTQ_RIGHT_ADMIN ? "make or administer"
            : right == 0           ? "see"
                                   : "look at";
 }
 
-enum ptq_err pti_session_explain_denial(struct pti_session *session, const char *name, unsigned right, struct ptq_error *error)
+enum ptq_err pti_session_explain_denial(struct pti_session *session, uint32_t thing, const char *name, unsigned right,
+                                        struct ptq_error *error)
 {
-    const char *node = session->server->bus->node, *what = describe_right(right);
+    const char *node = session->server->bus->node, *what = describe_right(right, thing), *word = pti_thing_word(thing);
     const char *rule = right != 0 ? name_right(right) : "peek";
 
     if (session->identity[0] == '\0')
-        return pti_error(error, PTQ_EPERM, "nobody in particular may %s queue '%s' at '%s': connect with a key (PTQ_KEYS), or let '* %s %s' "
-                         "stand among the rules of its ptqbridge", what, name, node, name, rule);
-    return pti_error(error, PTQ_EPERM, "'%s' may not %s queue '%s' at '%s': no rule allows it; '%s %s %s' among the rules of its ptqbridge would",
-                     session->identity, what, name, node, session->identity, name, rule);
+        return pti_error(error, PTQ_EPERM, "nobody in particular may %s %s '%s' at '%s': connect with a key (PTQ_KEYS), or let '* %s %s' "
+                         "stand among the rules of its ptqbridge", what, word, name, node, name, rule);
+    return pti_error(error, PTQ_EPERM,
+                     "'%s' may not %s %s '%s' at '%s': no rule allows it; '%s %s %s' among the rules of its ptqbridge would", session->identity, what, word, name, node, session->identity, name, rule);
 }
 
-enum ptq_err pti_session_deny(struct pti_session *session, const char *name, unsigned right, struct ptq_error *error)
+enum ptq_err pti_session_deny(struct pti_session *session, uint32_t thing, const char *name, unsigned right, struct ptq_error *error)
 {
     struct pti_server *server = session->server;
     const char *word = name_right(right);
 
     if (pti_refusals_note(server, PTI_REFUSED_RIGHT, session->identity, name, word))
         pti_server_log(server, PTQ_BRIDGE_WARNING,
-                       "component=access event=denied identity=\"%s\" queue=%s right=%s session=%llu why=\"no rule allows it\" "
+                       "component=access event=denied identity=\"%s\" %s=%s right=%s session=%llu why=\"no rule allows it\" "
                        "again=\"is counted, not said\"",
-                       session->identity, name, word, (unsigned long long)session->number);
-    return pti_session_explain_denial(session, name, right, error);
+                       session->identity, pti_thing_word(thing), name, word, (unsigned long long)session->number);
+    return pti_session_explain_denial(session, thing, name, right, error);
 }
 
 bool pti_channel_may(struct pti_channel *channel, unsigned right, struct ptq_error *error)
 {
     if ((channel->rights & right) != 0)
         return true;
-    (void)!pti_session_deny(channel->session, channel->name, right, error);
+    (void)!pti_session_deny(channel->session, channel->thing, channel->name, right, error);
     return false;
 }

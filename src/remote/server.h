@@ -237,9 +237,10 @@ unsigned pti_session_rights(const struct pti_session *session, const char *here)
 /* May this channel be used for it?  Else it is counted, and logged once; `error` (or NULL) gets the sentence. */
 bool pti_channel_may(struct pti_channel *channel, unsigned right, struct ptq_error *error);
 /* The sentence alone. */
-enum ptq_err pti_session_explain_denial(struct pti_session *session, const char *name, unsigned right, struct ptq_error *error);
+enum ptq_err pti_session_explain_denial(struct pti_session *session, uint32_t thing, const char *name, unsigned right,
+                                        struct ptq_error *error);
 /* Whoever asked may not: PTQ_EPERM with a sentence; counted, and logged once. */
-enum ptq_err pti_session_deny(struct pti_session *session, const char *name, unsigned right, struct ptq_error *error);
+enum ptq_err pti_session_deny(struct pti_session *session, uint32_t thing, const char *name, unsigned right, struct ptq_error *error);
 
 /* ---- revoke.c: ends what came in by a key that is not there any more, or is another */
 void pti_server_revoke(struct pti_server *server);

@@ -14,6 +14,16 @@ struct pti_port;
 enum ptq_err pti_remote_share_open(ptq_bus *bus, enum pti_share_kind kind, const char *name, const struct ptq_share_options *options,
                                    char here[PTQ_NAME_MAX + 1], struct pti_far **ret_far);
 
+/* "share", "log", "queue": of pti_open.thing and its likes. */
+static inline const char *pti_thing_word(uint32_t thing)
+{
+    return thing == PTI_SHARE_CELLS ? "share" : thing == PTI_SHARE_LOG ? "log" : "queue";
+}
+
+/* ---- share_far.c: over a link of this process; a look may be asked twice.  What was said, as it stands on the wire: free(). */
+enum ptq_err pti_share_link_look(struct pti_port *port, const struct pti_share_ask *ask, uint8_t **ret_bytes, size_t *ret_size);
+enum ptq_err pti_share_link_await(struct pti_port *port, const struct pti_share_ask *ask, int64_t deadline, uint64_t *ret_value);
+
 /* ---- share_home.c */
 
 /* Opens it for a channel, as a port that takes puts: changes.  `here`: what it is called on this bus. */

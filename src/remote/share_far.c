@@ -1,7 +1,8 @@
 /* share_far.c -- shares and logs of other hosts, the far side: how they are found, and what is asked of their home (share/far.h).
  *
  * A share is a channel as a queue is.  A change is a PUT, which is numbered, kept and asked again like any other: so it is made once, or
- * is in doubt, by the same laws.  A LOOK and an AWAIT change nothing, and are asked again over each new link.
+ * is in doubt, by the same laws.  A LOOK and an AWAIT change nothing, and are asked again over each new link; of each new bridge, where the
+ * handle goes through that of this host (via/share.c).
  */
 #include "remote/share.h"
 
@@ -13,8 +14,7 @@
 #include "queue/address.h"
 #include "queue/resolve.h"
 #include "remote/call.h"
-#include "remote/remote.h"
-#include "remote/via/via.h"
+#include "remote/via/verbs.h"
 
 struct far {
     struct pti_far far; /* first */
@@ -26,9 +26,10 @@ static struct pti_port *port_of(struct pti_far *far) { return ((struct far *)(vo
 /* ---- asking */
 
 /* head, and the ask behind it, which *ret_body is to be freed with; NULL: no memory. */
-static struct pti_call *new_call(struct pti_far *far, uint8_t type, const struct pti_share_ask *ask, size_t timeout_at, uint8_t **ret_body)
+static struct pti_call *new_call(struct pti_port *port, uint8_t type, const struct pti_share_ask *ask, size_t timeout_at,
+                                 uint8_t **ret_body)
 {
-    struct pti_call *call = pti_call_new(pti_remote_of(port_of(far)), type);
+    struct pti_call *call = pti_call_new(pti_remote_of(port), type);
     uint8_t *body = malloc(pti_share_ask_size(ask));
 
     if (call == NULL || body == NULL) {
@@ -44,23 +45,56 @@ static struct pti_call *new_call(struct pti_far *far, uint8_t type, const struct
     return call;
 }
 
-static enum ptq_err far_look(struct pti_far *far, const struct pti_share_ask *ask, struct pti_share_said *ret_said, uint8_t **ret_bytes)
+enum ptq_err pti_share_link_look(struct pti_port *port, const struct pti_share_ask *ask, uint8_t **ret_bytes, size_t *ret_size)
 {
     uint8_t *body;
-    struct pti_call *call = new_call(far, PTI_FRAME_LOOK, ask, 0, &body);
+    struct pti_call *call = new_call(port, PTI_FRAME_LOOK, ask, 0, &body);
 
     if (call == NULL)
         return PTQ_ENOMEM;
     enum ptq_err answer = pti_call_run(&call, PTI_DEADLINE_NOW, false);
-    if (answer == PTQ_OK)
-        answer = call->reply != NULL && pti_is_answer(pti_fetch32(call->reply)) ? pti_read_share_said(call->reply, call->reply_size, ret_said)
-                                                                                : PTQ_EPROTO;
+    if (answer == PTQ_OK && call->reply == NULL)
+        answer = PTQ_EPROTO;
     if (answer == PTQ_OK) {
         *ret_bytes = call->reply;
+        *ret_size = call->reply_size;
         call->reply = NULL;
     }
     pti_call_free(call);
     free(body);
+    return answer;
+}
+
+enum ptq_err pti_share_link_await(struct pti_port *port, const struct pti_share_ask *ask, int64_t deadline, uint64_t *ret_value)
+{
+    uint8_t *body;
+    struct pti_call *call = new_call(port, PTI_FRAME_AWAIT, ask, 4, &body);
+
+    if (call == NULL)
+        return PTQ_ENOMEM;
+    enum ptq_err answer = pti_call_run(&call, deadline, deadline != PTI_DEADLINE_NOW);
+    if (answer == PTQ_OK)
+        *ret_value = call->value;
+    pti_call_free(call);
+    free(body);
+    return answer;
+}
+
+static enum ptq_err far_look(struct pti_far *far, const struct pti_share_ask *ask, struct pti_share_said *ret_said, uint8_t **ret_bytes)
+{
+    struct pti_port *port = port_of(far);
+    uint8_t *bytes = NULL;
+    size_t size = 0;
+    enum ptq_err answer = port->bridged ? pti_via_share_look(port, ask, &bytes, &size) : pti_share_link_look(port, ask, &bytes, &size);
+
+    if (answer == PTQ_OK && (bytes == NULL || size < PTI_SHARE_SAID_HEAD || !pti_is_answer(pti_fetch32(bytes))))
+        answer = PTQ_EPROTO;
+    if (answer == PTQ_OK)
+        answer = pti_read_share_said(bytes, size, ret_said);
+    if (answer == PTQ_OK)
+        *ret_bytes = bytes;
+    else
+        free(bytes);
     return answer;
 }
 
@@ -81,17 +115,10 @@ static enum ptq_err far_change(struct pti_far *far, const struct pti_share_ask *
 
 static enum ptq_err far_await(struct pti_far *far, const struct pti_share_ask *ask, int timeout_ms, uint64_t *ret_value)
 {
-    uint8_t *body;
-    struct pti_call *call = new_call(far, PTI_FRAME_AWAIT, ask, 4, &body);
+    struct pti_port *port = port_of(far);
+    int64_t deadline = timeout_ms == 0 ? PTI_DEADLINE_NOW : pti_deadline(timeout_ms);
 
-    if (call == NULL)
-        return PTQ_ENOMEM;
-    enum ptq_err answer = pti_call_run(&call, timeout_ms == 0 ? PTI_DEADLINE_NOW : pti_deadline(timeout_ms), timeout_ms != 0);
-    if (answer == PTQ_OK)
-        *ret_value = call->value;
-    pti_call_free(call);
-    free(body);
-    return answer;
+    return port->bridged ? pti_via_share_await(port, ask, deadline, ret_value) : pti_share_link_await(port, ask, deadline, ret_value);
 }
 
 static void far_close(struct pti_far *far)
@@ -104,8 +131,6 @@ static const struct pti_far_ops far_ops = {.look = far_look, .change = far_chang
 
 /* ---- finding */
 
-static const char *word_of(enum pti_share_kind kind) { return kind == PTI_SHARE_LOG ? "log" : "share"; }
-
 /* *ret_url "": it is here.  A node that is no peer: PTQ_ENOENT. */
 static enum ptq_err find_node(ptq_bus *bus, enum pti_share_kind kind, const struct pti_address *address, struct ptq_error *error, char url[static 256])
 {
@@ -117,31 +142,17 @@ static enum ptq_err find_node(ptq_bus *bus, enum pti_share_kind kind, const stru
     if (strcmp(address->node, "self") == 0)
         return PTQ_OK;
     if (pti_resolve_peers(bus, &peers, &count) != PTQ_OK)
-        return pti_error(error, PTQ_ENOMEM, "%s '%s': out of memory", word_of(kind), address->name);
+        return pti_error(error, PTQ_ENOMEM, "%s '%s': out of memory", pti_thing_word(kind), address->name);
     while (i < count && strcmp(peers[i].node, address->node) != 0)
         i++;
     if (i < count)
         snprintf(url, 256, "%s", peers[i].url);
     else if (strcmp(address->node, bus->node) != 0)
         answer = pti_error(error, PTQ_ENOENT,
-                           "%s '%s@%s': no peer is called '%s'; name it in PTQ_PEERS (name=url) or start ptqbridge with --peer", word_of(kind),
-                           address->name, address->node, address->node);
+                           "%s '%s@%s': no peer is called '%s'; name it in PTQ_PEERS (name=url) or start ptqbridge with --peer",
+                           pti_thing_word(kind), address->name, address->node, address->node);
     free(peers);
     return answer;
-}
-
-static enum ptq_err check_way(ptq_bus *bus, enum pti_share_kind kind, const char *name, struct ptq_error *error)
-{
-    if (bus->via == PTI_VIA_BRIDGE)
-        return pti_error(error, PTQ_EINVAL,
-                         "%s '%.200s': PTQ_VIA=bridge lets this process have no links, and shares and logs of other hosts are reached by a link "
-                         "of the process only; use PTQ_VIA=auto",
-                         word_of(kind), name);
-    if (pti_link_is_forked())
-        return pti_error(error, PTQ_EFORKED,
-                         "%s '%.200s': this process was forked from one that had links to other hosts; open links after the fork only, or exec",
-                         word_of(kind), name);
-    return PTQ_OK;
 }
 
 static enum ptq_err wrap(struct pti_port *port, enum pti_share_kind kind, const char *name, struct ptq_error *error, struct pti_far **ret_far)
@@ -151,7 +162,7 @@ static enum ptq_err wrap(struct pti_port *port, enum pti_share_kind kind, const 
     if (far == NULL) {
         enum ptq_err answer = port->item_size > PTI_SHARE_ASK_BYTES ? PTQ_ENOMEM : PTQ_EPROTO;
         port->ops->close(port, pti_deadline(PTI_LINK_DEADLINE_MS));
-        return pti_error(error, answer, "%s '%.200s': %s", word_of(kind), name, ptq_strerror(answer));
+        return pti_error(error, answer, "%s '%.200s': %s", pti_thing_word(kind), name, ptq_strerror(answer));
     }
     *far = (struct far){.far = {.ops = &far_ops, .value_size = port->item_size - PTI_SHARE_ASK_BYTES}, .port = port};
     *ret_far = &far->far;
@@ -175,11 +186,9 @@ enum ptq_err pti_remote_share_open(ptq_bus *bus, enum pti_share_kind kind, const
     else if (answer == PTQ_OK)
         snprintf(url, sizeof url, "%s", address.url);
     if (answer == PTQ_OK && address.letters)
-        answer = pti_error(options->error, PTQ_EINVAL, "%s '%.200s': only a queue has dead letters", word_of(kind), name);
+        answer = pti_error(options->error, PTQ_EINVAL, "%s '%.200s': only a queue has dead letters", pti_thing_word(kind), name);
     if (answer == PTQ_OK && url[0] != '\0')
-        answer = check_way(bus, kind, name, options->error);
-    if (answer == PTQ_OK && url[0] != '\0')
-        answer = pti_remote_open(bus, url, address.node[0] != '\0' ? bus->run : address.run, address.name, &open, options->error, &port);
+        answer = pti_far_open(bus, url, address.node[0] != '\0' ? bus->run : address.run, address.name, &open, options->error, &port);
     if (answer != PTQ_OK)
         return answer;
     snprintf(here, PTQ_NAME_MAX + 1, "%.*s", PTQ_NAME_MAX, address.name);

@@ -15,6 +15,7 @@
 #include "net/keys.h"
 #include "net/raw.h"
 #include "net/world.h"
+#include "remote/via/verbs.h"
 #include "wire/record.h"
 #include "wire/share.h"
 
@@ -42,24 +43,73 @@ static ptq_log *open_log(ptq_bus *bus, const char *name, const struct ptq_log_op
     return log;
 }
 
+/* Most cases run twice: by a link of this process, and through the bridge of its host. */
+#define BRIDGE ((void *)"bridge")
+
+/* The far host's bus, which goes one of these ways. */
+struct way {
+    bool is_bridge;
+    struct net near; /* only its bridge */
+    ptq_bus *bus;
+};
+
+static void way_init(struct way *way, const struct net *net, const char *peers, bool is_bridge)
+{
+    *way = (struct way){.is_bridge = is_bridge};
+    if (is_bridge)
+        net_near_start(&way->near, net, NULL);
+    way->bus = net_open_way(net, peers, is_bridge ? "bridge" : NULL);
+}
+
+static void way_fini(struct way *way)
+{
+    ptq_bus_close(way->bus);
+    if (way->is_bridge)
+        net_bridge_kill(&way->near);
+}
+
 /* A share at home, opened there and from afar. */
 struct pair {
     struct net net;
+    struct way way;
     ptq_share *here, *there;
 };
 
-static void pair_init(struct pair *pair, const struct ptq_share_options *options)
+static void pair_init(struct pair *pair, bool is_bridge, const struct ptq_share_options *options)
 {
     net_init(&pair->net, NULL);
+    way_init(&pair->way, &pair->net, pair->net.peers, is_bridge);
     pair->here = open_share(pair->net.here, "s", options);
-    pair->there = open_share(pair->net.there, "s@home", NULL);
+    pair->there = open_share(pair->way.bus, "s@home", NULL);
 }
 
 static void pair_fini(struct pair *pair)
 {
     ptq_share_close(pair->there);
     ptq_share_close(pair->here);
+    way_fini(&pair->way);
     net_fini(&pair->net);
+}
+
+/* The same with a link of faults between them. */
+struct far_world {
+    struct world world;
+    struct way way;
+};
+
+static void far_world_init(struct far_world *far, bool is_bridge)
+{
+    char peers[96];
+
+    world_init(&far->world, NULL);
+    snprintf(peers, sizeof peers, "home=%s", far->world.proxy.url);
+    way_init(&far->way, &far->world.net, peers, is_bridge);
+}
+
+static void far_world_fini(struct far_world *far)
+{
+    way_fini(&far->way);
+    world_fini(&far->world);
 }
 
 /* ---- the calls ---- */
@@ -75,9 +125,8 @@ static void numbers_of_another_host_are_read_and_changed(void **state)
     struct pair pair;
     ptq_cell *cell, *same, *other;
     int64_t value;
-    (void)state;
 
-    pair_init(&pair, NULL);
+    pair_init(&pair, *state != NULL, NULL);
     assert_ok(ptq_share_i64(pair.there, "n", 7, &cell));
     assert_ok(ptq_share_i64(pair.here, "n", 0, &same));
     assert_ok(ptq_i64_get(same, &value));
@@ -131,9 +180,8 @@ static void bytes_of_another_host_are_whole_up_to_the_largest(void **state)
     size_t size;
     uint64_t version, then;
     char small[4];
-    (void)state;
 
-    pair_init(&pair, &(struct ptq_share_options){.cells = 4, .max_endpoints = 4, .value_size = PTQ_SHARE_VALUE_MAX});
+    pair_init(&pair, *state != NULL, &(struct ptq_share_options){.cells = 4, .max_endpoints = 4, .value_size = PTQ_SHARE_VALUE_MAX});
     char *large = malloc(PTQ_SHARE_VALUE_MAX), *got = malloc(PTQ_SHARE_VALUE_MAX);
     for (uint32_t i = 0; i < PTQ_SHARE_VALUE_MAX; i++)
         large[i] = (char)(i * 7919 >> 3);
@@ -184,9 +232,8 @@ static void maps_and_sets_of_another_host_have_their_keys(void **state)
     struct count *count = calloc(1, sizeof *count);
     char value[8];
     size_t size;
-    (void)state;
 
-    pair_init(&pair, &(struct ptq_share_options){.cells = 4096, .value_size = 16, .max_endpoints = 8});
+    pair_init(&pair, *state != NULL, &(struct ptq_share_options){.cells = 4096, .value_size = 16, .max_endpoints = 8});
     assert_ok(ptq_map_set(pair.there, "m", "k\0y", 3, "value", 5));
     assert_ok(ptq_map_get(pair.here, "m", "k\0y", 3, value, sizeof value, &size, NULL));
     assert_true(size == 5 && memcmp(value, "value", 5) == 0);
@@ -260,9 +307,8 @@ static void who_waits_afar_is_told_of_every_change(void **state)
     struct pair pair;
     struct waiter waiter, other;
     ptq_cell *far, *here, *still;
-    (void)state;
 
-    pair_init(&pair, NULL);
+    pair_init(&pair, *state != NULL, NULL);
     assert_ok(ptq_share_i64(pair.there, "n", 0, &far));
     assert_ok(ptq_share_i64(pair.here, "n", 0, &here));
     assert_ok(ptq_share_i64(pair.there, "still", 0, &still));
@@ -294,29 +340,36 @@ static void who_waits_afar_is_told_of_every_change(void **state)
 
 static void a_wait_goes_on_over_a_cut_link_and_a_killed_bridge(void **state)
 {
-    struct world world;
+    struct far_world far;
     struct waiter waiter;
-    ptq_cell *far, *here;
-    (void)state;
+    ptq_cell *cell, *here;
 
-    world_init(&world, NULL);
-    ptq_share *home = open_share(world.net.here, "s", NULL), *there = open_share(world.bus, "s@home", NULL);
-    assert_ok(ptq_share_i64(there, "n", 0, &far));
+    far_world_init(&far, *state != NULL);
+    ptq_share *home = open_share(far.world.net.here, "s", NULL), *there = open_share(far.way.bus, "s@home", NULL);
+    assert_ok(ptq_share_i64(there, "n", 0, &cell));
     assert_ok(ptq_share_i64(home, "n", 0, &here));
-    waiter_start(&waiter, far);
-    proxy_cut_all(&world.proxy);
+    waiter_start(&waiter, cell);
+    proxy_cut_all(&far.world.proxy);
     assert_ok(ptq_i64_apply(here, PTQ_ADD, 1, NULL));
     assert_ok(waiter_end(&waiter));
-    waiter_start(&waiter, far);
-    net_bridge_kill(&world.net);
+    waiter_start(&waiter, cell);
+    net_bridge_kill(&far.world.net);
     assert_ok(ptq_i64_apply(here, PTQ_ADD, 1, NULL));
-    net_bridge_start(&world.net, NULL);
+    net_bridge_start(&far.world.net, NULL);
     assert_ok(waiter_end(&waiter));
-    ptq_cell_free(far);
+    if (far.way.is_bridge) {
+        waiter_start(&waiter, cell);
+        net_bridge_kill(&far.way.near);
+        assert_ok(ptq_i64_apply(here, PTQ_ADD, 1, NULL));
+        net_bridge_start(&far.way.near, (const char *const[]){"--node", "far", NULL});
+        assert_ok(waiter_end(&waiter));
+        assert_int_equal(waiter.then, waiter.version + 1);
+    }
+    ptq_cell_free(cell);
     ptq_cell_free(here);
     ptq_share_close(there);
     ptq_share_close(home);
-    world_fini(&world);
+    far_world_fini(&far);
 }
 
 /* ---- once ---- */
@@ -369,23 +422,23 @@ static void *add(void *context)
 }
 
 /* So many threads add from afar, by one handle and by handles of their own, while this is done to them. */
-static void add_through(struct world *world, void (*disturb)(struct world *world, uint64_t *seed), uint64_t undecided_most)
+static void add_through(struct far_world *far, void (*disturb)(struct far_world *far, uint64_t *seed), uint64_t undecided_most)
 {
-    ptq_share *home = open_share(world->net.here, "s", NULL), *shares[2] = {open_share(world->bus, "s@home", NULL), NULL};
+    ptq_share *home = open_share(far->world.net.here, "s", NULL), *shares[2] = {open_share(far->way.bus, "s@home", NULL), NULL};
     struct adder adders[ADDERS];
     _Atomic uint64_t all = 0;
     uint64_t seed = ptt_seed(), done = 0, undecided = 0, retried = 0;
     ptq_cell *cell;
     int64_t value;
 
-    shares[1] = open_share(world->bus, "s@home", NULL);
+    shares[1] = open_share(far->way.bus, "s@home", NULL);
     for (int i = 0; i < ADDERS; i++) {
         adders[i] = (struct adder){.share = shares[i % 2], .adds = ADDS, .all = &all};
         assert_int_equal(pthread_create(&adders[i].thread, NULL, add, &adders[i]), 0);
     }
     for (int64_t end = pti_now_ns() + (int64_t)PTT_LONG * PTI_NS_PER_MS; atomic_load(&all) < ADDERS * ADDS && pti_now_ns() < end;) {
         uint64_t now = atomic_load(&all);
-        disturb(world, &seed);
+        disturb(far, &seed);
         ptt_wait_word(&all, now + 20 < ADDERS * ADDS ? now + 20 : ADDERS * ADDS, 1000);
     }
     for (int i = 0; i < ADDERS; i++) {
@@ -408,90 +461,109 @@ static void add_through(struct world *world, void (*disturb)(struct world *world
     ptq_share_close(home);
 }
 
-static void cut_somewhere(struct world *world, uint64_t *seed)
+static void cut_somewhere(struct far_world *far, uint64_t *seed)
 {
-    atomic_store(&world->proxy.cut_after, (int64_t)(1 + ptt_random(seed) % 3000));
+    atomic_store(&far->world.proxy.cut_after, (int64_t)(1 + ptt_random(seed) % 3000));
 }
 
 static void adds_over_links_that_are_cut_are_exact(void **state)
 {
-    struct world world;
-    (void)state;
+    struct far_world far;
 
-    world_init(&world, NULL);
-    add_through(&world, cut_somewhere, 0);
-    assert_true(world.proxy.faults > 0);
-    world_fini(&world);
+    far_world_init(&far, *state != NULL);
+    add_through(&far, cut_somewhere, 0);
+    assert_true(far.world.proxy.faults > 0);
+    far_world_fini(&far);
 }
 
 static unsigned kills;
 
-static void kill_bridge(struct world *world, uint64_t *seed)
+static void kill_home(struct far_world *far, uint64_t *seed)
 {
     if (kills == 6)
         return;
     kills++;
     usleep((useconds_t)(ptt_random(seed) % 3000)); /* somewhere in what it is at */
-    net_bridge_kill(&world->net);
-    net_bridge_start(&world->net, NULL);
+    net_bridge_kill(&far->world.net);
+    net_bridge_start(&far->world.net, NULL);
+}
+
+static void kill_near(struct far_world *far, uint64_t *seed)
+{
+    if (kills == 6)
+        return;
+    kills++;
+    usleep((useconds_t)(ptt_random(seed) % 3000));
+    net_bridge_kill(&far->way.near);
+    net_bridge_start(&far->way.near, (const char *const[]){"--node", "far", NULL});
 }
 
 static void adds_while_bridges_are_killed_are_exact_but_for_what_was_under_way(void **state)
 {
-    struct world world;
+    struct far_world far;
+
+    kills = 0;
+    far_world_init(&far, *state != NULL);
+    add_through(&far, kill_home, 6 * ADDERS);
+    far_world_fini(&far);
+}
+
+/* The home knows each by its key, whichever bridge asks. */
+static void adds_while_the_bridge_of_their_host_is_killed_are_exact(void **state)
+{
+    struct far_world far;
     (void)state;
 
     kills = 0;
-    world_init(&world, NULL);
-    add_through(&world, kill_bridge, 6 * ADDERS);
-    world_fini(&world);
+    far_world_init(&far, true);
+    add_through(&far, kill_near, 0);
+    far_world_fini(&far);
 }
 
 /* ---- away ---- */
 
 static void what_is_read_tells_how_old_it_may_be_and_is_never_old_in_silence(void **state)
 {
-    struct world world;
+    struct far_world far;
     struct ptq_freshness fresh;
-    ptq_cell *far, *here;
+    ptq_cell *cell, *here;
     int64_t value;
-    (void)state;
 
-    world_init(&world, NULL);
-    ptq_share *home = open_share(world.net.here, "s", NULL), *there = open_share(world.bus, "s@home", NULL);
-    assert_ok(ptq_share_i64(there, "n", 5, &far));
+    far_world_init(&far, *state != NULL);
+    ptq_share *home = open_share(far.world.net.here, "s", NULL), *there = open_share(far.way.bus, "s@home", NULL);
+    assert_ok(ptq_share_i64(there, "n", 5, &cell));
     assert_ok(ptq_share_i64(home, "n", 0, &here));
-    assert_answer(PTQ_EMPTY, ptq_cell_freshness(far, &fresh));
+    assert_answer(PTQ_EMPTY, ptq_cell_freshness(cell, &fresh));
     int64_t before = pti_now_ns();
-    assert_ok(ptq_i64_get(far, &value));
-    assert_ok(ptq_cell_freshness(far, &fresh));
+    assert_ok(ptq_i64_get(cell, &value));
+    assert_ok(ptq_cell_freshness(cell, &fresh));
     assert_true(fresh.remote && fresh.age_ns > 0 && fresh.age_ns <= pti_now_ns() - before);
     assert_ok(ptq_i64_apply(here, PTQ_ADD, 1, NULL));
     uint64_t version = fresh.version;
-    assert_ok(ptq_i64_get(far, &value));
+    assert_ok(ptq_i64_get(cell, &value));
     assert_int_equal(value, 6);
-    assert_ok(ptq_cell_freshness(far, &fresh));
+    assert_ok(ptq_cell_freshness(cell, &fresh));
     assert_int_equal(fresh.version, version + 1);
     assert_ok(ptq_cell_freshness(here, &fresh));
     assert_true(!fresh.remote && fresh.age_ns == 0 && fresh.version == version + 1);
-    net_bridge_kill(&world.net);
+    net_bridge_kill(&far.world.net);
     before = pti_now_ns();
-    assert_answer(PTQ_EUNREACHABLE, ptq_i64_get(far, &value));
+    assert_answer(PTQ_EUNREACHABLE, ptq_i64_get(cell, &value));
     assert_true(pti_now_ns() - before < 2 * (int64_t)PTI_NS_PER_S * 3);
-    assert_answer(PTQ_EUNREACHABLE, ptq_i64_apply(far, PTQ_ADD, 1, NULL)); /* never asked: not in doubt */
-    assert_ok(ptq_cell_freshness(far, &fresh));
+    assert_answer(PTQ_EUNREACHABLE, ptq_i64_apply(cell, PTQ_ADD, 1, NULL)); /* never asked: not in doubt */
+    assert_ok(ptq_cell_freshness(cell, &fresh));
     assert_true(fresh.age_ns > pti_now_ns() - before - PTI_NS_PER_S);
-    net_bridge_start(&world.net, NULL);
+    net_bridge_start(&far.world.net, NULL);
     enum ptq_err err;
-    while ((err = ptq_i64_get(far, &value)) == PTQ_EUNREACHABLE && pti_now_ns() - before < (int64_t)PTT_LONG * PTI_NS_PER_MS)
+    while ((err = ptq_i64_get(cell, &value)) == PTQ_EUNREACHABLE && pti_now_ns() - before < (int64_t)PTT_LONG * PTI_NS_PER_MS)
         ;
     assert_ok(err);
     assert_int_equal(value, 6);
-    ptq_cell_free(far);
+    ptq_cell_free(cell);
     ptq_cell_free(here);
     ptq_share_close(there);
     ptq_share_close(home);
-    world_fini(&world);
+    far_world_fini(&far);
 }
 
 static void a_share_made_anew_is_another(void **state)
@@ -499,9 +571,8 @@ static void a_share_made_anew_is_another(void **state)
     struct pair pair;
     ptq_cell *cell;
     int64_t value;
-    (void)state;
 
-    pair_init(&pair, NULL);
+    pair_init(&pair, *state != NULL, NULL);
     assert_ok(ptq_share_i64(pair.there, "n", 1, &cell));
     net_bridge_kill(&pair.net);
     ptq_share_close(pair.here);
@@ -516,13 +587,102 @@ static void a_share_made_anew_is_another(void **state)
 
 /* ---- names ---- */
 
+struct child {
+    ptq_bus *bus;
+    enum ptq_err expected;
+};
+
 static int open_in_child(void *context)
 {
+    struct child *child = context;
     struct ptq_error error = {0};
     ptq_share *share = NULL;
-    enum ptq_err err = ptq_share_open(context, "s@home", &(struct ptq_share_options){.error = &error}, &share);
+    enum ptq_err err = ptq_share_open(child->bus, "s@home", &(struct ptq_share_options){.error = &error}, &share);
 
-    return err == PTQ_EFORKED ? 0 : 1;
+    ptq_share_close(share);
+    return err == child->expected ? 0 : 1;
+}
+
+/* A child of a process with links goes through the bridge by itself; and what that has in its own memory is not asked for over a link. */
+static void through_the_bridge_names_lead_there_too(void **state)
+{
+    struct ptq_error error = {0};
+    struct ptq_share_options options = {.error = &error, .mode = PTQ_ATTACH};
+    ptq_share *share = NULL, *own;
+    struct pair pair;
+    char address[200];
+    ptq_cell *cell, *same;
+    int64_t value;
+    (void)state;
+
+    pair_init(&pair, true, NULL);
+    ptq_share *direct = open_share(pair.net.there, "s@home", NULL); /* from here on this process has links */
+    ptt_assert_exit(ptt_fork(open_in_child, &(struct child){pair.net.there, PTQ_OK}), 0, PTT_LONG);
+    assert_answer(PTQ_ENOENT, ptq_share_open(pair.way.bus, "none@home", &options, &share));
+    ptt_assert_says(error.text, "share 'none' does not exist at");
+    assert_answer(PTQ_EMISMATCH, ptq_share_open(pair.way.bus, "s@home", &(struct ptq_share_options){.cells = 77, .error = &error}, &share));
+    own = open_share(pair.way.bus, "own", NULL);
+    snprintf(address, sizeof address, "ptq://%s/test/own", pair.way.near.url + strlen("tcp://"));
+    assert_ok(ptq_share_open(pair.way.bus, address, &options, &share));
+    assert_ok(ptq_share_i64(own, "n", 0, &cell));
+    assert_ok(ptq_share_i64(share, "n", 0, &same));
+    assert_ok(ptq_i64_apply(cell, PTQ_SET, 9, NULL));
+    net_bridge_kill(&pair.way.near);
+    assert_ok(ptq_i64_get(same, &value)); /* by memory */
+    assert_int_equal(value, 9);
+    ptq_cell_free(cell);
+    ptq_cell_free(same);
+    ptq_share_close(share);
+    ptq_share_close(own);
+    ptq_share_close(direct);
+    pair_fini(&pair);
+}
+
+/* What is no ask of a share the bridge keeps to itself: the home would end the link, which others use. */
+static void what_a_program_asks_wrongly_of_a_share_ends_no_link(void **state)
+{
+    struct pti_open open = {.thing = 1};
+    uint8_t change[PTI_SHARE_ASK_HEAD + 1], look[PTI_SHARE_ASK_HEAD + 1];
+    struct ptq_error error = {0};
+    struct far_world far;
+    struct ptq_queue_stats stats;
+    struct pti_port *port = NULL, *queue = NULL;
+    struct ptq_msg *msg;
+    ptq_cell *cell;
+    uint64_t value;
+    uint8_t *said;
+    size_t count, size;
+    (void)state;
+
+    far_world_init(&far, true);
+    ptq_share *there = open_share(far.way.bus, "s@home", NULL);
+    assert_ok(ptq_share_i64(there, "n", 0, &cell));
+    uint64_t links = atomic_load(&far.world.proxy.links);
+    assert_ok(pti_carriers.open_remote(far.way.bus, far.world.proxy.url, NULL, "s", &open, &error, &port));
+    assert_ok(pti_carriers.open_remote(far.way.bus, far.world.proxy.url, NULL, "q", &(struct pti_open){0}, &error, &queue));
+    pti_write_share_ask(change, &(struct pti_share_ask){.verb = PTI_SHARE_DELETE, .name = "n", .name_size = 1});
+    pti_write_share_ask(look, &(struct pti_share_ask){.verb = PTI_SHARE_FIND, .name = "n", .name_size = 1});
+
+    assert_answer(PTQ_EPROTO, port->ops->put(port, &(struct pti_put){.data = "junk", .size = 4}, PTI_DEADLINE_NOW, &value));
+    assert_answer(PTQ_EPROTO, port->ops->put(port, &(struct pti_put){.data = look, .size = sizeof look}, PTI_DEADLINE_NOW, &value));
+    assert_answer(PTQ_EPROTO, port->ops->put(port, &(struct pti_put){.data = change, .size = sizeof change, .kind = 1}, PTI_DEADLINE_NOW, &value));
+    struct pti_put two[2] = {{.data = change, .size = sizeof change}, {.data = change, .size = sizeof change}};
+    assert_answer(PTQ_EPROTO, port->ops->put_many(port, two, 2, PTI_DEADLINE_NOW, &value));
+    assert_answer(PTQ_EPROTO, port->ops->take(port, 1, PTI_DEADLINE_NOW, &msg, &count));
+    assert_answer(PTQ_EPROTO, port->ops->stats(port, &stats));
+    assert_answer(PTQ_EPROTO, port->ops->purge(port, &value));
+    assert_answer(PTQ_EPROTO, pti_via_share_look(port, &(struct pti_share_ask){.verb = PTI_SHARE_APPLY}, &said, &size));
+    assert_answer(PTQ_EPROTO, pti_via_share_await(port, &(struct pti_share_ask){.verb = PTI_SHARE_FIND}, PTI_DEADLINE_NOW, &value));
+    assert_answer(PTQ_EPROTO, pti_via_share_look(queue, &(struct pti_share_ask){.verb = PTI_SHARE_FIND}, &said, &size));
+    assert_ok(pti_via_share_look(port, &(struct pti_share_ask){.verb = PTI_SHARE_FIND, .name = "n", .name_size = 1}, &said, &size));
+    free(said);
+    assert_ok(ptq_i64_apply(cell, PTQ_ADD, 1, NULL));
+    assert_int_equal(atomic_load(&far.world.proxy.links), links);
+    port->ops->close(port, pti_deadline(PTT_LONG));
+    queue->ops->close(queue, pti_deadline(PTT_LONG));
+    ptq_cell_free(cell);
+    ptq_share_close(there);
+    far_world_fini(&far);
 }
 
 static void names_lead_where_those_of_queues_do(void **state)
@@ -534,7 +694,7 @@ static void names_lead_where_those_of_queues_do(void **state)
     char address[200];
     (void)state;
 
-    pair_init(&pair, NULL);
+    pair_init(&pair, false, NULL);
     assert_answer(PTQ_ENOENT, ptq_share_open(pair.net.there, "s", &options, &share)); /* a bare name is of this host */
     assert_answer(PTQ_ENOENT, ptq_share_open(pair.net.there, "s@self", &options, &share));
     assert_answer(PTQ_ENOENT, ptq_share_open(pair.net.there, "s@nobody", &options, &share));
@@ -550,10 +710,10 @@ static void names_lead_where_those_of_queues_do(void **state)
     assert_ok(ptq_share_open(pair.net.here, "s@self", &options, &share));
     ptq_share_close(share);
     ptq_bus *bus = net_open_way(&pair.net, pair.net.peers, "bridge");
-    assert_answer(PTQ_EINVAL, ptq_share_open(bus, "s@home", &options, &share));
-    ptt_assert_says(error.text, "PTQ_VIA=bridge");
+    assert_answer(PTQ_EUNREACHABLE, ptq_share_open(bus, "s@home", &options, &share));
+    ptt_assert_says(error.text, "share 's' is to be reached through the ptqbridge of this host, and none serves run 'test'");
     ptq_bus_close(bus);
-    ptt_assert_exit(ptt_fork(open_in_child, pair.net.there), 0, PTT_LONG);
+    ptt_assert_exit(ptt_fork(open_in_child, &(struct child){pair.net.there, PTQ_EFORKED}), 0, PTT_LONG);
     pair_fini(&pair);
 }
 
@@ -567,6 +727,7 @@ static void rules_say_who_may_read_and_who_may_change(void **state)
     struct ptq_error error = {0};
     struct ptq_share_options options = {.error = &error};
     ptq_share *shares[5];
+    ptq_log *log;
     ptq_bus *buses[5];
     ptq_cell *cell, *cells[4];
     struct keys keys;
@@ -580,6 +741,7 @@ static void rules_say_who_may_read_and_who_may_change(void **state)
     for (int i = 0; i < 5; i++)
         buses[i] = keys_open_bus(&net, &keys, nodes[i], net.peers);
     assert_answer(PTQ_EPERM, ptq_share_open(buses[0], "s@home", &options, &shares[0])); /* to make it needs admin */
+    ptt_assert_says(error.text, "'putter' may not make or administer share 's' at 'home'");
     assert_ok(ptq_share_open(buses[2], "s@home", &options, &shares[2]));
     ptq_share *here = open_share(net.here, "s", NULL);
     assert_ok(ptq_share_i64(here, "n", 5, &cell));
@@ -587,6 +749,9 @@ static void rules_say_who_may_read_and_who_may_change(void **state)
         if (i != 2)
             shares[i] = open_share(buses[i], "s@home", NULL);
     assert_answer(PTQ_EPERM, ptq_share_open(buses[4], "s@home", &options, &shares[4]));
+    ptt_assert_says(error.text, "'nobody' may not see share 's' at 'home'");
+    assert_answer(PTQ_EPERM, ptq_log_open(buses[4], "l@home", &(struct ptq_log_options){.error = &error}, &log));
+    ptt_assert_says(error.text, "'nobody' may not see log 'l' at 'home'");
     assert_answer(PTQ_EPERM, ptq_share_open(buses[1], "other@home", &options, &shares[4]));
 
     assert_ok(ptq_share_i64(shares[0], "n", 0, &cells[0])); /* found by making it */
@@ -632,13 +797,14 @@ static void a_log_of_another_host_is_appended_to_and_read_in_order(void **state)
     struct ptq_log_record record;
     uint64_t position, oldest, next;
     struct net net;
+    struct way way;
     pthread_t thread;
     void *answer;
     char text[16];
-    (void)state;
 
     net_init(&net, NULL);
-    ptq_log *far = open_log(net.there, "l@home", &(struct ptq_log_options){.capacity = 8, .item_size = 200000, .max_endpoints = 8});
+    way_init(&way, &net, net.peers, *state != NULL);
+    ptq_log *far = open_log(way.bus, "l@home", &(struct ptq_log_options){.capacity = 8, .item_size = 200000, .max_endpoints = 8});
     ptq_log *here = open_log(net.here, "l", NULL);
     for (uint64_t i = 0; i < 10; i++) {
         snprintf(text, sizeof text, "%llu", (unsigned long long)i);
@@ -668,6 +834,7 @@ static void a_log_of_another_host_is_appended_to_and_read_in_order(void **state)
     assert_non_null(answer);
     ptq_log_close(far);
     ptq_log_close(here);
+    way_fini(&way);
     net_fini(&net);
 }
 
@@ -712,7 +879,7 @@ static void frames_that_are_for_something_else_end_the_link_and_nothing_else(voi
     struct pair pair;
     (void)state;
 
-    pair_init(&pair, NULL);
+    pair_init(&pair, false, NULL);
     pti_write_share_ask(bytes + 8, &(struct pti_share_ask){.verb = PTI_SHARE_FIND, .name = "n", .name_size = 1});
     assert_false(is_fatal(&pair.net, &share, PTI_FRAME_LOOK, bytes, 33));
     assert_true(is_fatal(&pair.net, &queue, PTI_FRAME_LOOK, bytes, 33));
@@ -770,21 +937,26 @@ static void a_version_that_knows_no_shares_is_told_apart(void **state)
     ptt_scratch_fini(&far);
 }
 
+#define BOTH(name) {#name, name, NULL, NULL, NULL}, {#name "_through_the_bridge", name, NULL, NULL, BRIDGE}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(numbers_of_another_host_are_read_and_changed),
-        cmocka_unit_test(bytes_of_another_host_are_whole_up_to_the_largest),
-        cmocka_unit_test(maps_and_sets_of_another_host_have_their_keys),
-        cmocka_unit_test(who_waits_afar_is_told_of_every_change),
-        cmocka_unit_test(a_wait_goes_on_over_a_cut_link_and_a_killed_bridge),
-        cmocka_unit_test(adds_over_links_that_are_cut_are_exact),
-        cmocka_unit_test(adds_while_bridges_are_killed_are_exact_but_for_what_was_under_way),
-        cmocka_unit_test(what_is_read_tells_how_old_it_may_be_and_is_never_old_in_silence),
-        cmocka_unit_test(a_share_made_anew_is_another),
+        BOTH(numbers_of_another_host_are_read_and_changed),
+        BOTH(bytes_of_another_host_are_whole_up_to_the_largest),
+        BOTH(maps_and_sets_of_another_host_have_their_keys),
+        BOTH(who_waits_afar_is_told_of_every_change),
+        BOTH(a_wait_goes_on_over_a_cut_link_and_a_killed_bridge),
+        BOTH(adds_over_links_that_are_cut_are_exact),
+        BOTH(adds_while_bridges_are_killed_are_exact_but_for_what_was_under_way),
+        cmocka_unit_test(adds_while_the_bridge_of_their_host_is_killed_are_exact),
+        BOTH(what_is_read_tells_how_old_it_may_be_and_is_never_old_in_silence),
+        BOTH(a_share_made_anew_is_another),
         cmocka_unit_test(names_lead_where_those_of_queues_do),
+        cmocka_unit_test(through_the_bridge_names_lead_there_too),
+        cmocka_unit_test(what_a_program_asks_wrongly_of_a_share_ends_no_link),
         cmocka_unit_test(rules_say_who_may_read_and_who_may_change),
-        cmocka_unit_test(a_log_of_another_host_is_appended_to_and_read_in_order),
+        BOTH(a_log_of_another_host_is_appended_to_and_read_in_order),
         cmocka_unit_test(frames_that_are_for_something_else_end_the_link_and_nothing_else),
         cmocka_unit_test(a_version_that_knows_no_shares_is_told_apart),
     };

@@ -46,6 +46,8 @@ enum pti_ask_verb {
     PTI_ASK_KICK,     /* value */
     PTI_ASK_LOOK,     /* struct pti_ask_look behind, and count times an address; answers as many struct pti_ask_seen */
     PTI_ASK_OUTBOX,   /* an outbox was made */
+    PTI_ASK_SHARE_LOOK,  /* wire/share.h's ask behind; answers what was said, and its data */
+    PTI_ASK_SHARE_AWAIT, /* likewise; answers a value */
     PTI_ASK_VERBS
 };
 #define PTI_ASK_MORE 1u     /* flag of TAKE: take_more */

@@ -13,6 +13,7 @@
 
 #include "base/time.h"
 #include "os/futex.h"
+#include "remote/share.h"
 #include "remote/via/via.h"
 
 #define ASK_NS (3 * PTI_NS_PER_S)       /* until the bridge has taken a request, or is away */
@@ -458,8 +459,8 @@ static enum ptq_err try_to_connect(struct pti_via *via, struct ptq_error *error)
 
     if (!is_served(via))
         return pti_error(error, PTQ_EUNREACHABLE,
-                         "queue '%s' is reached through the ptqbridge of this host, and none serves run '%s': start one",
-                         via->asked.name, via->bus->run);
+                         "%s '%s' is reached through the ptqbridge of this host, and none serves run '%s': start one",
+                         pti_thing_word(via->asked.open.thing), via->asked.name, via->bus->run);
     for (int side = 0; side < 2; side++)
         via->asked.bells[side] = pti_load_acquire(&via->bells[side]) != NULL;
     pthread_mutex_lock(&via->mutex);
@@ -476,7 +477,8 @@ static enum ptq_err try_to_connect(struct pti_via *via, struct ptq_error *error)
         memcpy(&opened, call.bytes, sizeof opened);
         end_texts(&opened);
         if (!is_same_queue(via, &opened))
-            err = pti_error(error, PTQ_EGONE, "queue '%s' was removed; another one has its name", via->asked.name);
+            err = pti_error(error, PTQ_EGONE, "%s '%s' was removed; another one has its name", pti_thing_word(via->asked.open.thing),
+                            via->asked.name);
     } else {
         if (call.sent && via->asked.open.options.mode == PTQ_CREATE && err == PTQ_EUNREACHABLE)
             err = PTQ_EINDOUBT; /* it may be made: who asks again is known by his handle */

@@ -10,6 +10,7 @@
 #include "remote/alike.h"
 #include "remote/link.h"
 #include "remote/remote.h"
+#include "remote/share.h"
 #include "remote/via/out.h"
 #include "remote/via/verbs.h"
 
@@ -91,11 +92,11 @@ static enum ptq_err open_queues(struct pti_via *via, struct ptq_error *error)
 
     if (err == PTQ_ENOENT)
         return pti_error(error, PTQ_EUNREACHABLE,
-                         "queue '%s' is to be reached through the ptqbridge of this host, and none serves run '%s': start one",
-                         via->asked.name, via->bus->run);
+                         "%s '%s' is to be reached through the ptqbridge of this host, and none serves run '%s': start one",
+                         pti_thing_word(via->asked.open.thing), via->asked.name, via->bus->run);
     if (err != PTQ_OK)
-        return pti_error(error, err, "queue '%s': requests to the ptqbridge of this host cannot be made: %s", via->asked.name,
-                         ptq_strerror(err));
+        return pti_error(error, err, "%s '%s': requests to the ptqbridge of this host cannot be made: %s",
+                         pti_thing_word(via->asked.open.thing), via->asked.name, ptq_strerror(err));
     pti_via_name(name, PTI_ANSWER_PREFIX, via->client, -1);
     answer.options.mode = PTQ_CREATE;
     answer.options.flags = PTQ_WATCH_PEERS | PTQ_CONSUMER;
@@ -109,7 +110,7 @@ static enum ptq_err new_via(ptq_bus *bus, const char *url, const char *run, cons
     struct pti_via *via = calloc(1, sizeof *via);
 
     if (via == NULL)
-        return pti_error(error, PTQ_ENOMEM, "no memory for queue '%s'", name);
+        return pti_error(error, PTQ_ENOMEM, "no memory for %s '%s'", pti_thing_word(open->thing), name);
     via->bus = pti_bus_hold(bus);
     via->port.ops = &pti_via_ops;
     via->port.remote = via->port.bridged = true;
@@ -131,7 +132,7 @@ static enum ptq_err new_via(ptq_bus *bus, const char *url, const char *run, cons
     snprintf(via->asked.spec, sizeof via->asked.spec, "%s", open->options.spec != NULL ? open->options.spec : "");
     enum ptq_err err = PTQ_OK;
     if (getrandom(via->client, sizeof via->client, 0) != sizeof via->client)
-        err = pti_error(error, PTQ_ESYS, "no random numbers for queue '%s'", name);
+        err = pti_error(error, PTQ_ESYS, "no random numbers for %s '%s'", pti_thing_word(open->thing), name);
     if (err == PTQ_OK && (open->options.flags & PTQ_ACK_LOCAL) && (err = pti_via_out_find(via, error)) == PTQ_ENOENT)
         err = PTQ_OK;
     if (err == PTQ_OK)
@@ -185,6 +186,11 @@ static enum ptq_err open_through(ptq_bus *bus, const char *url, const char *run,
     if (err == PTQ_OK && keeps && via->opened.is_here) { /* it needs no carrying */
         pti_via_free(via);
         return pti_carriers.open_local(bus, name, open, error, ret_port);
+    }
+    if (err == PTQ_OK && open->thing != 0 && via->opened.is_here) {
+        pti_via_free(via);
+        *ret_port = NULL; /* the caller's, to open here */
+        return PTQ_OK;
     }
     if (err == PTQ_OK && keeps && via->outbox == NULL)
         err = pti_via_out_make(via, error);

@@ -10,6 +10,7 @@
 #include "remote/call.h"
 #include "remote/channel.h"
 #include "remote/remote.h"
+#include "remote/share.h"
 #include "remote/step.h"
 #include "remote/via/service.h"
 
@@ -78,7 +79,8 @@ static bool read_open(const struct pti_via_job *job, struct pti_ask_open *ret_op
     ret_open->open.options.group = NULL;
     ret_open->open.options.spec = ret_open->spec[0] != '\0' ? ret_open->spec : NULL;
     ret_open->open.options.flags &= PTQ_PRODUCER | PTQ_CONSUMER;
-    return pti_name_is_valid(ret_open->name) && (!ret_open->has_run || pti_name_is_valid(ret_open->run));
+    return pti_name_is_valid(ret_open->name) && (!ret_open->has_run || pti_name_is_valid(ret_open->run)) &&
+           ret_open->open.thing <= PTI_SHARE_LOG;
 }
 
 static void describe(const struct pti_port *port, const char *url, struct pti_ask_opened *opened)
@@ -141,6 +143,17 @@ static enum ptq_err too_large(const char *name, uint32_t item_size, struct ptq_e
                      name, item_size, PTI_WIRE_PLACED_BYTES);
 }
 
+/* A share or a log in the memory of this bus is the program's, to open there. */
+static void say_it_is_here(struct pti_via_service *service, struct pti_via_job *job)
+{
+    uint8_t *answer = pti_via_new_answer(job, PTQ_OK, 0, sizeof(struct pti_ask_opened));
+    struct pti_ask_opened opened = {.is_here = true};
+
+    if (answer != NULL)
+        memcpy(answer + sizeof(struct pti_answer), &opened, sizeof opened);
+    pti_via_post(service, job, answer, sizeof(struct pti_answer) + sizeof opened, false);
+}
+
 static void open_in_turn(struct pti_via_service *service, struct pti_via_job *job)
 {
     struct pti_proxy *proxy = new_proxy(service, job);
@@ -160,6 +173,11 @@ static void open_in_turn(struct pti_via_service *service, struct pti_via_job *jo
     if (err == PTQ_OK)
         err = pti_remote_open(service->bus, ask.url, ask.has_run ? ask.run : NULL, ask.name, &ask.open, &error,
                               &proxy->port);
+    if (err == PTQ_OK && proxy->port == NULL) {
+        pti_proxy_free(proxy);
+        say_it_is_here(service, job);
+        return;
+    }
     if (err == PTQ_OK && proxy->port->item_size > PTI_WIRE_PLACED_BYTES) {
         err = too_large(ask.name, proxy->port->item_size, &error);
         proxy->port->ops->close(proxy->port, PTI_DEADLINE_NOW);
@@ -170,9 +188,10 @@ static void open_in_turn(struct pti_via_service *service, struct pti_via_job *jo
         return;
     }
     pti_step(PTI_STEP_VIA_OPENED);
+    proxy->thing = ask.open.thing;
     describe(proxy->port, ask.url, &opened);
     for (int side = 0; side < 2; side++) {
-        if (ask.bells[side])
+        if (ask.bells[side] && proxy->thing == 0)
             (void)!pti_proxy_add_bell(proxy, (enum ptq_side)side);
     }
     uint8_t *answer = pti_via_new_answer(job, PTQ_OK, 0, sizeof opened);

@@ -27,6 +27,7 @@ struct pti_proxy {
     uint8_t client[PTI_CLIENT_BYTES];
     UT_hash_handle hh;         /* in service->proxies, under its mutex, unless closing */
     struct pti_port *port;     /* over a link */
+    uint32_t thing;            /* 0 a queue; a share, a log */
     struct pti_port *answer;
     pthread_mutex_t mutex;
     struct pti_via_lease *leases;
@@ -105,6 +106,13 @@ void pti_via_step(enum pti_via_step step);
 
 /* work.c: does what is asked, and lets the poster answer. */
 void pti_via_do(struct pti_via_service *service, struct pti_via_job *job);
+/* Nobody waits for its answer any more. */
+bool pti_via_is_given_up(const struct pti_via_job *job);
+
+/* share.c: does a look or a wait.  May such a thing be asked so?  Are these puts a change of a share? */
+void pti_via_share_do(struct pti_via_job *job);
+bool pti_via_share_takes(const struct pti_proxy *proxy, uint8_t verb);
+bool pti_via_share_puts(const struct pti_put *puts, size_t count);
 
 /* proxy.c: the life of a handle, as it is asked for. */
 void pti_proxy_open(struct pti_via_service *service, struct pti_via_job *job);

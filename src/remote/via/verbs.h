@@ -44,6 +44,11 @@ enum ptq_err pti_via_ack_many(struct pti_port *port, struct ptq_msg *const *msgs
 enum ptq_err pti_via_nack(struct pti_port *port, struct ptq_msg *msg, int delay_ms);
 enum ptq_err pti_via_untake(struct pti_port *port, struct ptq_msg *msg);
 
+/* ---- share.c: of the handle of a share or a log.  What was said, as it stands on the wire: *ret_bytes is to be freed. */
+struct pti_share_ask;
+enum ptq_err pti_via_share_look(struct pti_port *port, const struct pti_share_ask *ask, uint8_t **ret_bytes, size_t *ret_size);
+enum ptq_err pti_via_share_await(struct pti_port *port, const struct pti_share_ask *ask, int64_t deadline, uint64_t *ret_value);
+
 /* ---- pipe.c: PTQ_PIPELINE: small puts are copied and asked for in batches, one under way while the next is filled.  On other handles
  * there is nothing to it. */
 enum ptq_err pti_via_pipe_new(struct pti_via *via);

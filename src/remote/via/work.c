@@ -18,14 +18,14 @@ void pti_via_step(enum pti_via_step step)
 
 /* ---- waiting calls ---- */
 
-static bool goes_on(const struct pti_via_job *job, enum ptq_err answer)
-{
-    return answer == PTQ_EINTR && !pti_load_seq(&job->cancelled) && !pti_load_seq(&job->proxy->closing);
-}
-
-static bool is_given_up(const struct pti_via_job *job)
+bool pti_via_is_given_up(const struct pti_via_job *job)
 {
     return pti_load_seq(&job->cancelled) || pti_load_seq(&job->proxy->closing);
+}
+
+static bool goes_on(const struct pti_via_job *job, enum ptq_err answer)
+{
+    return answer == PTQ_EINTR && !pti_via_is_given_up(job);
 }
 
 /* The side has nothing: whoever has a descriptor is told when that changes. */
@@ -106,13 +106,13 @@ static void do_put(struct pti_via_job *job)
     uint64_t position = 0;
     enum ptq_err err;
 
-    if (puts == NULL || job->ask.count == 0) {
+    if (puts == NULL || job->ask.count == 0 || (job->proxy->thing != 0 && !pti_via_share_puts(puts, job->ask.count))) {
         free(puts);
         pti_via_answer(job->proxy->service, job, PTQ_EPROTO, 0);
         return;
     }
     do
-        err = !is_given_up(job) ? put_once(job, puts, &position) : job->ask.flags & PTI_ASK_AGAIN ? PTQ_EINDOUBT : PTQ_EINTR;
+        err = !pti_via_is_given_up(job) ? put_once(job, puts, &position) : job->ask.flags & PTI_ASK_AGAIN ? PTQ_EINDOUBT : PTQ_EINTR;
     while (goes_on(job, err));
     free(puts);
     watch(job->proxy, PTQ_SIDE_PUT, err);
@@ -240,7 +240,7 @@ static void do_take(struct pti_via_job *job)
         return;
     }
     do {
-        if (is_given_up(job))
+        if (pti_via_is_given_up(job))
             err = PTQ_EINTR;
         else if (job->ask.flags & PTI_ASK_MORE && port->ops->take_more != NULL)
             err = port->ops->take_more(port, max, job->deadline, msgs, &count);
@@ -294,7 +294,7 @@ static enum ptq_err claim(struct pti_via_job *job)
     enum ptq_err err;
 
     do
-        err = is_given_up(job) ? PTQ_EINTR : port->ops->claim(port, job->deadline);
+        err = pti_via_is_given_up(job) ? PTQ_EINTR : port->ops->claim(port, job->deadline);
     while (goes_on(job, err));
     return err;
 }
@@ -361,6 +361,10 @@ static void do_stats(struct pti_via_job *job)
 
 void pti_via_do(struct pti_via_service *service, struct pti_via_job *job)
 {
+    if (job->proxy != NULL && !pti_via_share_takes(job->proxy, job->ask.verb)) {
+        pti_via_answer(service, job, PTQ_EPROTO, 0);
+        return;
+    }
     switch (job->ask.verb) {
     case PTI_ASK_OPEN:
         pti_proxy_open(service, job);
@@ -391,6 +395,10 @@ void pti_via_do(struct pti_via_service *service, struct pti_via_job *job)
         break;
     case PTI_ASK_STATS:
         do_stats(job);
+        break;
+    case PTI_ASK_SHARE_LOOK:
+    case PTI_ASK_SHARE_AWAIT:
+        pti_via_share_do(job);
         break;
     default:
         do_question(job);
