@@ -70,7 +70,7 @@ void pti_local_pass_baton(struct pti_local *local, struct pti_place *place) { pa
 
 /* A consumer that never runs dry meets no obstacle, and what a dead one had leased would wait behind the backlog for ever:
  * so it looks for the dead as well, by the clock, which a fast one reads seldom. */
-void pti_local_look_for_the_dead(struct pti_local *local, struct pti_place *place)
+static __attribute__((noinline)) void look_for_the_dead(struct pti_local *local, struct pti_place *place)
 {
     int64_t now = pti_now_ns();
     bool is_slow = now - place->probed_ns > (int64_t)place->probe_every * LOOK_ALWAYS_NS;
@@ -85,7 +85,7 @@ static inline void note_taken(struct pti_local *local, struct pti_place *place, 
     place->run += count;
     place->idle = 0;
     if (__builtin_expect(place->probe_in <= 1, 0)) /* a take of many counts as one: what matters is how long it takes */
-        pti_local_look_for_the_dead(local, place);
+        look_for_the_dead(local, place);
     else
         place->probe_in--;
 }

@@ -83,7 +83,6 @@ enum ptq_err pti_local_untake(struct pti_port *port, struct ptq_msg *msg);
 /* Inside a call: leases up to max now. */
 enum ptq_err pti_local_take_now(struct pti_local *local, struct pti_place *place, size_t max, struct ptq_msg **msgs,
                                 size_t *ret_count);
-void pti_local_look_for_the_dead(struct pti_local *local, struct pti_place *place);
 /* A consumer took one: if there is more, the next sleeper is woken. */
 void pti_local_pass_baton(struct pti_local *local, struct pti_place *place);
 

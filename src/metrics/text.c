@@ -8,8 +8,8 @@
 
 /* ---- characters ---- */
 
-/* Shortest forms alone, and no surrogates: what every reader of UTF-8 takes. */
-size_t pti_utf8_next(const char *text)
+/* The length of the well-formed character of UTF-8 that is next; 0: it is none.  Shortest forms alone, and no surrogates: what every reader of UTF-8 takes. */
+static size_t utf8_next(const char *text)
 {
     const unsigned char *at = (const unsigned char *)text;
     size_t size = at[0] < 0x80 ? 1 : at[0] >= 0xc2 && at[0] < 0xe0 ? 2 : (at[0] & 0xf0) == 0xe0 ? 3 : at[0] >= 0xf0 && at[0] < 0xf5 ? 4 : 0;
@@ -28,7 +28,7 @@ size_t pti_utf8_next(const char *text)
 static void write_escaped(FILE *file, const char *text, void (*escape)(FILE *file, unsigned char c))
 {
     while (*text != '\0') {
-        size_t size = pti_utf8_next(text);
+        size_t size = utf8_next(text);
         if (size == 0)
             fputs("\xef\xbf\xbd", file); /* the mark of what cannot be read */
         else if (size == 1)

@@ -46,7 +46,5 @@ void pti_text_drop(struct pti_text *text);
 
 /* "text", with its quotes; whatever its bytes are, the result is JSON. */
 void pti_json_text(FILE *file, const char *text);
-/* The length of the well-formed character of UTF-8 that is next; 0: it is none. */
-size_t pti_utf8_next(const char *text);
 
 #endif

@@ -114,7 +114,7 @@ bool pti_header_next(const uint8_t *bytes, size_t size, size_t *at, struct pti_h
     return true;
 }
 
-void pti_trace_unpack(const uint8_t bytes[PTI_TRACE_BYTES], struct ptq_trace *ret_trace)
+static void unpack_trace(const uint8_t bytes[PTI_TRACE_BYTES], struct ptq_trace *ret_trace)
 {
     ret_trace->version = bytes[0];
     memcpy(ret_trace->trace_id, bytes + 1, 16);
@@ -176,7 +176,7 @@ bool ptq_msg_trace(const ptq_msg *msg, struct ptq_trace *ret_trace)
     while (pti_header_next(pti_headers_of(msg), 4u * msg->headers, &at, &found)) {
         if (!found.is_trace)
             continue;
-        pti_trace_unpack(found.value, ret_trace);
+        unpack_trace(found.value, ret_trace);
         return true;
     }
     return false;

@@ -52,6 +52,4 @@ struct pti_header_found {
 /* The header at *at of `size` bytes; *at moves behind it.  False: there is none, or what is there makes no sense. */
 bool pti_header_next(const uint8_t *bytes, size_t size, size_t *at, struct pti_header_found *ret_found);
 
-void pti_trace_unpack(const uint8_t bytes[PTI_TRACE_BYTES], struct ptq_trace *ret_trace);
-
 #endif

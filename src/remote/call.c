@@ -8,7 +8,8 @@
 #include "os/clock.h"
 #include "os/futex.h"
 
-uint32_t pti_wire_timeout(int64_t deadline)
+/* Milliseconds. */
+static uint32_t wire_timeout(int64_t deadline)
 {
     if (deadline == PTI_DEADLINE_NOW)
         return 0;
@@ -173,7 +174,7 @@ static void push_call(struct pti_call *call)
         return;
     }
     if (call->timeout_at > 0) {
-        uint32_t timeout = pti_wire_timeout(call->deadline);
+        uint32_t timeout = wire_timeout(call->deadline);
         for (int i = 0; i < 4; i++)
             call->head[call->timeout_at + i] = (uint8_t)(timeout >> 8 * i);
     }
@@ -381,7 +382,8 @@ static void ask_for_watches(struct pti_remote *remote)
     }
 }
 
-void pti_remote_call_off(struct pti_remote *remote)
+/* With conn->mutex held: asks the home to give up what nobody waits for any more. */
+static void call_off(struct pti_remote *remote)
 {
     struct pti_conn *conn = remote->conn;
 
@@ -402,12 +404,12 @@ void pti_call_note_given_up(struct pti_call *call)
         return;
     remote->given_up = grown;
     remote->given_up[remote->given_up_count++] = call->number;
-    pti_remote_call_off(remote);
+    call_off(remote);
 }
 
 void pti_remote_resume(struct pti_remote *remote)
 {
-    pti_remote_call_off(remote); /* first: it makes room */
+    call_off(remote); /* first: it makes room */
     say_received(remote, 1);
     pti_remote_push_calls(remote);
     ask_for_watches(remote);

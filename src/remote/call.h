@@ -275,8 +275,6 @@ enum ptq_err pti_call_may_begin(const struct pti_call *call);
 /* Nobody waits any longer.  *ret_break: half a frame is on the wire, the link is to be ended. */
 enum ptq_err pti_call_give_up(struct pti_call *call, enum ptq_err code, bool *ret_break);
 
-/* With conn->mutex held: asks the home to give up what nobody waits for any more. */
-void pti_remote_call_off(struct pti_remote *remote);
 /* With conn->mutex held: sends all that has not been sent over this link. */
 void pti_remote_push_calls(struct pti_remote *remote);
 /* A caller comes into the handle, which stays until he has left; within a call he may come in again. */
@@ -315,8 +313,5 @@ void pti_arrive_clear(struct pti_remote *remote);
  */
 void pti_remote_dry(struct pti_remote *remote, enum ptq_side side);
 void pti_remote_ready(struct pti_remote *remote, enum ptq_side side);
-
-/* Milliseconds for the wire. */
-uint32_t pti_wire_timeout(int64_t deadline);
 
 #endif

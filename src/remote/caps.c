@@ -262,7 +262,8 @@ static void log_met(struct pti_server *server, struct pti_party *peer, enum pti_
     *told_met = met;
 }
 
-void pti_caps_meet(struct pti_server *server, struct pti_party *peer, enum pti_cap cap, enum pti_scope scope, char *why, size_t size)
+/* Somebody wanted one more than there may be: counts, logs and says so. */
+static void meet(struct pti_server *server, struct pti_party *peer, enum pti_cap cap, enum pti_scope scope, char *why, size_t size)
 {
     bump(&server->caps.met[cap][scope]);
     peer->met[cap] += scope == PTI_PEER;
@@ -278,9 +279,9 @@ bool pti_caps_take(struct pti_server *server, struct pti_party *peer, enum pti_c
     struct pti_caps *caps = &server->caps;
 
     if (amount > left_of(caps->most[cap][PTI_PEER], peer->used[cap]))
-        pti_caps_meet(server, peer, cap, PTI_PEER, why, size);
+        meet(server, peer, cap, PTI_PEER, why, size);
     else if (amount > left_of(caps->most[cap][PTI_ALL], caps->used[cap]))
-        pti_caps_meet(server, peer, cap, PTI_ALL, why, size);
+        meet(server, peer, cap, PTI_ALL, why, size);
     else {
         caps->used[cap] += amount;
         peer->used[cap] += amount;
@@ -350,7 +351,7 @@ int pti_caps_rest(struct pti_caps *caps, int64_t now)
 bool pti_caps_dial(struct pti_server *server, struct pti_party *peer, int64_t now)
 {
     if (peer->paid[PTI_CAP_DIALS] > now) {
-        pti_caps_meet(server, peer, PTI_CAP_DIALS, PTI_PEER, NULL, 0);
+        meet(server, peer, PTI_CAP_DIALS, PTI_PEER, NULL, 0);
         return false;
     }
     charge(&peer->paid[PTI_CAP_DIALS], now, cost_of(1, server->caps.most[PTI_CAP_DIALS][PTI_PEER]), DIAL_BURST_NS);
@@ -386,7 +387,7 @@ static void charge_and_hold(struct pti_guest *guest, enum pti_cap cap, uint64_t 
         charge(buckets[scope], now, cost, burst);
         if (*buckets[scope] <= now)
             continue;
-        pti_caps_meet(server, guest->peer, cap, (enum pti_scope)scope, NULL, 0);
+        meet(server, guest->peer, cap, (enum pti_scope)scope, NULL, 0);
         if (guest->session != NULL) /* who is on his way in says little, and has little time for it */
             pti_guest_hold(guest, *buckets[scope]);
     }

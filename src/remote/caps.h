@@ -103,9 +103,8 @@ void pti_caps_forget(struct pti_server *server, int64_t now);
 /* One more, or so many.  False: nothing is taken; which cap it is stands in `why`, is counted, and is logged once a minute. */
 bool pti_caps_take(struct pti_server *server, struct pti_party *peer, enum pti_cap cap, uint64_t amount, char *why, size_t size);
 void pti_caps_give(struct pti_server *server, struct pti_party *peer, enum pti_cap cap, uint64_t amount);
-/* How many more there may be.  meet: none, and somebody wanted one: counts, logs and says so as pti_caps_take. */
+/* How many more there may be. */
 uint64_t pti_caps_left(const struct pti_server *server, const struct pti_party *peer, enum pti_cap cap);
-void pti_caps_meet(struct pti_server *server, struct pti_party *peer, enum pti_cap cap, enum pti_scope scope, char *why, size_t size);
 
 /* The row is counted to him for as long as it is kept, unless it is somebody's already. */
 void pti_caps_pay_stream(struct pti_party *peer, struct pti_stream *stream);

@@ -328,7 +328,6 @@ void pti_mover_stop(struct pti_mover *mover)
     free_mover(mover);
 }
 
-void pti_mover_poke(struct pti_mover *mover) { pti_event_set(mover->event); }
 
 void pti_mover_look(struct pti_mover *mover, struct pti_mover_state *ret_state)
 {

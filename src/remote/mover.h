@@ -53,8 +53,6 @@ struct pti_mover;
 enum ptq_err pti_mover_start(const struct pti_move *move, struct ptq_error *error, struct pti_mover **ret_mover);
 /* Waits a little for what is in flight; the rest goes back to its places.  NULL is fine. */
 void pti_mover_stop(struct pti_mover *mover);
-/* Looks again, at once: something changed that it does not see. */
-void pti_mover_poke(struct pti_mover *mover);
 void pti_mover_look(struct pti_mover *mover, struct pti_mover_state *ret_state);
 /* The source's handle: for stats, from any thread. */
 struct pti_port *pti_mover_source(struct pti_mover *mover);

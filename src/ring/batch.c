@@ -324,11 +324,6 @@ static struct pti_load load_of_batch(struct pti_ring *ring, uint32_t header, uin
     return header_stands(ring, &c) ? load : (struct pti_load){0, 0};
 }
 
-uint32_t pti_batch_ready(struct pti_ring *ring, uint32_t header, uint64_t header_word)
-{
-    return (uint32_t)load_of_batch(ring, header, header_word).messages;
-}
-
 bool pti_batch_first(struct pti_ring *ring, uint32_t header, uint64_t header_word, uint32_t *ret_block, uint64_t *ret_word)
 {
     struct pti_cursor c;

@@ -402,8 +402,6 @@ uint64_t pti_batch_room(struct pti_lane *lane, uint64_t position);
 bool pti_batch_has_bytes(struct pti_lane *lane, uint64_t position, uint64_t bytes);
 /* The first element that is not taken, and its word. */
 bool pti_batch_first(struct pti_ring *ring, uint32_t header, uint64_t header_word, uint32_t *ret_block, uint64_t *ret_word);
-/* Calls each element's word; returns how many elements of a published batch are still COMMIT. */
-uint32_t pti_batch_ready(struct pti_ring *ring, uint32_t header, uint64_t header_word);
 
 /* ---- a full ring (ring/room.c) */
 
