@@ -12,3 +12,11 @@ if(PTQ_SANITIZE)
         -fsanitize=${PTQ_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer -g)
     target_link_options(ptq_flags INTERFACE -fsanitize=${PTQ_SANITIZE})
 endif()
+# As distributions want their packages, where it is optimised.  PIE is the compiler's own doing on Debian.
+option(PTQ_HARDEN "Fortified calls, strong stack protector, symbols bound when a program begins" ON)
+if(PTQ_HARDEN AND NOT PTQ_SANITIZE)
+    set(ptq_optimised $<NOT:$<CONFIG:Debug>>)
+    target_compile_options(ptq_flags INTERFACE
+        $<${ptq_optimised}:-fstack-protector-strong> $<${ptq_optimised}:-U_FORTIFY_SOURCE> $<${ptq_optimised}:-D_FORTIFY_SOURCE=2>)
+    target_link_options(ptq_flags INTERFACE $<${ptq_optimised}:-Wl,-z,relro> $<${ptq_optimised}:-Wl,-z,now>)
+endif()

@@ -1,9 +1,9 @@
 # ptq_programs -- ptq_add_program: a program over the shared library that sees <ptq/...> and its own folder only.
 #
 #   ptq_add_program(NAME ptqtop SOURCES main.c screen.c LIBS ncursesw INCLUDES ${PROJECT_SOURCE_DIR}/tools)
-#   OUTPUT: what the program is called, where that differs from the target (ptq is the library: ptq_cli OUTPUT ptq).
+#   COMPONENT: of which package it is, if not of tools.  OUTPUT: what the program is called, where that differs from the target (ptq is the library: ptq_cli OUTPUT ptq).
 function(ptq_add_program)
-    cmake_parse_arguments(arg "" "NAME;OUTPUT" "SOURCES;LIBS;INCLUDES" ${ARGN})
+    cmake_parse_arguments(arg "" "NAME;OUTPUT;COMPONENT" "SOURCES;LIBS;INCLUDES" ${ARGN})
     add_executable(${arg_NAME} ${arg_SOURCES})
     target_link_libraries(${arg_NAME} PRIVATE ptq ptq_flags ${arg_LIBS})
     target_include_directories(${arg_NAME} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR} ${arg_INCLUDES})
@@ -12,6 +12,9 @@ function(ptq_add_program)
     endif()
     set_target_properties(${arg_NAME} PROPERTIES INSTALL_RPATH "$ORIGIN/../${CMAKE_INSTALL_LIBDIR}")
     if(PTQ_INSTALL)
-        install(TARGETS ${arg_NAME} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT tools)
+        if(NOT arg_COMPONENT)
+            set(arg_COMPONENT tools)
+        endif()
+        install(TARGETS ${arg_NAME} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT ${arg_COMPONENT})
     endif()
 endfunction()

@@ -1,0 +1,70 @@
+# stage.cmake -- run by CPack over its copy of the installed tree: makes it what Debian's policy asks of packages.
+# run(COMMAND...): it must succeed; what it prints is in `output`.
+function(run)
+    execute_process(COMMAND ${ARGN} RESULT_VARIABLE failed ERROR_VARIABLE words OUTPUT_VARIABLE printed
+        OUTPUT_STRIP_TRAILING_WHITESPACE)
+    set(output "${printed}" PARENT_SCOPE)
+    if(failed)
+        list(JOIN ARGN " " command)
+        message(FATAL_ERROR "${command}: ${failed}\n${words}")
+    endif()
+endfunction()
+
+# put_file(PATH FROM): a copy of another name, readable for all.
+function(put_file path from)
+    configure_file("${from}" "${path}" COPYONLY)
+    file(CHMOD "${path}" PERMISSIONS OWNER_READ OWNER_WRITE GROUP_READ WORLD_READ)
+endfunction()
+
+set(stage ${CPACK_TEMPORARY_INSTALL_DIRECTORY})
+set(control ${CPACK_TOPLEVEL_DIRECTORY}/control)
+
+foreach(component ${CPACK_COMPONENTS_ALL})
+    set(tree ${stage}/${component})
+    set(name ${CPACK_PTQ_${component}_NAME})
+    set(doc ${tree}/usr/share/doc)
+    if(IS_DIRECTORY ${doc}/ptq)
+        file(RENAME ${doc}/ptq ${doc}/${name})
+    endif()
+    put_file(${doc}/${name}/copyright ${CPACK_PTQ_PACKAGE_DIR}/copyright)
+    put_file(${doc}/${name}/changelog.Debian ${CPACK_PTQ_PACKAGE_DIR}/changelog)
+    put_file(${doc}/${name}/changelog ${CPACK_PTQ_SOURCE_DIR}/docs/CHANGELOG.md)
+    set(pack ${doc}/${name}/changelog.Debian ${doc}/${name}/changelog)
+    file(GLOB pages ${tree}/usr/share/man/*/*)
+    run(gzip -9n ${pack} ${pages})
+    if(EXISTS ${CPACK_PTQ_PACKAGE_DIR}/${name}.overrides)
+        put_file(${tree}/usr/share/lintian/overrides/${name} ${CPACK_PTQ_PACKAGE_DIR}/${name}.overrides)
+    endif()
+
+    # Under /usr a program finds its library by itself.
+    file(GLOB programs ${tree}/usr/bin/*)
+    foreach(program ${programs})
+        file(RPATH_REMOVE FILE ${program})
+    endforeach()
+    file(GLOB archives ${tree}/usr/${CPACK_PTQ_LIBDIR}/*.a)
+    foreach(archive ${archives})
+        run(${CPACK_PTQ_STRIP} --strip-debug --remove-section=.comment --enable-deterministic-archives ${archive})
+    endforeach()
+endforeach()
+
+# Of the library: which version has which symbol, what a program built with it depends on, and what it depends on itself.
+# (CPack's variables are ours to set: it reads them after this.)
+file(GLOB library ${stage}/runtime/usr/${CPACK_PTQ_LIBDIR}/libptq.so.*.*)
+file(WRITE ${control}/shlibs "libptq ${CPACK_PTQ_SOVERSION} ${CPACK_PTQ_runtime_NAME} (>= ${CPACK_PACKAGE_VERSION})\n")
+file(WRITE ${control}/triggers "activate-noawait ldconfig\n")
+file(WRITE ${control}/debian/control "Source: ptq\n\nPackage: ${CPACK_PTQ_runtime_NAME}\nArchitecture: any\n")
+run(dpkg-gensymbols -q -p${CPACK_PTQ_runtime_NAME} -v${CPACK_PACKAGE_VERSION} -e${library} -O${control}/symbols)
+run(${CMAKE_COMMAND} -E chdir ${control} dpkg-shlibdeps -O --warnings=0 -e${library})
+string(REGEX REPLACE "^shlibs:Depends=" "" CPACK_DEBIAN_RUNTIME_PACKAGE_DEPENDS "${output}")
+set(CPACK_DEBIAN_RUNTIME_PACKAGE_CONTROL_EXTRA ${control}/symbols ${control}/shlibs ${control}/triggers)
+file(CHMOD ${CPACK_DEBIAN_RUNTIME_PACKAGE_CONTROL_EXTRA} PERMISSIONS OWNER_READ OWNER_WRITE GROUP_READ WORLD_READ)
+
+# Whatever the umask was; and nothing is newer than the packages are said to be.
+set(epoch $ENV{SOURCE_DATE_EPOCH})
+if(NOT epoch)
+    run(dpkg-parsechangelog -l${CPACK_PTQ_PACKAGE_DIR}/changelog -STimestamp)
+    set(epoch ${output})
+    set(ENV{SOURCE_DATE_EPOCH} ${epoch})
+endif()
+run(chmod -R u=rwX,go=rX ${stage})
+run(find ${stage} -exec touch -h -d @${epoch} {} +)
