@@ -16,7 +16,7 @@ foreach(fill IN LISTS FILLS)
 endforeach()
 string(REPLACE "@VERSION@" "${VERSION}" page "${page}")
 get_filename_component(name ${OUT} NAME)
-set(filled ${CMAKE_CURRENT_BINARY_DIR}/${name}.scd)
+set(filled ${OUT}.scd) # beside the page: a script has no binary directory of its own
 file(WRITE ${filled} "${page}")
 execute_process(COMMAND ${SCDOC} COMMAND ${AWK} -v day=${DAY} -f ${CMAKE_CURRENT_LIST_DIR}/tidy.awk
     INPUT_FILE ${filled} OUTPUT_FILE ${OUT} RESULTS_VARIABLE failed)

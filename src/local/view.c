@@ -9,21 +9,12 @@
 #include "bus/attach.h"
 #include "bus/out.h"
 #include "local/stats.h"
-#include "queue/port.h"
+#include "local/view.h"
 #include "os/guard.h"
 #include "ring/side.h"
 #include "ring/pack.h"
 #include "ring/waits.h"
 #include "ring/tally.h"
-
-struct ptq_view {
-    struct pti_ring ring;
-    struct pti_guard *guard;
-    _Atomic uint32_t damaged; /* the segment was truncated: what was read is zeroes */
-    struct pti_header header;
-    char path[1024];
-    bool letters; /* "<queue>!dead": peek shows them alone */
-};
 
 /* The name of the queue: what stands before "!dead". */
 static bool read_name(const char *text, char name[PTQ_NAME_MAX + 1], bool *ret_letters)
@@ -82,8 +73,7 @@ void ptq_view_close(ptq_view *view)
     free(view);
 }
 
-/* Asked before and after: what was read in between from truncated memory is worth nothing. */
-static enum ptq_err check_view(const ptq_view *view)
+enum ptq_err pti_view_check(const ptq_view *view)
 {
     bool is_gone = pti_load_acquire(&view->ring.hints->flags) & PTI_FLAG_REMOVED; /* [F] */
 
@@ -96,10 +86,10 @@ enum ptq_err ptq_view_stats(ptq_view *view, struct ptq_queue_stats *ret_stats)
 {
     if (!view || !ret_stats)
         return PTQ_EINVAL;
-    if (check_view(view) != PTQ_OK)
-        return check_view(view);
+    if (pti_view_check(view) != PTQ_OK)
+        return pti_view_check(view);
     pti_stats_make(&view->ring, ret_stats);
-    return check_view(view) == PTQ_ECORRUPT ? PTQ_ECORRUPT : PTQ_OK;
+    return pti_view_check(view) == PTQ_ECORRUPT ? PTQ_ECORRUPT : PTQ_OK;
 }
 
 enum ptq_err ptq_view_waits(ptq_view *view, struct ptq_view_waits *ret_waits)
@@ -110,14 +100,14 @@ enum ptq_err ptq_view_waits(ptq_view *view, struct ptq_view_waits *ret_waits)
     _Static_assert(sizeof waits.buckets == sizeof read.count, "the same buckets");
     if (!view || !ret_waits)
         return PTQ_EINVAL;
-    if (check_view(view) != PTQ_OK)
-        return check_view(view);
+    if (pti_view_check(view) != PTQ_OK)
+        return pti_view_check(view);
     pti_waits_read(&view->ring, &read);
     memcpy(waits.buckets, read.count, sizeof waits.buckets);
     waits.sum_us = read.sum_us;
     for (unsigned i = 0; i < PTQ_WAIT_BUCKETS; i++)
         waits.count += waits.buckets[i];
-    if (check_view(view) == PTQ_ECORRUPT)
+    if (pti_view_check(view) == PTQ_ECORRUPT)
         return PTQ_ECORRUPT;
     *ret_waits = waits;
     return PTQ_OK;
@@ -213,8 +203,8 @@ enum ptq_err ptq_view_endpoints(ptq_view *view, struct ptq_view_endpoint *endpoi
 
     if (!view || (max > 0 && !endpoints) || !ret_count)
         return PTQ_EINVAL;
-    if (check_view(view) != PTQ_OK)
-        return check_view(view);
+    if (pti_view_check(view) != PTQ_OK)
+        return pti_view_check(view);
     used = pti_load_acquire(&view->ring.hints->entries_used); /* [S] */
     for (uint32_t x = 0; x < used && x < view->ring.geometry.endpoints; x++) {
         if (pti_load_acquire(&view->ring.entries[x].state) == 0) /* [S] */
@@ -224,22 +214,17 @@ enum ptq_err ptq_view_endpoints(ptq_view *view, struct ptq_view_endpoint *endpoi
         count++;
     }
     *ret_count = count;
-    return check_view(view) == PTQ_ECORRUPT ? PTQ_ECORRUPT : PTQ_OK;
+    return pti_view_check(view) == PTQ_ECORRUPT ? PTQ_ECORRUPT : PTQ_OK;
 }
 
 /* ---- peek */
-
-struct found {
-    uint64_t position;
-    uint32_t sub, block;
-};
 
 static const struct pti_ring *sorting; /* qsort has no context; views are used by one thread at a time */
 static pthread_mutex_t sorting_mutex = PTHREAD_MUTEX_INITIALIZER;
 
 static int compare_found(const void *a, const void *b)
 {
-    const struct found *x = a, *y = b;
+    const struct pti_found *x = a, *y = b;
     int64_t diff = pti_diff(sorting, x->position, y->position);
 
     if (diff != 0)
@@ -276,7 +261,7 @@ static bool is_letter(struct pti_ring *ring, uint32_t block, uint64_t word)
     return pti_word_state(word) == PTI_DEAD || (pti_word_state(word) == PTI_LEASED && pti_block_is_letter(ring, block));
 }
 
-static size_t find_visible(struct pti_ring *ring, bool letters, struct found *found)
+static size_t find_visible(struct pti_ring *ring, bool letters, struct pti_found *found)
 {
     size_t count = 0;
 
@@ -326,12 +311,7 @@ static void copy_acquiring(void *to, const void *from, size_t size)
         ((uint8_t *)to)[i] = pti_load_acquire(&bytes[i]); /* [G] */
 }
 
-struct buffer {
-    void *bytes;
-    size_t size;
-};
-
-static bool make_room(struct buffer *buffer, size_t size)
+static bool make_room(struct pti_copy *buffer, size_t size)
 {
     void *more;
 
@@ -357,9 +337,8 @@ static uint32_t bytes_of_pack(const struct pti_ring *ring, struct pti_block *b)
     return (uint32_t)sizeof(struct pti_pack) + at;
 }
 
-/* Copies a message between two looks at its word; false if it changed meanwhile, or its bytes can not be had. */
-static bool copy_message(struct pti_ring *ring, const struct found *found, struct buffer *buffer, struct ptq_msg *same,
-                         struct ptq_view_msg *msg)
+bool pti_view_copy(struct pti_ring *ring, const struct pti_found *found, struct pti_copy *buffer, struct ptq_msg *same,
+                   struct ptq_view_msg *msg)
 {
     uint64_t room = (uint64_t)ring->geometry.item_size + ring->geometry.header_size + 3, bytes;
     void *payload;
@@ -367,7 +346,7 @@ static bool copy_message(struct pti_ring *ring, const struct found *found, struc
     struct pti_block *b = pti_block_at(ring, found->block);
     uint64_t word = pti_load_acquire(&b->word), position; /* [L] */
 
-    if (!is_visible(ring, found->block, word, &position))
+    if (!is_visible(ring, found->block, word, &position) || position != found->position)
         return false;
     memset(msg, 0, sizeof *msg);
     msg->size = pti_load_relaxed(&b->length);
@@ -377,7 +356,7 @@ static bool copy_message(struct pti_ring *ring, const struct found *found, struc
     *same = (struct ptq_msg){.size = (uint32_t)msg->size, .headers = pti_load_acquire(&b->headers)};
     if (pti_message_bytes(same->size, same->headers) > room)
         same->headers = 0;
-    bytes = is_pack ? bytes_of_pack(ring, b) : pti_message_bytes(same->size, same->headers); /* see show_records */
+    bytes = is_pack ? bytes_of_pack(ring, b) : pti_message_bytes(same->size, same->headers); /* see pti_view_records */
     payload = b->payload;
     if (!make_room(buffer, bytes) ||
         (!is_pack && pti_block_payload(ring, found->block, (uint32_t)bytes, &payload) != PTQ_OK))
@@ -400,9 +379,8 @@ static bool copy_message(struct pti_ring *ring, const struct found *found, struc
     return pti_load_relaxed(&b->word) == word;
 }
 
-/* A pack's records that are not done, from a copy of its payload.  False: enough. */
-static bool show_records(struct ptq_view_msg *msg, struct ptq_msg *same,
-                         bool (*each)(const struct ptq_view_msg *msg, void *context), void *context)
+bool pti_view_records(struct ptq_view_msg *msg, struct ptq_msg *same, bool all,
+                      bool (*each)(const struct ptq_view_msg *msg, void *context), void *context)
 {
     char *payload = same->data;
     uint32_t room = (uint32_t)msg->size - (uint32_t)sizeof(struct pti_pack), at = 0, length, deliveries = msg->deliveries, word_size = sizeof(uint64_t),
@@ -420,7 +398,7 @@ static bool show_records(struct ptq_view_msg *msg, struct ptq_msg *same,
         memcpy(&length, payload + at, sizeof length);
         if (length > room - at - sizeof(struct pti_record))
             return true;
-        if (i < ctl.progress)
+        if (i < ctl.progress && !all)
             continue;
         msg->data = same->data = payload + at + sizeof(struct pti_record);
         msg->size = same->size = length;
@@ -436,14 +414,14 @@ static bool show_records(struct ptq_view_msg *msg, struct ptq_msg *same,
 
 enum ptq_err ptq_view_peek(ptq_view *view, bool (*each)(const struct ptq_view_msg *msg, void *context), void *context)
 {
-    struct buffer buffer = {0};
-    struct found *found;
+    struct pti_copy buffer = {0};
+    struct pti_found *found;
     size_t count;
 
     if (!view || !each)
         return PTQ_EINVAL;
-    if (check_view(view) != PTQ_OK)
-        return check_view(view);
+    if (pti_view_check(view) != PTQ_OK)
+        return pti_view_check(view);
     found = malloc(view->ring.geometry.blocks * sizeof *found);
     if (!found)
         return PTQ_ENOMEM;
@@ -456,14 +434,14 @@ enum ptq_err ptq_view_peek(ptq_view *view, bool (*each)(const struct ptq_view_ms
         struct ptq_view_msg msg;
         struct ptq_msg same;
 
-        if (!copy_message(&view->ring, &found[i], &buffer, &same, &msg))
+        if (!pti_view_copy(&view->ring, &found[i], &buffer, &same, &msg))
             continue;
-        if (msg.kind & PTI_KIND_PACK ? !show_records(&msg, &same, each, context) : !each(&msg, context))
+        if (msg.kind & PTI_KIND_PACK ? !pti_view_records(&msg, &same, false, each, context) : !each(&msg, context))
             break;
     }
     free(found);
     free(buffer.bytes);
-    return check_view(view) == PTQ_ECORRUPT ? PTQ_ECORRUPT : PTQ_OK;
+    return pti_view_check(view) == PTQ_ECORRUPT ? PTQ_ECORRUPT : PTQ_OK;
 }
 
 /* ---- verify */
@@ -527,8 +505,8 @@ enum ptq_err ptq_view_verify(ptq_view *view, void (*each)(const char *finding, v
 
     if (!view || !ret_report)
         return PTQ_EINVAL;
-    if (check_view(view) != PTQ_OK)
-        return check_view(view);
+    if (pti_view_check(view) != PTQ_OK)
+        return pti_view_check(view);
     memset(&report, 0, sizeof report);
     for (unsigned tries = 0; tries < 10 && !report.quiet; tries++) {
         if (tries > 0)
@@ -539,7 +517,7 @@ enum ptq_err ptq_view_verify(ptq_view *view, void (*each)(const char *finding, v
         pti_tally_make(&view->ring, &again);
         report.quiet = same(&tally, &again);
     }
-    if (check_view(view) == PTQ_ECORRUPT) {
+    if (pti_view_check(view) == PTQ_ECORRUPT) {
         if (each)
             each("its file was truncated", context);
         return PTQ_ECORRUPT;

@@ -255,6 +255,8 @@ static bool header_stands(struct pti_ring *ring, const struct pti_cursor *c)
     return pti_load_acquire(&pti_block_at(ring, c->header)->word) == c->header_word; /* [E, G] */
 }
 
+uint32_t pti_batch_next(struct pti_ring *ring, struct pti_cursor *cursor) { return cursor_next(ring, cursor); }
+
 /* ---- freeing */
 
 static void free_exactly(struct pti_ring *ring, uint32_t block, uint64_t word)

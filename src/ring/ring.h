@@ -388,6 +388,8 @@ enum ptq_err pti_batch_take(struct pti_lane *lane, uint64_t position, uint32_t h
                             uint32_t *ret_block, uint64_t *ret_word);
 /* A cursor before its first element. */
 void pti_batch_begin(struct pti_ring *ring, struct pti_cursor *cursor, uint32_t header, uint64_t header_word);
+/* The block of its next element, whatever has become of it; PTI_NO_BLOCK: that was the last, or the list makes no sense (any more). */
+uint32_t pti_batch_next(struct pti_ring *ring, struct pti_cursor *cursor);
 /* Is every element taken?  Then the header is freed (by whoever comes first). */
 bool pti_batch_settle(struct pti_lane *lane, uint32_t header, uint64_t header_word);
 /* Does that header, in its slot, list `block` (an element, or a list block of its chain) with t0? */

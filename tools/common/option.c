@@ -186,8 +186,9 @@ bool tool_store(const struct tool_option *option, const char *text, void *values
     case TOOL_TEXTS:
         return add_text(field, text);
     case TOOL_COUNT:
+    case TOOL_LIMIT:
     case TOOL_SIZE:
-        if (!scale_number(text, option->kind == TOOL_SIZE ? 1024 : 1000, &number) || number == 0)
+        if (!scale_number(text, option->kind == TOOL_SIZE ? 1024 : 1000, &number) || (number == 0 && option->kind != TOOL_LIMIT))
             return false;
         *(uint64_t *)field = number;
         return true;
@@ -208,6 +209,8 @@ const char *tool_wants(const struct tool_option *option)
     switch (option->kind) {
     case TOOL_COUNT:
         return "a number from 1, such as 32 or 10k";
+    case TOOL_LIMIT:
+        return "a number from 0, such as 32 or 10k";
     case TOOL_SIZE:
         return "bytes from 1, such as 4096 or 64K";
     case TOOL_MS:

@@ -16,6 +16,7 @@ enum tool_kind {
     TOOL_FLAG = 1, /* bool: becomes true */
     TOOL_TEXT,     /* const char *: borrowed from argv */
     TOOL_COUNT,    /* uint64_t from 1: digits, and k M G for thousands */
+    TOOL_LIMIT,    /* the same from 0 */
     TOOL_SIZE,     /* uint64_t from 1: digits, and K M G for 1024s */
     TOOL_MS,       /* int: milliseconds, or with a unit ms s m; "forever" or -1: PTQ_FOREVER */
     TOOL_SECONDS,  /* double, above 0 */

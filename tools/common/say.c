@@ -85,6 +85,8 @@ int tool_fail(enum ptq_err err, const char *subject, const char *format, ...)
     return tool_exit_code(err);
 }
 
+int tool_misuse_code = TOOL_USAGE;
+
 int tool_misuse(const char *command, const char *format, ...)
 {
     char line[1024];
@@ -97,7 +99,7 @@ int tool_misuse(const char *command, const char *format, ...)
         tool_error(NULL, "%s - see: %s --help", line, tool_program.name);
     else
         tool_error(command, "%s - see: %s %s --help", line, tool_program.name, command);
-    return TOOL_USAGE;
+    return tool_misuse_code;
 }
 
 /* A queue's file as descriptor 1 would take our words into its memory. */

@@ -32,7 +32,10 @@ __attribute__((format(printf, 2, 3))) void tool_error(const char *subject, const
 /* The same, and returns the exit code of `err`. */
 __attribute__((format(printf, 3, 4))) int tool_fail(enum ptq_err err, const char *subject, const char *format, ...);
 
-/* The same for a wrong call of `command`; adds where to look; returns TOOL_USAGE. */
+/* What a wrong call exits with: TOOL_USAGE, but for a command whose codes mean something else. */
+extern int tool_misuse_code;
+
+/* The same for a wrong call of `command`; adds where to look; returns tool_misuse_code. */
 __attribute__((format(printf, 2, 3))) int tool_misuse(const char *command, const char *format, ...);
 
 /* Shall `out` be coloured?  NO_COLOR, CLICOLOR_FORCE, TERM=dumb, and whether it is a terminal decide. */

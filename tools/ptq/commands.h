@@ -9,6 +9,7 @@
     extern const struct tool_usage name##_usages[]
 
 PTQ_COMMAND(bench);
+PTQ_COMMAND(check);
 PTQ_COMMAND(completion);
 PTQ_COMMAND(create);
 PTQ_COMMAND(doctor);
@@ -30,6 +31,7 @@ PTQ_COMMAND(rm);
 PTQ_COMMAND(share);
 PTQ_COMMAND(log);
 PTQ_COMMAND(stats);
+PTQ_COMMAND(tail);
 PTQ_COMMAND(verify);
 PTQ_COMMAND(version);
 

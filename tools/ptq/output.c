@@ -119,6 +119,16 @@ static void set_headers(json_t *object, const ptq_msg *msg)
         json_object_set_new(object, "headers", headers_json(msg));
 }
 
+bool output_json(struct output *output, json_t *object)
+{
+    char *line = object != NULL ? json_dumps(object, JSON_COMPACT) : NULL;
+    bool good = line != NULL && append(output, line, strlen(line)) && append(output, "\n", 1);
+
+    free(line);
+    json_decref(object);
+    return good;
+}
+
 static bool append_json(struct output *output, const struct shown *shown)
 {
     json_t *object = json_pack("{s:i, s:o, s:I, s:I, s:I, s:b}", "v", 1, "queue", tool_text_json(shown->queue), "position",
@@ -130,11 +140,7 @@ static bool append_json(struct output *output, const struct shown *shown)
         json_object_set_new(object, "holder_pid", json_integer(shown->holder_pid));
     set_headers(object, shown->msg);
     tool_set_data(object, shown->data, shown->size);
-    char *line = json_dumps(object, JSON_COMPACT);
-    bool good = line != NULL && append(output, line, strlen(line)) && append(output, "\n", 1);
-    free(line);
-    json_decref(object);
-    return good;
+    return output_json(output, object);
 }
 
 bool output_message(struct output *output, enum format format, const struct shown *shown)
@@ -158,6 +164,28 @@ bool output_message(struct output *output, enum format format, const struct show
         return append_json(output, shown);
     }
     return false;
+}
+
+bool output_bytes(struct output *output, const void *data, size_t size)
+{
+    return append(output, data, size);
+}
+
+const char *output_state(enum ptq_view_state state)
+{
+    switch (state) {
+    case PTQ_VIEW_READY:
+        return "ready";
+    case PTQ_VIEW_LEASED:
+        return "leased";
+    case PTQ_VIEW_REDELIVERABLE:
+        return "redeliverable";
+    case PTQ_VIEW_DELAYED:
+        return "delayed";
+    case PTQ_VIEW_DEAD:
+        return "dead";
+    }
+    return "unknown";
 }
 
 int output_flush(struct output *output)

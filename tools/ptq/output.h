@@ -6,6 +6,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <jansson.h>
+
+#include <ptq/metrics.h>
 #include <ptq/queue.h>
 
 #define FORMAT_WORDS "raw|line|null|quoted|hex|json"
@@ -40,6 +43,15 @@ struct output {
 
 /* Appends a message; false: no memory. */
 bool output_message(struct output *output, enum format format, const struct shown *shown);
+
+/* Appends `size` bytes as they are. */
+bool output_bytes(struct output *output, const void *data, size_t size);
+
+/* Appends a line of JSON, and drops the object; false: no memory, also if it is NULL. */
+bool output_json(struct output *output, json_t *object);
+
+/* What `state` of struct shown says of a message that is seen by a view. */
+const char *output_state(enum ptq_view_state state);
 
 /* Writes all of it to standard output and empties it.  TOOL_OK only if the system took every byte; else it has said why,
  * but for a signal, which speaks for itself. */

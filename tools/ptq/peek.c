@@ -45,23 +45,6 @@ struct peeking {
     int code;
 };
 
-static const char *name_state(enum ptq_view_state state)
-{
-    switch (state) {
-    case PTQ_VIEW_READY:
-        return "ready";
-    case PTQ_VIEW_LEASED:
-        return "leased";
-    case PTQ_VIEW_REDELIVERABLE:
-        return "redeliverable";
-    case PTQ_VIEW_DELAYED:
-        return "delayed";
-    case PTQ_VIEW_DEAD:
-        return "dead";
-    }
-    return "unknown";
-}
-
 static bool is_wanted(enum ptq_view_state state, int wanted)
 {
     bool ready = state == PTQ_VIEW_READY || state == PTQ_VIEW_REDELIVERABLE;
@@ -101,7 +84,7 @@ static bool show_msg(const struct ptq_view_msg *msg, void *context)
                                 .deliveries = msg->deliveries,
                                 .redelivered = msg->redelivered,
                                 .msg = msg->msg,
-                                .state = name_state(msg->state),
+                                .state = output_state(msg->state),
                                 .holder_pid = find_holder(peeking, msg)};
 
     if (!is_wanted(msg->state, peeking->options->state))

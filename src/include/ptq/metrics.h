@@ -106,6 +106,28 @@ struct ptq_view_msg {
 PTQ_MUST_CHECK enum ptq_err ptq_view_peek(ptq_view *view, bool (*each)(const struct ptq_view_msg *msg, void *context),
                                           void *context);
 
+/** Where a follower stands.  Zero: at the end of the queue, as it is when ptq_view_follow is called first. */
+struct ptq_view_cursor {
+    uint64_t position; /**< the next to be looked at */
+    uint64_t begun;    /**< where it was when it was called first */
+    uint64_t missed;   /**< written: how much went by unseen so far; right before each call of `each`, too */
+    uint32_t seen;     /**< of the messages at `position` */
+    bool oldest;       /**< set it before the first call: those that are in the queue already are shown first */
+    bool started, open;
+};
+
+/**
+ * Shows what was put since the last call, in the order of positions and each message once, as it stands in the queue now, whatever its
+ * state; takes nothing, and is noticed by nobody.  `each` returns false to stop: the next call goes on behind that message.
+ * What was put and settled between two calls can not be seen any more: it is counted in cursor->missed, messages that were put
+ * together (ptq_put_many, packs) as one.  A message that changes hands just while it is copied is looked at again, some times.
+ *
+ * PTQ_OK: all is shown that is there, or `each` stopped; PTQ_END: the queue was ended, and that was all; PTQ_EGONE, PTQ_ECORRUPT, PTQ_ENOMEM.
+ * PTQ_EINVAL: a view of dead letters, which come in no order.  Costs some nanoseconds where nothing was put.
+ */
+PTQ_MUST_CHECK enum ptq_err ptq_view_follow(ptq_view *view, struct ptq_view_cursor *cursor,
+                                            bool (*each)(const struct ptq_view_msg *msg, void *context), void *context);
+
 /** What ptq_view_verify found. */
 struct ptq_verify_report {
     uint64_t put, acked, dropped;                    /**< from the journals and counters */
