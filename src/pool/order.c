@@ -18,6 +18,9 @@
 /* In so many parts of a window the limit moves while the getter need not wait: each may cost a journey to the home. */
 #define STEPS 4
 #define DOZE_NS (2 * PTI_NS_PER_MS) /* on the word alone, where workers must be watched too */
+#define TEND_NS (1 * PTI_NS_PER_MS) /* results that come flow past so long before the workers are looked after */
+#define CALM_NS (PTI_NS_PER_MS / 4) /* so late at most are results looked for that come faster than it pays to be woken for each, */
+#define CALM_FROM_NS 30000          /* and more slowly than it pays to poll for them */
 #define NAP_NS (20 * PTI_NS_PER_MS) /* before a home that is away is asked again */
 
 void pti_order_init(struct pti_order *order)
@@ -200,13 +203,20 @@ static enum ptq_err sleep_long(ptq_pool *pool, int64_t until)
     return error == EINTR ? PTQ_EINTR : PTQ_EMPTY;
 }
 
+/* The death of a worker does not show on the word: where there are some it is slept on for a moment only. */
+static bool is_long(const struct pti_order *order, bool watches)
+{
+    bool looked = order->stuck_at == order->next && order->look_at_ns != 0 && order->looks >= 1;
+    return looked || (watches && order->dozed);
+}
+
 /* Sleeps on the ring's own word at first, for that is quickest, then on descriptors, through which the kernel tells of deaths. */
 static enum ptq_err wait_a_while(ptq_pool *pool, int64_t deadline, ptq_msg **ret_msg)
 {
     struct pti_order *order = &pool->order;
     int64_t until = pti_earlier(deadline, order->look_at_ns);
-    bool watches = pti_staff_exists(pool); /* the death of a worker does not show on the word */
-    if ((order->looks >= 1 || (watches && order->dozed)) && make_descriptor(pool) == PTQ_OK)
+    bool watches = pti_staff_exists(pool);
+    if (is_long(order, watches) && make_descriptor(pool) == PTQ_OK)
         return sleep_long(pool, until);
     enum ptq_err err = sleep_briefly(pool, pti_earlier(until, pti_now_ns() + (watches ? DOZE_NS : PTI_POOL_SLICE)), ret_msg);
     order->dozed = err == PTQ_EMPTY;
@@ -247,8 +257,20 @@ static void notice_leavers(ptq_pool *pool)
     pti_look_again(&pool->order);
 }
 
+/* Looks after the workers.  Who gets one result after the other does so now and then, for it takes system calls. */
+static void tend(ptq_pool *pool, bool at_once)
+{
+    struct pti_order *order = &pool->order;
+    int64_t now = pti_now_ns();
+    if (!at_once && now - order->tended_ns < TEND_NS)
+        return;
+    order->tended_ns = now;
+    pti_staff_tend(pool);
+    notice_leavers(pool);
+}
+
 /* What can be said before waiting.  PTQ_EMPTY: nothing, so wait. */
-static enum ptq_err consider(ptq_pool *pool)
+static enum ptq_err consider(ptq_pool *pool, int64_t deadline)
 {
     enum pti_seen seen;
     if (pool->order.ended)
@@ -258,8 +280,7 @@ static enum ptq_err consider(ptq_pool *pool)
     enum ptq_err err = raise_limit(pool, 1);
     if (err != PTQ_OK)
         return err;
-    pti_staff_tend(pool);
-    notice_leavers(pool);
+    tend(pool, deadline == PTI_DEADLINE_NOW || is_long(&pool->order, true));
     err = pti_look_if_due(pool, &seen);
     if (err != PTQ_OK)
         return err;
@@ -293,22 +314,85 @@ static enum ptq_err take_last(ptq_pool *pool, ptq_msg **ret_msg)
     return PTQ_EMPTY;
 }
 
+/* Jobs that wait for a worker and may be begun, as far as this handle knows: those that it has submitted itself. */
+static int64_t count_backlog(ptq_pool *pool)
+{
+    uint64_t head, end = pti_load_relaxed(&pool->submitted); /* a hint */
+    if (end == 0 || pti_queue_head(pool->jobs, &head) != PTQ_OK)
+        return 0;
+    if (pti_position_compare(end, pool->order.limit) > 0)
+        end = pool->order.limit;
+    return pti_position_compare(end, head);
+}
+
+/* Do its own workers take all the processors there are, so that each time it is woken one of them stands still? */
+static bool is_crowded(ptq_pool *pool)
+{
+    if (pool->order.processors == 0)
+        pool->order.processors = pti_processors();
+    return pti_staff_running(pool) >= pool->order.processors;
+}
+
+/* How long nobody is the worse for not being looked after: while results flow, no longer than half of what the jobs that wait now will
+ * wait, and CALM_NS; 0 where none waits.  So a lone result is not kept waiting, and no worker is. */
+static int64_t calm_ns(ptq_pool *pool)
+{
+    struct pti_order *order = &pool->order;
+    int64_t now = pti_now_ns(), elapsed = now - order->flow_ns, came = pti_position_compare(order->next, order->flow_from);
+    int64_t gap = came > 0 ? elapsed / came : 0; /* from one result to the next */
+    order->flow_ns = now;
+    order->flow_from = order->next;
+    if (gap < CALM_FROM_NS || gap > CALM_NS / 2 || pool->unordered || pool->jobs->port->remote || !is_crowded(pool))
+        return 0;
+    int64_t calm = count_backlog(pool) * gap / 2;
+    return calm < 2 * gap ? 0 : pti_earlier(calm, CALM_NS);
+}
+
+/* Being woken for each result costs the workers a tenth of the processors where jobs take 100 us.  PTQ_EMPTY: look again. */
+static enum ptq_err keep_calm(int64_t ns)
+{
+    (void)nanosleep(&(struct timespec){.tv_nsec = ns}, NULL); /* a signal ends it; what it may have been for is looked at next */
+    return PTQ_EMPTY;
+}
+
 /* PTQ_EMPTY: look again. */
 static enum ptq_err wait_until_due(ptq_pool *pool, int64_t deadline, ptq_msg **ret_msg)
 {
     if (deadline == PTI_DEADLINE_NOW)
         return was_roused(pool) ? PTQ_EMPTY : PTQ_TIMEDOUT;
-    return pti_now_ns() >= deadline ? PTQ_TIMEDOUT : wait_a_while(pool, deadline, ret_msg);
+    int64_t calm = calm_ns(pool), now = pti_now_ns();
+    if (now >= deadline)
+        return PTQ_TIMEDOUT;
+    return calm > 0 && calm < deadline - now ? keep_calm(calm) : wait_a_while(pool, deadline, ret_msg);
+}
+
+/* Once there is a descriptor, a look that finds nothing arms it: whoever hands in next then writes to a file, and the getter reads what
+ * came of that, six system calls a result.  So where the word will be slept on anyway, a glance at the slot is enough. */
+static bool may_glance(ptq_pool *pool, int64_t deadline)
+{
+    const struct pti_order *order = &pool->order;
+    return deadline != PTI_DEADLINE_NOW && order->gather.fd >= 0 && order->gives && !pool->unordered && !pool->done->port->remote &&
+           !is_long(order, true);
+}
+
+static enum ptq_err glance(ptq_pool *pool, ptq_msg **ret_msg)
+{
+    return pti_queue_is_placed(pool->done, pool->order.next) ? take_in_turn(pool, PTI_DEADLINE_NOW, ret_msg) : PTQ_EMPTY;
 }
 
 static enum ptq_err get_message(ptq_pool *pool, int64_t deadline, ptq_msg **ret_msg)
 {
+    bool closely = false;
     for (;;) {
-        enum ptq_err err = take_in_turn(pool, PTI_DEADLINE_NOW, ret_msg);
+        bool glanced = !closely && may_glance(pool, deadline);
+        enum ptq_err err = glanced ? glance(pool, ret_msg) : take_in_turn(pool, PTI_DEADLINE_NOW, ret_msg);
         if (err != PTQ_EMPTY)
             return err;
-        err = consider(pool);
+        err = consider(pool, deadline);
         if (err == PTQ_OK)
+            continue;
+        closely = glanced && (err == PTQ_EAGAIN || (err == PTQ_EMPTY && is_long(&pool->order, true)));
+        if (closely)
             continue;
         if (err == PTQ_END)
             err = take_last(pool, ret_msg);

@@ -81,6 +81,10 @@ struct pti_order {
     uint64_t stuck_at;           /* the ticket that is waited for, */
     unsigned looks;              /* how often it was looked into why, */
     int64_t look_at_ns;          /* and when it will be again */
+    int64_t tended_ns;           /* when the workers were looked after last */
+    int64_t flow_ns;             /* when it waited last, */
+    uint64_t flow_from;          /* and what was next then */
+    unsigned processors;         /* of this process; 0: not asked yet */
     bool dozed;                  /* nothing came while it slept on the word */
     bool roused;                 /* another thread has taken note of a worker's end: under the mutex */
     struct pti_gather gather;    /* everything that get waits for */
@@ -96,6 +100,7 @@ struct pti_staff {
     _Atomic uint32_t exec;       /* some of them run a command */
     _Atomic uint32_t plugin;     /* some of them know tasks that this process does not */
     struct pti_gather gather;    /* readable when a team must be tended */
+    _Atomic int64_t tended_ns;   /* by who submits: when last */
 };
 
 struct ptq_pool {
@@ -111,6 +116,7 @@ struct ptq_pool {
     int64_t interval_ns, turn_ns; /* between two jobs that it submits, 0: none; when the next may go: under the mutex */
     pthread_mutex_t mutex;
     _Atomic uint32_t leaving, stopped, aborted, took_jobs, working; /* working: threads in ptq_pool_work */
+    _Atomic uint64_t submitted;  /* behind the last job of this handle; 0: none yet.  A hint */
     _Atomic uint32_t halted;     /* whoever would wait in it answers PTQ_EINTR: a pipeline that closes or cannot go on */
     int halt_event;              /* readable then; 0: never asked for */
     struct pti_order order;
@@ -261,6 +267,8 @@ void pti_staff_init(struct pti_staff *staff);
 void pti_staff_fini(ptq_pool *pool, int polite_ms);
 /* Looks after spawned workers; whoever died is recovered at once. */
 void pti_staff_tend(ptq_pool *pool);
+/* The same, of who calls it all the time: now and then. */
+void pti_staff_tend_sometimes(ptq_pool *pool);
 /* Given up on, and nobody else works for the pool. */
 bool pti_staff_has_failed(ptq_pool *pool);
 bool pti_staff_exists(ptq_pool *pool);
@@ -362,6 +370,7 @@ struct pti_worker {
     bool watched;                    /* by the watchdog of this process */
     const char *exec;                /* NULL: tasks of the table */
     char name[PTI_RESULT_NAME_MAX + 1];
+    int64_t pid;                     /* while it works */
     unsigned slot, count;
     struct pti_status *status;       /* NULL: nobody looks */
     bool unseen;                     /* no row in the roster */

@@ -31,6 +31,7 @@ void pti_staff_fini(ptq_pool *pool, int polite_ms)
     pti_gather_fini(&staff->gather);
 }
 
+#define TEND_NS (1 * PTI_NS_PER_MS)
 #define PAUSE_MS 2 /* before the first restart of one that got nothing done: its job waits for it */
 
 /* -- obituaries ----------------------------------------------------------------------------------------------- */
@@ -81,6 +82,15 @@ void pti_staff_tend(ptq_pool *pool)
         pti_queue_sweep(pool->jobs);
         pti_queue_sweep(pool->done);
     }
+}
+
+void pti_staff_tend_sometimes(ptq_pool *pool)
+{
+    int64_t now = pti_now_ns();
+    if (now - pti_load_relaxed(&pool->staff.tended_ns) < TEND_NS) /* a hint: nothing is carried by it */
+        return;
+    pti_store_relaxed(&pool->staff.tended_ns, now);
+    pti_staff_tend(pool);
 }
 
 bool pti_staff_exists(ptq_pool *pool)

@@ -247,7 +247,7 @@ static enum ptq_err submit(ptq_pool *pool, struct entry *entry, int64_t deadline
     uint64_t ticket;
     bool watch = entry->claim != NULL || pti_claims_exist(pool) || pti_staff_exists(pool);
     if (watch)
-        pti_staff_tend(pool);
+        pti_staff_tend_sometimes(pool);
     enum ptq_err err = watch ? put_watchfully(pool, entry, deadline, &ticket) : put(pool, entry, deadline, &ticket);
     while (err == PTQ_EINDOUBT && pti_now_ns() < deadline) {
         err = clear_up(pool, entry, deadline, &ticket);
@@ -261,6 +261,8 @@ static enum ptq_err submit(ptq_pool *pool, struct entry *entry, int64_t deadline
         ptq_abort(entry->loan);
     if (err == PTQ_OK && pool->bus->tells)
         tell(pool, entry, ticket);
+    if (err == PTQ_OK)
+        pti_store_relaxed(&pool->submitted, ticket + 1); /* a hint: nothing is carried by it */
     if (err == PTQ_OK && ret_ticket != NULL)
         *ret_ticket = ticket;
     return pti_pool_answer(pool, err);

@@ -137,7 +137,7 @@ static enum ptq_err place_loan(const struct pti_worker *worker, ptq_task *task, 
 
 static enum ptq_err place_result(const struct pti_worker *worker, ptq_task *task, uint64_t run_ns)
 {
-    struct pti_result result = {.code = task->code, .pid = getpid(), .run_ns = run_ns, .tries = task->tries,
+    struct pti_result result = {.code = task->code, .pid = worker->pid, .run_ns = run_ns, .tries = task->tries,
                                 .ticket = pti_task_mark(task), .host = worker->pool->bus->node, .worker = worker->name, .text = task->text};
     uint8_t headers[PTQ_HEADERS_MAX];
     size_t head = pti_result_head_size(&result);
@@ -159,7 +159,7 @@ static enum ptq_err place_result(const struct pti_worker *worker, ptq_task *task
 enum ptq_err pti_worker_place_error(const struct pti_worker *worker, const ptq_msg *msg, enum ptq_err code, const char *text,
                                     uint64_t run_ns)
 {
-    struct pti_result result = {.code = code, .pid = getpid(), .run_ns = run_ns, .tries = msg->deliveries,
+    struct pti_result result = {.code = code, .pid = worker->pid, .run_ns = run_ns, .tries = msg->deliveries,
                                 .ticket = pti_task_mark(&worker->task), .host = worker->pool->bus->node, .worker = worker->name,
                                 .section = PTI_SECTION_LIMIT, .text = text};
     unsigned char entry[PTI_RESULT_ROOM + PTI_RESULT_LEAST];
@@ -389,6 +389,7 @@ static enum ptq_err work(struct pti_worker *worker)
 
 enum ptq_err pti_worker_run(struct pti_worker *worker)
 {
+    worker->pid = getpid(); /* a system call, if each job made it */
     show_up(worker);
     leave_trail(worker);
     enum ptq_err err = work(worker);

@@ -172,6 +172,8 @@ PTQ_MUST_CHECK enum ptq_err ptq_pool_submit_marker(ptq_pool *pool, const void *d
  * until then or its deadline, with PTQ_NOWAIT or after it PTQ_EBUSY.  PTQ_EBUSY also while another thread is in this
  * call.  PTQ_EMPTY, PTQ_TIMEDOUT; PTQ_END: the pool was stopped and the last ticket is out.
  * A home that is away is waited for; PTQ_EUNREACHABLE if it still is at the deadline.
+ * Where jobs that this handle submitted wait for workers, these are its own and as many as it may use processors, and results come all
+ * 30 to 125 us, it looks for the next ones after a quarter of a millisecond at most, instead of being woken for each.
  * A pool that nobody works for just waits; PTQ_ENOWORKERS only where this handle spawned workers, they crashed
  * so often that it gave up (crash_limit), or were threads that could not go on, and nobody else works for the pool.
  */

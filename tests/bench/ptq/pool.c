@@ -2,7 +2,8 @@
  *
  * --mode map      --batch N: items through ptq_imap_next, N a chunk, two workers
  * --mode plain    the same by ptq_pool_submit and ptq_pool_get
- * --mode load     tasks of 100 us of computing, two workers: the part of two cores' time that was computing
+ * --mode load     tasks of 100 us of computing, two workers: beside the same tasks by two processes that get nothing from anybody and
+ *                 tell nobody, by turns; then how many a millisecond either did
  * --mode sleeps   1,000 shuffled sleeps, eight workers: how long it took, beside the sum by the workers
  * --mode death    a worker is killed: milliseconds until its job runs again
  * --mode spawn    milliseconds until eight workers have all done something
@@ -90,6 +91,7 @@ struct scene {
     struct bench *bench;
     ptq_bus *bus;
     ptq_pool *pool;
+    double load_rate, load_ideal; /* tasks a millisecond */
 };
 
 static void open_pool(struct scene *scene, uint64_t window)
@@ -348,6 +350,10 @@ static double run_bare(struct scene *scene)
 
 /* -- time ----------------------------------------------------------------------------------------------------- */
 
+#define TASK_NS 100000
+#define LOADED 2 /* workers of the load, */
+#define AHEAD 16 /* and jobs that are under way */
+
 static uint64_t rounds_of(int64_t ns)
 {
     int64_t best = INT64_MAX;
@@ -360,21 +366,80 @@ static uint64_t rounds_of(int64_t ns)
     return (uint64_t)(100000.0 * (double)ns / (double)best);
 }
 
-static double run_load(struct scene *scene)
+static double median(double *values, unsigned count)
 {
-    enum { TASK_NS = 100000, WORKERS = 2 };
-    uint64_t rounds = rounds_of(TASK_NS), put = 0;
-    struct window window = {0};
-    spawn(scene, WORKERS);
-    for (uint64_t got = 0;; got++) {
-        for (; put < got + 16; put++)
+    for (unsigned i = 1; i < count; i++)
+        for (unsigned j = i; j > 0 && values[j] < values[j - 1]; j--) {
+            double kept = values[j];
+            values[j] = values[j - 1];
+            values[j - 1] = kept;
+        }
+    return values[count / 2];
+}
+
+static double by_pool(struct scene *scene, uint64_t rounds, int64_t ns)
+{
+    uint64_t put = 0, got = 0, count = 0;
+    int64_t begin = 0, start = bench_now_ns(), now = start;
+    for (; now - start < ns; now = bench_now_ns(), got++, count++) {
+        for (; put < got + AHEAD; put++)
             submit(scene, "compute", &rounds, sizeof rounds);
         ptq_result_done(get(scene));
-        window.count++;
-        if (!tick(&window, scene->bench))
-            break;
+        if (begin == 0 && got == AHEAD) /* it is in full swing */
+            begin = bench_now_ns(), count = 0;
     }
-    return (double)window.count * TASK_NS / (double)(window.end - window.begin) / WORKERS;
+    for (; got < put; got++)
+        ptq_result_done(get(scene));
+    return (double)count / (double)(now - begin) * 1e6;
+}
+
+/* What there was to be had: the same tasks at the same time on the same cores, and nothing else. */
+static double by_themselves(uint64_t rounds, int64_t ns)
+{
+    enum { LINE = 16 };
+    static _Atomic uint64_t *done;
+    pid_t child[LOADED];
+    if (done == NULL)
+        done = bench_shared(4096);
+    _Atomic uint64_t *over = done + LOADED * LINE;
+    atomic_store(over, 0);
+    for (unsigned i = 0; i < LOADED; i++)
+        if ((child[i] = fork()) == 0) {
+            while (atomic_load_explicit(over, memory_order_relaxed) == 0 && getppid() != 1) {
+                (void)turn(rounds);
+                atomic_fetch_add_explicit(&done[i * LINE], 1, memory_order_relaxed);
+            }
+            _exit(0);
+        }
+    bench_rest(2000);
+    int64_t begin = bench_now_ns();
+    uint64_t before = atomic_load(&done[0]) + atomic_load(&done[LINE]);
+    bench_rest((long)(ns / 1000));
+    uint64_t after = atomic_load(&done[0]) + atomic_load(&done[LINE]);
+    int64_t end = bench_now_ns();
+    atomic_store(over, 1);
+    for (unsigned i = 0; i < LOADED; i++)
+        (void)waitpid(child[i], NULL, 0);
+    return (double)(after - before) / (double)(end - begin) * 1e6;
+}
+
+/* By turns, so that neither has the better moments; the median of the pairs. */
+static double run_load(struct scene *scene)
+{
+    enum { PAIRS = 9 };
+    int64_t slice = (int64_t)scene->bench->options.ms * 1000000 / (2 * PAIRS);
+    uint64_t rounds = rounds_of(TASK_NS);
+    double pool[PAIRS], ideal[PAIRS], ratio[PAIRS];
+    spawn(scene, LOADED);
+    (void)by_pool(scene, rounds, slice); /* all are there */
+    for (unsigned i = 0; i < PAIRS; i++) {
+        ideal[i] = by_themselves(rounds, slice);
+        pool[i] = by_pool(scene, rounds, slice);
+        ratio[i] = pool[i] / ideal[i];
+    }
+    scene->load_rate = median(pool, PAIRS);
+    scene->load_ideal = median(ideal, PAIRS);
+    return median(ratio, PAIRS);
 }
 
 static double run_sleeps(struct scene *scene)
@@ -404,17 +469,6 @@ static double run_sleeps(struct scene *scene)
         sum += us[got];
     }
     return (double)(bench_now_ns() - start) / ((double)sum * 1000 / WORKERS);
-}
-
-static double median(double *values, unsigned count)
-{
-    for (unsigned i = 1; i < count; i++)
-        for (unsigned j = i; j > 0 && values[j] < values[j - 1]; j--) {
-            double kept = values[j];
-            values[j] = values[j - 1];
-            values[j - 1] = kept;
-        }
-    return values[count / 2];
 }
 
 /* From the moment at which the job before it, of the only worker, began to wait for its end. */
@@ -493,5 +547,9 @@ int main(int argc, char **argv)
     }
     close_pool(&scene);
     bench_print(&bench, value, unit);
+    if (strcmp(mode, "load") == 0) {
+        bench_print_more(&bench, scene.load_rate, "/ms", "rate");
+        bench_print_more(&bench, scene.load_ideal, "/ms", "ideal");
+    }
     return 0;
 }
