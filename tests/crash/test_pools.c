@@ -2,11 +2,14 @@
  * place.
  *
  * Three jobs are submitted and the pool is stopped.  The worker that has them is killed at instruction i, and another does
- * what is left; or all are done, and the getter is killed at instruction i, and another gets what is left.
+ * what is left; or all are done, and the getter is killed at instruction i, and another gets what is left.  Or the getter is stopped at
+ * instruction i of a get that finds nothing yet, the jobs are done and end meanwhile, and it goes on: nothing of them is left behind.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <time.h>
 
 #include "crash/scene.h"
 
@@ -86,9 +89,28 @@ static int get_and_die(void *context)
     return 0;
 }
 
+/* Gets until the end of a pool that this handle has stopped. */
+static int stop_and_get(void *context)
+{
+    struct work *work = context;
+    ptq_pool *pool = open_pool(ptt_scratch_open(&work->scratch));
+    ptq_result *result = NULL;
+    enum ptq_err err;
+
+    if (pool == NULL || ptq_pool_stop(pool) != PTQ_OK)
+        return 1;
+    victim_mark();
+    while ((err = ptq_pool_get(pool, PTT_LONG, &result)) == PTQ_OK) {
+        work->page->words[1]++;
+        if (ptq_result_done(result) != PTQ_OK)
+            return 3;
+    }
+    return err == PTQ_END ? 0 : 4;
+}
+
 /* ---- the others */
 
-static void submit_all(struct work *work, bool do_them)
+static void submit_some(struct work *work)
 {
     ptt_scratch_init(&work->scratch);
     work->page->words[0] = work->page->words[1] = 0;
@@ -101,10 +123,26 @@ static void submit_all(struct work *work, bool do_them)
             work->first = ticket;
         assert_int_equal(ticket, work->first + i);
     }
-    assert_ok(ptq_pool_stop(pool));
-    if (do_them)
-        assert_ok(ptq_pool_work(pool, NULL)); /* until the end of the jobs */
     ptq_pool_close(pool);
+}
+
+static void do_all(ptq_bus *bus)
+{
+    ptq_pool *pool = open_pool(bus);
+    assert_non_null(pool);
+    assert_ok(ptq_pool_work(pool, NULL)); /* until the end of the jobs */
+    ptq_pool_close(pool);
+}
+
+static void submit_all(struct work *work, bool do_them)
+{
+    submit_some(work);
+    ptq_pool *pool = open_pool(work->scratch.bus);
+    assert_non_null(pool);
+    assert_ok(ptq_pool_stop(pool));
+    ptq_pool_close(pool);
+    if (do_them)
+        do_all(work->scratch.bus);
 }
 
 static bool is_right(struct work *work, ptq_result *result, uint64_t i)
@@ -119,7 +157,7 @@ static bool is_right(struct work *work, ptq_result *result, uint64_t i)
 static void complain(struct work *work, const char *who, uint64_t at, const char *what)
 {
     if (work->wrong++ < 10)
-        print_error("%s killed at instruction %llu: %s\n", who, (unsigned long long)at, what);
+        print_error("%s, killed or stopped at instruction %llu: %s\n", who, (unsigned long long)at, what);
 }
 
 /* What is left comes in order; the one that the dead getter had in hand may come again, flagged. */
@@ -166,14 +204,14 @@ static void go_on(struct work *work, const char *who, uint64_t at, bool by_worki
 
 /* ---- deaths */
 
-static void follow(struct work *work, int (*life)(void *), bool done_before)
+/* Up to a sleep of `ms`. */
+static void follow_on(struct work *work, int (*life)(void *), int ms)
 {
     struct victim victim;
 
     path.count = 0;
-    submit_all(work, done_before);
     victim_start(&victim, life, work);
-    while (path.count < TRACK_MOST && victim_step_within(&victim, 1000)) {
+    while (path.count < TRACK_MOST && victim_step_within(&victim, ms)) {
         uint64_t place = victim_place(&victim);
         uint32_t times = 1;
         for (uint64_t i = path.count; i-- > 0 && times == 1;)
@@ -187,6 +225,12 @@ static void follow(struct work *work, int (*life)(void *), bool done_before)
     victim_kill(&victim);
     assert_true(path.count > 100);
     ptt_scratch_fini(&work->scratch);
+}
+
+static void follow(struct work *work, int (*life)(void *), bool done_before)
+{
+    submit_all(work, done_before);
+    follow_on(work, life, 1000);
 }
 
 static void kill_everywhere(const char *who, int (*life)(void *), bool is_getter)
@@ -229,9 +273,72 @@ static void a_getter_may_die_at_any_instruction(void **state)
     kill_everywhere("getter", get_and_die, true);
 }
 
+/* ---- stops */
+
+static int do_all_and_exit(void *context)
+{
+    struct work *work = context;
+
+    do_all(ptt_scratch_open(&work->scratch));
+    return 0;
+}
+
+/* The getter stands still meanwhile.  Where it stands with the end of the jobs in its hands, the worker waits for it. */
+static void do_beside(struct work *work, struct victim *victim)
+{
+    pid_t worker = ptt_fork(do_all_and_exit, work);
+    int status = -1;
+
+    for (int i = 0; i < 300 && waitpid(worker, &status, WNOHANG) == 0; i++)
+        (void)nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    victim_let_go(victim);
+    assert_true(victim_wait(victim, PTT_LONG));
+    if (status == -1)
+        assert_int_equal(ptt_reap(worker, PTT_LONG), 0);
+    else
+        assert_int_equal(status, 0);
+}
+
+static void a_getter_that_is_stopped_while_the_last_jobs_end_gets_all_of_them(void **state)
+{
+    struct work work = {.page = ptt_page_new()};
+
+    (void)state;
+    if (!victim_is_possible()) {
+        print_message("skipped: no single steps here\n");
+        skip();
+    }
+    ptq_task_register(NULL, repeat, NULL);
+    submit_some(&work);
+    follow_on(&work, stop_and_get, 100);
+    uint64_t stride = getenv("PTQ_CRASH_ALL") != NULL ? 1 : path.count / 150 + 1;
+    for (uint64_t at = 0; at < path.count; at += stride) {
+        struct victim victim;
+        submit_some(&work);
+        victim_start(&victim, stop_and_get, &work);
+        if (!victim_run_to(&victim, path.places[at], path.times[at], 500)) { /* a way that time has changed */
+            victim_kill(&victim);
+            ptt_scratch_fini(&work.scratch);
+            continue;
+        }
+        do_beside(&work, &victim);
+        if (victim.status != 0)
+            complain(&work, "getter", at, "it did not see the end");
+        if (work.page->words[1] != JOBS)
+            complain(&work, "getter", at, "it saw the end before the last results");
+        ptt_scratch_fini(&work.scratch);
+        work.runs++;
+    }
+    print_message("  getter: %llu instructions until it waits, %u stops, %u wrong\n", (unsigned long long)path.count, work.runs, work.wrong);
+    ptt_page_free(work.page);
+    assert_int_equal(work.wrong, 0);
+    assert_true(work.runs > 50);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(a_worker_may_die_at_any_instruction),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(a_getter_that_is_stopped_while_the_last_jobs_end_gets_all_of_them),
+                                       cmocka_unit_test(a_worker_may_die_at_any_instruction),
                                        cmocka_unit_test(a_getter_may_die_at_any_instruction)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);

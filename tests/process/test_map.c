@@ -507,6 +507,29 @@ static int64_t own_cpu_ns(void)
     return used.tv_sec * PTI_NS_PER_S + used.tv_nsec;
 }
 
+/* One map of a handle with a rate, never faster than that; true: it reached it, and slept in between.  A machine that has other things to
+ * do may be late; one try of many that was not shows that nothing in the map is. */
+static bool reaches_rate(double per_second, uint64_t window, size_t count, int least_ms, int enough_ms)
+{
+    struct row row;
+    struct pools pools;
+    struct ptq_map_item *items = NULL;
+    struct ptq_map_options options = {.window = window};
+    fill_row(&row);
+    pools_init(&pools, &(struct ptq_pool_options){.per_second = per_second}, 0);
+    pools_spawn(&pools, 2);
+
+    assert_clean(&pools); /* one works: its start is not counted */
+    int64_t start = pti_now_ns(), used = own_cpu_ns();
+    assert_ok(ptq_pool_map(pools.pool, "echo", row.items, count, &options, &items));
+    int64_t took = (pti_now_ns() - start) / PTI_NS_PER_MS, worked = (own_cpu_ns() - used) / PTI_NS_PER_MS;
+    assert_true(took >= least_ms);
+    assert_row(&row, items, count);
+    ptq_map_free(items);
+    pools_fini(&pools);
+    return took <= enough_ms && worked <= enough_ms / 4;
+}
+
 /* The rate of the handle: neither slower by half, nor by trying again and again. */
 static void a_map_reaches_the_rate_of_its_pool_and_sleeps_meanwhile(void **state)
 {
@@ -514,26 +537,14 @@ static void a_map_reaches_the_rate_of_its_pool_and_sleeps_meanwhile(void **state
         double per_second;
         uint64_t window;
         size_t count;
-        int least_ms, most_ms;
-    } cases[] = {{200, 0, 81, 385, 1500}, {100, 1, 31, 285, 1500}, {2000, 0, 281, 125, 1000}};
-    struct row row;
+        int least_ms;
+    } cases[] = {{200, 0, 41, 185}, {100, 1, 21, 185}, {2000, 0, 281, 125}};
     (void)state;
-    fill_row(&row);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct pools pools;
-        struct ptq_map_item *items = NULL;
-        struct ptq_map_options options = {.window = cases[i].window};
-        pools_init(&pools, &(struct ptq_pool_options){.per_second = cases[i].per_second}, 0);
-        pools_spawn(&pools, 2);
-
-        assert_clean(&pools); /* one works: its start is not counted */
-        int64_t start = pti_now_ns(), used = own_cpu_ns();
-        assert_ok(ptq_pool_map(pools.pool, "echo", row.items, cases[i].count, &options, &items));
-        assert_in_range((pti_now_ns() - start) / PTI_NS_PER_MS, cases[i].least_ms, cases[i].most_ms * (PTT_LONG / 20000));
-        assert_in_range((own_cpu_ns() - used) / PTI_NS_PER_MS, 0, 100 * (PTT_LONG / 20000));
-        assert_row(&row, items, cases[i].count);
-        ptq_map_free(items);
-        pools_fini(&pools);
+        bool reached = false;
+        for (unsigned tries = 0; tries < 50 && !reached; tries++)
+            reached = reaches_rate(cases[i].per_second, cases[i].window, cases[i].count, cases[i].least_ms, 2 * cases[i].least_ms);
+        assert_true(reached);
     }
 }
 
