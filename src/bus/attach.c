@@ -17,8 +17,7 @@
 #include "base/error.h"
 #include "base/fork.h"
 #include "base/time.h"
-#include "bus/explain.h"
-#include "os/group.h"
+#include "bus/access.h"
 #include "os/life.h"
 #include "ring/side.h"
 
@@ -119,32 +118,9 @@ static enum ptq_err compare_spec(const char *has, const char *asked, const char 
                      name, has, asked);
 }
 
-/* Mode and group are the file's, where all others are the geometry's. */
-static enum ptq_err compare_access(const struct pti_segment *segment, const struct pti_attach *ask, const char *name,
-                                   struct ptq_error *error)
-{
-    struct stat status;
-    gid_t group;
-
-    if ((ask->file_mode == 0 && ask->group == NULL) || fstat(segment->fd, &status) != 0)
-        return PTQ_OK;
-    if (ask->file_mode != 0 && (status.st_mode & 07777) != ask->file_mode)
-        return pti_error(error, PTQ_EMISMATCH,
-                         "queue '%s' exists with mode %04o, %04o was asked; open it without a mode, or use chmod", name,
-                         (unsigned)status.st_mode & 07777, (unsigned)ask->file_mode);
-    if (ask->group != NULL && (!pti_group_find(ask->group, &group) || group != status.st_gid))
-        return pti_error(error, PTQ_EMISMATCH,
-                         "queue '%s' exists with group %u, '%s' was asked; open it without a group, or use chgrp", name,
-                         (unsigned)status.st_gid, ask->group);
-    return PTQ_OK;
-}
-
 /* ---- making one */
 
-static mode_t mode_of(const struct pti_attach *ask)
-{
-    return ask->file_mode != 0 ? (mode_t)ask->file_mode : ask->group != NULL ? 0660 : 0600;
-}
+static struct pti_access access_of(const struct pti_attach *ask) { return (struct pti_access){ask->file_mode, ask->group}; }
 
 /* Everything before the blocks has memory from the start, and the first stretch of blocks: no later read can fault. */
 static enum ptq_err reserve_first(const struct pti_segment *segment, const struct pti_geometry *g, bool all,
@@ -166,25 +142,6 @@ static enum ptq_err reserve_first(const struct pti_segment *segment, const struc
 }
 
 static uint64_t least_bytes(const struct pti_geometry_request *asked) { return asked->item_size ? asked->item_size : 4096; }
-
-/* Gives it to the group that was asked for: before it has a name, so that nobody finds it otherwise. */
-static enum ptq_err share(const struct pti_segment *segment, const struct pti_attach *ask, const char *name,
-                          struct ptq_error *error)
-{
-    gid_t group;
-
-    if (ask->group == NULL)
-        return PTQ_OK;
-    if (!pti_group_find(ask->group, &group))
-        return pti_error(error, PTQ_EINVAL, "queue '%s': there is no group '%s'; see getent group", name, ask->group);
-    int number = pti_segment_share(segment, group, mode_of(ask));
-    if (number == EPERM)
-        return pti_error(error, PTQ_EPERM, "queue '%s': this user is not in group '%s'; ask for it, or name another", name,
-                         ask->group);
-    return number == 0 ? PTQ_OK
-                       : pti_error(error, pti_err_from_errno(number), "queue '%s' cannot be given to group '%s': %s", name,
-                                   ask->group, strerror(number));
-}
 
 /* What the maker's half of an id is: it does not tell his name. */
 static void sign(const uint8_t maker[static 16], uint8_t mark[static 8])
@@ -234,11 +191,10 @@ static enum ptq_err create(ptq_bus *bus, const char *name, const char *file, con
                          "queue '%s': capacity %" PRIu64 ", item_size %" PRIu32 " or max_endpoints %" PRIu32
                          " is beyond what a queue can be (4194304, %u, 2047)",
                          name, ask->geometry.capacity, ask->geometry.item_size, ask->geometry.endpoints, PTQ_ITEM_MAX);
-    number = pti_segment_create(bus->dirfd, name, geometry.file_size, mode_of(ask), &segment,
-                                &temp);
+    number = pti_segment_create(bus->dirfd, name, geometry.file_size, pti_access_mode(access_of(ask)), &segment, &temp);
     if (number)
         return pti_explain_file(error, bus, &(struct pti_thing){"queue", name, file}, geometry.file_size, number);
-    err = share(&segment, ask, name, error);
+    err = pti_access_give(&segment, &(struct pti_thing){"queue", name, file}, access_of(ask), error);
     if (err == PTQ_OK)
         err = reserve_first(&segment, &geometry, ask->prefault, name, error);
     if (err == PTQ_OK) {
@@ -317,7 +273,7 @@ static enum ptq_err enter(ptq_bus *bus, const char *name, const struct pti_attac
     if (err == PTQ_OK)
         err = compare_spec(header.spec, ask->spec, name, error);
     if (err == PTQ_OK)
-        err = compare_access(&ring->segment, ask, name, error);
+        err = pti_access_compare(&ring->segment, &(struct pti_thing){"queue", name, file}, access_of(ask), error);
     if (pti_load_acquire(&ring->hints->flags) & PTI_FLAG_REMOVED) { /* [F] */
         pti_reap_finish(bus, name, &ring->segment);
         err = PTQ_EGONE;

@@ -187,6 +187,9 @@ enum ptq_err pti_remote_share_open(ptq_bus *bus, enum pti_share_kind kind, const
         snprintf(url, sizeof url, "%s", address.url);
     if (answer == PTQ_OK && address.letters)
         answer = pti_error(options->error, PTQ_EINVAL, "%s '%.200s': only a queue has dead letters", pti_thing_word(kind), name);
+    if (answer == PTQ_OK && url[0] != '\0' && options->group != NULL)
+        answer = pti_error(options->error, PTQ_EINVAL, "%s '%.200s': groups are those of its own host: make it there, with the group",
+                           pti_thing_word(kind), name);
     if (answer == PTQ_OK && url[0] != '\0')
         answer = pti_far_open(bus, url, address.node[0] != '\0' ? bus->run : address.run, address.name, &open, options->error, &port);
     if (answer != PTQ_OK)

@@ -33,7 +33,7 @@ static enum ptq_err check(const ptq_log *log) { return log == NULL ? PTQ_EINVAL 
 enum ptq_err ptq_log_open(ptq_bus *bus, const char *name, const struct ptq_log_options *options, ptq_log **ret_log)
 {
     struct ptq_log_options ask = options != NULL ? *options : (struct ptq_log_options){0};
-    struct ptq_share_options of_share = {.mode = ask.mode, .wait_ms = ask.wait_ms, .cells = ask.capacity,
+    struct ptq_share_options of_share = {.mode = ask.mode, .wait_ms = ask.wait_ms, .group = ask.group, .cells = ask.capacity,
                                          .value_size = ask.item_size != 0 ? ask.item_size + PTI_LOG_HEAD : 0,
                                          .max_endpoints = ask.max_endpoints, .file_mode = ask.file_mode, .error = ask.error};
     ptq_log *log;

@@ -16,7 +16,7 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/time.h"
-#include "bus/explain.h"
+#include "bus/access.h"
 #include "os/life.h"
 #include "ring/wait.h"
 #include "share/away.h"
@@ -169,6 +169,8 @@ static void write_header(const struct pti_segment *segment, const struct pti_sha
     header->checksum = checksum(header);
 }
 
+static struct pti_access access_of(const struct ptq_share_options *ask) { return (struct pti_access){ask->file_mode, ask->group}; }
+
 /* PTQ_EEXIST without a word if somebody else's came first. */
 static enum ptq_err create(ptq_bus *bus, enum pti_share_kind kind, const char *name, const char *file,
                            const struct ptq_share_options *ask)
@@ -181,13 +183,14 @@ static enum ptq_err create(ptq_bus *bus, enum pti_share_kind kind, const char *n
     int number;
 
     make_geometry(kind, ask, &geometry);
-    number = pti_segment_create(bus->dirfd, name, geometry.file_size, ask->file_mode ? ask->file_mode : 0600, &segment, &temp);
+    number = pti_segment_create(bus->dirfd, name, geometry.file_size, pti_access_mode(access_of(ask)), &segment, &temp);
     if (number != 0)
         return pti_explain_file(ask->error, bus, &it, geometry.file_size, number);
-    number = pti_segment_reserve(&segment, 0, geometry.file_size);
+    err = pti_access_give(&segment, &it, access_of(ask), ask->error);
+    number = err == PTQ_OK ? pti_segment_reserve(&segment, 0, geometry.file_size) : 0;
     if (number != 0) {
         err = pti_explain_reserve(ask->error, &it, &segment, geometry.file_size, number);
-    } else {
+    } else if (err == PTQ_OK) {
         write_header(&segment, &geometry);
         number = pti_segment_link(&segment, &temp, bus->dirfd, file);
         if (number != 0)
@@ -266,15 +269,18 @@ static enum ptq_err finish_removal(ptq_bus *bus, const char *file, const struct 
 /* PTQ_EGONE: it was on its way out; look again. */
 static enum ptq_err enter(ptq_bus *bus, const char *file, const struct ptq_share_options *ask, ptq_share *share)
 {
+    const struct pti_thing it = {words[share->kind].kind, share->name, file};
     int number = pti_segment_open(bus->dirfd, file, true, PTI_HEADER_SIZE, &share->segment);
     enum ptq_err err;
 
     if (number != 0)
-        return pti_explain_file(ask->error, bus, &(struct pti_thing){words[share->kind].kind, share->name, file}, 0, number);
+        return pti_explain_file(ask->error, bus, &it, 0, number);
     err = check_header(&share->segment, share->kind, &share->geometry);
     if (err == PTQ_OK) {
         map_parts(share);
         err = compare(&share->geometry, ask, share->name);
+        if (err == PTQ_OK)
+            err = pti_access_compare(&share->segment, &it, access_of(ask), ask->error);
     } else {
         pti_error(ask->error, err,
                   err == PTQ_EVERSION ? "%s '%s' has another memory layout than this library's; use the ptq that made it"

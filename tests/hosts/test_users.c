@@ -202,6 +202,76 @@ static void a_group_that_is_not_ones_own_is_refused(void **state)
     hosts_run(h, alice_gives_away);
 }
 
+/* ---- shares and logs ---- */
+
+static int alice_shares_values(void *context)
+{
+    struct hosts *h = context;
+    struct ptq_error error = {0};
+    ptq_bus *bus = NULL;
+    ptq_share *share = NULL, *own = NULL;
+    ptq_log *log = NULL;
+    ptq_cell *cell = NULL;
+
+    umask(0777);
+    HOSTS_TRUE(h, become(ALICE, true));
+    HOSTS_OK(h, hosts_bus(h->bus, &bus));
+    HOSTS_OK(h, ptq_share_open(bus, "open", &(struct ptq_share_options){.group = "61500", .error = &error}, &share));
+    HOSTS_OK(h, ptq_share_open(bus, "own", NULL, &own));
+    HOSTS_OK(h, ptq_log_open(bus, "shown", &(struct ptq_log_options){.group = "61500", .file_mode = 0640, .error = &error}, &log));
+    HOSTS_TRUE(h, mode_of("%s/test/open~s%d", h->bus, 1) == 0660);
+    HOSTS_TRUE(h, mode_of("%s/test/own~s%d", h->bus, 1) == 0600);
+    HOSTS_TRUE(h, mode_of("%s/test/shown~g%d", h->bus, 1) == 0640);
+    HOSTS_OK(h, ptq_share_i64(share, "n", 4, &cell));
+    ptq_cell_free(cell);
+    ptq_share_close(share);
+    ptq_share_close(own);
+    ptq_log_close(log);
+    HOSTS_ANSWER(h, PTQ_EMISMATCH, ptq_share_open(bus, "own", &(struct ptq_share_options){.group = "61001", .error = &error}, &own));
+    HOSTS_SAYS(h, error.text, "share 'own' exists with group 61500, '61001' was asked");
+    HOSTS_ANSWER(h, PTQ_EMISMATCH, ptq_share_open(bus, "own", &(struct ptq_share_options){.file_mode = 0640, .error = &error}, &own));
+    HOSTS_SAYS(h, error.text, "share 'own' exists with mode 0600, 0640");
+    HOSTS_ANSWER(h, PTQ_EINVAL, ptq_log_open(bus, "new", &(struct ptq_log_options){.group = "no-such-group", .error = &error}, &log));
+    HOSTS_SAYS(h, error.text, "log 'new'", "no group 'no-such-group'");
+    HOSTS_ANSWER(h, PTQ_EPERM, ptq_share_open(bus, "new", &(struct ptq_share_options){.group = "0", .error = &error}, &own));
+    HOSTS_SAYS(h, error.text, "share 'new'", "not in group '0'");
+    HOSTS_ANSWER(h, PTQ_ENOENT, ptq_share_open(bus, "new", &(struct ptq_share_options){.mode = PTQ_ATTACH}, &own)); /* nothing is left of it */
+    ptq_bus_close(bus);
+    return 0;
+}
+
+static int bob_adds(void *context)
+{
+    struct hosts *h = context;
+    ptq_bus *bus = NULL;
+    ptq_share *share = NULL;
+    ptq_log *log = NULL;
+    ptq_cell *cell = NULL;
+    int64_t value = 0;
+
+    HOSTS_TRUE(h, become(BOB, true));
+    HOSTS_OK(h, hosts_bus(h->bus, &bus));
+    HOSTS_OK(h, ptq_share_open(bus, "open", NULL, &share));
+    HOSTS_OK(h, ptq_share_i64(share, "n", 0, &cell));
+    HOSTS_OK(h, ptq_i64_apply(cell, PTQ_ADD, 1, &value));
+    HOSTS_TRUE(h, value == 5);
+    ptq_cell_free(cell);
+    ptq_share_close(share);
+    HOSTS_ANSWER(h, PTQ_EPERM, ptq_share_open(bus, "own", NULL, &share));
+    HOSTS_ANSWER(h, PTQ_EPERM, ptq_log_open(bus, "shown", NULL, &log));
+    ptq_bus_close(bus);
+    return 0;
+}
+
+static void a_share_of_a_group_is_used_by_its_users(void **state)
+{
+    struct hosts *h = *state;
+
+    make_team_directory(h);
+    hosts_run(h, alice_shares_values);
+    hosts_run(h, bob_adds);
+}
+
 /* ---- death over users ---- */
 
 static int alice_holds(void *context)
@@ -360,6 +430,7 @@ int main(void)
         HOSTS_CASE(a_group_shares_what_was_given_to_it_and_nothing_else),
         HOSTS_CASE(a_directory_of_another_user_is_refused_unless_shared_with_a_group),
         HOSTS_CASE(a_group_that_is_not_ones_own_is_refused),
+        HOSTS_CASE(a_share_of_a_group_is_used_by_its_users),
         HOSTS_CASE(what_a_killed_user_held_comes_to_another),
         HOSTS_CASE(side_files_are_the_group_s_whoever_made_them),
         HOSTS_CASE(links_and_other_files_are_refused_by_name),

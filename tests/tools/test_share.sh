@@ -60,6 +60,26 @@ case_a_type_is_kept() {
     out_is 1
 }
 
+case_a_share_is_made_as_asked() {
+    group=$(id -g)
+    expect 0 "$PTQ" share create s --cells 4 --value-size 2K --group "$group"
+    [ "$(stat -c '%a %g' "$work/bus/test"/s~s1)" = "660 $group" ] || fail "$(stat -c '%a %g' "$work/bus/test"/s~s1)"
+    expect 0 "$PTQ" share create s
+    expect 1 "$PTQ" share create s --exclusive
+    err_has "cannot open the share: it exists"
+    expect 1 "$PTQ" share create s --mode 600
+    err_has "exists with mode 0660, 0600 was asked"
+    expect 1 "$PTQ" share create s --cells 5
+    expect 2 "$PTQ" share create s --group no-such-group-here --exclusive --cells 9999999
+    expect 2 "$PTQ" share create other --group no-such-group-here
+    err_has "there is no group 'no-such-group-here'"
+    expect 0 "$PTQ" share set s text "$(printf '%01500d' 7)" --type bytes
+    expect 0 "$PTQ" share create private --mode 640
+    [ "$(stat -c %a "$work/bus/test"/private~s1)" = 640 ] || fail "its mode"
+    expect 0 "$PTQ" log append l one --group "$group" --mode 640
+    [ "$(stat -c '%a %g' "$work/bus/test"/l~g1)" = "640 $group" ] || fail "the log's"
+}
+
 case_what_is_not_there_is_said() {
     expect 3 "$PTQ" share get nothing n
     err_has "ptq: nothing: no such share"
@@ -71,7 +91,7 @@ case_what_is_not_there_is_said() {
     expect 3 "$PTQ" share get s m
     err_has "ptq: m: "
     expect 2 "$PTQ" share
-    err_has "ls, get, set, add, watch, del, rm"
+    err_has "ls, create, get, set, add, watch, del, rm"
     expect 2 "$PTQ" share put
     err_has "'put' is none of"
     expect 3 "$PTQ" share get s@there n

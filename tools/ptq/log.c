@@ -19,7 +19,8 @@ struct log_options { /* of the command line */
     bool json, force, lines, raw;
     int timeout;
     uint64_t count, capacity, item_size;
-    const char *from;
+    unsigned mode;
+    const char *from, *group;
 };
 
 #define FIELD(name) offsetof(struct log_options, name)
@@ -27,6 +28,8 @@ static const struct tool_option append_options[] = {
     {'l', "line", TOOL_FLAG, FIELD(lines), NULL, "standard input is a record a line, without its newline; else it is one record"},
     {'c', "capacity", TOOL_COUNT, FIELD(capacity), "N", "records that a log holds that is made; else 1000"},
     {'s', "item-size", TOOL_SIZE, FIELD(item_size), "BYTES", "of the largest record of a log that is made; else 240"},
+    {'m', "mode", TOOL_OCTAL, FIELD(mode), "BITS", "permission bits of a log that is made; else 0600, with --group 0660"},
+    {'g', "group", TOOL_TEXT, FIELD(group), "GROUP", "let this group use a log that is made, a name or a number"},
     {0}};
 static const struct tool_option show_options[] = {
     {'n', "count", TOOL_COUNT, FIELD(count), "N", "only the last N records"},
@@ -269,7 +272,8 @@ static int log_append(int argc, char **argv)
     if (options.capacity > UINT32_MAX || options.item_size > ITEM_SIZE_MAX)
         return tool_misuse("log append", "a log has at most 1048576 records of at most %d bytes", ITEM_SIZE_MAX);
     int code = open_log(&work, name, &(struct ptq_log_options){.capacity = (uint32_t)options.capacity,
-                                                               .item_size = (uint32_t)options.item_size});
+                                                               .item_size = (uint32_t)options.item_size,
+                                                               .file_mode = options.mode, .group = options.group});
     if (code == TOOL_OK)
         code = data != NULL ? append_one(&work, name, data, strlen(data), 0) : append_input(&work, name, options.lines);
     return close_work(&work, code);

@@ -1,4 +1,4 @@
-/* share.c -- ptq share: ls, get, set, add, watch, del, rm. */
+/* share.c -- ptq share: ls, create, get, set, add, watch, del, rm. */
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
@@ -17,13 +17,23 @@ enum kind { ANY, I64, U64, F64, BYTES };
 static const char *const kind_names[] = {"any", "i64", "u64", "f64", "bytes"};
 
 struct share_options {
-    bool json, force;
+    bool json, force, exclusive;
     int kind, timeout;
-    uint64_t count;
+    uint64_t count, cells, value_size, max_endpoints;
+    unsigned mode;
+    const char *group;
 };
 
 #define FIELD(name) offsetof(struct share_options, name)
 static const struct tool_option ls_options[] = {{0, "json", TOOL_FLAG, FIELD(json), NULL, "a JSON object a line"}, {0}};
+static const struct tool_option create_options[] = {
+    {'c', "cells", TOOL_COUNT, FIELD(cells), "N", "names that it holds at once, keys of maps and sets among them; 256"},
+    {'s', "value-size", TOOL_SIZE, FIELD(value_size), "BYTES", "of the largest value of bytes; 1024"},
+    {0, "max-endpoints", TOOL_COUNT, FIELD(max_endpoints), "N", "handles that may be open at once; 256"},
+    {'m', "mode", TOOL_OCTAL, FIELD(mode), "BITS", "permission bits, whatever the umask; 0600, with --group 0660"},
+    {'g', "group", TOOL_TEXT, FIELD(group), "GROUP", "let this group use it, a name or a number"},
+    {'x', "exclusive", TOOL_FLAG, FIELD(exclusive), NULL, "fail if it exists"},
+    {0}};
 static const struct tool_option set_options[] = {
     {'t', "type", TOOL_CHOICE, FIELD(kind), "any|i64|u64|f64|bytes", "of a cell that is made; else i64 for a whole number (u64 from 2^63 on), f64 for another, bytes"},
     {0}};
@@ -35,7 +45,7 @@ static const struct tool_option rm_options[] = {
     {'f', "force", TOOL_FLAG, FIELD(force), NULL, "also where processes have it open: their calls fail from then on"}, {0}};
 #undef FIELD
 
-enum { LS, GET, SET, ADD, WATCH, DEL, RM };
+enum { LS, CREATE, GET, SET, ADD, WATCH, DEL, RM };
 
 const struct tool_usage share_usages[] = {
     [LS] = {.name = "share ls",
@@ -46,6 +56,13 @@ const struct tool_usage share_usages[] = {
                     "SHARE may be another host's, where a ptqbridge serves: progress@home, or an address as of a queue.",
             .examples = "ptq share ls\nptq share ls progress --json | jq 'select(.name == \"done\").value'",
             .options = ls_options},
+    [CREATE] = {.name = "share create",
+                .operands = "SHARE",
+                .summary = "make a share, or check that it is as asked",
+                .text = "share set and share add make one, too, with what is usual.  All its memory is taken at once: about (cells + max-endpoints) x "
+                        "(value-size + 350) + max-endpoints x value-size bytes.",
+                .examples = "ptq share create settings --group staff\nptq share create seen --cells 100k --value-size 16",
+                .options = create_options},
     [GET] = {.name = "share get",
              .operands = "SHARE CELL",
              .summary = "print the value of a cell",
@@ -86,15 +103,17 @@ struct work {
     ptq_cell *cell;
 };
 
-static int open_share(struct work *work, const char *name, enum ptq_open_mode mode)
+static int open_share_as(struct work *work, const char *name, const struct ptq_share_options *options)
 {
+    struct ptq_share_options how = *options;
     struct ptq_error error = {0};
     char text[600];
     int code = open_bus(&work->bus);
 
     if (code != TOOL_OK)
         return code;
-    enum ptq_err err = ptq_share_open(work->bus, name, &(struct ptq_share_options){.mode = mode, .error = &error}, &work->share);
+    how.error = &error;
+    enum ptq_err err = ptq_share_open(work->bus, name, &how, &work->share);
     if (err == PTQ_ENOENT && strpbrk(name, "@:") == NULL) /* of another host the library says where it looked */
         return tool_fail(err, name, "no such share on bus '%s' (%s) - look with: ptq share ls", ptq_bus_run(work->bus),
                          ptq_bus_path(work->bus));
@@ -102,6 +121,11 @@ static int open_share(struct work *work, const char *name, enum ptq_open_mode mo
         return tool_fail(err, name, "cannot open the share: %s",
                          adapt_text("share", name, error.text[0] != '\0' ? error.text : ptq_strerror(err), text, sizeof text));
     return TOOL_OK;
+}
+
+static int open_share(struct work *work, const char *name, enum ptq_open_mode mode)
+{
+    return open_share_as(work, name, &(struct ptq_share_options){.mode = mode});
 }
 
 static int fail_cell(enum ptq_err err, const char *name, const char *what)
@@ -393,6 +417,24 @@ static int share_ls(int argc, char **argv)
     return close_work(&work, code);
 }
 
+static int share_create(int argc, char **argv)
+{
+    struct share_options options = {0};
+    struct work work = {0};
+    int first = tool_read_operands(&share_usages[CREATE], argc, argv, &options, 1, 1);
+
+    if (options.cells > PTQ_SHARE_CELLS_MAX || options.value_size > PTQ_SHARE_VALUE_MAX || options.max_endpoints > 2047)
+        return tool_misuse("share create", "a share has at most %u cells, a value %u bytes, and 2047 handles may be open", PTQ_SHARE_CELLS_MAX,
+                           PTQ_SHARE_VALUE_MAX);
+    int code = open_share_as(&work, argv[first], &(struct ptq_share_options){.mode = options.exclusive ? PTQ_CREATE : PTQ_OPEN_OR_CREATE,
+                                                                             .cells = (uint32_t)options.cells,
+                                                                             .value_size = (uint32_t)options.value_size,
+                                                                             .max_endpoints = (uint32_t)options.max_endpoints,
+                                                                             .file_mode = options.mode,
+                                                                             .group = options.group});
+    return close_work(&work, code);
+}
+
 static int share_get(int argc, char **argv)
 {
     struct work work = {0};
@@ -561,7 +603,7 @@ static int share_rm(int argc, char **argv)
 int cmd_share(int argc, char **argv)
 {
     static int (*const subcommands[])(int argc, char **argv) = {
-        [LS] = share_ls, [GET] = share_get, [SET] = share_set, [ADD] = share_add, [WATCH] = share_watch, [DEL] = share_del, [RM] = share_rm};
+        [LS] = share_ls, [CREATE] = share_create, [GET] = share_get, [SET] = share_set, [ADD] = share_add, [WATCH] = share_watch, [DEL] = share_del, [RM] = share_rm};
 
     return run_subcommand("share", share_usages, subcommands, argc, argv);
 }

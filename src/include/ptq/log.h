@@ -42,7 +42,8 @@ struct ptq_log_options {
     uint32_t capacity;       /**< records that it holds, to 1048576; 0: 1000 */
     uint32_t item_size;      /**< bytes in the largest record, to 1048560; 0: 240 */
     uint32_t max_endpoints;  /**< handles that may be open at once, to 2047; 0: 256 */
-    uint32_t file_mode;      /**< permission bits; 0: 0600 */
+    uint32_t file_mode;      /**< permission bits, whatever the umask; 0: 0600, with a group 0660 */
+    const char *group;       /**< group of its file, a name or a number; NULL: this process's, or its setgid directory's; not from other hosts */
     struct ptq_error *error; /**< filled when the call fails; may be NULL */
 };
 

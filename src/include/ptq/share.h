@@ -55,7 +55,8 @@ struct ptq_share_options {
     uint32_t cells;          /**< names that it holds at once, at least; 0: 256 */
     uint32_t value_size;     /**< bytes in the largest value of a cell of bytes, to PTQ_SHARE_VALUE_MAX; 0: 1024 */
     uint32_t max_endpoints;  /**< handles that may be open at once, to 2047; 0: 256 */
-    uint32_t file_mode;      /**< permission bits; 0: 0600 */
+    uint32_t file_mode;      /**< permission bits, whatever the umask; 0: 0600, with a group 0660 */
+    const char *group;       /**< group of its file, a name or a number; NULL: this process's, or its setgid directory's; not from other hosts */
     struct ptq_error *error; /**< filled when the call fails; may be NULL */
 };
 
