@@ -235,6 +235,117 @@ case_a_row_without_an_end_is_told_or_put_right() {
     out_is 3
 }
 
+case_unordered_output_comes_as_jobs_end() {
+    seq 100 >"$work/in"
+    # In order this could never end: the last line is far beyond the window of the first.
+    timeout 100 "$PTQ" pool run -j 2 --unordered -- \
+        "if [ {} = 1 ]; then while [ ! -e $work/go ]; do sleep 0.01; done; elif [ {} = 100 ]; then : >$work/go; fi; echo a{}; echo b{}" \
+        <"$work/in" >"$work/out" 2>"$work/err" || fail "$(cat "$work/err")"
+    grep -A 1 '^a1$' "$work/out" | tail -1 | grep -qx b1 || fail "an output is not whole"
+    [ "$(grep -n '^a1$' "$work/out" | cut -d: -f1)" -ge 190 ] || fail "the first was waited for"
+    grep '^a' "$work/out" | tr -d a | sort -n | cmp - "$work/in" || fail "no permutation"
+    expect 2 "$PTQ" pool run --unordered --keep-order -- true
+    no_pool_is_left
+}
+
+case_unordered_runs_are_taken_up() {
+    seq 20 >"$work/in"
+    "$PTQ" pool run -j 3 --unordered --tag --joblog "$work/log" -- 'sleep 0.0$((20 - {})); printf "%s\nend" {}' <"$work/in" >"$work/all" ||
+        fail "it failed"
+    [ "$(awk 'NR > 1 { sum += $6 } END { print sum }' "$work/log")" = "$(stat -c %s "$work/all")" ] || fail "Receive is not what came out"
+    for cut in 0 1 3; do # nothing of the seventh row's output is written, a part, all
+        head -7 "$work/log" >"$work/cut.log"
+        bytes=$(awk 'NR > 1 { sum += $6 } END { print sum }' "$work/cut.log")
+        row=$(sed -n 8p "$work/log")
+        printf %s "$row" >>"$work/cut.log"
+        received=$(printf %s "$row" | cut -f6)
+        [ $cut != 3 ] || cut=$received
+        head -c $((bytes + cut)) "$work/all" >"$work/results"
+        "$PTQ" pool run -j 3 --unordered --tag --joblog "$work/cut.log" --resume -- 'sleep 0.0$((20 - {})); printf "%s\nend" {}' \
+            <"$work/in" >>"$work/results" 2>"$work/err" || fail "$(cat "$work/err")"
+        [ ! -s "$work/err" ] || fail "it said: $(cat "$work/err")"
+        grep -ao '[0-9]*	[0-9]*$' "$work/results" | cut -f2 | sort -n | cmp - "$work/in" || fail "cut $cut: not each once"
+        [ "$(stat -c %s "$work/results")" = "$(stat -c %s "$work/all")" ] || fail "cut $cut: other bytes"
+    done
+}
+
+case_a_tag_begins_each_line() {
+    printf '%s\n' one 'two words' >"$work/in"
+    expect_from 0 "$work/in" "$PTQ" pool run --tag -- 'printf "a\n\nb\n"; echo e >&2; : {}'
+    printf '%s\ta\n%s\t\n%s\tb\n' one one one 'two words' 'two words' 'two words' | cmp - "$work/out" || fail "$(cat "$work/out")"
+    printf '%s\te\n' one 'two words' | cmp - "$work/err" || fail "$(cat "$work/err")"
+    expect 0 "$PTQ" pool run --tag -- echo {2} ::: a b ::: 1 2
+    out_is 'a 1	1' 'a 2	2' 'b 1	1' 'b 2	2'
+    always=yes as_parallel "$work/in" --tag -- 'echo x; echo {} y'
+    # more than a result holds, with lines that lie across what is read at once
+    printf '%s\n' 1 2 >"$work/in"
+    expect_from 0 "$work/in" "$PTQ" pool run --tag -- 'seq 40000; : {}'
+    for i in 1 2; do seq 40000 | sed "s/^/$i	/"; done | cmp - "$work/out" || fail "a large output"
+    expect 2 "$PTQ" pool run --tag --exec cat
+}
+
+case_blocks_are_whole_lines_and_all_of_the_input() {
+    { seq 20000; printf 'no end'; } >"$work/in"
+    expect_from 0 "$work/in" "$PTQ" pool run -j 2 --pipe --block 5000 -- cat
+    cmp "$work/in" "$work/out" || fail "other bytes"
+    expect_from 0 "$work/in" "$PTQ" pool run -j 2 --pipe -- cat
+    cmp "$work/in" "$work/out" || fail "other bytes in blocks of the usual size"
+    seq 20000 >"$work/in"
+    expect_from 0 "$work/in" "$PTQ" pool run -j 2 --pipe --block 5000 -- "tee $work/block.{#} | wc -c"
+    [ "$(awk '$1 > 5000 || (last != "" && last + 6 <= 5000) { print } { last = $1 }' "$work/out" | wc -l)" = 0 ] || fail "$(cat "$work/out")"
+    for block in "$work"/block.*; do
+        [ "$(tail -c 1 "$block" | od -An -c | tr -d ' ')" = '\n' ] || fail "$block ends within a line"
+    done
+    expect_from 0 "$work/in" "$PTQ" pool run --pipe --max-args 7000 -- wc -l
+    out_is 7000 7000 6000
+    tr '\n' '\0' <"$work/in" >"$work/zero"
+    expect_from 0 "$work/zero" "$PTQ" pool run -0 --pipe --block 3000 -- cat
+    cmp "$work/zero" "$work/out" || fail "other bytes between zero bytes"
+    expect_from 0 "$work/in" "$PTQ" pool run -j 3 --unordered --pipe --block 2000 -- cat
+    sort -n "$work/out" | cmp - "$work/in" || fail "no permutation"
+    printf 'short\n%02000d\nshort\n' 7 >"$work/in"
+    expect_from 1 "$work/in" "$PTQ" pool run --pipe --block 1000 --line-size 100 -- cat
+    out_is short short
+    err_has "line 2: 2000 bytes do not fit: the longest line is 1000 - give a larger --block"
+    printf 'a' >"$work/a"
+    printf 'b' >"$work/b"
+    expect 0 "$PTQ" pool run --pipe -a "$work/a" -a "$work/b" -- cat
+    printf 'a\nb' | cmp - "$work/out" || fail "files run into each other"
+    no_pool_is_left
+}
+
+case_blocks_have_codes_and_a_log() {
+    seq 30 >"$work/in"
+    expect_from 1 "$work/in" "$PTQ" pool run --pipe -n 10 --joblog "$work/log" -- 'grep -v 15; ! [ {#} = 2 ]'
+    [ "$(wc -l <"$work/out")" = 29 ] || fail "what failed has no output"
+    awk -F'\t' 'NR > 1 && $5 == 0' "$work/log" | grep . && fail "nothing was sent"
+    expect_from 1 "$work/in" "$PTQ" pool run --pipe -n 10 --joblog "$work/log" --resume-failed -- 'grep -v 15; ! [ {#} = 2 ]'
+    [ "$(wc -l <"$work/out")" = 9 ] || fail "not the second alone"
+    expect_from 0 "$work/in" "$PTQ" pool run --pipe -n 10 --joblog "$work/log" --resume -- 'grep -v 15; ! [ {#} = 2 ]'
+    [ ! -s "$work/out" ] || fail "it was done again"
+    seq 2 31 >"$work/other"
+    expect_from 255 "$work/other" "$PTQ" pool run --pipe -n 10 --joblog "$work/log" --resume -- 'grep -v 15; ! [ {#} = 2 ]'
+    err_has "was another command there"
+    for wrong in '--pipe --exec cat' '--pipe --tag -- cat' '--pipe --xargs -- cat' '--block 10 -- cat' '--pipe -- cat ::: a'; do
+        # shellcheck disable=SC2086
+        expect 2 "$PTQ" pool run $wrong
+    done
+}
+
+case_results_stand_in_files_of_their_own() {
+    seq 12 >"$work/in"
+    expect_from 1 "$work/in" "$PTQ" pool run -j 2 --tag --results "$work/kept" -- 'echo o{}; echo e{} >&2; seq 9000; test {} != 5'
+    [ "$(wc -l <"$work/out")" = $((12 * 9001)) ] || fail "it is not on standard output, too"
+    for i in $(seq 12); do
+        { echo "o$i"; seq 9000; } | cmp - "$work/kept/$i/stdout" || fail "stdout of $i"
+        echo "e$i" | cmp - "$work/kept/$i/stderr" || fail "stderr of $i"
+        grep -q "^echo o$i;" "$work/kept/$i/command" || fail "command of $i"
+    done
+    [ "$(ls "$work/kept" | wc -l)" = 12 ] || fail "other folders"
+    expect 255 "$PTQ" pool run --results "$work/in/no" -- echo ::: 1
+    err_has "cannot make the folder of --results"
+}
+
 case_killed_workers_cost_nothing() {
     export mark=$work/mark
     mkdir "$mark"

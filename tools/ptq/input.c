@@ -92,7 +92,7 @@ static enum input_answer measure(struct input *input, struct piece *ret_piece)
 
 static enum input_answer give(struct input *input, size_t size, size_t behind, struct piece *ret_piece)
 {
-    *ret_piece = (struct piece){.data = input->bytes + input->begin, .size = size};
+    *ret_piece = (struct piece){.data = input->bytes + input->begin, .size = size, .open = behind == 0};
     input->begin += size + behind;
     input->count++;
     return INPUT_OK;

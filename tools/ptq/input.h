@@ -24,6 +24,7 @@ struct piece {
     size_t size;
     bool long_one; /* longer than `most`; size is what was seen of it */
     bool endless;  /* its end was not found in reasonable length */
+    bool open;     /* no separator stands behind it: the file ends there */
 };
 
 enum input_answer { INPUT_OK, INPUT_END, INPUT_SIGNALLED, INPUT_FAILED /* errno says why */ };

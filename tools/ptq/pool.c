@@ -85,11 +85,14 @@ const struct tool_usage pool_usages[] = {
                  "extension, {/} the file's name, {//} its folder, {/.} its name without the extension, {#} the number of the job.  Where a job has "
                  "several arguments (--max-args, --xargs, --colsep, or several :::) {} is all of them, and {1}, {2}, {2/.} are single ones.  "
                  "Words behind ::: are taken instead of lines; with several ::: each combination is a job.\n\n"
+                 "With --pipe the input is parted into blocks of whole lines, each the standard input of one COMMAND: no byte is added or lost, "
+                 "{#} is the block's number, and nothing is an argument.\n\n"
                  "With --exec, CMD reads the line, with its newline, from its standard input instead, and is a filter: a missing newline at the "
                  "end of an output is added, no output gives no line, and what fails has none.\n\n"
                  "The exit code is the number of jobs that failed, 101 for more than 100, after a --halt by a failure that of the job that failed last, and 255 "
                  "when ptq itself cannot go on.  With --exec it is 1 when a line failed, and each is told with its number.  A worker that is "
                  "killed costs nothing: its job is given to another one, --lives times.\n\n"
+                 "With --unordered what a job wrote comes out, whole, as soon as it ends.\n\n"
                  "With --joblog a run that was ended, even by SIGKILL, can be taken up with the same words and --resume: `ptq pool run --joblog log --resume "
                  "-- COMMAND < lines >> results` does what is not done yet.  If it was killed while it wrote an output, that job is done again; "
                  "where the results are a file that has them all, its end is put right first, so that none stands there twice.\n\n"
@@ -99,6 +102,7 @@ const struct tool_usage pool_usages[] = {
                      "find . -name '*.wav' -print0 | ptq pool run -0 --bar --joblog log -- flac -s {} -o {.}.flac\n"
                      "ptq pool run --retries 3 --timeout 10s --halt soon,fail=10% -- 'curl -sf {} | sha256sum' < urls\n"
                      "ptq pool run -- echo {1}-{2} ::: a b ::: 1 2\n"
+                     "ptq pool run --pipe --unordered -- 'grep error || true' < huge.log\n"
                      "seq 1000 | ptq pool run squares --workers 4 --exec 'read n; echo $((n * n))'",
          .options = pool_run_options},
     [WORKER] = {.name = "pool worker",

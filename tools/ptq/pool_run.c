@@ -29,7 +29,12 @@ const struct tool_option pool_run_options[] = {
     {'n', "max-args", TOOL_COUNT, FIELD(max_args), "N", "so many lines a job; else 1"},
     {'m', "xargs", TOOL_FLAG, FIELD(pack), NULL, "as many lines a job as the system takes; or --max-args, if that is less"},
     {'C', "colsep", TOOL_TEXT, FIELD(columns), "TEXT", "what parts a line into arguments: {1}, {2}; $'\\t' is a tab"},
-    {'k', "keep-order", TOOL_FLAG, FIELD(keep_order), NULL, "nothing: the order is always kept"},
+    {'k', "keep-order", TOOL_FLAG, FIELD(keep_order), NULL, "nothing: the order is kept without it"},
+    {0, "unordered", TOOL_FLAG, FIELD(unordered), NULL, "write what each job wrote as soon as it ends, whole, whatever its place"},
+    {0, "tag", TOOL_FLAG, FIELD(tag), NULL, "begin each line of output with the job's arguments and a tab"},
+    {0, "pipe", TOOL_FLAG, FIELD(pipe), NULL, "part the input into blocks of whole lines, and give each to a COMMAND as its standard input"},
+    {0, "block", TOOL_SIZE, FIELD(block), "BYTES", "the largest block of --pipe; else about 1M; --max-args bounds its lines"},
+    {0, "results", TOOL_TEXT, FIELD(results), "DIR", "write what each job wrote to DIR/NUMBER/stdout and stderr, too, and its command beside"},
     {'r', "retries", TOOL_COUNT, FIELD(retries), "N", "try what fails so often in all; what counts and is shown is the last try; else 1"},
     {'t', "timeout", TOOL_MS, FIELD(timeout), "MS",
      "end a try that takes longer: SIGTERM, a tenth of a second later SIGKILL; 5s, 2m; else never"},
@@ -75,14 +80,41 @@ static bool make_room(struct run *run)
     return true;
 }
 
+/* The arguments with spaces between, and a tab. */
+static bool write_tag(const struct run *run, struct waiting *job)
+{
+    struct run_text text = {0};
+
+    for (size_t i = 0; i < run->words.count - run->carry; i++) {
+        const char *word = run->words.bytes + run->words.starts[i];
+        if (i > 0)
+            run_text_add(&text, " ", 1);
+        run_text_add(&text, word, strlen(word));
+    }
+    run_text_add(&text, "\t", 1);
+    if (text.failed)
+        run_text_fini(&text);
+    job->tag = text.bytes;
+    job->tag_size = text.used;
+    return !text.failed;
+}
+
+static void forget(struct waiting *job)
+{
+    free(job->command);
+    free(job->tag);
+}
+
 /* Notes the job that was submitted; the log wants its command. */
 static bool remember(struct run *run, uint64_t ticket)
 {
-    struct waiting job = {.ticket = ticket, .seq = run->seq, .line = run->line, .sent = run->input.used};
+    struct waiting job = {.ticket = ticket, .seq = run->seq, .line = run->line, .sent = run_input_size(run)};
 
     if (run->count == run->room && !make_room(run))
         return false;
-    if (run->log.fd >= 0) {
+    if (run->options->tag && !write_tag(run, &job))
+        return false;
+    if (run->log.fd >= 0 || run->options->results != NULL) {
         job.command = malloc(run->command.used + 1);
         if (job.command == NULL)
             return false;
@@ -93,12 +125,26 @@ static bool remember(struct run *run, uint64_t ticket)
     return true;
 }
 
-/* false: somebody else submitted it.  free() its command. */
+/* Which of those that wait; run->count: none.  In order it is the first, or somebody else's. */
+static size_t find_waiting(const struct run *run, uint64_t ticket)
+{
+    size_t most = run->options->unordered || run->count == 0 ? run->count : 1;
+
+    for (size_t i = 0; i < most; i++)
+        if (run->waiting[(run->first + i) % run->room].ticket == ticket)
+            return i;
+    return run->count;
+}
+
+/* false: somebody else submitted it.  forget() it. */
 static bool recall(struct run *run, uint64_t ticket, struct waiting *ret_job)
 {
-    if (run->count == 0 || run->waiting[run->first].ticket != ticket)
+    size_t at = find_waiting(run, ticket);
+
+    if (at == run->count)
         return false;
-    *ret_job = run->waiting[run->first];
+    *ret_job = run->waiting[(run->first + at) % run->room];
+    run->waiting[(run->first + at) % run->room] = run->waiting[run->first];
     run->first = (run->first + 1) % run->room;
     run->count--;
     return true;
@@ -107,7 +153,7 @@ static bool recall(struct run *run, uint64_t ticket, struct waiting *ret_job)
 static void forget_all(struct run *run)
 {
     for (size_t i = 0; i < run->count; i++)
-        free(run->waiting[(run->first + i) % run->room].command);
+        forget(&run->waiting[(run->first + i) % run->room]);
     free(run->waiting);
 }
 
@@ -134,7 +180,7 @@ static int take_result(struct run *run, ptq_result *result)
 
     if (recall(run, ptq_result_ticket(result), &job)) {
         code = run_settle(run, &job, result);
-        free(job.command);
+        forget(&job);
     } else {
         tool_error(ptq_pool_name(run->pool), "somebody else submits to this pool: ticket %llu is left out",
                    (unsigned long long)ptq_result_ticket(result));
@@ -173,16 +219,18 @@ static int take_results(struct run *run, bool *ret_any, bool *ret_end)
 
 static enum ptq_err submit_job(struct run *run, uint64_t *ret_ticket)
 {
-    struct run_job job = {.command = run->command.bytes, .command_size = run->command.used, .tries = (uint32_t)run->options->retries,
-                          .timeout_ms = (uint32_t)run->options->timeout};
+    struct run_job job = {.command = run->command.bytes, .command_size = run->command_size, .tries = (uint32_t)run->options->retries,
+                          .timeout_ms = (uint32_t)run->options->timeout, .counts_lines = run->options->tag};
 
     if (run->plain)
         return ptq_pool_submit(run->pool, NULL, run->input.bytes, run->input.used, PTQ_NOWAIT, ret_ticket);
     if (run->template == NULL) {
         job.command = run->options->exec;
         job.command_size = strlen(job.command);
+    }
+    if (run->template == NULL || run->options->pipe) {
         job.input = run->input.bytes;
-        job.input_size = run->input.used;
+        job.input_size = run_input_size(run);
     }
     return run_job_submit(run->pool, &run->spill, &job, ret_ticket);
 }
@@ -339,6 +387,17 @@ static void check_options(const struct run_options *options, const char *name, b
         exit(tool_misuse(command_name, "--xargs and --colsep make arguments of lines: give the command behind --"));
     if (options->columns != NULL && options->columns[0] == '\0')
         exit(tool_misuse(command_name, "--colsep cannot be empty"));
+    if (options->pipe && (!has_command || options->pack || options->columns != NULL || options->tag))
+        exit(tool_misuse(command_name, "--pipe gives blocks of lines to the COMMAND behind --, which has no arguments: leave out --exec, --xargs, --colsep "
+                         "and --tag"));
+    if (options->block > 0 && !options->pipe)
+        exit(tool_misuse(command_name, "--block is the size of what --pipe gives to a command: give --pipe, too"));
+    if (options->block > PTQ_POOL_ITEM_MAX / 2)
+        exit(tool_misuse(command_name, "--block is at most %d", (int)PTQ_POOL_ITEM_MAX / 2));
+    if (options->tag && !has_command)
+        exit(tool_misuse(command_name, "--tag shows the arguments of a command: give it behind --"));
+    if (options->unordered && options->keep_order)
+        exit(tool_misuse(command_name, "--unordered and --keep-order exclude each other"));
     if ((options->resume || options->resume_failed) && options->joblog == NULL)
         exit(tool_misuse(command_name, "what is done stands in the job log: give it with --joblog"));
     if (options->halt != NULL && !run_halt_read(options->halt, ret_halt))
@@ -399,16 +458,20 @@ static int make_pool(ptq_bus *bus, const char *name, struct run *run)
     uint64_t processors = (uint64_t)sysconf(_SC_NPROCESSORS_ONLN);
     struct ptq_pool_options how = {.mode = PTQ_CREATE, .window = options->window, .lives = (uint32_t)options->lives,
                                    .item_size = (uint32_t)options->line_size, .result_size = RUN_RESULT_SIZE, .ephemeral = true,
+                                   .unordered = options->unordered,
                                    .call = {.retries = (uint32_t)options->retries - 1, .timeout_ms = (uint32_t)options->timeout}};
 
+    if (how.window == 0 && options->pipe) /* blocks are large, and memory is taken for each that waits */
+        how.window = 2 * (options->workers > 0 ? options->workers : processors);
     if (how.window == 0)
         how.window = 10 * processors > 2 * options->workers ? 10 * processors : 2 * options->workers;
     if (run->plain && options->result_size != 0)
         how.result_size = (uint32_t)options->result_size;
     if (!run->plain) {
         how.call = (struct ptq_call_options){0}; /* run_task.c does it */
-        how.item_size = (uint32_t)run_job_room(options->exec != NULL ? strlen(options->exec) + options->line_size : RUN_COMMAND_MAX);
-        how.capacity = how.window > CAPACITY_LEAST ? how.window : CAPACITY_LEAST;
+        how.item_size = (uint32_t)run_job_room(options->pipe           ? options->line_size + run_template_most(run->template)
+                                               : options->exec != NULL ? strlen(options->exec) + options->line_size : RUN_COMMAND_MAX);
+        how.capacity = how.window > CAPACITY_LEAST || options->pipe ? how.window : CAPACITY_LEAST;
     } else if (how.window > 1000) {
         how.capacity = how.window; /* or workers would lack jobs while the head is slow */
     }
@@ -459,14 +522,27 @@ static int run_all(struct run *run, const char *name)
     enum run_log_mode mode = options->resume_failed ? RUN_LOG_RESUME_FAILED : options->resume ? RUN_LOG_RESUME : RUN_LOG_NEW;
     int code = TOOL_OK;
 
-    if (options->joblog != NULL && !options->dry_run)
+    if (options->results != NULL && !options->dry_run)
+        code = run_keep_folder(options->results);
+    if (code == TOOL_OK && options->joblog != NULL && !options->dry_run)
         code = run_log_open(&run->log, options->joblog, mode);
     run_bar_open(&run->bar, options->bar, options->eta);
-    if (run->bar.shown && options->max_args <= 1 && !options->pack)
+    if (run->bar.shown && options->max_args <= 1 && !options->pack && !options->pipe)
         run->total = run_source_total(&run->source);
     if (code == TOOL_OK)
         code = options->dry_run ? print_commands(run) : run_in_pool(run, name);
     return exit_code(run, code);
+}
+
+/* A block, its command and what stands before them is one block of memory of the pool, unless more is asked for.  A line fits where a
+ * block does. */
+static void set_block(struct run_options *options, const char *template)
+{
+    size_t besides = template != NULL ? run_job_room(run_template_most(template)) : 0;
+
+    if (options->block == 0)
+        options->block = (1u << 20) - (besides < 1u << 19 ? besides : 1u << 19);
+    options->line_size = options->line_size > options->block ? options->line_size : options->block;
 }
 
 int pool_run(int argc, char **argv)
@@ -481,14 +557,18 @@ int pool_run(int argc, char **argv)
     if (options.timeout < 0)
         options.timeout = 0; /* forever */
     check_options(&options, name, words > 0, &run.halt);
+    if (options.pipe && run.source.groups.count > 0)
+        exit(tool_misuse(command_name, "--pipe gives lines to the command: leave out :::"));
     run.plain = name != NULL && words == 0;
     run.source.files = options.files.items;
     run.source.file_count = options.files.count;
     run.source.separator = options.null ? '\0' : '\n';
-    run.source.most = options.line_size - 1;
     run.source.columns = options.columns;
-    char *template = words > 0 ? run_template_make(argv + argc - behind, words) : NULL;
+    char *template = words > 0 ? run_template_make(argv + argc - behind, words, !options.pipe) : NULL;
     run.template = template;
+    if (options.pipe)
+        set_block(&options, template);
+    run.source.most = options.line_size - 1;
     if (!run.plain)
         run_task_register();
 

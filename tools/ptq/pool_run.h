@@ -11,12 +11,12 @@
 #include "run_task.h"
 
 struct run_options {
-    const char *exec, *columns, *halt, *joblog;
-    uint64_t workers, window, line_size, result_size, lives, max_args, retries;
+    const char *exec, *columns, *halt, *joblog, *results;
+    uint64_t block, workers, window, line_size, result_size, lives, max_args, retries;
     struct tool_texts files;
     int timeout;
     bool none; /* --no-workers */
-    bool null, pack, keep_order, dry_run, bar, eta, resume, resume_failed;
+    bool null, pack, keep_order, unordered, tag, pipe, dry_run, bar, eta, resume, resume_failed;
 };
 
 /* A job that was submitted and whose result did not come yet. */
@@ -25,11 +25,13 @@ struct waiting {
     char *command; /* as the job log has it; owned, NULL: there is no log */
     size_t command_size;
     uint64_t sent;
+    char *tag; /* what each line of its output begins with; owned, NULL: nothing */
+    size_t tag_size;
 };
 
 struct run {
     const struct run_options *options;
-    const char *template; /* of the command; NULL: --exec, and lines are its standard input */
+    const char *template; /* of the command; NULL: --exec, and lines are its standard input, as they are with --pipe */
     bool plain;           /* jobs and results are bare lines: workers of anybody may do them */
     ptq_pool *pool;
     struct run_source source;
@@ -44,9 +46,11 @@ struct run {
     /* The next job, as far as it is gathered. */
     struct run_words words;
     struct run_text command, input;
+    size_t command_size;     /* of `command`, what is run; the rest is for the job log */
+    size_t kept;             /* bytes at the end of `input` that belong to the job after it */
     uint64_t pieces, quoted; /* lines in it; bytes of its arguments */
     uint64_t seq, line;      /* of the last job, and its first line */
-    bool carry;              /* the last of `words` belongs to the job after it */
+    bool carry;              /* the last of `words`, or of the lines of a block, belongs to the job after it */
     bool has_job, no_more;   /* it is complete; none will come */
 
     struct waiting *waiting; /* a ring, in order of tickets */
@@ -59,6 +63,13 @@ struct run_figures *run_figures_of(struct run *run);
 
 /* "line 7", or "job 7" where a job is not a line. */
 const char *run_name_job(const struct run *run, uint64_t seq, uint64_t line, char text[48]);
+
+static inline size_t run_input_size(const struct run *run) { return run->input.used - run->kept; }
+
+/* run_keep.c: --results.  The folder, and in it one for a job: where its streams go, -1: nowhere.  TOOL_OK, or it has said why. */
+int run_keep_folder(const char *folder);
+int run_keep_open(const char *folder, uint64_t seq, const char *command, size_t size, int ret_fds[2]);
+int run_keep_write(int fd, const char *folder, const char *data, size_t size);
 
 /* run_gather.c: reads until a job is complete (has_job), or nothing can be read now, or no_more.  TOOL_OK, or it has said why. */
 int run_gather(struct run *run);

@@ -13,7 +13,7 @@ static int no_memory(void)
 
 const char *run_name_job(const struct run *run, uint64_t seq, uint64_t line, char text[48])
 {
-    bool is_line = run->source.groups.count == 0 && run->options->max_args <= 1 && !run->options->pack;
+    bool is_line = run->source.groups.count == 0 && run->options->max_args <= 1 && !run->options->pack && !run->options->pipe;
 
     snprintf(text, 48, "%s %llu", is_line ? "line" : "job", (unsigned long long)(is_line ? line : seq));
     return text;
@@ -29,7 +29,7 @@ static void refuse(struct run *run, const char *why)
         tool_error(NULL, "line %llu: %s", (unsigned long long)run->source.line, why);
     run->failed++;
     (void)run_figures_count(run_figures_of(run), 255);
-    if (run->options->max_args <= 1 && !run->options->pack)
+    if (run->options->max_args <= 1 && !run->options->pack && !run->options->pipe)
         run->seq++; /* it would have been one */
 }
 
@@ -37,8 +37,8 @@ static void refuse_long(struct run *run, const struct piece *piece)
 {
     char why[200];
 
-    snprintf(why, sizeof why, "%s%zu bytes do not fit: the longest line is %llu - give a larger --line-size", piece->endless ? "more than " : "",
-             piece->size, (unsigned long long)run->options->line_size);
+    snprintf(why, sizeof why, "%s%zu bytes do not fit: the longest line is %llu - give a larger %s", piece->endless ? "more than " : "",
+             piece->size, (unsigned long long)run->options->line_size, run->options->pipe ? "--block" : "--line-size");
     refuse(run, why);
 }
 
@@ -69,6 +69,8 @@ static size_t quoted_size(const struct run *run, size_t from)
 
 static bool is_full(const struct run *run)
 {
+    if (run->options->pipe)
+        return run->carry || run->input.used >= run->options->block || (run->options->max_args > 0 && run->pieces >= run->options->max_args);
     if (run->options->pack && (run->carry || (run->options->max_args > 0 && run->pieces >= run->options->max_args)))
         return true;
     return !run->options->pack && run->pieces >= (run->options->max_args > 0 ? run->options->max_args : 1);
@@ -95,17 +97,30 @@ static void see_whether_it_fits(struct run *run, size_t before)
         run->quoted += more;
 }
 
-static int add_line(struct run *run, const struct piece *piece)
+/* With --pipe what comes out of all blocks is what came in: an end that has no separator gets none. */
+static int add_input(struct run *run, const struct piece *piece)
 {
     char separator = (char)run->source.separator;
+    bool is_last = run->source.next_file >= run->source.file_count;
+    size_t before = run->input.used;
+
+    begin_job(run);
+    run_text_add(&run->input, piece->data, piece->size);
+    if (!run->options->pipe || !piece->open || !is_last)
+        run_text_add(&run->input, &separator, 1);
+    if (run->options->pipe && run->pieces > 1 && run->input.used > run->options->block) {
+        run->carry = true;
+        run->kept = run->input.used - before;
+    }
+    return run->input.failed ? no_memory() : TOOL_OK;
+}
+
+static int add_line(struct run *run, const struct piece *piece)
+{
     size_t before = run->words.count;
 
-    if (run->template == NULL) {
-        begin_job(run);
-        run_text_add(&run->input, piece->data, piece->size);
-        run_text_add(&run->input, &separator, 1);
-        return run->input.failed ? no_memory() : TOOL_OK;
-    }
+    if (run->template == NULL || run->options->pipe)
+        return add_input(run, piece);
     const char *wrong = run_source_words(&run->source, piece, &run->words);
     if (wrong != NULL) {
         refuse(run, wrong);
@@ -119,14 +134,29 @@ static int add_line(struct run *run, const struct piece *piece)
 
 /* -- a job ---------------------------------------------------------------------------------------------------- */
 
+/* The same command with another block is another job: what a log or --dry-run shows tells them apart. */
+static void name_block(struct run *run)
+{
+    uint64_t hash = 14695981039346656037u;
+    char text[64];
+
+    for (size_t i = 0; i < run_input_size(run); i++)
+        hash = (hash ^ (unsigned char)run->input.bytes[i]) * 1099511628211u;
+    run_text_add(&run->command, text,
+                 (size_t)snprintf(text, sizeof text, " # %zu bytes, %016llx", run_input_size(run), (unsigned long long)hash));
+}
+
 /* The command that the job log has: of --exec, one that a shell would understand. */
 static void write_command(struct run *run)
 {
     run->command.used = 0;
     if (run->template != NULL) {
         struct run_words words = run->words;
-        words.count -= run->carry;
+        words.count -= run->carry && !run->options->pipe;
         run_template_fill(run->template, &words, run->seq, &run->command);
+        run->command_size = run->command.used;
+        if (run->options->pipe)
+            name_block(run);
     } else {
         const char *exec = run->options->exec != NULL ? run->options->exec : "worker"; /* somebody else's command */
         run_text_add(&run->command, exec, strlen(exec));
@@ -147,7 +177,7 @@ static bool finish_job(struct run *run, int *ret_code)
     *ret_code = run->command.failed ? no_memory() : TOOL_OK;
     if (*ret_code != TOOL_OK)
         return false;
-    if (run->template != NULL && run->command.used > RUN_COMMAND_MAX) {
+    if (run->template != NULL && run->command_size > RUN_COMMAND_MAX) {
         run_bar_hide(&run->bar);
         tool_error(NULL, "%s: a command of %zu bytes is too long: the system takes %d - give a smaller --max-args, or the lines to --exec",
                    run_name_job(run, run->seq, run->line, name), run->command.used, RUN_COMMAND_MAX);
@@ -171,7 +201,16 @@ void run_job_submitted(struct run *run)
     run->has_job = false;
     run->pieces = 0;
     run->quoted = 0;
-    run->input.used = 0;
+    if (run->kept > 0)
+        memmove(run->input.bytes, run->input.bytes + run->input.used - run->kept, run->kept);
+    run->input.used = run->kept;
+    run->kept = 0;
+    if (run->options->pipe && run->carry) {
+        run->pieces = 1;
+        run->line = run->source.line;
+        run->carry = false;
+        return;
+    }
     if (!run->carry) {
         run_words_clear(&run->words);
         return;

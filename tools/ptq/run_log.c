@@ -2,7 +2,7 @@
  *
  *     Seq Host Starttime JobRuntime Send Receive Exitval Signal Command
  *
- * Rows stand in the order of the lines.  Law: a row without a newline is one whose output was perhaps written, and perhaps not, or in part.
+ * Rows stand in the order in which outputs are written: that of the lines, but with --unordered.  Law: a row without a newline is one whose output was perhaps written, and perhaps not, or in part.
  * Where standard output is a file that has all of the outputs, its length tells which; else the job is done again, and that is said.
  */
 #include "run_log.h"

@@ -24,10 +24,17 @@ struct run_figures *run_figures_of(struct run *run)
 
 /* -- output --------------------------------------------------------------------------------------------------- */
 
-static int write_out(void *context, const char *data, size_t size)
-{
-    struct run *run = context;
+/* Where a stream of a job goes. */
+struct sink {
+    struct run *run;
+    const struct waiting *job;
+    int (*write)(struct run *run, const char *data, size_t size);
+    int file;      /* of --results; -1: none */
+    bool in_line;  /* it stands behind the beginning of a line */
+};
 
+static int write_out(struct run *run, const char *data, size_t size)
+{
     if (!output_message(&run->output, FORMAT_RAW, &(struct shown){.data = data, .size = size})) {
         tool_error(NULL, "out of memory");
         return TOOL_ERROR;
@@ -35,9 +42,9 @@ static int write_out(void *context, const char *data, size_t size)
     return run->output.used > 1u << 16 ? output_flush(&run->output) : TOOL_OK;
 }
 
-static int write_err(void *context, const char *data, size_t size)
+static int write_err(struct run *run, const char *data, size_t size)
 {
-    (void)context;
+    (void)run;
     while (size > 0 && wait_fd(STDERR_FILENO, true)) {
         ssize_t wrote = write(STDERR_FILENO, data, size);
         if (wrote < 0 && errno != EINTR && errno != EAGAIN)
@@ -46,6 +53,35 @@ static int write_err(void *context, const char *data, size_t size)
         size -= wrote > 0 ? (size_t)wrote : 0;
     }
     return TOOL_OK;
+}
+
+/* A tag before each line. */
+static int write_tagged(struct sink *sink, const char *data, size_t size)
+{
+    const char *end = data + size;
+    int code = TOOL_OK;
+
+    while (data < end && code == TOOL_OK) {
+        const char *newline = memchr(data, '\n', (size_t)(end - data));
+        size_t part = newline != NULL ? (size_t)(newline - data) + 1 : (size_t)(end - data);
+        if (!sink->in_line)
+            code = sink->write(sink->run, sink->job->tag, sink->job->tag_size);
+        if (code == TOOL_OK)
+            code = sink->write(sink->run, data, part);
+        sink->in_line = newline == NULL;
+        data += part;
+    }
+    return code;
+}
+
+static int write_sink(void *context, const char *data, size_t size)
+{
+    struct sink *sink = context;
+    int code = sink->file >= 0 ? run_keep_write(sink->file, sink->run->options->results, data, size) : TOOL_OK;
+
+    if (code != TOOL_OK)
+        return code;
+    return sink->job->tag != NULL ? write_tagged(sink, data, size) : sink->write(sink->run, data, size);
 }
 
 /* --exec gives lines: a last one without its end gets it. */
@@ -62,24 +98,42 @@ static bool lacks_newline(const struct run *run, const struct outcome *outcome)
     return last != '\n';
 }
 
-static int write_streams(struct run *run, const struct outcome *outcome, bool newline)
+static int write_streams(struct run *run, const struct waiting *job, const struct outcome *outcome, bool newline, const int files[2])
 {
+    struct sink out = {run, job, write_out, files[0], false}, err = {run, job, write_err, files[1], false};
     int code = TOOL_OK;
 
     if (outcome->silent && !outcome->bare)
         run_end_drop(&run->spill, outcome->data, &outcome->end, 0);
     else if (outcome->bare && !outcome->silent)
-        code = write_out(run, outcome->data, outcome->end.size[0]);
+        code = write_sink(&out, outcome->data, outcome->end.size[0]);
     else if (!outcome->silent)
-        code = run_end_output(&run->spill, outcome->data, &outcome->end, 0, write_out, run);
+        code = run_end_output(&run->spill, outcome->data, &outcome->end, 0, write_sink, &out);
     if (code == TOOL_OK && newline)
-        code = write_out(run, "\n", 1);
+        code = write_sink(&out, "\n", 1);
     if (code == TOOL_OK && outcome->end.size[1] > 0) {
         run_bar_hide(&run->bar);
         code = output_flush(&run->output); /* words and data in the order in which they came */
         if (code == TOOL_OK)
-            code = run_end_output(&run->spill, outcome->data, &outcome->end, 1, write_err, NULL);
+            code = run_end_output(&run->spill, outcome->data, &outcome->end, 1, write_sink, &err);
     }
+    return code;
+}
+
+static int write_all(struct run *run, const struct waiting *job, const struct outcome *outcome, bool newline)
+{
+    int files[2] = {-1, -1};
+    int code = TOOL_OK;
+
+    if (run->options->results != NULL)
+        code = run_keep_open(run->options->results, job->seq, job->command, job->command_size, files);
+    if (code == TOOL_OK)
+        code = write_streams(run, job, outcome, newline, files);
+    for (int i = 0; i < 2; i++)
+        if (files[i] >= 0 && close(files[i]) != 0 && code == TOOL_OK) {
+            tool_error(run->options->results, "cannot write: %s", strerror(errno));
+            code = TOOL_ERROR;
+        }
     return code;
 }
 
@@ -89,7 +143,7 @@ static int begin_row(struct run *run, const struct waiting *job, const struct ou
 {
     const struct run_end *end = &outcome->end;
     struct run_log_row row = {.seq = job->seq, .start_us = end->start_us, .run_ns = end->run_ns, .sent = job->sent,
-                              .received = outcome->silent ? 0 : end->size[0] + newline, .code = end->code, .signal = end->signal,
+                              .received = outcome->silent ? 0 : end->size[0] + newline + end->lines[0] * job->tag_size, .code = end->code, .signal = end->signal,
                               .command = job->command, .command_size = job->command_size};
 
     return run_log_begin(&run->log, &row);
@@ -204,7 +258,7 @@ int run_settle(struct run *run, const struct waiting *job, const ptq_result *res
         return TOOL_ERROR;
     int code = begin_row(run, job, &outcome, newline);
     if (code == TOOL_OK)
-        code = write_streams(run, &outcome, newline);
+        code = write_all(run, job, &outcome, newline);
     if (code == TOOL_OK && (outcome.words != NULL || run->log.fd >= 0))
         code = output_flush(&run->output);
     if (code == TOOL_OK && outcome.words != NULL) {

@@ -80,7 +80,7 @@ void run_spill_close(struct run_spill *spill)
 struct job_head {
     int32_t pid, spill, stop; /* the run, and its descriptors */
     uint32_t tries, timeout_ms;
-    uint32_t padding;
+    uint32_t counts_lines;
     uint64_t command_size, input_size;
 };
 
@@ -92,7 +92,7 @@ size_t run_job_room(size_t size)
 enum ptq_err run_job_submit(ptq_pool *pool, const struct run_spill *spill, const struct run_job *job, uint64_t *ret_ticket)
 {
     struct job_head head = {.pid = getpid(), .spill = spill->fd, .stop = spill->stop[0], .tries = job->tries,
-                            .timeout_ms = job->timeout_ms,
+                            .timeout_ms = job->timeout_ms, .counts_lines = job->counts_lines,
                             .command_size = job->command_size, .input_size = job->input_size};
     size_t size = sizeof head + job->command_size + 1 + job->input_size;
     char *bytes = malloc(size);
@@ -146,6 +146,8 @@ struct stream {
     uint64_t at[PIECES_MAX]; /* where in the spill its pieces begin */
     uint64_t pieces;
     uint64_t used; /* of the last of them */
+    uint64_t newlines;
+    char last;
 };
 
 static struct stream streams[2];
@@ -154,7 +156,7 @@ static void clear_stream(struct stream *stream)
 {
     for (uint64_t i = 0; i < stream->pieces; i++)
         (void)!fallocate(shared.spill.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)stream->at[i], (off_t)piece_size(i));
-    stream->size = stream->pieces = stream->used = 0;
+    stream->size = stream->pieces = stream->used = stream->newlines = 0;
 }
 
 static enum ptq_err spill_bytes(struct stream *stream, const char *data, size_t size)
@@ -181,13 +183,24 @@ static enum ptq_err spill_bytes(struct stream *stream, const char *data, size_t 
     return PTQ_OK;
 }
 
+static void count_lines(struct stream *stream, const char *data, size_t size)
+{
+    const char *end = data + size;
+
+    for (const char *at = data; (at = memchr(at, '\n', (size_t)(end - at))) != NULL; at++)
+        stream->newlines++;
+    stream->last = size > 0 ? end[-1] : stream->last;
+}
+
 static enum ptq_err take_output(int fd, const void *data, size_t size, void *context)
 {
+    const struct job_head *head = context;
     struct stream *stream = &streams[fd == 2];
     uint64_t before = stream->size;
     enum ptq_err err = PTQ_OK;
 
-    (void)context;
+    if (head->counts_lines)
+        count_lines(stream, data, size);
     stream->size += size;
     if (stream->size <= sizeof stream->bytes) {
         memcpy(stream->bytes + before, data, size);
@@ -209,7 +222,7 @@ static int64_t now_us(void)
 static enum ptq_err run_once(ptq_task *task, const struct job_head *head, const char *command, struct run_end *ret_end)
 {
     struct ptq_command what = {.line = command, .input = command + head->command_size + 1, .input_size = head->input_size,
-                               .each = take_output, .timeout_ms = head->timeout_ms, .stop_fd = shared.spill.stop[0]};
+                               .each = take_output, .context = (void *)(uintptr_t)head, .timeout_ms = head->timeout_ms, .stop_fd = shared.spill.stop[0]};
     struct ptq_command_end how;
 
     clear_stream(&streams[0]);
@@ -235,6 +248,7 @@ static enum ptq_err give_end(ptq_task *task, struct run_end *end)
     for (int i = 0; i < 2; i++) {
         end->size[i] = streams[i].size;
         end->pieces[i] = streams[i].pieces;
+        end->lines[i] = streams[i].newlines + (streams[i].size > 0 && streams[i].last != '\n');
     }
     enum ptq_err err = ptq_task_emit(task, end, sizeof *end);
     for (int i = 0; i < 2 && err == PTQ_OK; i++)

@@ -37,6 +37,7 @@ struct run_job {
     const char *input; /* its standard input; NULL: nothing */
     size_t input_size;
     uint32_t tries, timeout_ms;
+    bool counts_lines;
 };
 
 /* How it went. */
@@ -48,6 +49,7 @@ struct run_end {
     int64_t run_ns;
     uint64_t size[2];   /* of standard output and standard error */
     uint64_t pieces[2]; /* of the spill; 0: it stands in the result */
+    uint64_t lines[2];  /* begun in them, where that was asked for */
 };
 
 /* The largest job of a run whose commands and inputs have `size` bytes. */

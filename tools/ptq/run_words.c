@@ -152,7 +152,7 @@ static bool has_argument_place(const char *text)
     return false;
 }
 
-char *run_template_make(char *const *words, size_t count)
+char *run_template_make(char *const *words, size_t count, bool may_add)
 {
     struct run_text text = {0};
 
@@ -161,12 +161,21 @@ char *run_template_make(char *const *words, size_t count)
             run_text_add(&text, " ", 1);
         run_text_add(&text, words[i], strlen(words[i]));
     }
-    if (text.bytes != NULL && !has_argument_place(text.bytes))
+    if (text.bytes != NULL && may_add && !has_argument_place(text.bytes))
         run_text_add(&text, " {}", 3);
     if (!text.failed)
         return text.bytes;
     run_text_fini(&text);
     return NULL;
+}
+
+size_t run_template_most(const char *template)
+{
+    size_t most = strlen(template) + 1;
+
+    for (const char *at = template; (at = strchr(at, '{')) != NULL; at++)
+        most += 20; /* digits of a number */
+    return most;
 }
 
 /* "a/b.c" -> "a/b"; a dot of a folder ends nothing. */

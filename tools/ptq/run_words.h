@@ -29,8 +29,11 @@ void run_text_add(struct run_text *text, const char *data, size_t size);
 void run_text_quote(struct run_text *text, const char *data, size_t size); /* as one word of a shell */
 void run_text_fini(struct run_text *text);
 
-/* The words of a command line with a space between; " {}" is added where no place is for an argument.  NULL: no memory; free() it. */
-char *run_template_make(char *const *words, size_t count);
+/* The words of a command line with a space between; " {}" is added, if it may, where no place is for an argument.  NULL: no memory; free() it. */
+char *run_template_make(char *const *words, size_t count, bool may_add);
+
+/* How long its command can be without arguments. */
+size_t run_template_most(const char *template);
 
 /* Appends the command of job `seq`. */
 void run_template_fill(const char *template, const struct run_words *arguments, uint64_t seq, struct run_text *text);
