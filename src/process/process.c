@@ -325,6 +325,9 @@ static enum ptq_err check_options(const char *name, const struct ptq_process_opt
         return pti_error(error, PTQ_EINVAL, "process '%s': timeout_ms is for sections - prerun, run and postrun have one each", name);
     if (options->input == NULL && options->input_size != 0)
         return pti_error(error, PTQ_EINVAL, "process '%s': %zu bytes of input at NULL", name, options->input_size);
+    if (options->mail_name != NULL && (!pti_name_is_valid(options->mail_name) || strlen(options->mail_name) > PTQ_NAME_MAX - strlen(".out")))
+        return pti_error(error, PTQ_EINVAL, "process '%s': mail_name '%.150s' is none: the queues of its mail are called so, with .in and .out behind",
+                         name, options->mail_name);
     if (options->input_size > PTQ_ITEM_MAX || options->result_size > PTQ_ITEM_MAX || options->checkpoint_size > PTQ_ITEM_MAX)
         return pti_error(error, PTQ_EINVAL, "process '%s': input, result or checkpoint above 1 GiB", name);
     return PTQ_OK;
@@ -384,10 +387,24 @@ static enum ptq_err make_box(ptq_process *process, const struct ptq_process_opti
     return ptq_queue_open(process->mail.bus, name, &box, ret_queue);
 }
 
-/* "<name>.<16 digits>.in" and ".out": nobody else's. */
+/* What a killed process left under a name that was chosen; one in use stays, and its maker hears so. */
+static void remove_left(ptq_bus *bus, const char *name)
+{
+    enum ptq_err err = ptq_queue_unlink(bus, name, false);
+    (void)err;
+}
+
+static void name_boxes(struct pti_mail *mail, const char *name)
+{
+    (void)snprintf(mail->name_in, sizeof mail->name_in, "%s.in", name);
+    (void)snprintf(mail->name_out, sizeof mail->name_out, "%s.out", name);
+}
+
+/* "<name>.<16 digits>.in" and ".out", nobody else's; or as it was asked for. */
 static enum ptq_err make_mail(ptq_process *process, ptq_bus *bus, const struct ptq_process_options *options)
 {
     struct pti_mail *mail = &process->mail;
+    char own[PTQ_NAME_MAX + 1];
     uint64_t number;
     ptq_queue *in = NULL, *out = NULL;
     if (bus == NULL)
@@ -395,8 +412,12 @@ static enum ptq_err make_mail(ptq_process *process, ptq_bus *bus, const struct p
     if (getrandom(&number, sizeof number, 0) != sizeof number)
         return PTQ_ESYS;
     mail->bus = pti_bus_hold(bus);
-    (void)snprintf(mail->name_in, sizeof mail->name_in, "%s.%016llx.in", process->hooks->name, (unsigned long long)number);
-    (void)snprintf(mail->name_out, sizeof mail->name_out, "%s.%016llx.out", process->hooks->name, (unsigned long long)number);
+    (void)snprintf(own, sizeof own, "%.*s.%016llx", PTQ_NAME_MAX - 21, process->hooks->name, (unsigned long long)number);
+    name_boxes(mail, options->mail_name != NULL ? options->mail_name : own);
+    if (options->mail_name != NULL) {
+        remove_left(bus, mail->name_in);
+        remove_left(bus, mail->name_out);
+    }
     enum ptq_err err = make_box(process, options, mail->name_in, &in);
     mail->in = in;
     if (err == PTQ_OK)

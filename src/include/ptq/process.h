@@ -179,6 +179,8 @@ struct ptq_process_options {
     size_t result_size, checkpoint_size; /**< the largest; 0: 64 KiB */
     uint64_t mail_count;  /**< messages that wait in each direction; 0: 100 */
     uint32_t mail_size;   /**< bytes in the largest; 0: 4096 */
+    const char *mail_name; /**< its mailboxes are the queues NAME.in and NAME.out, so that others can tell it something, also from other hosts
+                                ("NAME.in@node"); NULL: names of their own, which nobody else is meant to know */
     struct ptq_error *error; /**< filled when ptq_process_new fails; may be NULL */
 };
 
@@ -186,8 +188,8 @@ struct ptq_process_options {
  * Makes a process of the hooks `name`; it is not started yet.  `bus` is for its mail, and held: NULL, it has none.  All
  * memory is taken now.  `options` may be NULL; it is copied.
  * PTQ_ENOTASK: no such hooks; PTQ_ENOTSTARTED: main did not
- * call ptq_worker_main; PTQ_EINVAL: an option makes no sense, or no processor of cpu_list may be used; PTQ_ENOMEM,
- * PTQ_ENOSPC, PTQ_EPERM.
+ * call ptq_worker_main; PTQ_EINVAL: an option makes no sense, or no processor of cpu_list may be used; PTQ_EEXIST: another living
+ * process has a mailbox of that mail_name (what a killed one left is replaced); PTQ_ENOMEM, PTQ_ENOSPC, PTQ_EPERM.
  */
 PTQ_MUST_CHECK enum ptq_err ptq_process_new(ptq_bus *bus, const char *name, const struct ptq_process_options *options,
                                             ptq_process **ret_process);
