@@ -374,9 +374,56 @@ static void workers_die_with_the_program_that_spawned_them(void **state)
     ptt_page_free(page);
 }
 
+/* Of this process; with a job's answer, who it is. */
+static unsigned inits;
+
+struct init_seen {
+    uint32_t inits, pid;
+};
+
+static enum ptq_err tell_inits(ptq_task *task, const void *data, size_t size)
+{
+    struct init_seen seen = {inits, (uint32_t)getpid()};
+
+    (void)data;
+    (void)size;
+    return ptq_task_emit(task, &seen, sizeof seen);
+}
+
+static void each_worker_has_called_its_init_once_before_its_first_job(void **state)
+{
+    enum { JOBS = 12, A_WORKER = 3 };
+    uint32_t pids[JOBS];
+    size_t workers = 0;
+    struct pools pools;
+    (void)state;
+
+    pools_init(&pools, NULL, 0);
+    for (int i = 0; i < JOBS; i++)
+        pools_submit(&pools, "inits", "");
+    assert_ok(ptq_pool_spawn(pools.pool, &(struct ptq_spawn_options){.count = 2, .recycle_jobs = A_WORKER}));
+    for (int i = 0; i < JOBS; i++) {
+        ptq_result *result = pools_get(&pools);
+        struct init_seen seen;
+        size_t known = 0;
+        assert_int_equal(ptq_result_size(result), sizeof seen);
+        memcpy(&seen, ptq_result_data(result), sizeof seen);
+        assert_int_equal(seen.inits, 1);
+        while (known < workers && pids[known] != seen.pid)
+            known++;
+        pids[known] = seen.pid;
+        workers += known == workers;
+        assert_ok(ptq_result_done(result));
+    }
+    assert_true(workers >= JOBS / A_WORKER); /* so successors call it, too */
+    assert_int_equal(inits, 0);
+    pools_fini(&pools);
+}
+
 static enum ptq_err init_worker(void *user)
 {
     (void)user;
+    inits++;
     return getenv("POOLS_INIT_FAILS") != NULL ? PTQ_EFAILED : PTQ_OK;
 }
 
@@ -395,8 +442,11 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_job_lost_while_the_getter_sleeps_is_noticed),
         cmocka_unit_test(a_lost_job_does_not_hide_a_later_result),
         cmocka_unit_test(workers_die_with_the_program_that_spawned_them),
+        cmocka_unit_test(each_worker_has_called_its_init_once_before_its_first_job),
     };
     pools_register();
+    if (ptq_task_register("inits", tell_inits, NULL) != PTQ_OK)
+        return 1;
     ptq_worker_init(init_worker, NULL);
     ptq_worker_main(argc, argv);
     return cmocka_run_group_tests(tests, NULL, NULL);

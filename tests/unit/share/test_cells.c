@@ -351,7 +351,11 @@ static void cells_and_shares_are_listed_and_cleared(void **state)
     for (int i = 0; i < 3; i++)
         assert_int_equal(seen[i], 1);
     assert_int_equal(seen[3], 3);
+    assert_ok(ptq_map_set(share, "m", "k\0y", 3, "v", 1));
+    assert_ok(ptq_set_add(share, "t", "x", 1));
     assert_ok(ptq_share_clear(share));
+    assert_answer(PTQ_ENOENT, ptq_set_has(share, "m", "k\0y", 3));
+    assert_answer(PTQ_ENOENT, ptq_set_has(share, "t", "x", 1));
     assert_ok(ptq_share_each(share, count_cell, seen));
     assert_int_equal(seen[3], 3);
     assert_ok(ptq_share_list(scratch->bus, note_name, names));
