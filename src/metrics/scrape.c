@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "metrics/families.h"
+#include "metrics/pools.h"
 #include "metrics/waits.h"
 
 #define GONE_MOST 65536u /* removed queues that are remembered */
@@ -30,6 +32,7 @@ struct known {
     uint64_t base[COUNTERS]; /* of queues of this name that are no more */
     uint64_t told[COUNTERS];
     uint64_t scrape;         /* the last that saw it */
+    size_t row;              /* ... where */
     char name[];
 };
 
@@ -42,6 +45,8 @@ struct reading {
 
 struct row {
     struct known *known;
+    int64_t made_ms; /* Unix time */
+    bool placed;     /* results of an ordered pool */
     struct ptq_queue_stats stats;
 };
 
@@ -50,9 +55,17 @@ struct ptq_scrape {
     struct known **known; /* by name; while it reads, the new ones stand behind the `sorted` */
     size_t known_count, known_room, sorted;
     uint64_t number;
+    size_t most; /* queues that are told of */
+    bool (*wants)(const char *name, void *context); /* NULL: all */
+    void *context;
+    size_t told_last, old; /* that were told of the last time */
+    size_t fresh; /* ... and were not, but are now */
     struct row *rows; /* of this one; scratch */
     size_t count, room;
-    uint64_t unreadable;
+    struct ptq_view_info *jobs; /* of pools; of this one; scratch */
+    size_t jobs_count, jobs_room;
+    struct pti_pools pools;
+    uint64_t unreadable, untold;
     bool failed;
 };
 
@@ -170,26 +183,103 @@ static enum ptq_err read_queue(struct ptq_scrape *scrape, const char *name, stru
     return answer;
 }
 
+/* It was told of the last time. */
+static bool is_old(const struct ptq_scrape *scrape, const struct known *known)
+{
+    return known->scrape != 0 && known->scrape == scrape->number - 1;
+}
+
+static bool keep_jobs(struct ptq_scrape *scrape, const struct ptq_view_info *info)
+{
+    size_t stem;
+
+    if (!pti_pool_is(info, &stem))
+        return true;
+    if (!make_room((void **)&scrape->jobs, &scrape->jobs_room, scrape->jobs_count, sizeof *scrape->jobs))
+        return false;
+    scrape->jobs[scrape->jobs_count++] = *info;
+    return true;
+}
+
+/* Of one that nothing was told of yet, a second look sees what an unlucky first one did not. */
+static bool tell_first(struct ptq_scrape *scrape, struct known *known, const struct reading *reading)
+{
+    struct reading again;
+
+    if (!tell(scrape, known, reading))
+        return false;
+    return read_queue(scrape, known->name, &again) != PTQ_OK || memcmp(again.info.id, known->id, sizeof known->id) != 0 ||
+           tell(scrape, known, &again);
+}
+
+static bool keep_row(struct ptq_scrape *scrape, const char *name, const struct reading *reading)
+{
+    if (!make_room((void **)&scrape->rows, &scrape->room, scrape->count, sizeof *scrape->rows))
+        return false;
+    struct row *row = &scrape->rows[scrape->count];
+    struct known *known = find_known(scrape, name);
+    bool is_fresh = known != NULL && !is_old(scrape, known);
+    if (known == NULL)
+        return false;
+    bool is_another = memcmp(known->id, reading->info.id, sizeof known->id) != 0;
+    if (!(is_another ? tell_first : tell)(scrape, known, reading) || !keep_jobs(scrape, &reading->info))
+        return false;
+    *row = (struct row){.known = known, .made_ms = reading->info.created_unix_ms, .placed = reading->info.placed, .stats = reading->stats};
+    scrape->fresh += is_fresh;
+    known->row = scrape->count++;
+    return true;
+}
+
+/* Who was told of the last time goes first: what is told of does not change because others come. */
+static bool has_place(const struct ptq_scrape *scrape, const char *name)
+{
+    struct known *const *found = scrape->sorted > 0 ? bsearch(name, scrape->known, scrape->sorted, sizeof *found, compare_name) : NULL;
+
+    return (found != NULL && is_old(scrape, *found)) || scrape->old + scrape->fresh < scrape->most;
+}
+
 /* One that is removed meanwhile is not there. */
 static bool look_at(const char *name, void *context)
 {
     struct ptq_scrape *scrape = context;
     struct reading reading;
 
-    if (!make_room((void **)&scrape->rows, &scrape->room, scrape->count, sizeof *scrape->rows))
-        return !(scrape->failed = true);
-    struct row *row = &scrape->rows[scrape->count];
+    if (scrape->wants != NULL && !scrape->wants(name, scrape->context))
+        return true;
+    if (!has_place(scrape, name)) {
+        scrape->untold++;
+        return true;
+    }
     enum ptq_err answer = read_queue(scrape, name, &reading);
     if (answer != PTQ_OK) {
         scrape->unreadable += answer != PTQ_ENOENT && answer != PTQ_EGONE;
         return true;
     }
-    row->known = find_known(scrape, name);
-    if (row->known == NULL || !tell(scrape, row->known, &reading))
-        return !(scrape->failed = true);
-    row->stats = reading.stats;
-    scrape->count++;
-    return true;
+    scrape->failed = !keep_row(scrape, name, &reading);
+    return !scrape->failed;
+}
+
+/* The queue of results of a pool; NULL: it was not told of. */
+static const struct row *find_done(const struct ptq_scrape *scrape, const struct ptq_view_info *jobs, size_t stem)
+{
+    char name[PTQ_NAME_MAX + 1];
+
+    snprintf(name, sizeof name, "%.*s.done", (int)stem, jobs->name);
+    struct known *const *found = scrape->sorted > 0 ? bsearch(name, scrape->known, scrape->sorted, sizeof *found, compare_name) : NULL;
+    return found != NULL && (*found)->scrape == scrape->number ? &scrape->rows[(*found)->row] : NULL;
+}
+
+static bool look_at_pools(struct ptq_scrape *scrape)
+{
+    bool good = true;
+
+    pti_pools_begin(&scrape->pools);
+    for (size_t i = 0; i < scrape->jobs_count && good; i++) {
+        size_t stem;
+        const struct row *done = pti_pool_is(&scrape->jobs[i], &stem) ? find_done(scrape, &scrape->jobs[i], stem) : NULL;
+        good = done == NULL || pti_pools_look(&scrape->pools, scrape->bus, &scrape->jobs[i], &done->stats, done->placed);
+    }
+    return good;
 }
 
 static int compare_age(const void *a, const void *b)
@@ -303,31 +393,35 @@ GAUGE(dead_endpoints, dead_endpoints)
 GAUGE(ended, ended)
 GAUGE(paused, paused)
 
-#define FAMILY(type, name, unit, help, label, ...)                                                                     \
+#define TELL(id, label, ...)                                                                                           \
     do {                                                                                                               \
         static const struct figure figures[] = {__VA_ARGS__};                                                          \
-        pti_text_family(text, type, name, unit, help);                                                                 \
+        pti_family_begin(text, PTI_FAMILY_##id);                                                                               \
         write_family(scrape, text, label, figures, sizeof figures / sizeof figures[0]);                                \
     } while (0)
 
 static void write_gauges(const struct ptq_scrape *scrape, struct pti_text *text)
 {
-    FAMILY(PTI_GAUGE, "ptq_queue_messages", "", "Messages in the queue now, by state.", "state", {"ready", ready}, {"leased", leased},
-           {"delayed", delayed}, {"dead", dead});
-    FAMILY(PTI_GAUGE, "ptq_queue_capacity", "", "Messages that the queue was made for.", NULL, {NULL, capacity});
-    FAMILY(PTI_GAUGE, "ptq_queue_memory_bytes", "bytes", "Shared memory that the queue has taken.", NULL, {NULL, memory});
-    FAMILY(PTI_GAUGE, "ptq_queue_handles", "",
-           "Handles: producers have put, consumers have got, attached are alive, dead are not recovered yet.", "role",
-           {"producer", producers}, {"consumer", consumers}, {"attached", endpoints}, {"dead", dead_endpoints});
-    FAMILY(PTI_GAUGE, "ptq_queue_ended", "", "1: its producers said that nothing more will come.", NULL, {NULL, ended});
-    FAMILY(PTI_GAUGE, "ptq_queue_paused", "", "1: gets answer as on an empty queue.", NULL, {NULL, paused});
+    TELL(QUEUE_MESSAGES, "state", {"ready", ready}, {"leased", leased}, {"delayed", delayed}, {"dead", dead});
+    TELL(QUEUE_CAPACITY, NULL, {NULL, capacity});
+    TELL(QUEUE_MEMORY, NULL, {NULL, memory});
+    TELL(QUEUE_HANDLES, "role", {"producer", producers}, {"consumer", consumers}, {"attached", endpoints}, {"dead", dead_endpoints});
+    TELL(QUEUE_ENDED, NULL, {NULL, ended});
+    TELL(QUEUE_PAUSED, NULL, {NULL, paused});
+}
+
+static void write_made(const struct ptq_scrape *scrape, struct pti_text *text)
+{
+    pti_family_begin(text, PTI_FAMILY_QUEUE_MADE);
+    for (size_t i = 0; i < scrape->count; i++) {
+        struct pti_labels labels = label(&scrape->rows[i], NULL, NULL);
+        pti_text_seconds(text, "", &labels, scrape->rows[i].made_ms);
+    }
 }
 
 static void write_oldest(const struct ptq_scrape *scrape, struct pti_text *text)
 {
-    pti_text_family(text, PTI_GAUGE, "ptq_queue_oldest_seconds", "seconds",
-                    "Age of the oldest ready message that bears the time of its put (every 64th does, unless the queue was made otherwise, "
-                    "and each with a time to live).");
+    pti_family_begin(text, PTI_FAMILY_QUEUE_OLDEST);
     for (size_t i = 0; i < scrape->count; i++) {
         struct pti_labels labels = label(&scrape->rows[i], NULL, NULL);
         pti_text_sample(text, "", &labels, (double)scrape->rows[i].stats.oldest_ms / 1000);
@@ -364,9 +458,7 @@ static void write_steps(const struct row *row, struct pti_text *text)
 
 static void write_waits(const struct ptq_scrape *scrape, struct pti_text *text)
 {
-    pti_text_family(text, PTI_HISTOGRAM, "ptq_queue_wait_seconds", "seconds",
-                    "How long messages waited from put to first take: of those that bear the time of their put (every 64th does, unless the "
-                    "queue was made otherwise, and each with a time to live), where one was taken yet.");
+    pti_family_begin(text, PTI_FAMILY_QUEUE_WAIT);
     for (size_t i = 0; i < scrape->count; i++) {
         if (scrape->rows[i].known->waits != NULL)
             write_steps(&scrape->rows[i], text);
@@ -375,40 +467,56 @@ static void write_waits(const struct ptq_scrape *scrape, struct pti_text *text)
 
 static void write_counters(const struct ptq_scrape *scrape, struct pti_text *text)
 {
-    FAMILY(PTI_COUNTER, "ptq_messages", "", "Messages since the queue was made, by what was done.", "op", {"put", put}, {"taken", taken},
-           {"acked", acked}, {"nacked", nacked}, {"redelivered", redelivered});
-    FAMILY(PTI_COUNTER, "ptq_dropped_messages", "", "Messages that left the queue without being acked, by reason.", "reason",
-           {"oldest", oldest}, {"newest", newest}, {"expired", expired}, {"purged", purged}, {"dead_overflow", dead_overflow});
-    FAMILY(PTI_COUNTER, "ptq_bytes", "bytes", "Bytes of messages since the queue was made.", "op", {"put", bytes_put},
-           {"acked", bytes_acked});
-    FAMILY(PTI_COUNTER, "ptq_recoveries", "", "Handles whose process died and whose work was given back.", NULL, {NULL, recovered});
+    TELL(MESSAGES, "op", {"put", put}, {"taken", taken}, {"acked", acked}, {"nacked", nacked}, {"redelivered", redelivered});
+    TELL(DROPPED, "reason", {"oldest", oldest}, {"newest", newest}, {"expired", expired}, {"purged", purged},
+         {"dead_overflow", dead_overflow});
+    TELL(BYTES, "op", {"put", bytes_put}, {"acked", bytes_acked});
+    TELL(RECOVERIES, NULL, {NULL, recovered});
+}
+
+/* All that is there now. */
+static enum ptq_err look_at_all(struct ptq_scrape *scrape)
+{
+    scrape->number++;
+    scrape->old = scrape->told_last;
+    scrape->fresh = scrape->count = scrape->jobs_count = 0;
+    scrape->unreadable = scrape->untold = 0;
+    scrape->failed = false;
+    enum ptq_err answer = ptq_bus_list(scrape->bus, look_at, scrape);
+    sort_known(scrape);
+    if (answer == PTQ_OK && (scrape->failed || !look_at_pools(scrape)))
+        answer = PTQ_ENOMEM;
+    scrape->told_last = scrape->count;
+    return answer;
+}
+
+static void write_all(const struct ptq_scrape *scrape, struct pti_text *text)
+{
+    write_gauges(scrape, text);
+    write_made(scrape, text);
+    write_oldest(scrape, text);
+    write_waits(scrape, text);
+    write_counters(scrape, text);
+    pti_pools_write(&scrape->pools, text);
+    pti_family_count(text, PTI_FAMILY_QUEUES, scrape->count);
+    pti_family_count(text, PTI_FAMILY_UNREADABLE, scrape->unreadable);
+    pti_family_count(text, PTI_FAMILY_UNTOLD, scrape->untold);
 }
 
 enum ptq_err pti_scrape_write(struct ptq_scrape *scrape, struct pti_text *text)
 {
-    scrape->number++;
-    scrape->count = 0;
-    scrape->unreadable = 0;
-    scrape->failed = false;
-    enum ptq_err answer = ptq_bus_list(scrape->bus, look_at, scrape);
-    if (answer == PTQ_OK && scrape->failed)
-        answer = PTQ_ENOMEM;
-    sort_known(scrape);
+    enum ptq_err answer = look_at_all(scrape);
+
     if (answer == PTQ_OK) {
-        write_gauges(scrape, text);
-        write_oldest(scrape, text);
-        write_waits(scrape, text);
-        write_counters(scrape, text);
-        pti_text_family(text, PTI_GAUGE, "ptq_queues", "", "Queues that were read.");
-        pti_text_count(text, "", NULL, scrape->count);
-        pti_text_family(text, PTI_GAUGE, "ptq_unreadable_queues", "", "Queues that could not be read: not ours, of another layout, damaged.");
-        pti_text_count(text, "", NULL, scrape->unreadable);
+        write_all(scrape, text);
         forget(scrape);
         scrape->sorted = scrape->known_count;
     }
     free(scrape->rows);
+    free(scrape->jobs);
     scrape->rows = NULL;
-    scrape->count = scrape->room = 0;
+    scrape->jobs = NULL;
+    scrape->count = scrape->room = scrape->jobs_count = scrape->jobs_room = 0;
     return answer;
 }
 
@@ -422,6 +530,7 @@ enum ptq_err ptq_scrape_open(ptq_bus *bus, ptq_scrape **ret_scrape)
     if (scrape == NULL)
         return PTQ_ENOMEM;
     scrape->bus = bus;
+    scrape->most = PTQ_SCRAPE_QUEUES;
     *ret_scrape = scrape;
     return PTQ_OK;
 }
@@ -433,7 +542,17 @@ void ptq_scrape_close(ptq_scrape *scrape)
     for (size_t i = 0; i < scrape->known_count; i++)
         free_known(scrape->known[i]);
     free(scrape->known);
+    pti_pools_fini(&scrape->pools);
     free(scrape);
+}
+
+void ptq_scrape_choose(ptq_scrape *scrape, size_t most, bool (*wants)(const char *name, void *context), void *context)
+{
+    if (scrape == NULL)
+        return;
+    scrape->most = most > 0 ? most : PTQ_SCRAPE_QUEUES;
+    scrape->wants = wants;
+    scrape->context = context;
 }
 
 enum ptq_err ptq_scrape_text(ptq_scrape *scrape, enum ptq_metrics_format format, char **ret_text, size_t *ret_size)

@@ -79,31 +79,34 @@ static bool is_open_metrics(const struct pti_text *text)
     return text->format == PTQ_METRICS_OPENMETRICS;
 }
 
+static const char *find_suffix(const struct pti_family *family)
+{
+    return family->type == PTI_COUNTER ? "_total" : family->type == PTI_INFO ? "_info" : "";
+}
+
 /* Prometheus' own form gives a counter the name of its sample, and does not know info. */
-void pti_text_family(struct pti_text *text, enum pti_family_type type, const char *name, const char *unit, const char *help)
+void pti_text_family(struct pti_text *text, const struct pti_family *family)
 {
     static const char *const types[] = {"gauge", "counter", "histogram", "info"};
-    const char *suffix = is_open_metrics(text) ? "" : type == PTI_COUNTER ? "_total" : type == PTI_INFO ? "_info" : "";
-    const char *word = type == PTI_INFO && !is_open_metrics(text) ? "gauge" : types[type];
+    const char *suffix = is_open_metrics(text) ? "" : find_suffix(family);
+    const char *word = family->type == PTI_INFO && !is_open_metrics(text) ? "gauge" : types[family->type];
 
-    text->family = name;
-    text->type = type;
+    text->family = family;
     if (text->file == NULL)
         return;
-    fprintf(text->file, "# TYPE %s%s %s\n", name, suffix, word);
-    if (unit[0] != '\0' && is_open_metrics(text))
-        fprintf(text->file, "# UNIT %s %s\n", name, unit);
-    fprintf(text->file, "# HELP %s%s ", name, suffix);
-    write_escaped(text->file, help, escape_label);
+    fprintf(text->file, "# TYPE %s%s %s\n", family->name, suffix, word);
+    if (family->unit[0] != '\0' && is_open_metrics(text))
+        fprintf(text->file, "# UNIT %s %s\n", family->name, family->unit);
+    fprintf(text->file, "# HELP %s%s ", family->name, suffix);
+    write_escaped(text->file, family->help, escape_label);
     fputc('\n', text->file);
 }
 
 static void write_name(struct pti_text *text, const char *suffix, const struct pti_labels *labels)
 {
-    const char *own = suffix[0] != '\0' ? suffix : text->type == PTI_COUNTER ? "_total" : text->type == PTI_INFO ? "_info" : "";
     const char *before = "{";
 
-    fprintf(text->file, "%s%s", text->family, own);
+    fprintf(text->file, "%s%s", text->family->name, suffix[0] != '\0' ? suffix : find_suffix(text->family));
     for (size_t i = 0; labels != NULL && i < PTI_LABELS_MOST && labels->list[i].name != NULL; i++) {
         fprintf(text->file, "%s%s=\"", before, labels->list[i].name);
         write_escaped(text->file, labels->list[i].value, escape_label);
@@ -126,6 +129,15 @@ void pti_text_sample(struct pti_text *text, const char *suffix, const struct pti
     snprintf(digits, sizeof digits, "%.12g\n", value);
     digits[strcspn(digits, ",")] = digits[strcspn(digits, ",")] == ',' ? '.' : '\0'; /* a program may have a locale */
     fputs(digits, text->file);
+}
+
+void pti_text_seconds(struct pti_text *text, const char *suffix, const struct pti_labels *labels, int64_t ms)
+{
+    if (text->file == NULL)
+        return;
+    uint64_t size = ms < 0 ? (uint64_t)0 - (uint64_t)ms : (uint64_t)ms;
+    write_name(text, suffix, labels);
+    fprintf(text->file, "%s%" PRIu64 ".%03u\n", ms < 0 ? "-" : "", size / 1000, (unsigned)(size % 1000));
 }
 
 void pti_text_count(struct pti_text *text, const char *suffix, const struct pti_labels *labels, uint64_t value)

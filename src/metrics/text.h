@@ -1,7 +1,7 @@
 /* text.h -- figures as text: OpenMetrics 1.0 and the text form of Prometheus from one set of calls; and strings of JSON.
  *
  *      pti_text_init(&text, PTQ_METRICS_OPENMETRICS);
- *      pti_text_family(&text, PTI_COUNTER, "ptq_messages", "", "Messages since the queue was made.");
+ *      pti_family_begin(&text, PTI_FAMILY_MESSAGES);                  (families.h)
  *      pti_text_sample(&text, "", (struct pti_labels){{"queue", name}, {"op", "put"}}, 7);
  *      answer = pti_text_end(&text, &bytes, &size);
  *
@@ -10,6 +10,7 @@
 #ifndef PTQ_METRICS_TEXT_H
 #define PTQ_METRICS_TEXT_H
 
+#include <stdint.h>
 #include <stdio.h>
 
 #include <ptq/err.h>
@@ -17,13 +18,19 @@
 
 enum pti_family_type { PTI_GAUGE, PTI_COUNTER, PTI_HISTOGRAM, PTI_INFO };
 
+struct pti_family {
+    enum pti_family_type type;
+    const char *name; /* without the suffix of its type */
+    const char *unit; /* "seconds", "bytes", with which the name ends; "": none */
+    const char *help;
+};
+
 struct pti_text {
     enum ptq_metrics_format format;
     FILE *file; /* NULL: no memory */
     char *bytes;
     size_t size;
-    const char *family;
-    enum pti_family_type type;
+    const struct pti_family *family; /* borrowed */
 };
 
 #define PTI_LABELS_MOST 5
@@ -35,10 +42,11 @@ struct pti_labels {
 };
 
 void pti_text_init(struct pti_text *text, enum ptq_metrics_format format);
-/* What follows is of this family.  `unit`: "seconds", "bytes", with which the name ends; "": none. */
-void pti_text_family(struct pti_text *text, enum pti_family_type type, const char *name, const char *unit, const char *help);
+/* What follows is of this family, which outlives it. */
+void pti_text_family(struct pti_text *text, const struct pti_family *family);
 /* suffix: "" (of a counter that is _total by itself), "_bucket", "_sum", "_count". */
 void pti_text_sample(struct pti_text *text, const char *suffix, const struct pti_labels *labels, double value);
+void pti_text_seconds(struct pti_text *text, const char *suffix, const struct pti_labels *labels, int64_t ms); /* to the millisecond */
 void pti_text_count(struct pti_text *text, const char *suffix, const struct pti_labels *labels, uint64_t value);
 /* Given to you, free(); PTQ_ENOMEM. */
 PTQ_MUST_CHECK enum ptq_err pti_text_end(struct pti_text *text, char **ret_bytes, size_t *ret_size);

@@ -9,6 +9,7 @@
 #include <ptq/version.h>
 
 #include "base/time.h"
+#include "metrics/families.h"
 #include "metrics/scrape.h"
 #include "remote/figures.h"
 #include "remote/route.h"
@@ -141,12 +142,12 @@ static void write_peers(struct pti_server *server, struct pti_text *text)
 {
     struct write_peers write = {text, false};
 
-    pti_text_family(text, PTI_GAUGE, "ptq_peer_up", "", "1: the home answered when it was looked at last, every two seconds.");
+    pti_family_begin(text, PTI_FAMILY_PEER_UP);
     pthread_mutex_lock(&server->parts);
     pti_keeper_look(server->keeper, write_peer, &write);
     pthread_mutex_unlock(&server->parts);
     write.rtt = true;
-    pti_text_family(text, PTI_GAUGE, "ptq_peer_rtt_seconds", "seconds", "Round trip of the last PING to the home.");
+    pti_family_begin(text, PTI_FAMILY_PEER_RTT);
     pthread_mutex_lock(&server->parts);
     pti_keeper_look(server->keeper, write_peer, &write);
     pthread_mutex_unlock(&server->parts);
@@ -177,12 +178,6 @@ static void write_moved(const char *url, uint64_t moved, void *context)
     pti_text_count(write->text, "", &labels, count_on(write->desk, url, moved));
 }
 
-static void write_total(struct pti_text *text, enum pti_family_type type, const char *name, const char *unit, const char *help, uint64_t value)
-{
-    pti_text_family(text, type, name, unit, help);
-    pti_text_count(text, "", NULL, value);
-}
-
 static void write_pair(struct pti_text *text, const char *name, const char *words[2], uint64_t first, uint64_t second)
 {
     pti_text_count(text, "", &(struct pti_labels){{{name, words[0]}}}, first);
@@ -191,7 +186,7 @@ static void write_pair(struct pti_text *text, const char *name, const char *word
 
 static void write_refusals(struct pti_text *text, const struct pti_figures *sheet)
 {
-    pti_text_family(text, PTI_COUNTER, "ptq_refusals", "", "Links that were refused or closed for what they sent, by the answer they got; PTQ_EPERM also where tls was not agreed on.");
+    pti_family_begin(text, PTI_FAMILY_REFUSALS);
     for (int code = PTQ_EENDED; code <= PTQ_ESYS; code++) {
         if (sheet->refused[code] > 0)
             pti_text_count(text, "", &(struct pti_labels){{{"code", ptq_err_name((enum ptq_err)code)}}}, sheet->refused[code]);
@@ -203,25 +198,23 @@ static void write_sheet(struct pti_text *text, const struct pti_figures *sheet)
     const struct pti_traffic *traffic = &sheet->traffic;
     const char *ways[2] = {"in", "out"}, *states[2] = {"up", "down"};
 
-    write_total(text, PTI_GAUGE, "ptq_bridge_draining", "", "1: it is going down.", sheet->is_draining);
-    write_total(text, PTI_GAUGE, "ptq_links", "", "Links of others now.", sheet->links);
-    write_total(text, PTI_COUNTER, "ptq_links_opened", "", "Links of others, ever.", traffic->links);
-    pti_text_family(text, PTI_GAUGE, "ptq_sessions", "", "Sessions of others: up, or down and kept for the grace.");
+    pti_family_count(text, PTI_FAMILY_BRIDGE_DRAINING, sheet->is_draining);
+    pti_family_count(text, PTI_FAMILY_LINKS, sheet->links);
+    pti_family_count(text, PTI_FAMILY_LINKS_OPENED, traffic->links);
+    pti_family_begin(text, PTI_FAMILY_SESSIONS);
     write_pair(text, "state", states, sheet->sessions_up, sheet->sessions - sheet->sessions_up);
-    write_total(text, PTI_GAUGE, "ptq_session_channels", "", "Queues that sessions have open.", sheet->channels);
-    write_total(text, PTI_GAUGE, "ptq_session_leases", "", "Messages that sessions have leased.", sheet->leases);
-    write_total(text, PTI_GAUGE, "ptq_session_requests", "", "Requests without an answer, or whose answer is not known to be received.",
-                sheet->requests);
-    write_total(text, PTI_GAUGE, "ptq_streams", "", "Senders whose numbers are remembered, so that nothing is put twice.", sheet->streams);
-    pti_text_family(text, PTI_COUNTER, "ptq_link_bytes", "bytes", "Bytes on links of others.");
+    pti_family_count(text, PTI_FAMILY_SESSION_CHANNELS, sheet->channels);
+    pti_family_count(text, PTI_FAMILY_SESSION_LEASES, sheet->leases);
+    pti_family_count(text, PTI_FAMILY_SESSION_REQUESTS, sheet->requests);
+    pti_family_count(text, PTI_FAMILY_STREAMS, sheet->streams);
+    pti_family_begin(text, PTI_FAMILY_LINK_BYTES);
     write_pair(text, "direction", ways, traffic->bytes_in, traffic->bytes_out);
-    pti_text_family(text, PTI_COUNTER, "ptq_link_frames", "", "Frames on links of others.");
+    pti_family_begin(text, PTI_FAMILY_LINK_FRAMES);
     write_pair(text, "direction", ways, traffic->frames_in, traffic->frames_out);
     write_refusals(text, sheet);
-    write_total(text, PTI_COUNTER, "ptq_denials", "", "Requests that no rule allows.", sheet->denied);
+    pti_family_count(text, PTI_FAMILY_DENIALS, sheet->denied);
     if (sheet->certs_until != 0)
-        write_total(text, PTI_GAUGE, "ptq_certificate_end_timestamp_seconds", "seconds", "When the certificate ends, in seconds of 1970.",
-                    (uint64_t)sheet->certs_until);
+        pti_family_count(text, PTI_FAMILY_CERTIFICATE_END, (uint64_t)sheet->certs_until);
 }
 
 /* "max-peer-links" */
@@ -240,17 +233,17 @@ static bool is_capped(const struct pti_server *server, enum pti_cap cap, enum pt
 /* What is used of each cap by all peers together, and how often anybody met one. */
 static void write_caps(struct pti_server *server, struct pti_text *text, const struct pti_figures *sheet)
 {
-    pti_text_family(text, PTI_GAUGE, "ptq_cap_used", "", "What all peers together have of what is capped; cap: the option that moves it.");
+    pti_family_begin(text, PTI_FAMILY_CAP_USED);
     for (enum pti_cap cap = 0; cap < PTI_CAP_THINGS; cap++) {
         if (is_capped(server, cap, PTI_ALL))
             pti_text_count(text, "", &(struct pti_labels){{{"cap", cap_name(cap, PTI_ALL)}}}, sheet->used[cap]);
     }
-    pti_text_family(text, PTI_GAUGE, "ptq_cap_limit", "", "How much of it all peers together may have.");
+    pti_family_begin(text, PTI_FAMILY_CAP_LIMIT);
     for (enum pti_cap cap = 0; cap < PTI_CAP_THINGS; cap++) {
         if (is_capped(server, cap, PTI_ALL))
             pti_text_count(text, "", &(struct pti_labels){{{"cap", cap_name(cap, PTI_ALL)}}}, server->caps.most[cap][PTI_ALL]);
     }
-    pti_text_family(text, PTI_COUNTER, "ptq_caps_met", "", "How often somebody was refused, or had to wait, for a cap of one peer or of all.");
+    pti_family_begin(text, PTI_FAMILY_CAPS_MET);
     for (enum pti_cap cap = 0; cap < PTI_CAPS; cap++) {
         for (enum pti_scope scope = 0; scope < PTI_SCOPES; scope++) {
             if (is_capped(server, cap, scope))
@@ -265,17 +258,17 @@ static void write_bridge(struct pti_server *server, struct pti_text *text)
     struct pti_figures sheet = {0};
     bool answers = pti_figures_ask(server, ANSWER_MS, &sheet) == PTQ_OK;
 
-    pti_text_family(text, PTI_INFO, "ptq_bridge", "", "Which bridge this is.");
+    pti_family_begin(text, PTI_FAMILY_BRIDGE);
     pti_text_count(text, "", &about, 1);
-    pti_text_family(text, PTI_GAUGE, "ptq_bridge_uptime_seconds", "seconds", "Since it was opened.");
+    pti_family_begin(text, PTI_FAMILY_BRIDGE_UPTIME);
     pti_text_sample(text, "", NULL, (double)((pti_now_ns() - server->desk.opened) / PTI_NS_PER_MS) / 1000);
-    write_total(text, PTI_GAUGE, "ptq_bridge_answers", "", "0: the serving thread did not answer within a second; its figures are missing.", answers);
+    pti_family_count(text, PTI_FAMILY_BRIDGE_ANSWERS, answers);
     if (answers) {
         write_sheet(text, &sheet);
         write_caps(server, text, &sheet);
     }
     write_peers(server, text);
-    pti_text_family(text, PTI_COUNTER, "ptq_moved_messages", "", "Messages that were carried to another home.");
+    pti_family_begin(text, PTI_FAMILY_MOVED);
     pthread_mutex_lock(&server->parts);
     pti_routes_moved(server->carrier, write_moved, &(struct write_moved){&server->desk, text});
     pthread_mutex_unlock(&server->parts);

@@ -54,8 +54,8 @@ while read -r test; do
     grep -rqw -e "$test" tests || { say "docs/migration.md: there is no test $test" >&2; echo x >>"$work/bad"; }
 done <"$work/tests"
 grep -o '`ptq_[a-z0-9_]*' docs/*.md | sed 's/.*`//' | grep -vx 'ptq_\|ptq_add_test\|ptq_flags' | sort -u | while read -r call; do
-    # A counter is ptq_name in the source, and ptq_name_total as it is told.
-    grep -rqw -e "$call" -e "${call%_total}" src/include src/metrics src/remote/report.c || { say "documentation: there is no $call" >&2; echo x >>"$work/bad"; }
+    # A counter is ptq_name in the source and ptq_name_total as it is told, an info ptq_name_info.
+    grep -rqw -e "$call" -e "${call%_total}" -e "${call%_info}" src/include src/metrics src/remote/report.c || { say "documentation: there is no $call" >&2; echo x >>"$work/bad"; }
 done
 [ ! -e "$work/bad" ] || fail "$(wc -l <"$work/bad") findings"
 say "$links links lead somewhere, and every page is in its index"

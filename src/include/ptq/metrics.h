@@ -155,14 +155,24 @@ enum ptq_metrics_format {
 
 /**
  * What a bus has told so far.  It is kept between texts, so that counters never go back: a queue that is removed and made again
- * counts on, and one that is removed is silent until then.  65,536 removed queues are remembered, the latest.  Used by one thread at
- * a time.
+ * counts on, and one that is removed is silent until then.  65,536 removed queues are remembered, the latest.  A new ptq_scrape begins with
+ * what the queues themselves have counted: lower figures than another told of queues that were made again, which is what Prometheus takes for a
+ * reset.  Used by one thread at a time.
  */
 typedef struct ptq_scrape ptq_scrape;
 
 /** The bus stays the caller's, and must outlive it.  PTQ_ENOMEM. */
 PTQ_MUST_CHECK enum ptq_err ptq_scrape_open(ptq_bus *bus, ptq_scrape **ret_scrape);
 void ptq_scrape_close(ptq_scrape *scrape); /**< NULL is fine */
+
+#define PTQ_SCRAPE_QUEUES 10000u /**< queues that are told of, unless something else is said */
+
+/**
+ * Of which queues it tells from now on: at most `most` (0: PTQ_SCRAPE_QUEUES), and of these such whose name `wants` is true of (NULL: of
+ * all).  Each queue is some fifty figures to whoever gathers them.  Those that were told of the last time have their places first; how
+ * many have none is told in ptq_untold_queues.  `context` is borrowed until it is closed, or told otherwise.
+ */
+void ptq_scrape_choose(ptq_scrape *scrape, size_t most, bool (*wants)(const char *name, void *context), void *context);
 
 /**
  * The figures of all local queues of the bus now.  *ret_text is given to you, release it with free().  No queue is held open

@@ -10,13 +10,13 @@
 static void write_some(struct pti_text *text, enum ptq_metrics_format format)
 {
     pti_text_init(text, format);
-    pti_text_family(text, PTI_GAUGE, "q_age_seconds", "seconds", "Age.");
+    pti_text_family(text, &(struct pti_family){PTI_GAUGE, "q_age_seconds", "seconds", "Age."});
     pti_text_sample(text, "", &(struct pti_labels){{{"queue", "a"}}}, 0.25);
-    pti_text_family(text, PTI_COUNTER, "q_messages", "", "All\nof \\ them.");
+    pti_text_family(text, &(struct pti_family){PTI_COUNTER, "q_messages", "", "All\nof \\ them."});
     pti_text_count(text, "", &(struct pti_labels){{{"queue", "a"}, {"op", "put"}}}, UINT64_MAX);
-    pti_text_family(text, PTI_INFO, "q", "", "Which.");
+    pti_text_family(text, &(struct pti_family){PTI_INFO, "q", "", "Which."});
     pti_text_count(text, "", &(struct pti_labels){{{"version", "1"}}}, 1);
-    pti_text_family(text, PTI_HISTOGRAM, "q_wait_seconds", "seconds", "Wait.");
+    pti_text_family(text, &(struct pti_family){PTI_HISTOGRAM, "q_wait_seconds", "seconds", "Wait."});
     pti_text_count(text, "_bucket", &(struct pti_labels){{{"le", "+Inf"}}}, 2);
     pti_text_sample(text, "_sum", NULL, INFINITY);
     pti_text_count(text, "_count", NULL, 2);
@@ -67,7 +67,7 @@ static void labels_may_be_any_bytes(void **state)
     (void)state;
 
     pti_text_init(&text, PTQ_METRICS_OPENMETRICS);
-    pti_text_family(&text, PTI_GAUGE, "q", "", "x");
+    pti_text_family(&text, &(struct pti_family){PTI_GAUGE, "q", "", "x"});
     pti_text_count(&text, "", &(struct pti_labels){{{"a", "\"\\\n\xc3\xa9\xff\xed\xa0\x80}"}}}, 1);
     assert_ok(pti_text_end(&text, &bytes, &size));
     assert_non_null(strstr(bytes, "q{a=\"\\\"\\\\\\n\xc3\xa9\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd}\"} 1\n"));
