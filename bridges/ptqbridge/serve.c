@@ -14,6 +14,7 @@
 
 #include "common/listen.h"
 #include "common/say.h"
+#include "common/whole.h"
 #include "log.h"
 #include "notify.h"
 #include "pages.h"
@@ -250,38 +251,6 @@ static void on_end(void *context, int number, unsigned times)
 
 /* ---- SIGUSR1 ---- */
 
-static bool write_all(int fd, const char *text, size_t size)
-{
-    while (size > 0) {
-        ssize_t part = write(fd, text, size);
-        if (part < 0 && errno != EINTR)
-            return false;
-        text += part > 0 ? part : 0;
-        size -= part > 0 ? (size_t)part : 0;
-    }
-    return true;
-}
-
-/* Whole, or not at all: another file takes its name.  0, or the errno of what failed. */
-static int write_file(const char *path, const char *text, size_t size)
-{
-    char part[4200];
-
-    if (snprintf(part, sizeof part, "%s.part", path) >= (int)sizeof part)
-        return ENAMETOOLONG;
-    int fd = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0)
-        return errno;
-    int failed = write_all(fd, text, size) && write_all(fd, "\n", 1) ? 0 : errno;
-    if (close(fd) != 0 && failed == 0)
-        failed = errno;
-    if (failed == 0 && rename(part, path) != 0)
-        failed = errno;
-    if (failed != 0)
-        unlink(part);
-    return failed;
-}
-
 static void on_report(void *context)
 {
     const char *path = self.config->values.status_file;
@@ -297,7 +266,7 @@ static void on_report(void *context)
         log_say(PTQ_BRIDGE_ERROR, "component=bridge event=no_status why=\"%s\"", ptq_strerror(answer));
     else if (path == NULL)
         log_object("component=bridge event=status", text, size);
-    else if ((failed = write_file(path, text, size)) == 0)
+    else if ((failed = whole_write(path, text, size, "\n", 0600)) == 0)
         log_say(PTQ_BRIDGE_INFO, "component=bridge event=status file=\"%s\"", path);
     else
         log_say(PTQ_BRIDGE_ERROR, "component=bridge event=no_status file=\"%s\" why=\"%s\"", path, strerror(failed));
