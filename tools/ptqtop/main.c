@@ -7,6 +7,7 @@
 
 #include "common/option.h"
 #include "common/say.h"
+#include "openmetrics.h"
 #include "top.h"
 
 struct top_options top_options = {.delay = 2, .output = -1};
@@ -17,12 +18,19 @@ static const struct tool_option options[] = {
     {'n', "iterations", TOOL_COUNT, FIELD(count), "N", "leave after N frames"},
     {'b', "batch", TOOL_FLAG, FIELD(batch), NULL, "print frames instead of a screen; so it does by itself without a terminal"},
     {0, "once", TOOL_FLAG, FIELD(once), NULL, "print one frame and leave; rates are then unknown"},
-    {'o', "output", TOOL_CHOICE, FIELD(output), "table|json|ndjson|csv",
-     "what to print: a table, an object a frame, an object a queue and line, or comma-separated values; means --batch"},
+    {'o', "output", TOOL_CHOICE, FIELD(output), "table|json|ndjson|csv|openmetrics",
+     "what to print: a table, an object a frame, an object a queue and line, comma-separated values, or once what Prometheus reads; means --batch"},
     {'s', "sort", TOOL_CHOICE, FIELD(sort), COLUMN_WORDS, "sort by this column: largest first, names from A"},
     {'r', "reverse", TOOL_FLAG, FIELD(reverse), NULL, "the other way round"},
     {'w', "workers", TOOL_FLAG, FIELD(workers), NULL, "the workers of pools on this host instead of queues"},
     {'f', "filter", TOOL_TEXT, FIELD(filter), "TEXT", "only queues whose name has TEXT in it, or matches it as a glob"},
+    {0, "serve", TOOL_TEXT, FIELD(serve), "ADDRESS",
+     "tell /metrics and /healthz here until ended: 127.0.0.1:9420 (port 0: any), [::1]:9420 or unix:/path; nobody is asked who he is, so beyond the "
+     "loopback only with --insecure"},
+    {0, "insecure", TOOL_FLAG, FIELD(insecure), NULL, "with --serve: also beyond the loopback; also $PTQ_INSECURE=1"},
+    {0, "out", TOOL_TEXT, FIELD(out), "FILE",
+     "write OpenMetrics into FILE every --delay seconds, whole and by another name first; if it ends in .prom, what node_exporter's textfile collector reads"},
+    {0, "max-queues", TOOL_COUNT, FIELD(max_queues), "N", "OpenMetrics: tell of so many queues at most; 10,000"},
     {0, "run", TOOL_TEXT, FIELD(run), "NAME", "which bus; else $PTQ_RUN, else \"default\""},
     {0, "dir", TOOL_TEXT, FIELD(dir), "DIR", "where buses live; else $PTQ_DIR, else /dev/shm/ptq-UID"},
     {0, "ascii", TOOL_FLAG, FIELD(ascii), NULL, "draw with plain characters"},
@@ -44,7 +52,8 @@ static const struct tool_usage usage = {
             "shown as -.\n\nWith --workers, or the key w: each worker of the pools on this host, what it does and for how long, its task and "
             "ticket, jobs done and failed, and a lane of the last frames: # worked, = half of the time, - little, . had nothing to do, "
             "o waited because the window was full.  Press ? on the screen for its keys.",
-    .examples = "ptqtop\nptqtop --workers\nptqtop --once -o json\nptqtop -b -d 10 -o csv > day.csv",
+    .examples = "ptqtop\nptqtop --workers\nptqtop --once -o json\nptqtop -b -d 10 -o csv > day.csv\n"
+                "ptqtop --serve 127.0.0.1:9420\nptqtop -d 15 --out /var/lib/prometheus/node-exporter/ptq.prom",
     .options = options};
 
 static void wait_until(const struct timespec *due)
@@ -112,6 +121,8 @@ int main(int argc, char **argv)
     }
     if (top_options.no_colour)
         setenv("NO_COLOR", "1", 1);
+    if (openmetrics_wanted())
+        return openmetrics_run();
     int code = watcher_open(&watcher);
     if (code == TOOL_OK)
         code = run(watcher);

@@ -225,6 +225,7 @@ int top_render(const struct frame *frame, enum top_output output, bool later, FI
             return render_csv(frame, later, out);
         workers_csv(frame, later, out);
         return TOOL_OK;
+    case OUTPUT_OPENMETRICS: /* openmetrics.c */
     case OUTPUT_TABLE:
         break;
     }

@@ -13,7 +13,7 @@
 
 #include "common/table.h"
 
-enum top_output { OUTPUT_TABLE, OUTPUT_JSON, OUTPUT_NDJSON, OUTPUT_CSV };
+enum top_output { OUTPUT_TABLE, OUTPUT_JSON, OUTPUT_NDJSON, OUTPUT_CSV, OUTPUT_OPENMETRICS };
 
 struct top_options {
     const char *run, *dir, *filter;
@@ -23,6 +23,9 @@ struct top_options {
     int sort;     /* a column */
     bool once, batch, reverse, ascii, no_colour, version;
     bool workers; /* instead of queues */
+    const char *serve, *out; /* openmetrics.c */
+    uint64_t max_queues;     /* ... 0: not given */
+    bool insecure;           /* ... */
 };
 extern struct top_options top_options;
 
