@@ -88,6 +88,40 @@ case_printed() {
     is_told "$work/out" ptq_queues 0
 }
 
+# ptq check has the same words; what cannot be looked at is a figure, too.
+case_checked() {
+    make tasks 3
+    expect 2 "$PTQ" check tasks --max-depth 2 -F openmetrics
+    conforms "$work/out"
+    is_told "$work/out" 'ptq_queue_messages{queue="tasks",state="ready"}' 3
+    is_told "$work/out" 'ptq_check_state{queue="tasks"}' 2
+    expect 3 "$PTQ" check none -F openmetrics
+    conforms "$work/out"
+    is_told "$work/out" 'ptq_check_state{queue="none"}' 3
+    expect 3 "$PTQ" check $'no"na\\me\n\xff' -F openmetrics
+    conforms "$work/out"
+    is_told "$work/out" 'ptq_check_state{queue="no\"na\\me\n'$'\xef\xbf\xbd"}' 3
+}
+
+# What is not as the table says is found: this test is not blind.
+case_faults_are_found() {
+    local fault count=0
+    make tasks
+    expect 0 "$PTQTOP" -o openmetrics
+    mv "$work/out" "$work/good"
+    conforms "$work/good"
+    for fault in 's/^# TYPE ptq_messages counter/# TYPE ptq_messages gauge/' 's/^ptq_messages_total/ptq_messages/' '/^# EOF/d' 's/,op="put"/,ob="put"/' \
+        '/^# UNIT/d' 's/^ptq_queues /ptq_quaues /' 's/queue="tasks",state/queue="ta"sks",state/' 's/^\(ptq_queues.*\)/\1\n\1/' '$a x 1'; do
+        sed "$fault" "$work/good" >"$work/bad"
+        (conforms "$work/bad") 2>/dev/null && fail "accepted after $fault"
+        count=$((count + 1))
+    done
+    sed 's/^ptq_messages_total{queue="tasks",op="put"} 1/ptq_messages_total{queue="tasks",op="put"} 0/' "$work/good" >"$work/bad"
+    goes_back "$work/good" "$work/bad" >"$work/log" || fail "a counter that goes back is not seen"
+    goes_back "$work/good" "$work/good" && fail "a counter that stays goes back"
+    [ $count -eq 9 ] || fail "only $count faults"
+}
+
 case_misuse() {
     expect 2 "$PTQTOP" --serve 127.0.0.1:0 -o json
     expect 2 "$PTQTOP" --serve 127.0.0.1:0 --once

@@ -1,6 +1,7 @@
 /* check.c -- ptq check: is a queue as it should be?  For Nagios and its kin, for scripts, for Prometheus. */
 #include <inttypes.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "commands.h"
@@ -170,41 +171,18 @@ static int print_json(const struct checking *checking)
     return tool_print_json(object, stdout);
 }
 
-static void print_label(const char *text)
+/* stats NULL: it cannot be looked at. */
+static int print_openmetrics(const char *name, const struct ptq_queue_stats *stats, enum state state)
 {
-    for (; *text != '\0'; text++)
-        if (*text == '"' || *text == '\\')
-            printf("\\%c", *text);
-        else if (*text == '\n')
-            fputs("\\n", stdout);
-        else
-            putchar(*text);
-}
+    char *text;
+    size_t size;
+    enum ptq_err err = ptq_check_text(name, stats, state, PTQ_METRICS_OPENMETRICS, &text, &size);
 
-static void print_gauge(const struct checking *checking, const char *name, const char *state, double value)
-{
-    printf("%s{queue=\"", name);
-    print_label(checking->name);
-    if (state != NULL)
-        printf("\",state=\"%s", state);
-    printf("\"} %.12g\n", value);
-}
-
-static void print_openmetrics(const struct checking *checking)
-{
-    const struct ptq_queue_stats *stats = &checking->stats;
-
-    puts("# TYPE ptq_queue_messages gauge\n# HELP ptq_queue_messages messages in the queue, by state");
-    print_gauge(checking, "ptq_queue_messages", "ready", (double)stats->ready);
-    print_gauge(checking, "ptq_queue_messages", "leased", (double)stats->leased);
-    print_gauge(checking, "ptq_queue_messages", "delayed", (double)stats->delayed);
-    print_gauge(checking, "ptq_queue_messages", "dead", (double)stats->dead);
-    puts("# TYPE ptq_queue_oldest_seconds gauge\n# UNIT ptq_queue_oldest_seconds seconds\n"
-         "# HELP ptq_queue_oldest_seconds age of the oldest ready message that bears a time");
-    print_gauge(checking, "ptq_queue_oldest_seconds", NULL, (double)stats->oldest_ms / 1000);
-    puts("# TYPE ptq_check_state gauge\n# HELP ptq_check_state 0 ok, 1 warning, 2 critical, 3 unknown");
-    print_gauge(checking, "ptq_check_state", NULL, checking->state);
-    puts("# EOF");
+    if (err != PTQ_OK)
+        return tool_fail(err, name, "cannot tell figures: %s", ptq_strerror(err));
+    fwrite(text, 1, size, stdout);
+    free(text);
+    return TOOL_OK;
 }
 
 static int print_check(const struct checking *checking)
@@ -212,9 +190,8 @@ static int print_check(const struct checking *checking)
     if (checking->options->format == FORM_JSON)
         return print_json(checking);
     if (checking->options->format == FORM_OPENMETRICS)
-        print_openmetrics(checking);
-    else
-        print_nagios(checking);
+        return print_openmetrics(checking->name, &checking->stats, checking->state);
+    print_nagios(checking);
     return TOOL_OK;
 }
 
@@ -258,6 +235,8 @@ static int print_unknown(const struct checking *checking)
     else if (checking->options->format == FORM_JSON)
         tool_print_json(json_pack("{s:i, s:o?, s:s, s:i, s:[s]}", "v", 1, "queue", tool_text_json(checking->name), "state",
                                   state_words[STATE_UNKNOWN], "code", STATE_UNKNOWN, "problems", "cannot be looked at"), stdout);
+    else
+        print_openmetrics(checking->name, NULL, STATE_UNKNOWN);
     tool_finish();
     return STATE_UNKNOWN;
 }

@@ -181,6 +181,14 @@ void ptq_scrape_choose(ptq_scrape *scrape, size_t most, bool (*wants)(const char
  */
 PTQ_MUST_CHECK enum ptq_err ptq_scrape_text(ptq_scrape *scrape, enum ptq_metrics_format format, char **ret_text, size_t *ret_size);
 
+/**
+ * What a check of one queue, of this host or another, found: ptq_queue_messages, ptq_queue_oldest_seconds, and ptq_check_state, which is `state`:
+ * 0 ok, 1 warning, 2 critical, 3 not known, as monitors have it.  `stats` may be NULL: then that alone.  *ret_text is given to you, release
+ * it with free().  PTQ_ENOMEM.
+ */
+PTQ_MUST_CHECK enum ptq_err ptq_check_text(const char *name, const struct ptq_queue_stats *stats, unsigned state,
+                                           enum ptq_metrics_format format, char **ret_text, size_t *ret_size);
+
 #pragma GCC visibility pop
 #ifdef __cplusplus
 }
