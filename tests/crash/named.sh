@@ -23,7 +23,7 @@ names() {
 }
 
 # Calls: tests/crash/calls against the headers.
-for header in queue bus metrics pool worker map process share log pb; do
+for header in queue bus metrics pool worker map process share log pipeline pipe pb; do
     "$cc" -E -P -Isrc/include src/include/ptq/$header.h >"$work/header" 2>/dev/null || [ $header = pb ] || fail "$header.h does not compile"
     grep -o '\<ptq_[a-z0-9_]*(' "$work/header" | tr -d '('
 done | sort -u | grep -vE '^ptq_(spec|strerror|err_name|version|type)' >"$work/declared"
