@@ -150,6 +150,7 @@ struct change {
     struct pti_grants grants;
     struct pti_told *told;
     struct pti_renewal renewal;
+    bool other_routes; /* they are others than before */
     bool done;
 };
 
@@ -206,15 +207,17 @@ static void swap_all(struct pti_server *server, void *context)
     if (server->draining)
         return;
     pti_listeners_take(&change->listeners, &server->listeners);
-    const struct pti_routes routes = server->routes;
     const struct pti_grants grants = server->grants;
     const struct pti_listeners listeners = server->listeners;
     bool named = pti_grants_name_users(&server->grants);
-    server->routes = change->routes;
+    if (change->other_routes) { /* else the keeper of the directory, which goes on, reads those that are there */
+        const struct pti_routes routes = server->routes;
+        server->routes = change->routes;
+        change->routes = routes;
+    }
     server->grants = change->grants;
     server->listeners = change->listeners;
     server->told = change->told;
-    change->routes = routes;
     change->grants = grants;
     change->listeners = listeners; /* those that went are still among them */
     change->told = told;
@@ -306,14 +309,15 @@ static struct pti_route_keeper *take_carrier(struct pti_server *server, struct p
 
 static enum ptq_err commit(struct pti_server *server, const struct ptq_bridge_options *options, struct change *change)
 {
-    bool routes = !same_routes(&server->routes, &change->routes), peers = strcmp(server->told->peers, change->told->peers) != 0;
+    bool peers = strcmp(server->told->peers, change->told->peers) != 0;
     bool moves = strcmp(server->told->moves, change->told->moves) != 0;
     enum ptq_err answer = PTQ_OK, carrying = PTQ_OK;
 
-    bool carrier = routes || moves || (peers && options->move_count > 0);
+    change->other_routes = !same_routes(&server->routes, &change->routes);
+    bool carrier = change->other_routes || moves || (peers && options->move_count > 0);
     if (carrier)
         pti_routes_stop(take_carrier(server, NULL));
-    if (routes || peers) {
+    if (change->other_routes || peers) {
         struct pti_directory_keeper *keeper = NULL;
         answer = pti_keeper_replace(server, take_keeper(server, NULL), options, swap, change, &keeper);
         (void)take_keeper(server, keeper);
@@ -328,7 +332,7 @@ static enum ptq_err commit(struct pti_server *server, const struct ptq_bridge_op
     if (!change->done)
         return pti_error(options->error, PTQ_EAGAIN, "the bridge is going down");
     pti_listeners_close(&change->listeners); /* those that went: it is done when it is said */
-    pti_server_log(server, PTQ_BRIDGE_INFO, "component=bridge event=reloaded routes=%s peers=%s moves=%s", routes ? "changed" : "same",
+    pti_server_log(server, PTQ_BRIDGE_INFO, "component=bridge event=reloaded routes=%s peers=%s moves=%s", change->other_routes ? "changed" : "same",
                    peers ? "changed" : "same", moves ? "changed" : "same");
     return answer != PTQ_OK ? answer : carrying;
 }
