@@ -13,6 +13,37 @@ while read -r page; do
         [ -e "$(dirname "$page")/$link" ] || { say "$page: there is no $link" >&2; echo x >>"$work/bad"; }
     done <"$work/links"
 done <"$work/pages"
+# A part of a page that a link names is there: its heading in lower case, without signs, with - for spaces.
+# shellcheck disable=SC2046 # words are wanted
+awk '
+    function normal(path, parts, count, i, out, top) {
+        count = split(path, parts, "/")
+        for (i = 1; i <= count; i++)
+            if (parts[i] == ".." && top > 0) top--
+            else if (parts[i] != "." && parts[i] != "") out[++top] = parts[i]
+        path = out[1]
+        for (i = 2; i <= top; i++) path = path "/" out[i]
+        return path
+    }
+    FNR == 1 { page = normal(FILENAME); folder = page; sub(/[^\/]*$/, "", folder) }
+    /^##* / {
+        part = tolower($0)
+        sub(/^##* /, "", part); gsub(/\]\([^)]*\)/, "", part); gsub(/[^a-z0-9 _-]/, "", part); gsub(/ /, "-", part)
+        known[page "#" part] = 1
+    }
+    match($0, /<a id="[^"]*">/) { known[page "#" substr($0, RSTART + 7, RLENGTH - 9)] = 1 }
+    {
+        rest = $0
+        while (match(rest, /\]\([^) ]*#[^) ]*\)/)) {
+            link = substr(rest, RSTART + 2, RLENGTH - 3)
+            rest = substr(rest, RSTART + RLENGTH)
+            if (link ~ /^[a-z]*:/) continue
+            file = link; sub(/#.*/, "", file); sub(/.*#/, "", link)
+            asked[page ": " (file == "" ? page : normal(folder file)) "#" link] = (file == "" ? page : normal(folder file)) "#" link
+        }
+    }
+    END { for (each in asked) if (!(asked[each] in known)) print each }' $(tr '\n' ' ' <"$work/pages") | sort >"$work/parts"
+while read -r part; do say "there is no such part of a page: $part" >&2; echo x >>"$work/bad"; done <"$work/parts"
 [ "$links" -ge 10 ] || fail "only $links links were found"
 
 for page in docs/*.md; do
@@ -57,5 +88,15 @@ grep -o '`ptq_[a-z0-9_]*' docs/*.md | sed 's/.*`//' | grep -vx 'ptq_\|ptq_add_te
     # A counter is ptq_name in the source and ptq_name_total as it is told, an info ptq_name_info.
     grep -rqw -e "$call" -e "${call%_total}" -e "${call%_info}" src/include src/metrics src/remote/report.c || { say "documentation: there is no $call" >&2; echo x >>"$work/bad"; }
 done
+# The program on README's first screen has fifteen lines, and figures on pages are those of docs/benchmarks.md: the same name (what stands in
+# brackets behind it aside), unit and median.
+lines=$(awk '/^```c$/ && !seen { inside = 1; seen = 1; next } /^```$/ { inside = 0 } inside' README.md | wc -l)
+[ "$lines" -ge 10 ] && [ "$lines" -le 15 ] || fail "the program in README.md has $lines lines"
+cat README.md docs/*.md | awk '/^<!-- figures:/ { inside = 1; next } inside && !/^\|/ { inside = 0 } inside && !/^\|[-: |]*$/ && / \| [0-9.]+ \|/' >"$work/figures"
+[ "$(wc -l <"$work/figures")" -ge 8 ] || fail "pages show only $(wc -l <"$work/figures") figures"
+awk -F ' *[|] *' 'FNR == NR { name = $2; gsub(/[*]/, "", name); known[name "|" $3 "|" $4] = 1; next }
+    { name = $2; gsub(/[*]/, "", name); start = name; sub(/ (\([^)]*\)$|over TCP.*)/, "", start) }
+    !((name "|" $3 "|" $4) in known || (start "|" $3 "|" $4) in known) { print "docs/benchmarks.md has no such figure: " $0 }' docs/benchmarks.md "$work/figures" >"$work/unknown"
+[ ! -s "$work/unknown" ] || { cat "$work/unknown" >&2; cat "$work/unknown" >>"$work/bad"; }
 [ ! -e "$work/bad" ] || fail "$(wc -l <"$work/bad") findings"
 say "$links links lead somewhere, and every page is in its index"

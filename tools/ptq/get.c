@@ -173,6 +173,7 @@ static int handle_messages(struct getting *getting, ptq_msg **msgs, size_t count
 static int stop_getting(struct getting *getting, enum ptq_err err)
 {
     const struct get_options *options = getting->options;
+    struct ptq_queue_stats stats;
 
     if (err == PTQ_END || (err == PTQ_EINTR && was_signalled()))
         return TOOL_OK;
@@ -183,6 +184,8 @@ static int stop_getting(struct getting *getting, enum ptq_err err)
     if (getting->done > 0)
         return tool_fail(err, getting->name, "only %llu of %llu messages came", (unsigned long long)getting->done,
                          (unsigned long long)(getting->done + getting->left));
+    if (ptq_queue_stats(getting->queue, &stats) == PTQ_OK && stats.paused)
+        return tool_fail(err, getting->name, "it is paused: nothing is given until it is resumed - ptq resume %s", getting->name);
     if (err == PTQ_EMPTY)
         return tool_fail(err, getting->name, "it is empty");
     return tool_fail(err, getting->name, "nothing came within %d ms", options->timeout);
