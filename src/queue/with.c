@@ -30,6 +30,7 @@ static enum ptq_err read_options(const struct ptq_put_options *options, uint8_t 
     }
     if (options->delay_ms > 0)
         ret_put->due_us = (uint64_t)(pti_host_ns() / 1000) + (uint64_t)options->delay_ms * 1000;
+    ret_put->type = options->type;
     ret_put->retry = (options->flags & PTQ_RETRY) != 0;
     if (options->ttl_ms != 0)
         ret_put->ttl = options->ttl_ms < 0 || (uint64_t)options->ttl_ms > PTI_TTL_MOST_MS
@@ -100,7 +101,8 @@ enum ptq_err pti_publish_typed(ptq_msg *loan, size_t size, const struct ptq_put_
     put.data = loan->data;
     put.size = (uint32_t)size;
     put.kind = loan->kind;
-    put.type = loan->type;
+    if (put.type == 0)
+        put.type = loan->type;
     if (typed)
         add_type(loan->queue, size, typed, header_bytes, &put);
     err = loan->port->ops->publish(loan->port, loan, &put, deadline, &position);

@@ -13,6 +13,8 @@ const struct command commands[] = {
     {cmd_get, get_usages},
     {cmd_peek, peek_usages},
     {cmd_tail, tail_usages},
+    {cmd_record, record_usages},
+    {cmd_replay, replay_usages},
     {cmd_end, end_usages},
     {cmd_purge, purge_usages},
     {cmd_kick, kick_usages},

@@ -26,6 +26,8 @@ PTQ_COMMAND(peers);
 PTQ_COMMAND(pool);
 PTQ_COMMAND(put);
 PTQ_COMMAND(purge);
+PTQ_COMMAND(record);
+PTQ_COMMAND(replay);
 PTQ_COMMAND(resume);
 PTQ_COMMAND(rm);
 PTQ_COMMAND(share);

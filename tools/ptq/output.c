@@ -83,40 +83,57 @@ static bool append_hex(struct output *output, const struct shown *shown)
 }
 
 /* A name that stands there twice shows its first value, as ptq_msg_header gives it.  What is not UTF-8 is {"base64": ...}. */
-static json_t *headers_json(const ptq_msg *msg)
+static void set_header(json_t *object, const char *name, const void *value, size_t size)
 {
-    char name[PTQ_HEADER_NAME_MAX + 1], shown[4 * PTQ_HEADER_NAME_MAX + 1];
+    char shown[4 * PTQ_HEADER_NAME_MAX + 1];
+    json_t *text = json_stringn(size > 0 ? value : "", size);
+
+    if (text == NULL) {
+        char *base64 = tool_base64(value, size);
+        text = json_pack("{s:s?}", "base64", base64);
+        free(base64);
+    }
+    tool_escape(name, strlen(name), shown, sizeof shown);
+    if (json_object_get(object, shown) == NULL)
+        json_object_set_new(object, shown, text);
+    else
+        json_decref(text);
+}
+
+static json_t *headers_json(const struct shown *shown)
+{
+    char name[PTQ_HEADER_NAME_MAX + 1];
     json_t *object = json_object();
     const void *value;
-    size_t size;
+    size_t size, at = 0;
 
-    for (size_t i = 0; ptq_msg_header_at(msg, i, name, &value, &size); i++) {
-        json_t *text = json_stringn(size > 0 ? value : "", size);
-        if (text == NULL) {
-            char *base64 = tool_base64(value, size);
-            text = json_pack("{s:s?}", "base64", base64);
-            free(base64);
-        }
-        tool_escape(name, strlen(name), shown, sizeof shown);
-        if (json_object_get(object, shown) == NULL)
-            json_object_set_new(object, shown, text);
-        else
-            json_decref(text);
-    }
+    for (size_t i = 0; shown->msg != NULL && ptq_msg_header_at(shown->msg, i, name, &value, &size); i++)
+        set_header(object, name, value, size);
+    while (shown->msg == NULL && record_header_next(shown->recorded, &at, name, &value, &size))
+        set_header(object, name, value, size);
     return object;
 }
 
-static void set_headers(json_t *object, const ptq_msg *msg)
+static bool trace_of(const struct shown *shown, struct ptq_trace *ret_trace)
 {
+    if (shown->msg != NULL)
+        return ptq_msg_trace(shown->msg, ret_trace);
+    *ret_trace = shown->recorded->trace;
+    return shown->recorded->has_trace;
+}
+
+static void set_headers(json_t *object, const struct shown *shown)
+{
+    uint32_t type = shown->msg != NULL ? ptq_msg_type(shown->msg) : shown->recorded->type;
     char text[PTQ_TRACE_TEXT_SIZE];
     struct ptq_trace trace;
 
-    if (ptq_msg_type(msg) != 0)
-        json_object_set_new(object, "type", json_integer(ptq_msg_type(msg)));
-    if (ptq_msg_trace(msg, &trace))
+    if (type != 0)
+        json_object_set_new(object, "type", json_integer(type));
+    if (trace_of(shown, &trace))
         json_object_set_new(object, "trace", json_string(ptq_trace_text(&trace, text)));
-    if (ptq_msg_header_count(msg) > 0)
-        json_object_set_new(object, "headers", headers_json(msg));
+    if (shown->msg != NULL ? ptq_msg_header_count(shown->msg) > 0 : shown->recorded->header_bytes > 0)
+        json_object_set_new(object, "headers", headers_json(shown));
 }
 
 bool output_json(struct output *output, json_t *object)
@@ -138,7 +155,11 @@ static bool append_json(struct output *output, const struct shown *shown)
         json_object_set_new(object, "state", json_string(shown->state));
     if (shown->holder_pid != 0)
         json_object_set_new(object, "holder_pid", json_integer(shown->holder_pid));
-    set_headers(object, shown->msg);
+    if (shown->recorded != NULL) {
+        json_object_set_new(object, "number", json_integer((json_int_t)shown->recorded->number));
+        json_object_set_new(object, "time_ns", json_integer((json_int_t)shown->recorded->time_ns));
+    }
+    set_headers(object, shown);
     tool_set_data(object, shown->data, shown->size);
     return output_json(output, object);
 }

@@ -11,6 +11,8 @@
 #include <ptq/metrics.h>
 #include <ptq/queue.h>
 
+#include "common/recording.h"
+
 #define FORMAT_WORDS "raw|line|null|quoted|hex|json"
 
 enum format {
@@ -32,7 +34,8 @@ struct shown {
     bool redelivered;
     const char *state;       /* NULL: not told */
     int32_t holder_pid;      /* 0: not told */
-    const ptq_msg *msg;      /* its headers, trace and type */
+    const ptq_msg *msg;      /* its headers, trace and type; NULL: those of `recorded` */
+    const struct record_message *recorded;
 };
 
 /* Bytes that grow.  Zero is an empty one. */

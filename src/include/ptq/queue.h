@@ -120,6 +120,7 @@ struct ptq_put_options {
     int64_t delay_ms;              /**< not to be handed out before so long from now; at most 4 years */
     int64_t ttl_ms;                /**< useless after so long from now: see enum ptq_drop; 0: the queue's; -1: for ever */
     unsigned flags;
+    uint32_t type;          /**< as ptq_msg_type tells it, for those who hand messages on; <ptq/pb.h> sets its own; 0: none */
     uint64_t *ret_position; /**< may be NULL */
     size_t *ret_count;      /**< PTQ_PARTIAL */
 };
