@@ -137,7 +137,7 @@ case_peek_tells_who_holds_a_message() {
 case_peek_of_nothing_is_4() {
     expect 0 "$PTQ" create tasks
     expect 4 "$PTQ" peek tasks
-    err_is "ptq: tasks: there is no such message"
+    err_is "ptq: tasks: there is no such message - see with --state any what there is"
     expect 0 "$PTQ" peek tasks --all
     expect 2 "$PTQ" peek tasks@elsewhere
 }

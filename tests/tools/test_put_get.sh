@@ -174,9 +174,9 @@ case_data_may_begin_with_a_dash() {
 case_empty_is_4() {
     expect 0 "$PTQ" create tasks
     expect 4 "$PTQ" get tasks --timeout 0
-    err_is "ptq: tasks: it is empty"
+    err_is "ptq: tasks: it is empty - wait for what comes with --timeout"
     expect 4 "$PTQ" get tasks --timeout 30
-    err_is "ptq: tasks: nothing came within 30 ms"
+    err_is "ptq: tasks: nothing came within 30 ms - wait longer with --timeout"
     expect 0 "$PTQ" get tasks --all
     nothing_said
 }
@@ -186,7 +186,7 @@ case_fewer_than_asked_for_is_4_with_what_came() {
     expect 0 "$PTQ" put tasks x -n 2
     expect 4 "$PTQ" get tasks -n 5 -t 0
     out_is x x
-    err_is "ptq: tasks: only 2 of 5 messages came"
+    err_is "ptq: tasks: only 2 of 5 messages came - wait longer with --timeout"
     figure tasks acked 2
 }
 

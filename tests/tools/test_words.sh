@@ -210,6 +210,32 @@ complete() {
         printf "%s\n" "${COMPREPLY[@]}"' bash "$(dirname "$PTQ")" "$1" | sort
 }
 
+# What tool_fail and tool_misuse say gets it from them: tools_say.  The outcomes of jobs, run_*.c, are no errors of ptq.
+case_every_error_line_of_the_source_says_what_to_do() {
+    local source
+    source=$(cd "$(dirname "$0")/../../tools/ptq" && pwd)
+    find "$source" -name '*.c' ! -name 'run_*' ! -name 'pool_run.c' -print0 | sort -z | xargs -0 awk '
+        FNR == 1 { text = "" }
+        /tool_error\(/ { text = " "; line = FNR; seen++ }
+        text != "" { text = text $0 }
+        text != "" && /;[ \t]*$/ { if (text !~ / - /) print FILENAME ":" line ": it does not say what to do"; text = "" }
+        END { if (seen < 20) print "only " seen " were found" }' >"$work/out"
+    out_is_empty
+}
+
+case_completion_offers_names_of_what_the_command_works_on() {
+    "$PTQ" create tasks && "$PTQ" share set progress done 1 >/dev/null && "$PTQ" log append events one >/dev/null
+    [ "$(complete 'ptq tail ta')" = tasks ] || fail "queues: $(complete 'ptq tail ta')"
+    [ "$(complete 'ptq share get pr')" = progress ] || fail "shares: $(complete 'ptq share get pr')"
+    [ "$(complete 'ptq log show ev')" = events ] || fail "logs: $(complete 'ptq log show ev')"
+    "$PTQ" create thumbs.jobs && "$PTQ" create thumbs.done
+    [ "$(complete 'ptq pool status th')" = thumbs ] || fail "pools: $(complete 'ptq pool status th')"
+    PTQ_RUN=other "$PTQ" create far
+    [ "$(complete 'ptq --run other get f')" = far ] || fail "of the bus that stands on the line: $(complete 'ptq --run other get f')"
+    : >"$work/ta.ptqr"
+    [ "$(complete "ptq record tasks $work/ta")" = "$work/ta.ptqr" ] || fail "files"
+}
+
 case_completion_offers_commands_options_values_and_queues() {
     "$PTQ" create tasks && "$PTQ" create others
     [ "$(complete 'ptq po')" = pool ] || fail "commands of two words: $(complete 'ptq po')"

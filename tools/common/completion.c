@@ -112,6 +112,38 @@ static void print_option_names(const struct tool_usage *const *usages, FILE *out
           out);
 }
 
+/* How the names are listed that an operand stands for. */
+static const struct {
+    const char *operand, *list;
+} name_lists[] = {{"SHARE", "share ls"}, {"LOG", "log ls"}, {"POOL", "ls"}, {"QUEUE", "ls"}, {"GLOB", "ls"}};
+
+/* Each command's names by the first of its operands that has some: of the bus that stands on the line. */
+static void print_names(const struct tool_usage *const *usages, FILE *out)
+{
+    fputs("    local buses=() words list='ls' filter=cat\n"
+          "    for ((i = 1; i < COMP_CWORD; i++)); do\n"
+          "        case ${COMP_WORDS[i]} in --run|--dir) buses+=(\"${COMP_WORDS[i]}\" \"${COMP_WORDS[i+1]}\") ;; esac\n"
+          "    done\n"
+          "    case $command in\n"
+          "        record) [[ ${COMP_WORDS[COMP_CWORD-2]} == record ]] && { COMPREPLY=($(compgen -f -- \"$word\")); return; } ;;\n"
+          "        replay) [[ $before == replay ]] && { COMPREPLY=($(compgen -f -- \"$word\")); return; } ;;\n"
+          "    esac\n"
+          "    case $command in\n",
+          out);
+    for (const struct tool_usage *const *usage = usages; *usage != NULL; usage++)
+        for (size_t i = 0; i < sizeof name_lists / sizeof name_lists[0]; i++) {
+            if (strstr((*usage)->operands, name_lists[i].operand) == NULL)
+                continue;
+            fprintf(out, "        '%s') list='%s'%s ;;\n", (*usage)->name, name_lists[i].list,
+                    strcmp(name_lists[i].operand, "POOL") == 0 ? " filter=\"sed -n s/[.]jobs$//p\"" : "");
+            break;
+        }
+    fputs("    esac\n"
+          "    words=$(ptq \"${buses[@]}\" $list 2>/dev/null | $filter)\n"
+          "    COMPREPLY=($(compgen -W \"$words\" -- \"$word\"))\n",
+          out);
+}
+
 void tool_completion(const struct tool_usage *const *usages, FILE *out)
 {
     const char *name = tool_program.name;
@@ -132,8 +164,6 @@ void tool_completion(const struct tool_usage *const *usages, FILE *out)
           "    esac\n",
           out);
     print_option_names(usages, out);
-    fprintf(out,
-            "    COMPREPLY=($(compgen -W \"$(ptq ls 2>/dev/null)\" -- \"$word\"))\n"
-            "}\ncomplete -o default -F _%s %s\n",
-            name, name);
+    print_names(usages, out);
+    fprintf(out, "}\ncomplete -o default -F _%s %s\n", name, name);
 }

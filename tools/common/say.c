@@ -75,13 +75,64 @@ void tool_error(const char *subject, const char *format, ...)
     va_end(arguments);
 }
 
+/* What to do, where the line itself does not know better. */
+static const char *advise(enum ptq_err err)
+{
+    switch (err) {
+    case PTQ_EMPTY:
+    case PTQ_TIMEDOUT:
+        return "wait longer, or see with ptq info who is attached";
+    case PTQ_FULL:
+        return "take something out, or wait longer";
+    case PTQ_ENOENT:
+        return "see what there is: ptq ls";
+    case PTQ_EGONE:
+        return "it was removed: open it again, or create it";
+    case PTQ_EINVAL:
+        return "see --help";
+    case PTQ_EPERM:
+        return "ask its owner to let you in (--mode, --group), or run as its owner";
+    case PTQ_EVERSION:
+        return "use one version of ptq for all of it: ptq version";
+    case PTQ_EUNREACHABLE:
+        return "see which hosts answer: ptq peers";
+    case PTQ_EINDOUBT:
+        return "look whether it has happened before you do it again";
+    case PTQ_EEXIST:
+    case PTQ_EMISMATCH:
+        return "choose another name, or the properties that it has: ptq info";
+    case PTQ_EBUSY:
+        return "wait until its user has gone: ptq info names him";
+    case PTQ_ECORRUPT:
+        return "see what is wrong: ptq verify; then save what there is, and ptq rm --force";
+    case PTQ_ENOMEM:
+        return "end other programs, or raise the limit: ulimit -v";
+    case PTQ_ENOSPC:
+        return "make room where the bus lives: ptq doctor tells where and how much";
+    case PTQ_EDIED:
+        return "see in the system's log what ended it, and begin again";
+    default:
+        return "see what this host lacks: ptq doctor";
+    }
+}
+
 int tool_fail(enum ptq_err err, const char *subject, const char *format, ...)
 {
+    char text[2048];
     va_list arguments;
 
     va_start(arguments, format);
-    print_line(subject, format, arguments);
+    vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
+    char *last = NULL;
+    for (char *at = strstr(text, "; "); at != NULL; at = strstr(at + 2, "; "))
+        last = at;
+    if (!tool_program.commands || strstr(text, " - ") != NULL) /* the bridge has words of its own */
+        tool_error(subject, "%s", text);
+    else if (last != NULL) /* the library's sentences part it by a semicolon */
+        tool_error(subject, "%.*s - %s", (int)(last - text), text, last + 2);
+    else
+        tool_error(subject, "%s - %s", text, advise(err));
     return tool_exit_code(err);
 }
 
@@ -114,6 +165,6 @@ int tool_finish(void)
 {
     if (fflush(stdout) == 0 && !ferror(stdout))
         return TOOL_OK;
-    tool_error(NULL, "cannot write to standard output: %s", strerror(errno));
+    tool_error(NULL, "cannot write to standard output: %s - mend it, and call again", strerror(errno));
     return TOOL_ERROR;
 }

@@ -29,7 +29,8 @@ int tool_exit_code(enum ptq_err err);
 /* One error line about `subject` (a queue, a file; NULL: none).  Control characters are escaped. */
 __attribute__((format(printf, 2, 3))) void tool_error(const char *subject, const char *format, ...);
 
-/* The same, and returns the exit code of `err`. */
+/* The same, and returns the exit code of `err`.  Where the line does not say what to do, what is to be done about such an `err` in general
+ * is added; a library's sentence says it behind its last semicolon. */
 __attribute__((format(printf, 3, 4))) int tool_fail(enum ptq_err err, const char *subject, const char *format, ...);
 
 /* What a wrong call exits with: TOOL_USAGE, but for a command whose codes mean something else. */

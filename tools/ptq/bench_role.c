@@ -256,7 +256,7 @@ static void pin(int core)
     CPU_ZERO(&set);
     CPU_SET(core, &set);
     if (core >= 0 && sched_setaffinity(0, sizeof set, &set) != 0)
-        tool_error("bench", "cannot run on core %d: %s", core, strerror(errno));
+        tool_error("bench", "cannot run on core %d: %s - leave --pin away", core, strerror(errno));
 }
 
 static int work(struct role *role)

@@ -78,7 +78,7 @@ static bool show(struct getting *getting, ptq_msg *msg, enum format format)
 
     if (output_message(&getting->output, format, &shown))
         return true;
-    tool_error(NULL, "out of memory");
+    tool_error(NULL, "out of memory - end other programs, or raise the limit: ulimit -v");
     return false;
 }
 
@@ -95,7 +95,7 @@ static bool hold(struct getting *getting, ptq_msg **msgs, size_t count)
         size_t room = 2 * getting->held_room + count;
         ptq_msg **held = realloc(getting->held, room * sizeof *held);
         if (held == NULL) {
-            tool_error(NULL, "out of memory");
+            tool_error(NULL, "out of memory - end other programs, or raise the limit: ulimit -v");
             return false;
         }
         getting->held = held;
@@ -157,7 +157,8 @@ static int run_command(struct getting *getting, ptq_msg *msg)
     ptq_nack(msg, was_signalled() ? 0 : PTQ_BACKOFF);
     if (was_signalled())
         return TOOL_OK;
-    tool_error(getting->name, "message %llu given back: the command %s", (unsigned long long)about.position, how);
+    tool_error(getting->name, "message %llu given back: the command %s - it comes again; mend the command, or look at the message: ptq peek %s", (unsigned long long)about.position, how,
+               getting->name);
     getting->failed++;
     return answer == EXEC_FAILED ? TOOL_OK : TOOL_ERROR;
 }
@@ -182,13 +183,13 @@ static int stop_getting(struct getting *getting, enum ptq_err err)
     if (options->all)
         return TOOL_OK;
     if (getting->done > 0)
-        return tool_fail(err, getting->name, "only %llu of %llu messages came", (unsigned long long)getting->done,
+        return tool_fail(err, getting->name, "only %llu of %llu messages came - wait longer with --timeout", (unsigned long long)getting->done,
                          (unsigned long long)(getting->done + getting->left));
     if (ptq_queue_stats(getting->queue, &stats) == PTQ_OK && stats.paused)
         return tool_fail(err, getting->name, "it is paused: nothing is given until it is resumed - ptq resume %s", getting->name);
     if (err == PTQ_EMPTY)
-        return tool_fail(err, getting->name, "it is empty");
-    return tool_fail(err, getting->name, "nothing came within %d ms", options->timeout);
+        return tool_fail(err, getting->name, "it is empty - wait for what comes with --timeout");
+    return tool_fail(err, getting->name, "nothing came within %d ms - wait longer with --timeout", options->timeout);
 }
 
 static int get_messages(struct getting *getting)

@@ -19,14 +19,14 @@ int input_open(struct input *input, const char *path, int separator, size_t most
     if (path != NULL && strcmp(path, "-") != 0)
         input->fd = open(path, O_RDONLY | O_CLOEXEC);
     if (input->fd < 0) {
-        tool_error(path, "cannot open: %s", strerror(errno));
+        tool_error(path, "cannot open: %s - give a file that can be read, or - for standard input", strerror(errno));
         return TOOL_ERROR;
     }
     input->bytes = malloc(input->room);
     if (input->bytes != NULL)
         return TOOL_OK;
     input_close(input);
-    tool_error(NULL, "out of memory");
+    tool_error(NULL, "out of memory - end other programs, or raise the limit: ulimit -v");
     return TOOL_ERROR;
 }
 

@@ -220,7 +220,7 @@ int output_flush(struct output *output)
         if (size > 0)
             done += (size_t)size;
         else if (size < 0 && errno != EINTR && errno != EAGAIN) {
-            tool_error(NULL, "cannot write to standard output: %s", strerror(errno));
+            tool_error(NULL, "cannot write to standard output: %s - nothing more was acknowledged; mend it, and call again", strerror(errno));
             return TOOL_ERROR;
         }
     }

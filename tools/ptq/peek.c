@@ -90,7 +90,7 @@ static bool show_msg(const struct ptq_view_msg *msg, void *context)
     if (!is_wanted(msg->state, peeking->options->state))
         return true;
     if (!output_message(&peeking->output, peeking->options->format, &shown)) {
-        tool_error(NULL, "out of memory");
+        tool_error(NULL, "out of memory - end other programs, or raise the limit: ulimit -v");
         peeking->code = TOOL_ERROR;
         return false;
     }
@@ -117,7 +117,7 @@ static int peek_view(ptq_view *view, const struct peek_options *options, const c
     if (err != PTQ_OK)
         return tool_fail(err, name, "cannot look at it: %s", ptq_strerror(err));
     if (peeking.code == TOOL_OK && !options->all && peeking.left == options->count)
-        return tool_fail(PTQ_EMPTY, name, "there is no such message");
+        return tool_fail(PTQ_EMPTY, name, "there is no such message - see with --state any what there is");
     return peeking.code;
 }
 

@@ -120,7 +120,7 @@ static bool on_peer(const struct ptq_peer *peer, void *context)
         return listing->code == TOOL_OK;
     }
     if (peer->answer != PTQ_OK)
-        tool_error(peer->node, "%s", tool_hide_user(peer->why, why, sizeof why));
+        tool_error(peer->node, "%s - see that its ptqbridge runs, and that this is its address", tool_hide_user(peer->why, why, sizeof why));
     if (!listing->options->queues) {
         add_row(&listing->table, peer);
         return true;

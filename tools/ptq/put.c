@@ -122,7 +122,7 @@ static int fail_put(struct putting *putting, enum ptq_err err, size_t size, cons
 
     end_progress(putting);
     if (err == PTQ_EINTR && was_signalled()) {
-        tool_error(putting->name, "interrupted%s", tell_done(putting, done));
+        tool_error(putting->name, "interrupted%s - go on behind that", tell_done(putting, done));
         return TOOL_ERROR;
     }
     return fail_queue(putting->queue, err, size, "cannot put %s%s", what, tell_done(putting, done));
@@ -213,7 +213,7 @@ static int add_piece(struct putting *putting, const void *data, size_t size)
     if (putting->options->batch <= 1)
         return put_one(putting, data, size);
     if (!keep_piece(putting, data, size)) {
-        tool_error(NULL, "out of memory");
+        tool_error(NULL, "out of memory - end other programs, or raise the limit: ulimit -v");
         return TOOL_ERROR;
     }
     return putting->pending == putting->options->batch ? put_batch(putting) : TOOL_OK;
@@ -241,7 +241,7 @@ static int end_input(struct putting *putting, enum input_answer answer)
 
     if (answer == INPUT_FAILED) {
         end_progress(putting);
-        tool_error(putting->options->file, "cannot read: %s%s", strerror(reason), tell_done(putting, done));
+        tool_error(putting->options->file, "cannot read: %s%s - give a file that can be read, and go on behind that", strerror(reason), tell_done(putting, done));
         return TOOL_ERROR;
     }
     if (answer == INPUT_SIGNALLED && code == TOOL_OK)
@@ -326,7 +326,7 @@ static int run_put(const struct put_options *options, ptq_queue *queue, const ch
     putting.items = calloc(options->batch, sizeof *putting.items);
     putting.offsets = calloc(options->batch, sizeof *putting.offsets);
     if (putting.items == NULL || putting.offsets == NULL)
-        tool_error(NULL, "out of memory");
+        tool_error(NULL, "out of memory - end other programs, or raise the limit: ulimit -v");
     else if (data != NULL)
         code = put_repeated(&putting, data, strlen(data));
     else

@@ -40,7 +40,7 @@ static void tell_finding(const char *finding, void *context)
     if (verifying->findings != NULL)
         json_array_append_new(verifying->findings, tool_text_json(finding));
     else
-        tool_error(verifying->name, "%s", finding);
+        tool_error(verifying->name, "%s - take what can be taken, then: ptq rm --force %s", finding, verifying->name);
 }
 
 static void print_report(const char *name, const struct ptq_verify_report *report)
