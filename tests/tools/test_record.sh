@@ -158,6 +158,25 @@ case_packed() {
     seq 1000 | cmp -s - "$work/out" || fail "not the messages"
 }
 
+case_traces_are_spans() {
+    "$PTQ" create tasks --stamps all
+    "$PTQ" put tasks one --trace 00-0123456789abcdef0123456789abcdef-0123456789abcdef-01 && "$PTQ" put tasks two
+    "$PTQ" put tasks three --trace 00-00000000000000000000000000000abc-00000000000000ef-01
+    read -rt 0.02 <>"$work/never"
+    expect 0 "$PTQ" record tasks "$work/file" --all
+    expect 0 "$PTQ" trace export "$work/file"
+    [ "$(wc -l <"$work/out")" = 2 ] || fail "not two"
+    jq -se 'all(.[]; .v == 1) and ([.[].resourceSpans[0].scopeSpans[0].spans[0]] | .[0].traceId == "0123456789abcdef0123456789abcdef" and
+        .[0].parentSpanId == "0123456789abcdef" and .[0].name == "tasks" and .[0].spanId != .[1].spanId and (.[0].spanId | length) == 16 and
+        ((.[0].endTimeUnixNano | tonumber) - (.[0].startTimeUnixNano | tonumber)) >= 19000000)' "$work/out" >/dev/null || fail "not the spans"
+    expect 0 "$PTQ" trace export "$work/file" -F chrome
+    json_is '(.traceEvents | length) == 2 and .traceEvents[1].args.trace == "00000000000000000000000000000abc" and .traceEvents[1].ph == "X"'
+    "$PTQ" put tasks none && expect 0 "$PTQ" record tasks "$work/none" --all
+    expect 4 "$PTQ" trace export "$work/none"
+    err_has "no message bears a trace - "
+    expect 1 "$PTQ" trace export "$work/never-there"
+}
+
 case_calls_without_sense() {
     expect 2 "$PTQ" record tasks
     expect 2 "$PTQ" record tasks f --append --force

@@ -6,10 +6,10 @@ pages=$3
 
 case_help_names_every_command() {
     expect 0 "$PTQ" --help
-    for command in ls info stats create put get peek tail record replay check end purge kick pause resume rm gc verify doctor peers pool share log bench completion version help; do
+    for command in ls info stats create put get peek tail record replay trace check end purge kick pause resume rm gc verify doctor peers pool share log bench completion version help; do
         grep -q "^  $command " "$work/out" || fail "help lacks $command"
         expect 0 "$PTQ" "$command" --help
-        case $command in pool) out_has "usage: ptq pool run" ;; share) out_has "usage: ptq share ls" ;; log) out_has "usage: ptq log ls" ;; *) out_has "usage: ptq $command" ;; esac
+        case $command in trace) out_has "usage: ptq trace export" ;; pool) out_has "usage: ptq pool run" ;; share) out_has "usage: ptq share ls" ;; log) out_has "usage: ptq log ls" ;; *) out_has "usage: ptq $command" ;; esac
         out_has "--dir"
         expect 0 "$PTQ" --help
     done

@@ -15,6 +15,7 @@ const struct command commands[] = {
     {cmd_tail, tail_usages},
     {cmd_record, record_usages},
     {cmd_replay, replay_usages},
+    {cmd_trace, trace_usages},
     {cmd_end, end_usages},
     {cmd_purge, purge_usages},
     {cmd_kick, kick_usages},

@@ -34,6 +34,7 @@ PTQ_COMMAND(share);
 PTQ_COMMAND(log);
 PTQ_COMMAND(stats);
 PTQ_COMMAND(tail);
+PTQ_COMMAND(trace);
 PTQ_COMMAND(verify);
 PTQ_COMMAND(version);
 
