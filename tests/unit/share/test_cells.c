@@ -58,6 +58,47 @@ static void an_integer_is_set_added_to_and_compared(void **state)
     ptq_share_close(share);
 }
 
+/* What each operation makes of 12 and 10, and of 10 and 12. */
+static void each_operation_computes_for_each_type(void **state)
+{
+    static const struct {
+        enum ptq_op op;
+        int there, back;
+        bool of_doubles;
+    } table[] = {{PTQ_SET, 10, 12, true},  {PTQ_ADD, 22, 22, true}, {PTQ_SUB, 2, -2, true}, {PTQ_MUL, 120, 120, true}, {PTQ_MIN, 10, 10, true},
+                 {PTQ_MAX, 12, 12, true},  {PTQ_AND, 8, 8, false},  {PTQ_OR, 14, 14, false}, {PTQ_XOR, 6, 6, false},   {PTQ_DIV, 1, 0, false}};
+    ptq_share *share = open_share(*state, NULL);
+    ptq_cell *i, *u, *f;
+
+    assert_ok(ptq_share_i64(share, "i", 0, &i));
+    assert_ok(ptq_share_u64(share, "u", 0, &u));
+    assert_ok(ptq_share_f64(share, "f", 0, &f));
+    for (size_t k = 0; k < 2 * sizeof table / sizeof *table; k++) {
+        size_t row = k / 2;
+        int first = k % 2 == 0 ? 12 : 10, second = 22 - first, wanted = k % 2 == 0 ? table[row].there : table[row].back;
+        int64_t i64;
+        uint64_t u64;
+        double f64;
+        assert_ok(ptq_i64_apply(i, PTQ_SET, first, NULL));
+        assert_ok(ptq_i64_apply(i, table[row].op, second, &i64));
+        assert_true(i64 == wanted);
+        assert_ok(ptq_u64_apply(u, PTQ_SET, (uint64_t)first, NULL));
+        assert_ok(ptq_u64_apply(u, table[row].op, (uint64_t)second, &u64));
+        assert_true(u64 == (uint64_t)(int64_t)wanted);
+        assert_ok(ptq_f64_apply(f, PTQ_SET, first, NULL));
+        if (table[row].of_doubles) {
+            assert_ok(ptq_f64_apply(f, table[row].op, second, &f64));
+            assert_true(f64 == wanted);
+        } else if (table[row].op != PTQ_DIV) {
+            assert_answer(PTQ_EINVAL, ptq_f64_apply(f, table[row].op, second, &f64));
+        }
+    }
+    ptq_cell_free(i);
+    ptq_cell_free(u);
+    ptq_cell_free(f);
+    ptq_share_close(share);
+}
+
 static void integers_wrap_round(void **state)
 {
     ptq_share *share = open_share(*state, NULL);
@@ -560,6 +601,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(an_integer_is_set_added_to_and_compared),
+        CASE(each_operation_computes_for_each_type),
         CASE(integers_wrap_round),
         CASE(a_double_is_computed_with),
         CASE(the_first_value_is_the_first_ones),
