@@ -18,9 +18,12 @@ static int print_part(const struct tool_usage *usage, const char *what)
 {
     const struct tool_usage *const usages[] = {usage, NULL};
 
-    if (strcmp(what, "keys") != 0)
+    if (strcmp(what, "keys") == 0)
+        print_keys();
+    else if (strcmp(what, "variables") == 0)
+        print_variables();
+    else
         return tool_print(what, usages);
-    print_keys();
     return tool_finish();
 }
 

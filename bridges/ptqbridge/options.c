@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/say.h"
+
 #define ONE(name) offsetof(struct values, name)
 #define SWITCH(name) offsetof(struct switches, name)
 #define ALONE NULL, NULL, SETTING_SWITCH
@@ -156,7 +158,11 @@ static struct tool_option rows[ROWS_MOST];              /* those with a name on 
 static const struct setting *sources[ROWS_MOST];
 static char helps[ROWS_MOST][400];
 
-const struct tool_program tool_program = {"ptqbridge", rows, NULL, false};
+const struct tool_program tool_program = {"ptqbridge",
+                                          rows,
+                                          NULL,
+                                          .exits = 1u << TOOL_OK | 1u << TOOL_ERROR | 1u << TOOL_USAGE | 1u << TOOL_PERMISSION,
+                                          .heeds = TOOL_HEEDS_PTQBRIDGE};
 
 static const struct tool_usage usage = {
     .name = "ptqbridge",
@@ -188,8 +194,8 @@ const struct tool_usage *make_usage(void)
     for (const struct setting *setting = settings; setting->form != 0; setting++) {
         if (setting->option.name == NULL)
             continue;
-        snprintf(helps[count], sizeof helps[count], "%s%s%s", setting->option.help, setting->initial != NULL ? "; " : "",
-                 setting->initial != NULL ? setting->initial : "");
+        snprintf(helps[count], sizeof helps[count], "%s%s%s%s", setting->option.help, setting->initial != NULL ? " (default: " : "",
+                 setting->initial != NULL ? setting->initial : "", setting->initial != NULL ? ")" : "");
         rows[count] = setting->option;
         rows[count].help = helps[count];
         sources[count++] = setting;
@@ -275,4 +281,15 @@ void print_keys(void)
     for (const struct setting *setting = settings; setting->form != 0; setting++)
         if (setting->section != NULL)
             print_key(setting);
+}
+
+/* Those with names of their own; all others are PTQ_BRIDGE_ and the option. */
+void print_variables(void)
+{
+    char name[64];
+
+    for (const struct setting *setting = settings; setting->form != 0; setting++)
+        if (setting->environment != NULL && setting_environment(setting, name))
+            printf("*%s*\n\tAs *--%s*.\n\n", name, setting->option.name);
+    puts("*PTQ_BRIDGE_*_OPTION_\n\tEach other option by its name in capitals, as *PTQ_BRIDGE_GRACE* for *--grace*: *ptq-bridge.conf*(5).\n");
 }

@@ -70,5 +70,7 @@ const struct setting *setting_of(const struct tool_option *option);
 const struct tool_usage *make_usage(void);
 /* The sections and keys, as a part of ptq-bridge.conf(5), in the form of scdoc(5). */
 void print_keys(void);
+/* The environment, as a part of ptqbridge(8). */
+void print_variables(void);
 
 #endif

@@ -1,5 +1,5 @@
 # make_page.cmake -- a manual page from its .scd: @WORD@ lines become what a program prints about its tables, scdoc does the rest.
-#   cmake -DIN=x.1.scd -DOUT=x.1 -DFILLS="COMMANDS=--print commands;GLOBALS=..." -DPROGRAM=path -DSCDOC=path -DAWK=path
+#   cmake -DIN=x.1.scd -DOUT=x.1 -DFILLED=folder -DFILLS="COMMANDS=--print commands;GLOBALS=..." -DPROGRAM=path -DSCDOC=path -DAWK=path
 #       -DVERSION=0.1.0 -DDAY=2026-11-22 -P make_page.cmake
 cmake_minimum_required(VERSION 3.22)
 file(READ ${IN} page)
@@ -7,16 +7,22 @@ foreach(fill IN LISTS FILLS)
     string(REGEX MATCH "^([A-Z]+)=(.*)$" matched "${fill}")
     set(word ${CMAKE_MATCH_1})
     separate_arguments(arguments UNIX_COMMAND "${CMAKE_MATCH_2}")
-    execute_process(COMMAND ${PROGRAM} ${arguments} OUTPUT_VARIABLE text RESULT_VARIABLE failed)
+    set(run ${PROGRAM})
+    list(GET arguments 0 first)
+    if(first STREQUAL "awk") # of the headers
+        list(REMOVE_AT arguments 0)
+        set(run ${AWK})
+    endif()
+    execute_process(COMMAND ${run} ${arguments} OUTPUT_VARIABLE text RESULT_VARIABLE failed)
     if(failed)
-        message(FATAL_ERROR "${PROGRAM} ${CMAKE_MATCH_2}: ${failed}")
+        message(FATAL_ERROR "${run} ${arguments}: ${failed}")
     endif()
     string(STRIP "${text}" text)
     string(REPLACE "@${word}@" "${text}" page "${page}")
 endforeach()
 string(REPLACE "@VERSION@" "${VERSION}" page "${page}")
 get_filename_component(name ${OUT} NAME)
-set(filled ${OUT}.scd) # beside the page: a script has no binary directory of its own
+set(filled ${FILLED}/${name}.scd)
 file(WRITE ${filled} "${page}")
 execute_process(COMMAND ${SCDOC} COMMAND ${AWK} -v day=${DAY} -f ${CMAKE_CURRENT_LIST_DIR}/tidy.awk
     INPUT_FILE ${filled} OUTPUT_FILE ${OUT} RESULTS_VARIABLE failed)

@@ -12,7 +12,9 @@ function text(line) {
 /^\.TH / {
     $2 = toupper($2)
     $4 = "\"" day "\""
+    $0 = $0 "\n.nh\n.ad l" # which TH forgets
 }
+/^\.(nh|ad l)$/ { next }
 /^\.P$/ {
     wanted = !headed
     next

@@ -14,7 +14,7 @@
 #include "../../bridges/ptqbridge/log.h"
 #include "common/option.h"
 
-const struct tool_program tool_program = {"test", NULL, NULL, false};
+const struct tool_program tool_program = {.name = "test"};
 
 static char said[200000];
 

@@ -1,8 +1,7 @@
 #!/bin/bash
-# test_words.sh -- help, errors of usage, manual pages, completion: all from one table.
+# test_words.sh -- help, errors of usage, completion: all from one table.
 # shellcheck source=tests/tools/lib.sh
 . "$(dirname "$0")/lib.sh"
-pages=$3
 
 case_help_names_every_command() {
     expect 0 "$PTQ" --help
@@ -130,72 +129,6 @@ case_control_characters_never_reach_the_terminal() {
     expect 2 "$PTQ" $'\033]0;title\007'
     ! LC_ALL=C grep -q $'[\001-\010\013-\037]' "$work/err" || fail "a control character came through"
     err_has '\x1b]0;title\a'
-}
-
-# Without scdoc at build there are none.
-need_pages() {
-    [ -e "$pages/man1/ptq.1" ] || { echo "  skipped: no pages were built"; return 1; }
-}
-
-# The rendered page, without overstrikes and line breaks.
-render() {
-    if command -v mandoc >/dev/null; then
-        mandoc -T utf8 -O width=999 "$1"
-    elif command -v groff >/dev/null; then
-        groff -mandoc -Tutf8 -rLL=1000n "$1"
-    else
-        return 77
-    fi 2>/dev/null | sed $'s/.\b//g; s/\033\\[[0-9;]*m//g; s/\xe2\x80\x90/-/g; s/\xe2\x88\x92/-/g'
-}
-
-case_manual_pages_show_every_option() {
-    need_pages || return 0
-    render "$pages/man1/ptq.1" >"$work/page" || { echo "  skipped: neither mandoc nor groff"; return 0; }
-    "$PTQ" --print list >"$work/list"
-    while IFS=$'\t' read -r command option _; do
-        grep -qw -- "$option" "$work/page" || fail "ptq.1 lacks $option of $command"
-    done <"$work/list"
-    for global in --run --dir --peers --keys --insecure; do
-        grep -qw -- "$global" "$work/page" || fail "ptq.1 lacks $global"
-    done
-    render "$pages/man1/ptqtop.1" >"$work/page"
-    "$PTQTOP" --print list >"$work/list"
-    while IFS=$'\t' read -r _ option _; do
-        grep -qw -- "$option" "$work/page" || fail "ptqtop.1 lacks $option"
-    done <"$work/list"
-}
-
-case_manual_pages_have_every_command_and_no_empty_place() {
-    need_pages || return 0
-    while read -r command; do
-        grep -q "^\.SS ptq $command" "$pages/man1/ptq.1" || fail "ptq.1 lacks $command"
-    done < <("$PTQ" --print list | cut -f1 | sort -u)
-    ! grep -q '@[A-Z]*@' "$pages"/man?/*.? || fail "a place was not filled"
-    grep -q '^.fB.-.-run' "$pages/man1/ptq.1" || fail "ptq.1 lacks the globals"
-}
-
-case_manual_pages_are_well_formed() {
-    need_pages || return 0
-    command -v mandoc >/dev/null || { echo "  skipped: no mandoc"; return 0; }
-    mandoc -T lint -W warning "$pages"/man?/*.? >"$work/out"
-    out_is_empty
-    for page in "$pages"/man?/*.?; do
-        mandoc -T utf8 -O width=78 "$page" | sed $'s/.\b//g' | awk -v page="${page##*/}" 'length > 80 { print page ": " $0 }'
-    done >"$work/out"
-    out_is_empty
-}
-
-case_the_librarys_page_has_every_public_call_and_answer() {
-    need_pages || return 0
-    headers=$(dirname "$0")/../../src/include/ptq
-    grep -ho 'ptq_[a-z0-9_]*(' "$headers"/*.h | tr -d '(' | sort -u >"$work/calls"
-    [ "$(wc -l <"$work/calls")" -gt 60 ] || fail "only $(wc -l <"$work/calls") calls were found"
-    while read -r call; do
-        grep -q "^.fB.*[ *]$call(" "$pages/man3/libptq.3" || fail "libptq.3 lacks $call"
-    done <"$work/calls"
-    grep -o '^    PTQ_[A-Z]* = ' "$headers/err.h" | tr -d ' =' | while read -r answer; do
-        grep -q "^.fB$answer.fR " "$pages/man3/libptq.3" || fail "libptq.3 lacks $answer"
-    done
 }
 
 # complete LINE: what bash would offer at its end.

@@ -7,6 +7,39 @@
 
 enum { WORDS_WIDTH = 40, CODE_WIDTH = 68 }; /* of a line of an example, so that a page of 80 columns holds it */
 
+/* Every variable that something here asks for, and who does.  What ptqbridge can be told has a table of its own. */
+enum { EVERY_PROGRAM = TOOL_HEEDS_PTQ | TOOL_HEEDS_PTQTOP | TOOL_HEEDS_PTQBRIDGE, USERS = TOOL_HEEDS_PTQ | TOOL_HEEDS_LIBRARY };
+static const struct {
+    const char *name;
+    unsigned heeds;
+    const char *help;
+} variables[] = {
+    {"PTQ_RUN", USERS | TOOL_HEEDS_PTQTOP, "which bus, where nothing else says it (`--run`, ptq_bus_open) (default: the bus called default)"},
+    {"PTQ_DIR", USERS | TOOL_HEEDS_PTQTOP, "where buses live, where nothing else says it (`--dir`) (default /dev/shm/ptq-UID)"},
+    {"PTQ_PEERS", USERS, "other hosts, as name=url,name=url, where nothing else says it (`--peers`)"},
+    {"PTQ_NODE", USERS, "this host's name, as in queue@node (default: the host name)"},
+    {"PTQ_KEYS", USERS, "the folder that `ptqbridge keygen` made: who we are to other hosts (`--keys`)"},
+    {"PTQ_INSECURE", USERS, "1: allow plain links beyond the loopback (`--insecure`)"},
+    {"PTQ_VIA", USERS,
+     "how queues of other hosts are reached: direct, by links of this process; bridge, through the ptqbridge that serves this run; auto, "
+     "direct, but through the bridge in a child of a process that has links (default auto)"},
+    {"PTQ_OUTBOX", USERS, "messages that an outbox holds, where this process makes it (default 65536)"},
+    {"PTQ_GUARD", USERS, "1: a queue whose file somebody truncates answers with an error, instead of ending the process by SIGBUS"},
+    {"PTQ_DEBUG", USERS,
+     "proto: each job, result and piece of mail that a process of a pool sends or receives is a line on standard error, with its process"},
+    {"PTQ_SECRETS", TOOL_HEEDS_LIBRARY, "a folder of secrets, where ptq_secret looks"},
+    {"PTQ_SECRET_NAME", TOOL_HEEDS_LIBRARY, "the secret NAME itself, in capitals"},
+    {"CREDENTIALS_DIRECTORY", TOOL_HEEDS_LIBRARY, "set by systemd: where ptq_secret looks, too"},
+    {"TMPDIR", TOOL_HEEDS_PTQ, "where `ptq pool run` keeps large outputs until it is their turn (default /tmp)"},
+    {"PTQ_QUEUE, PTQ_POSITION, PTQ_DELIVERIES, TRACEPARENT", TOOL_HEEDS_PTQ,
+     "set for the command of `ptq get --exec`: the queue, the message's position, how often it was handed out, its trace"},
+    {"PTQ_POOL, PTQ_TICKET, PTQ_TRIES", TOOL_HEEDS_PTQ,
+     "set for the command of `ptq pool worker`: the pool, the ticket of its job, how often it was begun"},
+    {"NOTIFY_SOCKET, WATCHDOG_USEC, WATCHDOG_PID", TOOL_HEEDS_PTQBRIDGE, "set by systemd: whom to tell that it listens and lives"},
+    {"NO_COLOR", EVERY_PROGRAM, "any value but the empty one: no colours"},
+    {"CLICOLOR_FORCE", EVERY_PROGRAM, "any value but the empty one and 0: colours, also where the output is no terminal"},
+    {"TERM", EVERY_PROGRAM, "dumb: no colours, and no screen"}};
+
 /* -- words ---------------------------------------------------------------------------------------------------- */
 
 static size_t option_length(const char *text)
@@ -157,9 +190,22 @@ static void put_options(const struct tool_option *options, FILE *out)
         put_option(option, out);
 }
 
-static void put_help_option(FILE *out)
+/* How values are written, of the options of all these. */
+static void put_values(const struct tool_usage *const *usages, FILE *out)
 {
-    put_option(&tool_help_option, out);
+    const char *argument, *found = NULL, *help;
+
+    fputs("Values of options are written so:\n\n", out);
+    for (size_t i = 0; tool_value(NULL, i, &argument, &help); i++, found = NULL) {
+        for (const struct tool_usage *const *usage = usages; *usage != NULL && found == NULL; usage++)
+            if (tool_value((*usage)->options, i, &argument, &help))
+                found = argument;
+        if (found == NULL)
+            continue;
+        fprintf(out, "_%s_\n\t", found);
+        tool_print_sentence(help, out);
+        fputc('\n', out);
+    }
 }
 
 static void put_command(const struct tool_usage *usage, FILE *out)
@@ -196,14 +242,15 @@ static void list_options(const char *command, const struct tool_option *options,
 static void print_options(const struct tool_usage *const *usages, FILE *out)
 {
     put_options(usages[0]->options, out);
-    put_help_option(out);
+    put_option(&tool_help_option, out);
+    put_values(usages, out);
 }
 
 static void print_globals(const struct tool_usage *const *usages, FILE *out)
 {
-    (void)usages;
     put_options(tool_program.globals, out);
-    put_help_option(out);
+    put_option(&tool_help_option, out);
+    put_values(usages, out);
 }
 
 static void print_commands(const struct tool_usage *const *usages, FILE *out)
@@ -215,6 +262,41 @@ static void print_commands(const struct tool_usage *const *usages, FILE *out)
 static void print_examples(const struct tool_usage *const *usages, FILE *out)
 {
     put_examples(usages[0]->examples, out);
+}
+
+static void print_exits(const struct tool_usage *const *usages, FILE *out)
+{
+    (void)usages;
+    for (int code = 0; code < TOOL_EXITS; code++)
+        if ((tool_program.exits & 1u << code) != 0) {
+            fprintf(out, "*%d*\n\t", code);
+            tool_print_sentence(tool_exit_words[code], out);
+            fputc('\n', out);
+        }
+}
+
+static void put_environment(unsigned heeds, FILE *out)
+{
+    for (size_t i = 0; i < sizeof variables / sizeof variables[0]; i++)
+        if ((variables[i].heeds & heeds) != 0) {
+            fputc('*', out);
+            tool_print_words(variables[i].name, out);
+            fputs("*\n\t", out);
+            tool_print_sentence(variables[i].help, out);
+            fputc('\n', out);
+        }
+}
+
+static void print_environment(const struct tool_usage *const *usages, FILE *out)
+{
+    (void)usages;
+    put_environment(tool_program.heeds, out);
+}
+
+static void print_library_environment(const struct tool_usage *const *usages, FILE *out)
+{
+    (void)usages;
+    put_environment(TOOL_HEEDS_LIBRARY, out);
 }
 
 static void print_list(const struct tool_usage *const *usages, FILE *out)
@@ -229,7 +311,8 @@ int tool_print(const char *what, const struct tool_usage *const *usages)
         const char *name;
         void (*print)(const struct tool_usage *const *usages, FILE *out);
     } parts[] = {{"options", print_options},   {"globals", print_globals}, {"commands", print_commands},
-                 {"examples", print_examples}, {"list", print_list},       {"completion", tool_completion}};
+                 {"examples", print_examples}, {"exits", print_exits},     {"environment", print_environment},
+                 {"list", print_list},         {"completion", tool_completion}, {"library", print_library_environment}};
 
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
         if (strcmp(what, parts[i].name) == 0) {

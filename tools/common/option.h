@@ -50,11 +50,16 @@ struct tool_usage {
     const struct tool_option *options;
 };
 
+/* Which variables of the environment a program heeds: a table in man.c. */
+enum tool_heeds { TOOL_HEEDS_PTQ = 1, TOOL_HEEDS_PTQTOP = 2, TOOL_HEEDS_PTQBRIDGE = 4, TOOL_HEEDS_LIBRARY = 8 };
+
 struct tool_program {
     const char *name; /* "ptq": how its errors begin */
     const struct tool_option *globals;
     void *values; /* of the globals */
     bool commands; /* the first operand is a command, which has the globals beside its own options */
+    unsigned exits; /* which codes of enum tool_exit it ends with: 1u << code */
+    enum tool_heeds heeds;
 };
 extern const struct tool_program tool_program; /* each program defines it */
 
@@ -82,11 +87,13 @@ int tool_read_operands(const struct tool_usage *usage, int argc, char **argv, vo
 extern const struct tool_option tool_help_option; /* what every command has */
 void tool_help(const struct tool_usage *usage, FILE *out);
 void tool_help_options(const struct tool_option *options, FILE *out);
+/* How the values of these options are written, one by one: *ret_argument is NULL where none of them has such a value.  false: no more. */
+bool tool_value(const struct tool_option *options, size_t index, const char **ret_argument, const char **ret_help);
 void tool_completion(const struct tool_usage *const *usages, FILE *out);
 
 /* man.c: `PROGRAM --print WHAT`, which stands in no help: parts of manual pages for the build, in the form of scdoc(5), "options"
- * "globals" "commands" "examples"; "list" of all options, "command<TAB>--option<TAB>letter<TAB>argument" a line; "completion".  The
- * exit code. */
+ * "globals" "commands" "examples" "exits" "environment", "library" (the environment of libptq); "list" of all options,
+ * "command<TAB>--option<TAB>letter<TAB>argument" a line; "completion".  The exit code. */
 int tool_print(const char *what, const struct tool_usage *const *usages);
 void tool_print_words(const char *text, FILE *out);
 void tool_print_sentence(const char *text, FILE *out); /* of a table, where it begins small and has no full stop */

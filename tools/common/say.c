@@ -11,6 +11,16 @@
 #include "option.h"
 #include "text.h"
 
+const char *const tool_exit_words[TOOL_EXITS] = {[TOOL_OK] = "ok",
+                                                 [TOOL_ERROR] = "error",
+                                                 [TOOL_USAGE] = "usage",
+                                                 [TOOL_NO_QUEUE] = "no such queue",
+                                                 [TOOL_EMPTY] = "empty or timed out",
+                                                 [TOOL_FULL] = "full",
+                                                 [TOOL_PERMISSION] = "permission",
+                                                 [TOOL_VERSION] = "version mismatch",
+                                                 [TOOL_UNREACHABLE] = "peer unreachable"};
+
 int tool_exit_code(enum ptq_err err)
 {
     switch (err) {

@@ -20,8 +20,10 @@ enum tool_exit {
     TOOL_FULL = 5,
     TOOL_PERMISSION = 6,
     TOOL_VERSION = 7,
-    TOOL_UNREACHABLE = 8
+    TOOL_UNREACHABLE = 8,
+    TOOL_EXITS
 };
+extern const char *const tool_exit_words[TOOL_EXITS];
 
 /* The exit code of a ptq answer. */
 int tool_exit_code(enum ptq_err err);

@@ -1,4 +1,5 @@
 /* usage.c -- the option tables as help. */
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -77,6 +78,57 @@ static bool is_program(const struct tool_usage *usage)
     return strcmp(usage->name, tool_program.name) == 0;
 }
 
+/* How values are written, by what an option is. */
+static const struct {
+    enum tool_kind kind;
+    const char *argument, *help;
+} values[] = {{TOOL_COUNT, "N", "a number; k, M, G stand for thousands: 10k"},
+              {TOOL_SIZE, "BYTES", "a number; K, M, G stand for 1024s: 64K"},
+              {TOOL_MS, "MS", "milliseconds, or with a unit: 500ms, 2s, 5m"},
+              {TOOL_SECONDS, "SECS", "seconds, or parts of one: 0.5"},
+              {TOOL_OCTAL, "BITS", "an octal number: 0640"}};
+
+static bool has_kind(const struct tool_option *options, enum tool_kind kind, const char *argument)
+{
+    for (const struct tool_option *option = options; option != NULL && option->name != NULL; option++)
+        if (option->kind == kind && strcmp(option->argument, argument) == 0)
+            return true;
+    return false;
+}
+
+bool tool_value(const struct tool_option *options, size_t index, const char **ret_argument, const char **ret_help)
+{
+    if (index >= sizeof values / sizeof values[0])
+        return false;
+    *ret_argument = has_kind(options, values[index].kind, values[index].argument) ? values[index].argument : NULL;
+    *ret_help = values[index].help;
+    return true;
+}
+
+static void print_values(const struct tool_option *options, FILE *out)
+{
+    const char *argument, *help;
+    bool begun = false;
+
+    for (size_t i = 0; tool_value(options, i, &argument, &help); i++) {
+        if (argument == NULL)
+            continue;
+        if (!begun)
+            print_heading("Values", out);
+        begun = true;
+        fprintf(out, "  %-*s%s\n", HELP_COLUMN - 2, argument, help);
+    }
+}
+
+/* A summary stands in a list without capital and full stop; by itself it is a sentence. */
+static void print_summary(const char *summary, FILE *out)
+{
+    char sentence[256];
+
+    snprintf(sentence, sizeof sentence, "%c%s.", toupper((unsigned char)summary[0]), summary + 1);
+    print_wrapped(sentence, 0, HELP_WIDTH, out);
+}
+
 void tool_help(const struct tool_usage *usage, FILE *out)
 {
     bool has_options = usage->options != NULL && usage->options->name != NULL;
@@ -85,12 +137,13 @@ void tool_help(const struct tool_usage *usage, FILE *out)
             is_program(usage) ? "" : usage->name, has_options ? " [OPTION]..." : "",
             usage->operands[0] != '\0' ? " " : "", usage->operands);
     if (usage->text == NULL)
-        print_wrapped(usage->summary, 0, HELP_WIDTH, out);
+        print_summary(usage->summary, out);
     else
         print_paragraphs(usage->text, out);
     if (has_options) {
         print_heading("Options", out);
         tool_help_options(usage->options, out);
+        print_values(usage->options, out);
     }
     print_heading("Everywhere", out);
     if (tool_program.commands)

@@ -18,21 +18,21 @@ struct get_options {
 
 #define FIELD(name) offsetof(struct get_options, name)
 static const struct tool_option get_options[] = {
-    {'n', "count", TOOL_COUNT, FIELD(count), "N", "take N messages; 1 without --all and --follow"},
+    {'n', "count", TOOL_COUNT, FIELD(count), "N", "take N messages (default 1, with --all or --follow any number)"},
     {'a', "all", TOOL_FLAG, FIELD(all), NULL, "take what is there, and stop when the queue is empty"},
     {'f', "follow", TOOL_FLAG, FIELD(follow), NULL, "go on until the producers end the queue"},
-    {0, "ack", TOOL_FLAG, FIELD(ack), NULL, "acknowledge each message when its last byte is written: the default"},
+    {0, "ack", TOOL_FLAG, FIELD(ack), NULL, "acknowledge each message when its last byte is written (default)"},
     {0, "no-ack", TOOL_FLAG, FIELD(no_ack), NULL,
      "show messages, then give them back; this counts as a delivery, unlike ptq peek"},
     {'e', "exec", TOOL_TEXT, FIELD(exec), "CMD",
      "run `sh -c CMD` with each message on its standard input; acknowledge it if CMD exits 0, else give it back, to "
      "come again after 0, 10, 100, then 1000 ms"},
     {'F', "format", TOOL_CHOICE, FIELD(format), FORMAT_WORDS,
-     "raw: nothing between messages; line: a newline behind each (the default; on a terminal control characters are "
+     "raw: nothing between messages; line: a newline behind each (default; on a terminal control characters are "
      "escaped); null: a zero byte behind each; quoted: as a C string; hex; json: an object a line"},
     {'t', "timeout", TOOL_MS, FIELD(timeout), "MS",
-     "wait at most so long for each message; 0: do not wait, forever: the default without --all"},
-    {'b', "batch", TOOL_COUNT, FIELD(batch), "N", "take up to N at once, and acknowledge them together; 1"},
+     "wait at most so long for each message; 0: do not wait (default: forever, with --all 0)"},
+    {'b', "batch", TOOL_COUNT, FIELD(batch), "N", "take up to N at once, and acknowledge them together (default 1)"},
     {'w', "wait", TOOL_MS, FIELD(wait), "MS", "wait so long for the queue to come into being"},
     {0}};
 #undef FIELD
@@ -43,8 +43,8 @@ const struct tool_usage get_usages[] = {
      .summary = "take messages out of a queue",
      .text = "Takes messages and writes them to standard output.  A message is acknowledged only when it has been written: if "
              "ptq is killed before, or the output is closed, it comes again, to the next who gets.\n\n"
-             "With --exec a command is run for each message.  Its environment has PTQ_QUEUE, PTQ_POSITION and "
-             "PTQ_DELIVERIES.\n\n"
+             "With --exec a command is run for each message.  Its environment has PTQ_QUEUE, PTQ_POSITION, "
+             "PTQ_DELIVERIES, and TRACEPARENT where the message has a trace.\n\n"
              "Where the producers have ended the queue and nothing is left, ptq get exits 0 with what it got.  It exits 4 "
              "where fewer messages came than were asked for, and 0 where --all finds nothing.",
      .examples = "ptq get tasks\n"

@@ -25,8 +25,10 @@ static void print_overview(void)
             printf("  %-14s %s\n", usage->name, usage->summary);
     printf("\nEverywhere:\n");
     tool_help_options(tool_program.globals, stdout);
-    printf("\n`ptq COMMAND --help` shows one command.  Exit codes: 0 ok, 1 error, 2 usage, 3 no such queue, 4 empty or\n"
-           "timed out, 5 full, 6 permission, 7 version mismatch, 8 peer unreachable.\n");
+    tool_help_options((const struct tool_option[]){tool_help_option, {.name = "version", .help = "as ptq version"}, {0}}, stdout);
+    printf("\n`ptq COMMAND --help` shows one command; man ptq shows all, and man 7 ptq says what the words mean.\n\nExit codes:\n");
+    for (int code = 0; code < TOOL_EXITS; code++)
+        printf("  %d %s%s", code, tool_exit_words[code], code == TOOL_EXITS - 1 || code == TOOL_EMPTY ? "\n" : ",");
 }
 
 /* "pool run" may be given as two words; "pool" alone shows all that begins so. */

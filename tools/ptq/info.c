@@ -21,7 +21,7 @@ const struct tool_usage info_usages[] = {
      .text = "Shows how a queue was made, what it holds and has seen, how it is reached and why so (path, via, why), and, where it "
              "lives on this host, every process attached to it with what it has leased.  Takes no message and holds no lock.\n\n"
              "A home that has this bus's own memory, as a container that shares its directory has, is reached by shared memory, "
-             "whatever it is called: that is found out, not told.",
+             "whatever it is called; ptq finds that out by itself.",
      .options = info_options},
     {0}};
 

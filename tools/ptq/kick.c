@@ -9,8 +9,8 @@ struct kick_options {
 };
 
 static const struct tool_option kick_options[] = {
-    {'n', "count", TOOL_COUNT, offsetof(struct kick_options, count), "N", "kick at most N, the oldest; all"},
-    {'q', "quiet", TOOL_FLAG, offsetof(struct kick_options, quiet), NULL, "do not print how many it were"},
+    {'n', "count", TOOL_COUNT, offsetof(struct kick_options, count), "N", "kick at most N, the oldest first (default: all)"},
+    {'q', "quiet", TOOL_FLAG, offsetof(struct kick_options, quiet), NULL, "do not print how many there were"},
     {0}};
 
 const struct tool_usage kick_usages[] = {
@@ -18,7 +18,7 @@ const struct tool_usage kick_usages[] = {
      .operands = "QUEUE",
      .summary = "send dead letters back into their places",
      .text = "Puts dead letters back where they were in the queue, the oldest first, to be handed out as if for the first time: "
-             "their count of deliveries begins at 0, and a time to live is over and done with.  Prints how many it were.  "
+             "their count of deliveries begins at 0, and a time to live is over and done with.  Prints how many there were.  "
              "Mend first what they died of, or they die again.\n\n"
              "Dead letters are looked at, taken and dropped under the name QUEUE!dead, with peek, get and purge.",
      .examples = "ptq peek 'tasks!dead' --all -F json; ptq kick tasks -n 1",

@@ -26,9 +26,9 @@ struct log_options { /* of the command line */
 #define FIELD(name) offsetof(struct log_options, name)
 static const struct tool_option append_options[] = {
     {'l', "line", TOOL_FLAG, FIELD(lines), NULL, "standard input is a record a line, without its newline; else it is one record"},
-    {'c', "capacity", TOOL_COUNT, FIELD(capacity), "N", "records that a log holds that is made; else 1000"},
-    {'s', "item-size", TOOL_SIZE, FIELD(item_size), "BYTES", "of the largest record of a log that is made; else 240"},
-    {'m', "mode", TOOL_OCTAL, FIELD(mode), "BITS", "permission bits of a log that is made; else 0600, with --group 0660"},
+    {'c', "capacity", TOOL_COUNT, FIELD(capacity), "N", "records that a log holds, where it is made (default 1000)"},
+    {'s', "item-size", TOOL_SIZE, FIELD(item_size), "BYTES", "bytes in the largest record, where the log is made (default 240)"},
+    {'m', "mode", TOOL_OCTAL, FIELD(mode), "BITS", "permission bits of a log that is made (default 0600, with --group 0660)"},
     {'g', "group", TOOL_TEXT, FIELD(group), "GROUP", "let this group use a log that is made, a name or a number"},
     {0}};
 static const struct tool_option show_options[] = {
@@ -38,9 +38,9 @@ static const struct tool_option show_options[] = {
     {0, "json", TOOL_FLAG, FIELD(json), NULL, "a JSON object a record"},
     {0}};
 static const struct tool_option follow_options[] = {
-    {'n', "count", TOOL_COUNT, FIELD(count), "N", "end after so many records; else go on"},
+    {'n', "count", TOOL_COUNT, FIELD(count), "N", "end after so many records (default: go on)"},
     {'F', "from", TOOL_TEXT, FIELD(from), "POSITION", "from this record on, if it is still there, instead of the next that comes"},
-    {'t', "timeout", TOOL_MS, FIELD(timeout), "MS", "end with 4 when nothing comes for so long; else wait for ever"},
+    {'t', "timeout", TOOL_MS, FIELD(timeout), "MS", "end with 4 when nothing comes for so long (default: forever)"},
     {0, "raw", TOOL_FLAG, FIELD(raw), NULL, "the bytes as they are, a newline after each record; no time, no process"},
     {0, "json", TOOL_FLAG, FIELD(json), NULL, "a JSON object a record"},
     {0}};

@@ -29,7 +29,7 @@ const struct tool_usage ls_usages[] = {
              "there, is under way, was carried, was refused (it stands in the queue of that name and '.refused'), and how that "
              "stands.  Their NAMEs are no queues' of users, but ptq peek and ptq info show what they hold.\n\n"
              "FLAGS of --long: F full, D has dead letters, R recovered something after a death, X a dead process is not yet "
-             "recovered, E ended.",
+             "recovered, E ended, P paused, G removed while somebody has it open.",
      .examples = "ptq ls -l 'job*'",
      .options = ls_options},
     {0}};

@@ -10,16 +10,17 @@
 struct globals globals;
 
 static const struct tool_option global_options[] = {
-    {0, "run", TOOL_TEXT, offsetof(struct globals, run), "NAME", "which bus; else $PTQ_RUN, else \"default\""},
-    {0, "dir", TOOL_TEXT, offsetof(struct globals, dir), "DIR", "where buses live; else $PTQ_DIR, else /dev/shm/ptq-UID"},
-    {0, "peers", TOOL_TEXT, offsetof(struct globals, peers), "NAME=URL,...", "other hosts; else $PTQ_PEERS"},
+    {0, "run", TOOL_TEXT, offsetof(struct globals, run), "NAME", "which bus (default $PTQ_RUN, else the bus called default)"},
+    {0, "dir", TOOL_TEXT, offsetof(struct globals, dir), "DIR", "where buses live (default $PTQ_DIR, else /dev/shm/ptq-UID)"},
+    {0, "peers", TOOL_TEXT, offsetof(struct globals, peers), "NAME=URL,...", "other hosts (default $PTQ_PEERS)"},
     {0, "keys", TOOL_TEXT, offsetof(struct globals, keys), "DIR",
-     "who we are to other hosts: the folder that ptqbridge keygen made; else $PTQ_KEYS"},
+     "who we are to other hosts: the folder that ptqbridge keygen made (default $PTQ_KEYS)"},
     {0, "insecure", TOOL_FLAG, offsetof(struct globals, insecure), NULL,
-     "allow plain links beyond loopback; also $PTQ_INSECURE=1"},
+     "allow plain links beyond loopback; so does PTQ_INSECURE=1"},
     {0}};
 
-const struct tool_program tool_program = {"ptq", global_options, &globals, true};
+const struct tool_program tool_program = {
+    "ptq", global_options, &globals, .commands = true, .exits = (1u << TOOL_EXITS) - 1, .heeds = TOOL_HEEDS_PTQ};
 
 static const struct tool_usage overview = {.name = "ptq", .operands = "COMMAND [ARGUMENT]...", .summary = ""};
 

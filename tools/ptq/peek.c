@@ -17,10 +17,10 @@ enum { STATE_WAITING, STATE_READY, STATE_LEASED, STATE_DELAYED, STATE_DEAD, STAT
 
 #define FIELD(name) offsetof(struct peek_options, name)
 static const struct tool_option peek_options[] = {
-    {'n', "count", TOOL_COUNT, FIELD(count), "N", "show N messages; 1"},
+    {'n', "count", TOOL_COUNT, FIELD(count), "N", "show N messages (default 1)"},
     {'a', "all", TOOL_FLAG, FIELD(all), NULL, "show them all"},
     {'s', "state", TOOL_CHOICE, FIELD(state), "waiting|ready|leased|delayed|dead|any",
-     "which ones: waiting, the default, are those that a get may take: ready, or delayed for a while"},
+     "which ones; waiting: those that a get may take, ready or delayed for a while (default waiting)"},
     {'F', "format", TOOL_CHOICE, FIELD(format), FORMAT_WORDS, "as for ptq get; json also tells state and holder"},
     {0}};
 #undef FIELD

@@ -20,7 +20,7 @@ const struct tool_usage peers_usages[] = {
     {.name = "peers",
      .operands = "",
      .summary = "show the other hosts that this bus knows, and how they are",
-     .text = "Those of --peers or PTQ_PEERS, else those that the ptqbridge of this host has published.  Each is asked now, all at once, for "
+     .text = "Shows the other hosts: those of --peers or PTQ_PEERS, else those that the ptqbridge of this host has published.  Each is asked now, all at once, for "
              "three seconds at most: whether it is up, how long one question and its answer take, and which queues it has.  SINCE and "
              "BRIDGE are what the ptqbridge of this host says, which keeps a link to each of its peers; '-' where it has none.\n\n"
              "The exit code is 8 if one of them is not up.",

@@ -50,8 +50,8 @@ struct worker_options {
 static const struct tool_option worker_options[] = {
     {'x', "exec", TOOL_TEXT, FIELD(exec), "CMD", "the command that does a job: sh -c CMD, once a job"},
     {'p', "plugin", TOOL_TEXT, FIELD(plugin), "FILE", "a shared object with tasks (ptq_plugin_tasks in <ptq/pool.h>), instead of a command"},
-    {'n', "name", TOOL_TEXT, FIELD(name), "NAME", "what the worker is called in results; else \"worker\""},
-    {'j', "workers", TOOL_COUNT, FIELD(workers), "N", "so many at once, started again when they die; else 1"},
+    {'n', "name", TOOL_TEXT, FIELD(name), "NAME", "what the worker is called in results (default worker)"},
+    {'j', "workers", TOOL_COUNT, FIELD(workers), "N", "so many at once, started again when they die (default 1)"},
     {'w', "wait", TOOL_MS, FIELD(wait), "MS", "wait so long for the pool to come into being"},
     {0}};
 #undef FIELD

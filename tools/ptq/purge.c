@@ -8,13 +8,13 @@ struct purge_options {
 };
 
 static const struct tool_option purge_options[] = {
-    {'q', "quiet", TOOL_FLAG, offsetof(struct purge_options, quiet), NULL, "do not print how many it were"}, {0}};
+    {'q', "quiet", TOOL_FLAG, offsetof(struct purge_options, quiet), NULL, "do not print how many there were"}, {0}};
 
 const struct tool_usage purge_usages[] = {
     {.name = "purge",
      .operands = "QUEUE",
      .summary = "drop all messages that are ready",
-     .text = "Drops every message that could be taken now, and prints how many it were.  What is leased, delayed or a dead letter "
+     .text = "Drops every message that could be taken now, and prints how many there were.  What is leased, delayed or a dead letter "
              "stays; the queue counts what was purged.  Queues of pools cannot be purged: stop or remove the pool.",
      .examples = "ptq pause tasks; ptq purge tasks; ptq resume tasks",
      .options = purge_options},

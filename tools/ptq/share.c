@@ -35,11 +35,11 @@ static const struct tool_option create_options[] = {
     {'x', "exclusive", TOOL_FLAG, FIELD(exclusive), NULL, "fail if it exists"},
     {0}};
 static const struct tool_option set_options[] = {
-    {'t', "type", TOOL_CHOICE, FIELD(kind), "any|i64|u64|f64|bytes", "of a cell that is made; else i64 for a whole number (u64 from 2^63 on), f64 for another, bytes"},
+    {'t', "type", TOOL_CHOICE, FIELD(kind), "any|i64|u64|f64|bytes", "type of a cell that is made; any: i64 for a whole number (u64 from 2^63 on), f64 for another, else bytes (default any)"},
     {0}};
 static const struct tool_option watch_options[] = {
-    {'n', "count", TOOL_COUNT, FIELD(count), "N", "end after so many values; else go on"},
-    {'t', "timeout", TOOL_MS, FIELD(timeout), "MS", "end with 4 when nothing changes for so long; else wait for ever"},
+    {'n', "count", TOOL_COUNT, FIELD(count), "N", "end after so many values (default: go on)"},
+    {'t', "timeout", TOOL_MS, FIELD(timeout), "MS", "end with 4 when nothing changes for so long (default: forever)"},
     {0}};
 static const struct tool_option rm_options[] = {
     {'f', "force", TOOL_FLAG, FIELD(force), NULL, "also where processes have it open: their calls fail from then on"}, {0}};

@@ -14,7 +14,7 @@ struct top_options top_options = {.delay = 2, .output = -1};
 
 #define FIELD(name) offsetof(struct top_options, name)
 static const struct tool_option options[] = {
-    {'d', "delay", TOOL_SECONDS, FIELD(delay), "SECS", "seconds between two frames; 2"},
+    {'d', "delay", TOOL_SECONDS, FIELD(delay), "SECS", "seconds between two frames (default 2)"},
     {'n', "iterations", TOOL_COUNT, FIELD(count), "N", "leave after N frames"},
     {'b', "batch", TOOL_FLAG, FIELD(batch), NULL, "print frames instead of a screen; so it does by itself without a terminal"},
     {0, "once", TOOL_FLAG, FIELD(once), NULL, "print one frame and leave; rates are then unknown"},
@@ -27,19 +27,23 @@ static const struct tool_option options[] = {
     {0, "serve", TOOL_TEXT, FIELD(serve), "ADDRESS",
      "tell /metrics and /healthz here until ended: 127.0.0.1:9420 (port 0: any), [::1]:9420 or unix:/path; nobody is asked who he is, so beyond the "
      "loopback only with --insecure"},
-    {0, "insecure", TOOL_FLAG, FIELD(insecure), NULL, "with --serve: also beyond the loopback; also $PTQ_INSECURE=1"},
+    {0, "insecure", TOOL_FLAG, FIELD(insecure), NULL, "with --serve: also beyond the loopback; so does PTQ_INSECURE=1"},
     {0, "out", TOOL_TEXT, FIELD(out), "FILE",
      "write OpenMetrics into FILE every --delay seconds, whole and by another name first; if it ends in .prom, what node_exporter's textfile collector reads"},
-    {0, "max-queues", TOOL_COUNT, FIELD(max_queues), "N", "OpenMetrics: tell of so many queues at most; 10,000"},
-    {0, "run", TOOL_TEXT, FIELD(run), "NAME", "which bus; else $PTQ_RUN, else \"default\""},
-    {0, "dir", TOOL_TEXT, FIELD(dir), "DIR", "where buses live; else $PTQ_DIR, else /dev/shm/ptq-UID"},
+    {0, "max-queues", TOOL_COUNT, FIELD(max_queues), "N", "OpenMetrics: tell of so many queues at most (default 10000)"},
+    {0, "run", TOOL_TEXT, FIELD(run), "NAME", "which bus (default $PTQ_RUN, else the bus called default)"},
+    {0, "dir", TOOL_TEXT, FIELD(dir), "DIR", "where buses live (default $PTQ_DIR, else /dev/shm/ptq-UID)"},
     {0, "ascii", TOOL_FLAG, FIELD(ascii), NULL, "draw with plain characters"},
     {'C', "no-color", TOOL_FLAG, FIELD(no_colour), NULL, "no colours; so does NO_COLOR"},
     {'V', "version", TOOL_FLAG, FIELD(version), NULL, "show the version"},
     {0}};
 #undef FIELD
 
-const struct tool_program tool_program = {"ptqtop", options, &top_options, false};
+const struct tool_program tool_program = {"ptqtop",
+                                          options,
+                                          &top_options,
+                                          .exits = 1u << TOOL_OK | 1u << TOOL_ERROR | 1u << TOOL_USAGE | 1u << TOOL_PERMISSION,
+                                          .heeds = TOOL_HEEDS_PTQTOP};
 
 static const struct tool_usage usage = {
     .name = "ptqtop",

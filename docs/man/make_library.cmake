@@ -1,0 +1,46 @@
+# make_library.cmake -- a page of section 3 for each public header, and for each call a link to the page that has it, so that
+#   `man ptq_put` finds ptq_queue(3).
+#   cmake -DHEADERS="path/bus.h;..." -DOUT=folder -DFILLED=folder -DSCDOC=path -DAWK=path -DVERSION=0.1.0 -DDAY=2026-11-22 -DSTAMP=file
+#       -P make_library.cmake
+cmake_minimum_required(VERSION 3.22)
+list(GET HEADERS 0 header)
+get_filename_component(where ${header} DIRECTORY)
+set(library ${AWK} -f ${CMAKE_CURRENT_LIST_DIR}/library.awk)
+
+file(GLOB old ${OUT}/ptq_*.3)
+if(old)
+    file(REMOVE ${old})
+endif()
+foreach(header IN LISTS HEADERS)
+    get_filename_component(name ${header} NAME_WE)
+    set(also ${where}/err.h) # what answers mean
+    if(name STREQUAL "err")
+        set(also)
+    endif()
+    execute_process(COMMAND ${library} -v page=${name} ${also} ${header} OUTPUT_VARIABLE page RESULT_VARIABLE failed)
+    if(failed)
+        message(FATAL_ERROR "${header}: ${failed}")
+    endif()
+    string(REPLACE "@VERSION@" "${VERSION}" page "${page}")
+    file(WRITE ${FILLED}/ptq_${name}.3.scd "${page}")
+    execute_process(COMMAND ${SCDOC} COMMAND ${AWK} -v day=${DAY} -f ${CMAKE_CURRENT_LIST_DIR}/tidy.awk
+        INPUT_FILE ${FILLED}/ptq_${name}.3.scd OUTPUT_FILE ${OUT}/ptq_${name}.3 RESULTS_VARIABLE failed)
+    if(NOT failed STREQUAL "0;0")
+        message(FATAL_ERROR "${FILLED}/ptq_${name}.3.scd cannot be made a page: ${failed}")
+    endif()
+endforeach()
+
+execute_process(COMMAND ${library} -v page=names ${HEADERS} OUTPUT_VARIABLE names RESULT_VARIABLE failed)
+if(failed)
+    message(FATAL_ERROR "the names of calls: ${failed}")
+endif()
+string(REGEX MATCHALL "[^\n]+" names "${names}")
+foreach(line IN LISTS names)
+    string(REPLACE " " ";" line "${line}")
+    list(GET line 0 call)
+    list(GET line 1 page)
+    if(NOT EXISTS ${OUT}/${call}.3)
+        file(WRITE ${OUT}/${call}.3 ".so man3/${page}.3\n")
+    endif()
+endforeach()
+file(TOUCH ${STAMP})
