@@ -185,6 +185,46 @@ enum ptq_err ptq_bus_look_at_peers(ptq_bus *bus, bool (*each)(const struct ptq_p
     return answer;
 }
 
+/* Lines "queue <name> <node>". */
+static size_t count_queues(const char *text, const char *node)
+{
+    char name[PTQ_NAME_MAX + 1], there[64];
+    size_t count = 0;
+
+    for (const char *line = text; line != NULL && *line != '\0'; line = strchr(line, '\n')) {
+        line += *line == '\n';
+        count += sscanf(line, "queue %128s %63s", name, there) == 2 && strcmp(there, node) == 0;
+    }
+    return count;
+}
+
+enum ptq_err ptq_bus_watched_peers(ptq_bus *bus, bool (*each)(const struct ptq_peer *peer, void *context), void *context)
+{
+    struct pti_peer *peers;
+    size_t count;
+    bool more = true;
+
+    if (bus == NULL || each == NULL)
+        return PTQ_EINVAL;
+    enum ptq_err answer = pti_resolve_peers(bus, &peers, &count);
+    if (answer != PTQ_OK)
+        return answer;
+    struct published published = read_lines(bus);
+    for (size_t i = 0; i < count && more; i++) {
+        struct ptq_peer peer = {.node = peers[i].node, .url = peers[i].url, .answer = PTQ_EAGAIN, .why = ""};
+        if (published.names_hold) {
+            read_watched(published.text, &peer);
+            peer.queue_count = count_queues(published.text, peer.node);
+        }
+        if (!peer.watched)
+            peer.watched_since_ms = 0;
+        more = each(&peer, context);
+    }
+    free(published.text);
+    free(peers);
+    return PTQ_OK;
+}
+
 /* ---- names ---- */
 
 enum ptq_err pti_resolve_seek(ptq_bus *bus, const char *name, char ret_there[PTQ_NAME_MAX + 1], bool *ret_imported)

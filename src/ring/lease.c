@@ -224,6 +224,19 @@ static bool is_overdue(struct pti_ring *ring, uint32_t block, uint64_t word, uin
     return overdue && pti_load_acquire(&entry->taking) == taking; /* [O] */
 }
 
+bool pti_lease_is_late(const struct pti_ring *ring, uint32_t block)
+{
+    const struct pti_block *b = pti_block_at(ring, block);
+    uint64_t word = pti_load_acquire(&b->word), due; /* [G] */
+
+    if (pti_word_state(word) == PTI_QUAR)
+        return true;
+    if (pti_word_state(word) != PTI_LEASED || pti_word_owner(word) >= ring->geometry.endpoints || pti_block_is_letter(ring, block))
+        return false;
+    uint64_t taking = pti_load_acquire(&ring->entries[pti_word_owner(word)].taking); /* [O] */
+    return (taking & 0xffffff) != block + 1 && is_overdue_noted(ring, b, &due) && pti_load_acquire(&b->word) == word; /* [G] */
+}
+
 /* ---- the looker */
 
 /* What a message in `source` needs.  Nonsense, if it was settled meanwhile. */

@@ -56,6 +56,9 @@ void pti_lease_release(struct pti_ring *ring, uint32_t block, uint32_t owner);
  * REDELIV now. */
 uint64_t pti_lease_look(struct pti_lane *lane, bool *tell);
 
+/* For display: is this a lease that has run out, found or not found yet?  One whose time is not noted yet is not.  Writes nothing. */
+bool pti_lease_is_late(const struct pti_ring *ring, uint32_t block);
+
 /* Recovery's part: x is dead.  True: something may be REDELIV now. */
 bool pti_lease_recover_copy(struct pti_ring *ring, uint32_t block, uint64_t word);
 bool pti_lease_recover_quarantine(struct pti_ring *ring, uint32_t block, uint64_t word);

@@ -10,7 +10,7 @@
 #include "../../tools/common/option.h"
 #include "fuzz/fuzz.h"
 
-const struct tool_program tool_program = {"fuzz_recording", NULL, NULL, false};
+const struct tool_program tool_program = {.name = "fuzz_recording"};
 
 static void check(int good, const char *what)
 {

@@ -13,7 +13,7 @@
 #include "common/option.h"
 #include "common/say.h"
 
-const struct tool_program tool_program = {"ptq", NULL, NULL, true};
+const struct tool_program tool_program = {.name = "ptq", .commands = true};
 
 static char line[4096];
 

@@ -5,7 +5,7 @@
 
 # screen COMMAND...: tmux with a server of our own.
 screen() {
-    tmux -S "$work/tmux" -f /dev/null "$@"
+    tmux -S "$work/tmux${socket:-}" -f /dev/null "$@"
 }
 
 end_screen() {
@@ -80,7 +80,7 @@ case_w_shows_workers_and_their_lanes() {
     wait_for seen 'slow.jobs'
     type w
     wait_for seen 'worker-0  slow'
-    wait_for seen '####'
+    wait_for seen '▔▔▔▔'
     seen 'LANE' || fail "no heads"
     type 1
     wait_for seen 'slow.jobs'
@@ -88,12 +88,12 @@ case_w_shows_workers_and_their_lanes() {
     type 4
     wait_for seen 'worker-0  slow'
     type '?'
-    wait_for seen 'workers of pools'
+    wait_for seen 'queues, processes, links'
     type '?'
     wait_for seen 'worker-0  slow'
     echo >"$work/hold"
     finish "$pool" 0
-    wait_for seen 'no worker of a pool'
+    wait_for seen 'no pool is here'
     leave
 }
 
@@ -105,13 +105,16 @@ case_keys_sort_filter_pause_and_show_help() {
     wait_for seen 'sort DEPTH'
     type I
     wait_for seen 'sort DEPTH reversed'
-    type '/' 'b' 'e' 't'
+    type '\' 'b' 'e' 't'
     wait_for unseen 'alpha'
     wait_for seen 'filter: bet_'
     type Enter
     wait_for seen 'filter bet'
-    type '/' Escape
+    type F4 Escape
     wait_for seen 'alpha'
+    type '/' 'b' 'e' 't' Enter Enter
+    wait_for seen 'beta  (queue)'
+    type Escape
     type p
     wait_for seen 'PAUSED'
     type p
@@ -141,13 +144,17 @@ case_wide_tables_scroll_behind_the_names() {
     fill
     columns=60
     open -d 0.2
+    wait_for seen 'FLAGS' # what matters most is there
+    unseen 'KIND' || fail "it all fits"
+    type Right # all columns, cut
     wait_for seen 'LEASED'
-    unseen 'FLAGS' || fail "it fits"
-    type Right Right Right Right Right Right Right Right Right
-    wait_for seen 'FLAGS'
+    unseen 'REDLV/s' || fail "it all fits"
+    type Right Right Right Right Right Right Right Right Right Right Right
+    wait_for seen 'REDLV/s'
     seen 'alpha' || fail "the names went away"
-    type Left Left Left Left Left Left Left Left Left
-    wait_for seen 'KIND'
+    type Left Left Left Left Left Left Left Left Left Left Left Left
+    wait_for unseen 'KIND'
+    wait_for seen 'FLAGS'
     leave
 }
 
@@ -177,6 +184,7 @@ child_pid() {
 case_a_signal_gives_the_terminal_back() {
     fill
     for signal in TERM HUP SEGV ABRT; do
+        socket=$signal # a server that ends may still take the next one's name
         open_shell
         # a shell without job control, which leaves the terminal as it finds it
         type "sh -c '\"$PTQTOP\" -d 0.2; stty -a | grep -o \"[-]*icanon [-a-z]* [-]*echo \"; echo d\"o\"ne'" Enter

@@ -8,7 +8,7 @@ case_an_empty_bus_is_a_table_without_rows() {
     nothing_said
     out_has "bus test"
     out_has "0 queues  0 processes alive, 0 dead"
-    grep -q '^QUEUE *KIND *PATH *DEPTH *FILL *READY *LEASED *DELAYED *DEAD *IN/s *OUT/s *B/s *AGE *PROD *CONS *REDLV/s *FLAGS$' \
+    grep -q '^QUEUE *KIND *PATH *DEPTH *FILL *READY *LEASED *DELAYED *DEAD *IN/s *OUT/s *B/s *P50 *P99 *AGE *PROD *CONS *WAIT *DROP/s *REDLV/s *FLAGS$' \
         "$work/out" || fail "no heads"
 }
 
@@ -16,7 +16,7 @@ case_once_shows_figures_and_no_rates() {
     expect 0 "$PTQ" create tasks --capacity 4
     expect 0 "$PTQ" put tasks 12345 -n 3
     expect 0 "$PTQTOP" --once
-    grep -Eq '^tasks +queue +shm +3 +75% +3 +0 +0 +0 +- +- +- +[^ ]+ +[0-9]+ +[0-9]+ +- +-$' "$work/out" || fail "not the row"
+    grep -Eq '^tasks +queue +shm +3 +75% +3 +0 +0 +0 +- +- +- +- +- +[^ ]+ +[0-9]+ +[0-9]+ +- +- +- +-$' "$work/out" || fail "not the row"
     out_has "1 queue "
 }
 

@@ -1,44 +1,168 @@
-/* columns.c -- the columns of ptqtop: their heads, cells, and order. */
+/* columns.c -- the columns of queues and pools: their heads, what stands in them, and which are shown. */
+#include "columns.h"
+
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/report.h"
 #include "common/text.h"
-#include "top.h"
+#include "watch.h"
+
+enum units column_units;
+bool column_tree;
 
 static const struct tool_column columns[COLUMNS] = {
-    {"QUEUE", true},  {"KIND", true},     {"PATH", true},  {"DEPTH", false}, {"FILL", false},
-    {"READY", false}, {"LEASED", false},  {"DELAYED", false}, {"DEAD", false}, {"IN/s", false},
-    {"OUT/s", false}, {"B/s", false},     {"AGE", false},  {"PROD", false},  {"CONS", false},
-    {"REDLV/s", false}, {"FLAGS", true},  {"SEQ", false},  {"WINDOW", false}, {"HEAD", true}};
+    {"QUEUE", true},  {"KIND", true},  {"PATH", true},   {"DEPTH", false}, {"FILL", false}, {"READY", false}, {"LEASED", false},
+    {"DELAYED", false}, {"DEAD", false}, {"IN/s", false},  {"OUT/s", false}, {"B/s", false},  {"P50", false},   {"P99", false},
+    {"AGE", false},   {"PROD", false}, {"CONS", false},  {"WAIT", true},   {"DROP/s", false}, {"REDLV/s", false}, {"FLAGS", true},
+    {"TREND", true},  {"SEQ", false},  {"WINDOW", false}, {"HEAD", true}};
 
-struct tool_column top_column(size_t column)
+/* Where there is no room for all, the later ones go first. */
+static const int by_weight[COLUMNS] = {COLUMN_QUEUE,  COLUMN_DEPTH, COLUMN_IN,    COLUMN_OUT,  COLUMN_FLAGS, COLUMN_FILL,  COLUMN_AGE,
+                                       COLUMN_TREND,  COLUMN_P99,   COLUMN_HEAD,  COLUMN_DROP, COLUMN_CONS,  COLUMN_PROD,  COLUMN_LEASED,
+                                       COLUMN_DEAD,   COLUMN_SEQ,   COLUMN_WAIT,  COLUMN_P50,  COLUMN_KIND,  COLUMN_READY, COLUMN_BYTES,
+                                       COLUMN_WINDOW, COLUMN_REDELIVERED, COLUMN_DELAYED, COLUMN_PATH};
+
+struct tool_column top_column(int column)
 {
     return columns[column];
 }
 
-/* S stalled stands beside the flags that a single look tells. */
+uint64_t row_depth(const struct row *row)
+{
+    return tool_queue_depth(&row->stats);
+}
+
+/* What a single look tells, and what stands beside it. */
 char *top_flags(const struct row *row, char buffer[16])
 {
     tool_queue_flags(&row->stats, buffer);
     if (row->stalled)
         strcat(buffer, "S");
+    if (row->put_waits && row->stats.producers > 0)
+        strcat(buffer, "B");
+    if (row->overdue > 0)
+        strcat(buffer, "L");
+    if (row->down)
+        strcat(buffer, "N");
+    if (row->skewed)
+        strcat(buffer, "V");
     return buffer;
 }
 
-/* -- cells ---------------------------------------------------------------------------------------------------- */
+/* -- which ------------------------------------------------------------------------------------------------------- */
 
-static void add_rate(struct tool_table *table, const struct rates *rates, double value)
+bool columns_have(const struct picked *picked, int column)
+{
+    for (size_t i = 0; i < picked->count; i++)
+        if (picked->columns[i] == column)
+            return true;
+    return false;
+}
+
+static int find_word(const char *word, size_t length)
+{
+    const char *at = COLUMN_WORDS;
+
+    for (int i = 0; i < COLUMNS; i++) {
+        size_t size = strcspn(at, "|");
+        if (size == length && strncmp(at, word, size) == 0)
+            return i;
+        at += size + 1;
+    }
+    return -1;
+}
+
+bool columns_read(const char *text, struct picked *ret_picked, const char **ret_wrong)
+{
+    struct picked picked = {0};
+
+    for (const char *at = text; *at != '\0'; at += *at == ',') {
+        size_t length = strcspn(at, ",");
+        int column = find_word(at, length);
+        *ret_wrong = at;
+        if (column < 0 || columns_have(&picked, column))
+            return false;
+        picked.columns[picked.count++] = column;
+        at += length;
+    }
+    *ret_wrong = text;
+    *ret_picked = picked;
+    return picked.count > 0;
+}
+
+void columns_all(bool pools, enum look look, struct picked *ret_picked)
+{
+    ret_picked->count = 0;
+    for (int i = 0; i < COLUMNS; i++)
+        if ((pools || i < COLUMN_SEQ) && (look != LOOK_PLAIN || i != COLUMN_TREND))
+            ret_picked->columns[ret_picked->count++] = i;
+}
+
+void columns_toggle(struct picked *picked, int column)
+{
+    size_t place = 0;
+
+    for (; place < picked->count; place++)
+        if (picked->columns[place] == column && picked->count > 1) {
+            memmove(&picked->columns[place], &picked->columns[place + 1], (--picked->count - place) * sizeof picked->columns[0]);
+            return;
+        }
+    if (columns_have(picked, column))
+        return; /* the last one stays */
+    for (place = 0; place < picked->count && picked->columns[place] < column; place++)
+        ;
+    memmove(&picked->columns[place + 1], &picked->columns[place], (picked->count - place) * sizeof picked->columns[0]);
+    picked->columns[place] = column;
+    picked->count++;
+}
+
+void columns_fit(const struct slice *slice, enum look look, int width, const struct picked *all, struct picked *ret_picked)
+{
+    struct tool_column heads[COLUMNS];
+    struct tool_table table;
+    bool kept[COLUMNS] = {false};
+    int used = 0;
+
+    columns_fill(slice, all, look, heads, &table);
+    for (size_t i = 0; i < COLUMNS; i++)
+        for (size_t j = 0; j < all->count; j++) {
+            if (all->columns[j] != by_weight[i])
+                continue;
+            int need = table.widths[j] + (used > 0 ? 2 : 0);
+            if (used > 0 && used + need > width)
+                continue;
+            kept[by_weight[i]] = true;
+            used += need;
+        }
+    ret_picked->count = 0;
+    for (size_t j = 0; j < all->count; j++)
+        if (kept[all->columns[j]])
+            ret_picked->columns[ret_picked->count++] = all->columns[j];
+    tool_table_fini(&table);
+}
+
+/* -- cells ------------------------------------------------------------------------------------------------------- */
+
+static void add_number(struct tool_table *table, uint64_t number, uint64_t most)
 {
     char text[16];
 
+    if (number < most || column_units == UNITS_EXACT)
+        tool_table_cell(table, "%" PRIu64, number);
+    else
+        tool_table_cell(table, "%s", tool_human(number, column_units == UNITS_1024 ? 1024 : 1000, text));
+}
+
+static void add_rate(struct tool_table *table, const struct rates *rates, double value)
+{
     if (!rates->known)
         tool_table_cell(table, "-");
     else if (value > 0 && value < 10)
         tool_table_cell(table, "%.1f", value);
     else
-        tool_table_cell(table, "%s", tool_human((uint64_t)(value + 0.5), 1000, text));
+        add_number(table, (uint64_t)(value + 0.5), 1000);
 }
 
 static void add_fill(struct tool_table *table, double fill, enum look look)
@@ -52,123 +176,150 @@ static void add_fill(struct tool_table *table, double fill, enum look look)
     tool_table_cell(table, "%s%s%.0f%%", bar, look == LOOK_PLAIN ? "" : " ", fill);
 }
 
-static void add_count(struct tool_table *table, uint64_t count)
+static void add_wait(struct tool_table *table, const struct row *row, uint64_t us)
 {
     char text[16];
 
-    if (count < 10000000)
-        tool_table_cell(table, "%" PRIu64, count);
+    if (row->wait_count == 0)
+        tool_table_cell(table, "-");
     else
-        tool_table_cell(table, "%s", tool_human(count, 1000, text));
+        tool_table_cell(table, "%s", us == UINT64_MAX ? ">4d" : tool_short_time(us, text));
 }
 
-static void add_pool_cells(struct tool_table *table, const struct row *row)
+static void add_trend(struct tool_table *table, uint64_t frame, const struct row *row, enum look look)
 {
-    if (!row->is_pool) {
-        for (int i = 0; i < 3; i++)
-            tool_table_cell(table, "-");
-        return;
-    }
-    if (row->unordered)
+    enum { WIDTH = 12 };
+    float values[WIDTH];
+    char text[WIDTH * 3 + 4];
+    const struct history *history = row->history;
+    size_t count = history == NULL ? 0 : history_last(history, history->depth, true, frame, WIDTH, values);
+
+    tool_table_cell(table, "%s", count > 0 ? history_spark(values, count, look != LOOK_BARS, text, sizeof text) : "-");
+}
+
+static void add_pool_cell(struct tool_table *table, const struct row *row, int column)
+{
+    if (!row->is_pool || (column == COLUMN_SEQ && row->unordered) || (column == COLUMN_HEAD && row->holder_pid == 0))
         tool_table_cell(table, "-");
-    else
+    else if (column == COLUMN_SEQ)
         tool_table_cell(table, "%" PRIu64, row->sequence);
-    tool_table_cell(table, "%" PRIu64, row->info.window);
-    if (row->holder_pid == 0)
-        tool_table_cell(table, "-");
+    else if (column == COLUMN_WINDOW)
+        tool_table_cell(table, "%" PRIu64, row->info.window);
     else
         tool_table_cell(table, "%d %s%s", row->holder_pid, row->holder_command, row->holder_alive ? "" : " (dead)");
 }
 
-static void add_cells(struct tool_table *table, const struct row *row, enum look look)
+static const char *who_waits(const struct row *row)
+{
+    bool gets = row->get_waits && row->stats.consumers > 0, puts = row->put_waits && row->stats.producers > 0;
+
+    return gets && puts ? "both" : gets ? "get" : puts ? "put" : "-";
+}
+
+/* As a tree: parts between dots that the row above has too are left out, and it stands under it. */
+static void add_name(struct tool_table *table, const struct row *row, const struct row *above)
+{
+    size_t shared = 0;
+    int steps = 0;
+
+    for (size_t i = 0; column_tree && above != NULL; i++) {
+        bool ends = above->name[i] == '\0' || above->name[i] == '.';
+        if (ends && row->name[i] == '.') {
+            shared = i;
+            steps++;
+        }
+        if (above->name[i] == '\0' || above->name[i] != row->name[i])
+            break;
+    }
+    bool outbox = strcmp(row->kind, "outbox") == 0;
+    tool_table_cell(table, "%*s%s%s%s", 2 * steps, "", row->name + shared, outbox ? " > " : "", outbox ? row->note : "");
+}
+
+static void add_cell(struct tool_table *table, uint64_t frame, const struct row *row, int column, enum look look)
 {
     const struct ptq_queue_stats *stats = &row->stats;
+    const struct rates *rates = &row->rates;
+    const uint64_t counts[COLUMNS] = {[COLUMN_DEPTH] = tool_queue_depth(stats), [COLUMN_READY] = stats->ready,
+                                      [COLUMN_LEASED] = stats->leased,          [COLUMN_DELAYED] = stats->delayed,
+                                      [COLUMN_DEAD] = stats->dead,              [COLUMN_PROD] = stats->producers,
+                                      [COLUMN_CONS] = stats->consumers};
+    const double values[COLUMNS] = {[COLUMN_IN] = rates->in, [COLUMN_OUT] = rates->out, [COLUMN_BYTES] = rates->bytes,
+                                    [COLUMN_DROP] = rates->dropped, [COLUMN_REDELIVERED] = rates->redelivered};
     char text[16];
 
-    tool_table_cell(table, "%s", row->name);
-    tool_table_cell(table, "%s", row->kind);
-    tool_table_cell(table, "%s", stats->remote ? "link" : "shm");
-    add_count(table, tool_queue_depth(stats));
-    add_fill(table, tool_queue_fill(stats), look);
-    add_count(table, stats->ready);
-    add_count(table, stats->leased);
-    add_count(table, stats->delayed);
-    add_count(table, stats->dead);
-    add_rate(table, &row->rates, row->rates.in);
-    add_rate(table, &row->rates, row->rates.out);
-    add_rate(table, &row->rates, row->rates.bytes);
-    tool_table_cell(table, "%s", stats->ready > 0 && stats->oldest_ms > 0 ? tool_age(stats->oldest_ms, text) : "-");
-    tool_table_cell(table, "%u", stats->producers);
-    tool_table_cell(table, "%u", stats->consumers);
-    add_rate(table, &row->rates, row->rates.redelivered);
-    tool_table_cell(table, "%s", top_flags(row, text)[0] != '\0' ? text : "-");
-    if (table->count > COLUMN_SEQ)
-        add_pool_cells(table, row);
-}
-
-void top_fill_table(const struct frame *frame, enum look look, struct tool_table *table)
-{
-    tool_table_init(table, columns, top_columns_shown(frame));
-    for (size_t i = 0; i < frame->count; i++)
-        add_cells(table, &frame->rows[i], look);
-}
-
-size_t top_columns_shown(const struct frame *frame)
-{
-    for (size_t i = 0; i < frame->count; i++)
-        if (frame->rows[i].is_pool)
-            return COLUMNS;
-    return COLUMN_SEQ;
-}
-
-/* -- order ---------------------------------------------------------------------------------------------------- */
-
-static struct {
-    int column;
-    bool reverse;
-} order;
-
-static double sort_figure(const struct row *row, int column)
-{
-    const struct ptq_queue_stats *stats = &row->stats;
-    const double figures[COLUMNS] = {
-        [3] = (double)tool_queue_depth(stats), [4] = tool_queue_fill(stats),
-        [5] = (double)stats->ready,            [6] = (double)stats->leased,
-        [7] = (double)stats->delayed,          [8] = (double)stats->dead,
-        [9] = row->rates.in,                   [10] = row->rates.out,
-        [11] = row->rates.bytes,               [12] = (double)stats->oldest_ms,
-        [13] = stats->producers,               [14] = stats->consumers,
-        [15] = row->rates.redelivered,         [17] = (double)row->sequence,
-        [18] = row->is_pool ? (double)row->info.window : 0, [19] = row->holder_pid};
-
-    return figures[column];
-}
-
-static int compare_rows(const void *a, const void *b)
-{
-    const struct row *x = a;
-    const struct row *y = b;
-    int result = 0;
-
-    if (order.column == 1) {
-        result = strcmp(x->kind, y->kind);
-    } else if (order.column == COLUMN_FLAGS) {
-        char one[16], other[16];
-        result = strcmp(top_flags(y, one), top_flags(x, other));
-    } else if (order.column > 2) {
-        double f = sort_figure(x, order.column);
-        double g = sort_figure(y, order.column);
-        result = (f < g) - (f > g);
+    if (row->unread && column > COLUMN_PATH && column != COLUMN_FLAGS) {
+        tool_table_cell(table, "-");
+        return;
     }
-    if (result == 0)
-        result = strcmp(x->name, y->name);
-    return order.reverse ? -result : result;
+    switch (column) {
+    case COLUMN_KIND:
+        tool_table_cell(table, "%s", row->kind);
+        break;
+    case COLUMN_PATH:
+        tool_table_cell(table, "%s", stats->remote ? "link" : row->path);
+        break;
+    case COLUMN_FILL:
+        add_fill(table, tool_queue_fill(stats), look);
+        break;
+    case COLUMN_IN:
+    case COLUMN_OUT:
+    case COLUMN_BYTES:
+    case COLUMN_DROP:
+    case COLUMN_REDELIVERED:
+        add_rate(table, rates, values[column]);
+        break;
+    case COLUMN_P50:
+    case COLUMN_P99:
+        add_wait(table, row, column == COLUMN_P50 ? row->p50_us : row->p99_us);
+        break;
+    case COLUMN_AGE:
+        tool_table_cell(table, "%s", stats->ready > 0 && stats->oldest_ms > 0 ? tool_age(stats->oldest_ms, text) : "-");
+        break;
+    case COLUMN_WAIT:
+        tool_table_cell(table, "%s", who_waits(row));
+        break;
+    case COLUMN_FLAGS:
+        tool_table_cell(table, "%s", top_flags(row, text)[0] != '\0' ? text : "-");
+        break;
+    case COLUMN_TREND:
+        add_trend(table, frame, row, look);
+        break;
+    case COLUMN_SEQ:
+    case COLUMN_WINDOW:
+    case COLUMN_HEAD:
+        add_pool_cell(table, row, column);
+        break;
+    default:
+        add_number(table, counts[column], 10000000);
+        break;
+    }
 }
 
-void top_sort(struct frame *frame, int column, bool reverse)
+struct slice slice_rows(const struct frame *frame, size_t from, size_t count)
 {
-    order.column = column;
-    order.reverse = reverse;
-    if (frame->count > 1)
-        qsort(frame->rows, frame->count, sizeof *frame->rows, compare_rows);
+    size_t left = from < frame->count ? frame->count - from : 0;
+
+    return (struct slice){.rows = frame->rows + (left > 0 ? from : 0), .count = count < left ? count : left, .frame = frame->number};
+}
+
+struct slice slice_pools(const struct frame *frame, size_t from, size_t count)
+{
+    size_t left = from < frame->pool_count ? frame->pool_count - from : 0;
+
+    return (struct slice){.rows = frame->pools + (left > 0 ? from : 0), .count = count < left ? count : left, .frame = frame->number};
+}
+
+void columns_fill(const struct slice *slice, const struct picked *picked, enum look look, struct tool_column heads[COLUMNS],
+                  struct tool_table *table)
+{
+    for (size_t i = 0; i < picked->count; i++)
+        heads[i] = columns[picked->columns[i]];
+    tool_table_init(table, heads, picked->count);
+    for (size_t i = 0; i < slice->count; i++)
+        for (size_t j = 0; j < picked->count; j++) {
+            if (picked->columns[j] == COLUMN_QUEUE)
+                add_name(table, slice->rows[i], i > 0 ? slice->rows[i - 1] : NULL);
+            else
+                add_cell(table, slice->frame, slice->rows[i], picked->columns[j], look);
+        }
 }

@@ -1,278 +1,194 @@
-/* draw.c -- what ptqtop draws: the table, one queue's detail, help. */
+/* draw.c -- what all views of the screen share: header, tabs, footer, and tables whose cells have colours. */
 #include "screen.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/report.h"
 #include "common/text.h"
 
-/* Behind `count` characters of escaped text; *ret_passed is how many there were. */
-static const char *pass(const char *at, int count, int *ret_passed)
+attr_t paint(const struct screen *screen, enum paint pair, attr_t without)
 {
-    int passed = 0;
-
-    for (; passed < count && *at != '\0'; passed++)
-        at += tool_utf8((const unsigned char *)at, strlen(at));
-    *ret_passed = passed;
-    return at;
+    if (!screen->colour)
+        return without;
+    return (attr_t)COLOR_PAIR(pair) | (pair == PAINT_DIM ? A_DIM : pair == PAINT_ALARM ? A_BOLD : 0);
 }
 
-/* Writes `text`, cut to the width of the screen, one column a character.  The first `fixed` characters stay; of the rest
- * `left` are left out. */
-static void draw_part(int y, const char *text, int fixed, int left, attr_t attributes)
+/* Writes `text`, of which the first character would stand in column x, from column `least` on, up to `end`.  Returns the column behind it. */
+static int draw_part(int y, int x, const char *text, int least, int end, attr_t attributes)
 {
-    char safe[4096];
-    const char *at = tool_escape(text, strlen(text), safe, sizeof safe);
-    int width, more, skipped;
-
-    const char *end = pass(at, fixed < COLS ? fixed : COLS, &width);
     attrset(attributes);
-    mvaddnstr(y, 0, at, (int)(end - at));
-    at = pass(end, left, &skipped);
-    end = pass(at, COLS - width, &more);
-    addnstr(at, (int)(end - at));
-    width += more;
-    if (attributes & A_REVERSE)
-        for (; width < COLS; width++)
-            addch(' ');
+    for (; *text != '\0' && x < end; x++) {
+        size_t size = tool_utf8((const unsigned char *)text, strlen(text));
+        size = size == 0 ? 1 : size;
+        if (x >= least)
+            mvaddnstr(y, x, text, (int)size);
+        text += size;
+    }
+    attrset(A_NORMAL);
+    return x;
+}
+
+static void fill_line(int y, int x, attr_t attributes)
+{
+    attrset(attributes);
+    for (; x < COLS; x++)
+        mvaddch(y, x, ' ');
     attrset(A_NORMAL);
 }
 
-static void draw_text(int y, const char *text, attr_t attributes)
+void draw_text(int y, const char *text, attr_t attributes)
 {
-    draw_part(y, text, 0, 0, attributes);
+    char safe[4096];
+
+    int x = draw_part(y, 0, tool_escape(text, strlen(text), safe, sizeof safe), 0, COLS, attributes);
+    if (attributes & A_REVERSE)
+        fill_line(y, x, attributes);
 }
 
-static attr_t paint(const struct screen *screen, enum paint pair, attr_t without)
+/* -- tables -------------------------------------------------------------------------------------------------------- */
+
+static int width_of(const char *text)
 {
-    return screen->colour ? (attr_t)COLOR_PAIR(pair) : without;
+    int width = 0;
+
+    for (; *text != '\0'; text++)
+        width += (*text & 0xc0) != 0x80;
+    return width;
 }
 
-static attr_t paint_row(const struct screen *screen, const struct row *row)
+/* row SIZE_MAX: the heads.  The first column stays, the others move behind it. */
+static void draw_row(const struct screen *screen, int y, const struct tool_table *table, size_t row, const struct table_style *style)
 {
-    char flags[16];
+    bool head = row == SIZE_MAX, selected = !head && row == style->selected;
+    attr_t line = head ? A_REVERSE | paint(screen, PAINT_HEAD, A_NORMAL) : selected ? A_REVERSE : A_NORMAL;
+    int fixed = table->widths[0] + 2, x = 0;
 
-    top_flags(row, flags);
-    if (strpbrk(flags, "DX") != NULL)
-        return paint(screen, PAINT_ALARM, A_BOLD);
-    if (strpbrk(flags, "FS") != NULL)
-        return paint(screen, PAINT_WARN, A_BOLD);
-    return A_NORMAL;
+    if (line != A_NORMAL)
+        fill_line(y, 0, line);
+    for (size_t i = 0; i < table->count && x - screen->left < COLS; i++) {
+        const char *cell = head ? table->columns[i].head : table->cells[row * table->count + i];
+        int pad = table->columns[i].left ? 0 : table->widths[i] - width_of(cell);
+        int at = x + pad - (i > 0 ? screen->left : 0);
+        attr_t attributes = line == A_NORMAL && style->of_cell != NULL ? style->of_cell(screen, row, i) : line;
+        draw_part(y, at, cell, i > 0 ? fixed : 0, COLS, attributes);
+        x += table->widths[i] + 2;
+    }
+}
+
+void draw_table(const struct screen *screen, int y, int height, const struct tool_table *table, const struct table_style *style)
+{
+    if (height > 0)
+        draw_row(screen, y, table, SIZE_MAX, style);
+    for (int i = 1; i < height && style->from + (size_t)i - 1 < tool_table_rows(table); i++)
+        draw_row(screen, y + i, table, style->from + (size_t)i - 1, style);
+}
+
+/* -- around the view -------------------------------------------------------------------------------------------------- */
+
+/* Header and tabs. */
+int header_lines(void)
+{
+    return LINES >= 14 ? HEADER_LINES + 1 : LINES >= 5 ? 1 : 0;
+}
+
+int body_lines(void)
+{
+    int lines = LINES - header_lines() - 1;
+
+    return lines > 0 ? lines : 0;
 }
 
 static void draw_header(const struct screen *screen)
 {
+    bool narrow = COLS < 78;
+    int lines = header_lines() > 1 ? HEADER_LINES : header_lines();
     char line[1024];
+    size_t from, to;
 
-    for (int i = 0; i < HEADER_LINES; i++)
-        draw_text(i, top_header(screen->frame, i, line, sizeof line), i == 0 ? A_BOLD : A_NORMAL);
+    for (int i = 0; i < lines; i++) {
+        int which = lines == 1 ? 2 : i;
+        draw_text(i, top_header(screen->frame, which, narrow, line, sizeof line), which == 0 ? A_BOLD : A_NORMAL);
+        if (which != 2 || !top_header_drops(screen->frame, line, &from, &to))
+            continue;
+        line[to] = '\0';
+        draw_part(i, (int)from, line + from, 0, COLS, paint(screen, PAINT_ALARM, A_BOLD | A_UNDERLINE));
+    }
+}
+
+static void draw_tabs(const struct screen *screen)
+{
+    static const char *const names[VIEWS] = {"1 Queues", "2 Processes", "3 Links", "4 Pools", "5 Events"};
+    int x = 0;
+
+    if (header_lines() <= 1)
+        return;
+    for (int i = 0; i < VIEWS; i++) {
+        bool here = i == top_options.view;
+        x = draw_part(HEADER_LINES, x, " ", 0, COLS, A_NORMAL);
+        x = draw_part(HEADER_LINES, x, names[i], 0, COLS, here ? A_BOLD | A_UNDERLINE | paint(screen, PAINT_TAB, A_NORMAL) : paint(screen, PAINT_DIM, A_NORMAL));
+        x = draw_part(HEADER_LINES, x, " ", 0, COLS, A_NORMAL);
+    }
+    if (screen->cover == COVER_DETAIL)
+        draw_part(HEADER_LINES, x + 1, screen->selected_name, 0, COLS, A_BOLD);
+}
+
+static const char *say_wish(const struct screen *screen, char *buffer, size_t room)
+{
+    const struct row *row = selected_row(screen);
+
+    if (row == NULL)
+        snprintf(buffer, room, "it is gone");
+    else if (screen->wish == WISH_PURGE)
+        snprintf(buffer, room, "purge %s: drop its %llu ready messages? y/N", row->name, (unsigned long long)row->stats.ready);
+    else
+        snprintf(buffer, room, "%s %s? y/N", row->stats.paused ? "resume" : "pause", row->name);
+    return buffer;
 }
 
 static void draw_footer(const struct screen *screen)
 {
-    char line[512];
+    const char *paused = screen->paused ? "PAUSED  " : "";
+    char line[600];
 
-    if (screen->typing)
+    if (screen->wish != WISH_NOTHING)
+        say_wish(screen, line, sizeof line);
+    else if (screen->typing == TYPING_FILTER)
         snprintf(line, sizeof line, "filter: %s_", screen->filter);
-    else if (screen->view == VIEW_WORKERS)
-        snprintf(line, sizeof line, "every %.3gs  %zu workers  w queues  space pause  ? help  q quit%s", top_options.delay,
-                 screen->frame != NULL ? screen->frame->workers.count : 0, screen->paused ? "  PAUSED" : "");
-    else if (screen->view == VIEW_DETAIL)
-        snprintf(line, sizeof line, "Esc back  space pause  ? help  q quit%s", screen->paused ? "  PAUSED" : "");
+    else if (screen->typing == TYPING_SEARCH)
+        snprintf(line, sizeof line, "search: %s_", screen->search);
+    else if (screen->said[0] != '\0')
+        snprintf(line, sizeof line, "%s", screen->said);
+    else if (screen->cover == COVER_COLUMNS)
+        snprintf(line, sizeof line, "columns: space shows or hides  a all that fit  Esc back");
+    else if (screen->cover != COVER_NONE)
+        snprintf(line, sizeof line, "%sEsc back  up down scroll  space pause  ? help  q quit", paused);
     else
-        snprintf(line, sizeof line, "every %.3gs  sort %s%s  %s%s%s%s? help  q quit", top_options.delay,
-                 top_column((size_t)top_options.sort).head, top_options.reverse ? " reversed" : "",
-                 screen->filter[0] != '\0' ? "filter " : "", screen->filter, screen->filter[0] != '\0' ? "  " : "",
-                 screen->paused ? "PAUSED  " : "");
+        snprintf(line, sizeof line, "%severy %.3gs  sort %s%s  %s%s%s? help  q quit", paused, top_options.delay,
+                 top_column(top_options.sort).head, top_options.reverse ? " reversed" : "", screen->filter[0] != '\0' ? "filter " : "",
+                 screen->filter, screen->filter[0] != '\0' ? "  " : "");
     draw_text(LINES - 1, line, A_REVERSE);
 }
 
-static void keep_selection(struct screen *screen)
+static void draw_view(struct screen *screen)
 {
-    const struct frame *frame = screen->frame;
+    static void (*const views[VIEWS])(struct screen *) = {draw_queues, draw_processes, draw_links, draw_pools, draw_events};
+    static void (*const covers[])(struct screen *) = {[COVER_DETAIL] = draw_detail, [COVER_HELP] = draw_help, [COVER_COLUMNS] = draw_chooser};
 
-    for (size_t i = 0; screen->selected_name[0] != '\0' && i < frame->count; i++)
-        if (strcmp(frame->rows[i].name, screen->selected_name) == 0 && frame->rows[i].kind == screen->selected_kind)
-            screen->selected = i;
-    if (screen->selected >= frame->count)
-        screen->selected = frame->count > 0 ? frame->count - 1 : 0;
-    if (frame->count > 0) {
-        snprintf(screen->selected_name, sizeof screen->selected_name, "%s", frame->rows[screen->selected].name);
-        screen->selected_kind = frame->rows[screen->selected].kind;
-    }
-}
-
-static void draw_queues(struct screen *screen)
-{
-    const struct frame *frame = screen->frame;
-    int height = LINES - HEADER_LINES - 3;
-    size_t room = height > 0 ? (size_t)height : 0;
-    struct tool_table table;
-    char line[2048];
-
-    top_fill_table(frame, screen->look, &table);
-    draw_part(HEADER_LINES + 1, tool_table_line(&table, SIZE_MAX, line, sizeof line), table.widths[0] + 2, screen->left,
-              A_REVERSE | paint(screen, PAINT_HEAD, A_NORMAL));
-    if (screen->selected < screen->top)
-        screen->top = screen->selected;
-    if (room > 0 && screen->selected >= screen->top + room)
-        screen->top = screen->selected - room + 1;
-    for (size_t i = 0; i < room && screen->top + i < tool_table_rows(&table); i++) {
-        size_t row = screen->top + i;
-        attr_t attributes = row == screen->selected ? A_REVERSE : paint_row(screen, &frame->rows[row]);
-        draw_part(HEADER_LINES + 2 + (int)i, tool_table_line(&table, row, line, sizeof line), table.widths[0] + 2,
-                  screen->left, attributes);
-    }
-    if (frame->count == 0)
-        draw_text(HEADER_LINES + 3, frame->queues == 0 && screen->filter[0] == '\0' ? "no queues yet" : "no queue passes the filter",
-                  A_NORMAL);
-    tool_table_fini(&table);
-}
-
-static void draw_workers(struct screen *screen)
-{
-    const struct workers *workers = &screen->frame->workers;
-    size_t room = LINES > HEADER_LINES + 3 ? (size_t)(LINES - HEADER_LINES - 3) : 0;
-    struct tool_table table;
-    char line[2048];
-
-    workers_fill_table(workers, &table);
-    if (screen->top_worker + room > workers->count)
-        screen->top_worker = workers->count > room ? workers->count - room : 0;
-    draw_part(HEADER_LINES + 1, tool_table_line(&table, SIZE_MAX, line, sizeof line), table.widths[0] + 2, screen->left,
-              A_REVERSE | paint(screen, PAINT_HEAD, A_NORMAL));
-    for (size_t i = 0; i < room && screen->top_worker + i < workers->count; i++) {
-        const struct worker_row *row = &workers->rows[screen->top_worker + i];
-        draw_part(HEADER_LINES + 2 + (int)i, tool_table_line(&table, screen->top_worker + i, line, sizeof line), table.widths[0] + 2,
-                  screen->left, row->now.state == PTQ_WORKER_WAITS_FOR_ROOM ? paint(screen, PAINT_WARN, A_BOLD) : A_NORMAL);
-    }
-    if (workers->count == 0)
-        draw_text(HEADER_LINES + 3, "no worker of a pool is on this host", A_NORMAL);
-    tool_table_fini(&table);
-}
-
-/* -- one queue ------------------------------------------------------------------------------------------------ */
-
-static void fill_endpoints(struct screen *screen, const char *name, struct tool_table *table)
-{
-    static const struct tool_column columns[] = {
-        {"PID", false}, {"COMMAND", true}, {"STATE", true}, {"SINCE", true}, {"PUT", false},
-        {"TAKEN", false}, {"ACKED", false}, {"NACKED", false}, {"LEASED", false}, {"OLDEST", false}};
-    size_t count = watcher_endpoints(screen->watcher, name, screen->endpoints, ENDPOINTS_MAX);
-    char when[32];
-
-    tool_table_init(table, columns, sizeof columns / sizeof columns[0]);
-    for (size_t i = 0; i < count; i++) {
-        const struct ptq_view_endpoint *one = &screen->endpoints[i];
-        const uint64_t figures[] = {one->put, one->taken, one->acked, one->nacked, one->leased};
-        tool_table_cell(table, "%d", one->pid);
-        tool_table_cell(table, "%s", one->command);
-        tool_table_cell(table, "%s", one->alive ? "alive" : "dead");
-        tool_table_cell(table, "%s", tool_when(one->since_unix_ms, when));
-        for (size_t j = 0; j < sizeof figures / sizeof figures[0]; j++)
-            tool_table_cell(table, "%llu", (unsigned long long)figures[j]);
-        if (one->leased > 0)
-            tool_table_cell(table, "%llu", (unsigned long long)one->oldest_position);
-        else
-            tool_table_cell(table, "-");
-    }
-}
-
-static int draw_facts(const struct row *row, int y)
-{
-    const struct ptq_queue_stats *stats = &row->stats;
-    typedef unsigned long long ull;
-    char line[1024], age[16], flags[16];
-
-    snprintf(line, sizeof line, "%s  (%s)  %s", row->name, row->kind, row->is_pool ? "" : row->info.path);
-    draw_text(y++, line, A_BOLD);
-    snprintf(line, sizeof line, "%llu messages of at most %llu bytes   %llu ready (%.0f%%)  %llu leased  %llu delayed  %llu dead",
-             (ull)stats->capacity, (ull)stats->item_size, (ull)stats->ready, tool_queue_fill(stats), (ull)stats->leased,
-             (ull)stats->delayed, (ull)stats->dead);
-    draw_text(y++, line, A_NORMAL);
-    snprintf(line, sizeof line, "%llu put  %llu taken  %llu acked  %llu given back  %llu redelivered  %llu dropped",
-             (ull)stats->put, (ull)stats->taken, (ull)stats->acked, (ull)stats->nacked, (ull)stats->redelivered,
-             (ull)stats->dropped);
-    draw_text(y++, line, A_NORMAL);
-    snprintf(line, sizeof line, "oldest %s  recoveries %llu  flags %s%s",
-             stats->oldest_ms > 0 ? tool_age(stats->oldest_ms, age) : "-", (ull)stats->recovered,
-             top_flags(row, flags)[0] != '\0' ? flags : "-", stats->ended ? "  ended" : "");
-    draw_text(y++, line, A_NORMAL);
-    if (row->is_pool) {
-        snprintf(line, sizeof line, "next ticket out %llu  window %llu  %llu results wait  head held by %d %s%s",
-                 (ull)row->sequence, (ull)row->info.window, (ull)row->held, row->holder_pid, row->holder_pid != 0 ? row->holder_command : "nobody",
-                 row->holder_pid != 0 && !row->holder_alive ? " (dead)" : "");
-        draw_text(y++, line, A_NORMAL);
-    }
-    return y;
-}
-
-static void draw_detail(struct screen *screen)
-{
-    const struct frame *frame = screen->frame;
-    char name[PTQ_NAME_MAX + 8], line[2048];
-    struct tool_table table;
-
-    if (screen->selected >= frame->count ||
-        strcmp(frame->rows[screen->selected].name, screen->selected_name) != 0) {
-        draw_text(HEADER_LINES + 1, "the queue is gone", A_BOLD);
-        return;
-    }
-    const struct row *row = &frame->rows[screen->selected];
-    int y = draw_facts(row, HEADER_LINES + 1);
-    snprintf(name, sizeof name, "%s%s", row->name, row->is_pool ? ".jobs" : "");
-    fill_endpoints(screen, name, &table);
-    draw_part(++y, tool_table_line(&table, SIZE_MAX, line, sizeof line), table.widths[0] + 2, screen->left,
-              A_REVERSE | paint(screen, PAINT_HEAD, A_NORMAL));
-    for (size_t i = 0; i < tool_table_rows(&table) && ++y < LINES - 1; i++)
-        draw_part(y, tool_table_line(&table, i, line, sizeof line), table.widths[0] + 2, screen->left,
-                  screen->endpoints[i].alive ? A_NORMAL : paint(screen, PAINT_ALARM, A_BOLD));
-    if (tool_table_rows(&table) == 0 && y + 1 < LINES - 1)
-        draw_text(y + 1, "nobody is attached", A_NORMAL);
-    tool_table_fini(&table);
-}
-
-static void draw_help(void)
-{
-    static const char *const lines[] = {
-        "arrows h j k l   move; left and right scroll wide tables",
-        "PgUp PgDn g G    by pages, to the first, to the last",
-        "Enter            one queue: figures and who is attached",
-        "w 4              workers of pools;  1  queues",
-        "Esc              back",
-        "/ \\ F4           filter by name: a part of it, or a glob; empty shows all",
-        "< > F6           sort by the column before, or behind",
-        "I r              the other way round",
-        "space p          pause",
-        "+ -              longer, or shorter, between frames",
-        "q F10 Ctrl-C     quit",
-        "",
-        "IN/s OUT/s       messages put and acknowledged a second;  B/s bytes put",
-        "AGE              of the oldest ready message;  PROD CONS who have put, and got",
-        "SEQ WINDOW HEAD  of a pool: next ticket out, how far results may run ahead, who works on it",
-        "FLAGS            F full  D dead letters  R recovered after a death  X dead, not yet recovered",
-        "                 E ended  S stalled: holds messages and none left since the last frame",
-        "LANE             of a worker, a frame a letter: # worked  = half  - little  . nothing to do  o window full"};
-
-    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++)
-        draw_text(HEADER_LINES + 1 + (int)i, lines[i], A_NORMAL);
+    if (screen->cover != COVER_NONE)
+        covers[screen->cover](screen);
+    else
+        views[top_options.view](screen);
 }
 
 void screen_draw(struct screen *screen)
 {
     erase();
     if (screen->frame != NULL) {
-        draw_header(screen);
         keep_selection(screen);
-        if (screen->view == VIEW_QUEUES)
-            draw_queues(screen);
-        else if (screen->view == VIEW_WORKERS)
-            draw_workers(screen);
-        else if (screen->view == VIEW_DETAIL)
-            draw_detail(screen);
-        else
-            draw_help();
+        draw_header(screen);
+        draw_tabs(screen);
+        if (body_lines() > 0)
+            draw_view(screen);
     }
     draw_footer(screen);
     refresh();

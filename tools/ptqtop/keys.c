@@ -1,54 +1,118 @@
 /* keys.c -- what the keys of ptqtop do. */
 #include "screen.h"
 
-#include <string.h>
-
 enum { KEY_ESCAPE = 27 };
 
-static void select_row(struct screen *screen, long row)
+static bool has_cursor(const struct screen *screen)
 {
-    if (screen->view == VIEW_WORKERS) {
-        screen->top_worker = row > 0 ? (size_t)row : 0; /* drawing keeps it in bounds */
+    return screen->cover == COVER_NONE && (top_options.view == VIEW_QUEUES || (top_options.view == VIEW_POOLS && screen->frame != NULL &&
+                                                                               screen->frame->pool_count > 1));
+}
+
+/* In a list the first line that is drawn; drawing keeps it in bounds. */
+static void move_to(struct screen *screen, long row)
+{
+    long count = screen->frame == NULL ? 0 : (long)(top_options.view == VIEW_POOLS ? screen->frame->pool_count : screen->frame->count);
+
+    if (screen->cover == COVER_COLUMNS) {
+        screen->chooser = row < 0 ? 0 : row >= COLUMNS ? COLUMNS - 1 : (int)row;
         return;
     }
-    long count = screen->frame != NULL ? (long)screen->frame->count : 0;
-
+    if (!has_cursor(screen)) {
+        screen->from = row > 0 ? (size_t)row : 0;
+        return;
+    }
     if (row >= count)
         row = count - 1;
     if (row < 0)
         row = 0;
     screen->selected = (size_t)row;
-    screen->selected_name[0] = '\0'; /* keep_selection takes the name at this row */
+    screen->selected_name[0] = '\0';
+    if (screen->frame != NULL)
+        keep_selection(screen); /* takes the name at this row: Enter may be the next key */
 }
 
-static void sort_by(struct screen *screen, int step)
+static void move_sideways(struct screen *screen, bool right)
 {
-    int count = screen->frame != NULL ? (int)top_columns_shown(screen->frame) : COLUMN_SEQ;
-
-    top_options.sort = (top_options.sort + step + count) % count;
+    if (right && !screen->wide && !screen->chosen && top_options.view == VIEW_QUEUES)
+        screen->wide = true;
+    else if (right)
+        screen->left += screen->left < 400 ? 8 : 0;
+    else if (screen->left == 0)
+        screen->wide = false;
+    else
+        screen->left -= screen->left < 8 ? screen->left : 8;
 }
 
-/* Typing the filter; true: the key was taken. */
-static bool type_filter(struct screen *screen, int key)
+static void move_key(struct screen *screen, int key)
 {
-    size_t length = strlen(screen->filter);
+    long row = screen->cover == COVER_COLUMNS ? screen->chooser : has_cursor(screen) ? (long)screen->selected : (long)screen->from;
+    long page = body_lines() > 3 ? body_lines() - 2 : 1;
 
-    if (!screen->typing)
-        return false;
-    if (key == KEY_RESIZE)
-        return true;
-    if (key == '\n' || key == '\r' || key == KEY_ENTER) {
-        screen->typing = false;
-    } else if (key == KEY_ESCAPE) {
-        screen->typing = false;
-        screen->filter[0] = '\0';
-    } else if ((key == KEY_BACKSPACE || key == 127 || key == '\b') && length > 0) {
-        screen->filter[length - 1] = '\0';
-    } else if (key > ' ' && key < 127 && length + 1 < sizeof screen->filter) {
-        screen->filter[length] = (char)key;
-        screen->filter[length + 1] = '\0';
+    switch (key) {
+    case KEY_DOWN:
+    case 'j':
+        move_to(screen, row + 1);
+        break;
+    case KEY_UP:
+    case 'k':
+        move_to(screen, row - 1);
+        break;
+    case KEY_NPAGE:
+        move_to(screen, row + page);
+        break;
+    case KEY_PPAGE:
+        move_to(screen, row - page);
+        break;
+    case KEY_HOME:
+    case 'g':
+        move_to(screen, 0);
+        break;
+    case KEY_END:
+    case 'G':
+        move_to(screen, 1L << 40);
+        break;
+    case KEY_RIGHT:
+    case 'l':
+    case KEY_LEFT:
+    case 'h':
+        move_sideways(screen, key == KEY_RIGHT || key == 'l');
+        break;
+    default:
+        break;
     }
-    return true;
+}
+
+/* What a view alone needs is looked at as long as it is shown: at once, and then with each frame. */
+static void show_view(struct screen *screen, enum view view)
+{
+    screen->anew |= (int)view != top_options.view;
+    if ((int)view != top_options.view) {
+        screen->from = screen->selected = screen->top = 0;
+        screen->left = 0;
+        screen->selected_name[0] = '\0';
+    }
+    top_options.view = view;
+    screen->cover = COVER_NONE;
+}
+
+static void show_cover(struct screen *screen, enum cover cover)
+{
+    screen->from = 0;
+    screen->cover = screen->cover == cover ? COVER_NONE : cover;
+}
+
+static void show_chooser(struct screen *screen)
+{
+    if (!screen->chosen && screen->frame != NULL)
+        columns_all(screen->frame->pool_count > 0, screen->look, &screen->picked);
+    show_cover(screen, COVER_COLUMNS);
+}
+
+static void sort_by(int step)
+{
+    top_options.sort = (top_options.sort + step + COLUMNS) % COLUMNS;
+    column_tree = false;
 }
 
 static void change_delay(double factor)
@@ -58,110 +122,144 @@ static void change_delay(double factor)
     top_options.delay = delay < 0.1 ? 0.1 : delay > 3600 ? 3600 : delay;
 }
 
-static void move_key(struct screen *screen, int key)
+static void plant_tree(void)
 {
-    bool workers = screen->view == VIEW_WORKERS;
-    long row = (long)(workers ? screen->top_worker : screen->selected);
-    long page = LINES - HEADER_LINES - 4 > 1 ? LINES - HEADER_LINES - 4 : 1;
+    column_tree = !column_tree;
+    if (column_tree)
+        top_options.sort = COLUMN_QUEUE;
+}
 
+static void set_baseline(struct screen *screen)
+{
+    watcher_baseline(screen->watcher, screen->frame->baseline_ms == 0);
+    snprintf(screen->said, sizeof screen->said, "%s",
+             screen->frame->baseline_ms != 0 ? "rates and waits are told since now" : "rates are told since the frame before, waits since ever");
+}
+
+/* Keys of the choice of columns; true: it was one. */
+static bool choose(struct screen *screen, int key)
+{
+    if (screen->cover != COVER_COLUMNS || (key != ' ' && key != 'a'))
+        return false;
+    screen->chosen = key == ' ';
+    if (screen->chosen)
+        columns_toggle(&screen->picked, screen->chooser);
+    else if (screen->frame != NULL)
+        columns_all(screen->frame->pool_count > 0, screen->look, &screen->picked);
+    return true;
+}
+
+/* Keys that change what is shown of the frame: true, it was one, *ret_anew: rows are other ones. */
+static bool change_key(struct screen *screen, int key, bool *ret_anew)
+{
+    *ret_anew = false;
     switch (key) {
-    case KEY_DOWN:
-    case 'j':
-        select_row(screen, row + 1);
-        break;
-    case KEY_UP:
-    case 'k':
-        select_row(screen, row - 1);
-        break;
-    case KEY_NPAGE:
-        select_row(screen, row + page);
-        break;
-    case KEY_PPAGE:
-        select_row(screen, row - page);
-        break;
-    case KEY_HOME:
-    case 'g':
-        select_row(screen, 0);
-        break;
-    case KEY_END:
-    case 'G':
-        select_row(screen, 1L << 40);
-        break;
-    case KEY_RIGHT:
-    case 'l':
-        screen->left += screen->left < 400 ? 8 : 0;
-        break;
-    case KEY_LEFT:
-    case 'h':
-        screen->left -= screen->left < 8 ? screen->left : 8;
-        break;
+    case '<':
+    case '>':
+    case KEY_F(6):
+        sort_by(key == '<' ? -1 : 1);
+        return *ret_anew = true;
+    case 'I':
+    case 'r':
+        top_options.reverse = !top_options.reverse;
+        return *ret_anew = true;
+    case 't':
+        plant_tree();
+        return *ret_anew = true;
+    case 'u':
+        column_units = (column_units + 1) % 3;
+        return true;
+    case '+':
+        change_delay(2);
+        return true;
+    case '-':
+        change_delay(0.5);
+        return true;
+    case 'z':
+        set_baseline(screen);
+        screen->anew = true;
+        return true;
+    case 's':
+        save_frame(screen);
+        return true;
+    case ' ':
+    case 'p':
+        screen->paused = !screen->paused;
+        return *ret_anew = !screen->paused, true;
     default:
-        break;
+        return false;
     }
 }
 
-/* Workers are looked at only while they are shown: at once, and then with each frame. */
-static void show_workers(struct screen *screen, bool shown)
+static void show_key(struct screen *screen, int key)
 {
-    screen->anew |= shown && !top_options.workers;
-    top_options.workers = shown;
-    screen->view = shown ? VIEW_WORKERS : VIEW_QUEUES;
-}
-
-bool screen_key(struct screen *screen, int key)
-{
-    if (type_filter(screen, key))
-        return true;
     switch (key) {
     case 'q':
     case KEY_F(10):
         screen->leave = true;
-        return false;
-    case 'w':
-    case '4':
+        break;
     case '1':
-        show_workers(screen, key == '4' || (key == 'w' && screen->view != VIEW_WORKERS));
-        return false;
+    case '2':
+    case '3':
+    case '4':
+    case '5':
+        show_view(screen, (enum view)(key - '1'));
+        break;
+    case 'w':
+        show_view(screen, top_options.view == VIEW_POOLS ? VIEW_QUEUES : VIEW_POOLS);
+        break;
     case '?':
-        screen->view = screen->view != VIEW_HELP ? VIEW_HELP : top_options.workers ? VIEW_WORKERS : VIEW_QUEUES;
-        return false;
+        show_cover(screen, COVER_HELP);
+        break;
+    case 'c':
+        show_chooser(screen);
+        break;
     case '\n':
     case '\r':
     case KEY_ENTER:
-        if (screen->view == VIEW_QUEUES && screen->frame != NULL && screen->frame->count > 0)
-            screen->view = VIEW_DETAIL;
-        return false;
+        if (has_cursor(screen) && selected_row(screen) != NULL)
+            show_cover(screen, COVER_DETAIL);
+        screen->pane_frame = 0;
+        break;
     case KEY_ESCAPE:
     case KEY_BACKSPACE:
-        show_workers(screen, false);
-        return false;
-    case ' ':
-    case 'p':
-        screen->paused = !screen->paused;
-        return !screen->paused;
+        if (screen->cover == COVER_NONE)
+            show_view(screen, VIEW_QUEUES);
+        screen->cover = COVER_NONE;
+        screen->from = 0;
+        break;
     case '/':
     case '\\':
     case KEY_F(4):
-        show_workers(screen, false);
-        screen->typing = true;
-        return false;
-    case '<':
-    case '>':
-    case KEY_F(6):
-        sort_by(screen, key == '<' ? -1 : 1);
-        return true;
-    case 'I':
-    case 'r':
-        top_options.reverse = !top_options.reverse;
-        return true;
-    case '+':
-        change_delay(2);
-        return false;
-    case '-':
-        change_delay(0.5);
-        return false;
+        show_view(screen, top_options.view == VIEW_LINKS || top_options.view == VIEW_EVENTS ? VIEW_QUEUES : (enum view)top_options.view);
+        screen->typing = key == '/' ? TYPING_SEARCH : TYPING_FILTER;
+        if (key == '/')
+            screen->search[0] = '\0';
+        break;
+    case 'P':
+    case 'D':
+        wish_for(screen, key == 'P' ? WISH_PAUSE : WISH_PURGE);
+        break;
     default:
         move_key(screen, key);
+        break;
+    }
+}
+
+bool screen_key(struct screen *screen, int key)
+{
+    bool anew = false;
+
+    if (key != KEY_RESIZE)
+        screen->said[0] = '\0';
+    if (screen->wish != WISH_NOTHING) {
+        answer_wish(screen, key);
         return false;
     }
+    if (type_key(screen, key))
+        return true;
+    if (screen->frame != NULL && (choose(screen, key) || change_key(screen, key, &anew)))
+        return anew;
+    show_key(screen, key);
+    return false;
 }

@@ -6,13 +6,8 @@
 #include "common/report.h"
 #include "common/text.h"
 #include "common/worker.h"
-#include "top.h"
-
-enum { COLUMNS_OF_WORKERS = 13 };
-
-static const struct tool_column columns[COLUMNS_OF_WORKERS] = {
-    {"WORKER", true}, {"POOL", true},  {"PID", false},    {"STATE", true}, {"FOR", false},   {"TASK", true}, {"TICKET", false},
-    {"DONE", false},  {"FAILED", false}, {"DONE/s", false}, {"BUSY", false}, {"RSS", false}, {"LANE", true}};
+#include "views.h"
+#include "watch.h"
 
 void workers_fini(struct workers *workers)
 {
@@ -62,6 +57,40 @@ static char mark_of(const struct worker_row *row, const struct worker_row *befor
     return busy >= 0.25 ? '=' : busy >= 0.01 ? '-' : '.';
 }
 
+static bool has_job(const struct worker_row *row)
+{
+    return row->now.state == PTQ_WORKER_WORKS || row->now.state == PTQ_WORKER_HANDS_IN;
+}
+
+/* A timing diagram: high while it works, low while it waits, and where a job began or ended an edge. */
+static char wave_of(const struct worker_row *row, const struct worker_row *before)
+{
+    uint64_t done = row->now.jobs_done - before->now.jobs_done;
+
+    if (done > 1)
+        return 'M';
+    if (done == 1 || has_job(row) != has_job(before) || (has_job(row) && row->now.ticket != before->now.ticket))
+        return 'E';
+    return has_job(row) ? 'H' : row->now.state == PTQ_WORKER_WAITS_FOR_ROOM ? 'O' : 'L';
+}
+
+static void find_rate(const struct workers *workers, struct worker_row *row, const struct worker_row *before)
+{
+    double seconds = (double)(row->at - before->base_at) / 1e9;
+
+    row->known = before->known;
+    row->rate = before->rate;
+    row->base_at = before->base_at;
+    row->base_done = before->base_done;
+    if (row->at - row->base_at < workers->rate_window_ns || !(seconds > 0))
+        return;
+    row->known = true;
+    row->rate = rate_of(row->now.jobs_done, row->base_done, seconds);
+    row->base_at = row->at;
+    row->base_done = row->now.jobs_done;
+}
+
+/* A lane has a letter a look, the newest last. */
 static void compare(struct workers *workers, struct worker_row *row)
 {
     const struct worker_row *before = find_before(workers, row);
@@ -69,15 +98,14 @@ static void compare(struct workers *workers, struct worker_row *row)
 
     if (before == NULL || !(seconds > 0))
         return;
-    row->known = true;
-    row->rate = row->now.jobs_done >= before->now.jobs_done ? (double)(row->now.jobs_done - before->now.jobs_done) / seconds : 0;
+    find_rate(workers, row, before);
     memcpy(row->lane, before->lane, sizeof row->lane);
     size_t length = strlen(row->lane);
     if (length == LANE) {
         memmove(row->lane, row->lane + 1, LANE);
         length--;
     }
-    row->lane[length] = mark_of(row, before, seconds);
+    row->lane[length] = workers->wave ? wave_of(row, before) : mark_of(row, before, seconds);
     row->lane[length + 1] = '\0';
 }
 
@@ -110,28 +138,37 @@ void workers_look(struct workers *workers, ptq_bus *bus, const char *pool, const
             return;
         snprintf(row->pool, sizeof row->pool, "%s", pool);
         row->now = workers->read[i];
-        row->at = now_ns;
+        row->at = row->base_at = now_ns;
+        row->base_done = row->now.jobs_done;
         compare(workers, row);
     }
 }
 
 /* -- as a table ----------------------------------------------------------------------------------------------- */
 
-static void add_cells(struct tool_table *table, const struct worker_row *row)
+/* The newest `width` letters, as they are drawn. */
+static const char *draw_lane(const struct worker_row *row, enum lane_style style, size_t width, char buffer[LANE * 3 + 1])
+{
+    static const char *const glyphs[][2] = {['E'] = {"\u2502", "|"}, ['H'] = {"\u2594", "-"}, ['L'] = {"\u2581", "_"},
+                                            ['M'] = {"\u2551", "#"}, ['O'] = {"\u25cb", "o"}};
+    size_t length = strlen(row->lane);
+    size_t used = 0;
+
+    for (const char *at = row->lane + (length > width ? length - width : 0); *at != '\0'; at++) {
+        bool letter = style == LANE_LETTERS || *at < 'E' || *at > 'O' || glyphs[(int)*at][0] == NULL;
+        int written = letter ? snprintf(buffer + used, 5, "%c", *at)
+                             : snprintf(buffer + used, 5, "%s", glyphs[(int)*at][style == LANE_WAVE_ASCII]);
+        used += (size_t)written;
+    }
+    buffer[used] = '\0';
+    return used > 0 ? buffer : "-";
+}
+
+static void add_wide_cells(struct tool_table *table, const struct worker_row *row)
 {
     const struct ptq_worker_status *now = &row->now;
     char text[16];
 
-    tool_table_cell(table, "%s", now->name);
-    tool_table_cell(table, "%s", row->pool);
-    tool_table_cell(table, "%" PRId64, now->pid);
-    tool_table_cell(table, "%s", tool_worker_states[now->state]);
-    tool_table_cell(table, "%s", tool_short_time((uint64_t)now->since_ns / 1000, text));
-    tool_table_cell(table, "%s", now->task[0] != '\0' ? now->task : "-");
-    if (now->has_job)
-        tool_table_cell(table, "%" PRIu64, now->ticket);
-    else
-        tool_table_cell(table, "-");
     tool_table_cell(table, "%" PRIu64, now->jobs_done);
     tool_table_cell(table, "%" PRIu64, now->jobs_failed);
     if (row->known)
@@ -140,14 +177,46 @@ static void add_cells(struct tool_table *table, const struct worker_row *row)
         tool_table_cell(table, "-");
     tool_table_cell(table, "%.0f%%", 100 * ptq_worker_efficiency(now));
     tool_table_cell(table, "%s", now->rss_bytes != 0 ? tool_human(now->rss_bytes, 1024, text) : "-");
-    tool_table_cell(table, "%s", row->lane[0] != '\0' ? row->lane : "-");
 }
 
-void workers_fill_table(const struct workers *workers, struct tool_table *table)
+static void add_cells(struct tool_table *table, const struct worker_row *row, bool narrow)
 {
-    tool_table_init(table, columns, COLUMNS_OF_WORKERS);
-    for (size_t i = 0; i < workers->count; i++)
-        add_cells(table, &workers->rows[i]);
+    const struct ptq_worker_status *now = &row->now;
+    char text[16];
+
+    tool_table_cell(table, "%s", now->name);
+    tool_table_cell(table, "%s", row->pool);
+    if (!narrow)
+        tool_table_cell(table, "%" PRId64, now->pid);
+    tool_table_cell(table, "%s", tool_worker_states[now->state]);
+    tool_table_cell(table, "%s", tool_short_time((uint64_t)now->since_ns / 1000, text));
+    if (!narrow)
+        tool_table_cell(table, "%s", now->task[0] != '\0' ? now->task : "-");
+    if (now->has_job)
+        tool_table_cell(table, "%" PRIu64, now->ticket);
+    else
+        tool_table_cell(table, "-");
+    if (!narrow)
+        add_wide_cells(table, row);
+}
+
+void workers_fill_table(const struct workers *workers, enum lane_style style, size_t width, bool narrow, struct tool_table *table)
+{
+    static const struct tool_column columns[] = {
+        {"WORKER", true}, {"POOL", true},    {"PID", false},    {"STATE", true}, {"FOR", false},  {"TASK", true}, {"TICKET", false},
+        {"DONE", false},  {"FAILED", false}, {"DONE/s", false}, {"BUSY", false}, {"RSS", false}, {"LANE", true}};
+    static const struct tool_column few[] = {{"WORKER", true}, {"POOL", true},    {"STATE", true},
+                                             {"FOR", false},   {"TICKET", false}, {"LANE", true}};
+    char lane[LANE * 3 + 1];
+
+    if (narrow)
+        tool_table_init(table, few, sizeof few / sizeof few[0]);
+    else
+        tool_table_init(table, columns, sizeof columns / sizeof columns[0]);
+    for (size_t i = 0; i < workers->count; i++) {
+        add_cells(table, &workers->rows[i], narrow);
+        tool_table_cell(table, "%s", draw_lane(&workers->rows[i], style, width, lane));
+    }
 }
 
 /* -- for machines --------------------------------------------------------------------------------------------- */
@@ -160,15 +229,6 @@ json_t *workers_row_json(const struct worker_row *row)
     json_object_set_new(object, "pool", tool_text_json(row->pool));
     json_object_set_new(object, "done_per_second", row->known ? json_real(row->rate) : json_null());
     return object;
-}
-
-json_t *workers_json(const struct workers *workers)
-{
-    json_t *list = json_array();
-
-    for (size_t i = 0; i < workers->count; i++)
-        json_array_append_new(list, workers_row_json(&workers->rows[i]));
-    return list;
 }
 
 void workers_csv(const struct frame *frame, bool later, FILE *out)

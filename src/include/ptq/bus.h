@@ -92,6 +92,12 @@ struct ptq_peer {
  */
 PTQ_MUST_CHECK enum ptq_err ptq_bus_look_at_peers(ptq_bus *bus, bool (*each)(const struct ptq_peer *peer, void *context), void *context);
 
+/**
+ * The same without asking anybody: what the ptqbridge of this host has published of them, and how many queues each serves to us by it.
+ * `answer` is PTQ_EAGAIN, `why` "", rtt_ns 0, and `queues` NULL.  Reads one file of the bus.  PTQ_ENOMEM.
+ */
+PTQ_MUST_CHECK enum ptq_err ptq_bus_watched_peers(ptq_bus *bus, bool (*each)(const struct ptq_peer *peer, void *context), void *context);
+
 /** An outbox: what this host's processes put with PTQ_ACK_LOCAL and the ptqbridge has not carried home yet. */
 struct ptq_outbox {
     const char *name;   /**< as ptq_view_open takes it: what waits there */

@@ -28,6 +28,22 @@ void ptq_view_close(ptq_view *view); /**< NULL is fine */
 /** As ptq_queue_stats.  PTQ_EGONE when the queue was removed since. */
 PTQ_MUST_CHECK enum ptq_err ptq_view_stats(ptq_view *view, struct ptq_queue_stats *ret_stats);
 
+/** A first look, for those who watch thousands of queues: it costs some lines of memory and no system call. */
+struct ptq_view_glance {
+    uint64_t mark;  /**< another one when a message was put, taken, settled or dropped, or somebody came or left, since; but for what is done
+                         within a pack.  Death is not seen by it */
+    bool get_waits; /**< somebody sleeps in a get, or polls for it.  A hint: it may stand for a while after the last has left */
+    bool put_waits; /**< the same of a put that waits for room */
+};
+/** As ptq_view_stats. */
+PTQ_MUST_CHECK enum ptq_err ptq_view_glance(ptq_view *view, struct ptq_view_glance *ret_glance);
+
+/**
+ * How many leases of a queue with lease_ms have run out and are not settled by their holders: handed to somebody else meanwhile, or not yet.
+ * 0 of other queues.  Looks at each block.
+ */
+PTQ_MUST_CHECK enum ptq_err ptq_view_overdue(ptq_view *view, uint64_t *ret_count);
+
 #define PTQ_WAIT_BUCKETS 144
 
 /**

@@ -1,0 +1,425 @@
+#!/usr/bin/env python3
+"""test_top_screens.py -- ptqtop in a terminal emulator: what stands on the screen, what is written to it, and what it survives.
+
+    test_top_screens.py PTQ PTQTOP [PTQBRIDGE]
+
+A case is a function case_NAME, with a bus of its own.  Everything is waited for, with a deadline; nothing sleeps to make something true.
+"""
+import fcntl
+import json
+import os
+import pty
+import re
+import select
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import termios
+import time
+
+try:
+    import pyte
+except ImportError:
+    print("skipped: no pyte (python3-pyte)")
+    sys.exit(77)
+
+PTQ, PTQTOP = sys.argv[1:3]
+BRIDGE = sys.argv[3] if len(sys.argv) > 3 and sys.argv[3] else None
+DEADLINE = float(os.environ.get("PTQ_TEST_DEADLINE", "60"))
+COLOUR = re.compile(rb"\x1b\[(?:[0-9]+;)*(?:3[0-8]|4[0-8]|9[0-7]|10[0-7])(?:;[0-9]+)*m")
+
+
+class Failed(Exception):
+    pass
+
+
+class Bus:
+    """A bus in a folder of its own, and what was started on it."""
+
+    def __init__(self, place):
+        self.place = place
+        self.env = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "CLICOLOR_FORCE", "PTQ_PEERS", "PTQ_KEYS")}
+        self.env.update(PTQ_DIR=place + "/bus", PTQ_RUN="test", LC_ALL="C.UTF-8", TERM="xterm-256color", HOME=place)
+        self.children = []
+
+    def ptq(self, *args, code=0, **more):
+        done = subprocess.run([PTQ, *args], env=self.env, capture_output=True, text=True, timeout=DEADLINE, **more)
+        if done.returncode != code:
+            raise Failed("ptq %s: %d instead of %d: %s" % (args, done.returncode, code, done.stderr))
+        return done.stdout
+
+    def start(self, *command, **more):
+        child = subprocess.Popen(command, env=self.env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, **more)
+        self.children.append(child)
+        return child
+
+    def figure(self, queue, key):
+        return int(self.ptq("stats", queue, key))
+
+    def end(self):
+        for child in self.children:
+            if child.poll() is None:
+                child.kill()
+            child.wait()
+
+
+class Top:
+    """ptqtop on a terminal that we look at."""
+
+    def __init__(self, bus, *args, columns=150, lines=24, env=None, before=None):
+        self.bytes = b""
+        self.screen = pyte.Screen(columns, lines)
+        self.stream = pyte.ByteStream(self.screen)
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            os.chdir(bus.place)
+            if before:
+                before()
+            time.sleep(0)
+            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+            os.execvpe(PTQTOP, [PTQTOP, "-d", "0.2", *args], {**bus.env, **(env or {})})
+        self.code = None
+        bus.children.append(self)
+
+    # As a child that Bus.end ends.
+    def poll(self):
+        if self.code is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self.code = os.waitstatus_to_exitcode(status)
+        return self.code
+
+    def kill(self):
+        os.kill(self.pid, signal.SIGKILL)
+
+    def wait(self):
+        end = time.monotonic() + DEADLINE
+        while self.poll() is None:
+            self.read(0.05)
+            if time.monotonic() > end:
+                raise Failed("it does not end")
+        return self.code
+
+    def read(self, seconds):
+        if not select.select([self.fd], [], [], seconds)[0]:
+            return False
+        try:
+            data = os.read(self.fd, 65536)
+        except OSError:  # the other side is closed
+            time.sleep(0.001)
+            return False
+        self.bytes += data
+        self.stream.feed(data)
+        return bool(data)
+
+    def text(self):
+        return "\n".join(line.rstrip() for line in self.screen.display)
+
+    def until(self, what, gone=False):
+        """Until a text, or a pattern, stands on the screen; or does not."""
+        find = what.search if hasattr(what, "search") else lambda text: what in text
+        end = time.monotonic() + DEADLINE
+        while bool(find(self.text())) == gone:
+            self.read(0.05)
+            if time.monotonic() > end:
+                raise Failed("waited too long for %r%s\n%s" % (what, " to go" if gone else "", self.text()))
+        return self
+
+    def type(self, keys):
+        os.write(self.fd, keys.encode())
+        return self
+
+    def resize(self, columns, lines):
+        self.screen.resize(lines, columns)
+        fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+
+    def leave(self):
+        self.type("q")
+        if self.wait() != 0:
+            raise Failed("it left with %d" % self.code)
+
+
+def check(true, what):
+    if not true:
+        raise Failed(what)
+
+
+def fill(bus):
+    bus.ptq("create", "alpha", "--capacity", "10", "--stamps", "all")
+    bus.ptq("put", "alpha", "x", "-n", "9")
+    bus.ptq("get", "alpha", "-n", "4")
+    bus.ptq("create", "alpha.low")
+    bus.ptq("create", "beta", "--capacity", "2", "--policy", "drop-oldest")
+    bus.ptq("put", "beta", "y", "-n", "2")
+
+
+# -- what stands there ---------------------------------------------------------------------------------------------------
+
+
+def case_a_screen_of_80_by_24(bus):
+    fill(bus)
+    top = Top(bus, columns=80, lines=24).until("alpha.low").until("0 in/s")
+    lines = top.text().split("\n")
+    check(lines[0].startswith("ptqtop  ") and "bus test" in lines[0], lines[0])
+    check("3 queues  0 processes alive, 0 dead  0 links up, 0 down" in lines[1], lines[1])
+    check(lines[2].startswith("0 in/s  0 out/s  0 B/s  0 drops/s"), lines[2])
+    check(lines[3] == " 1 Queues  2 Processes  3 Links  4 Pools  5 Events", lines[3])
+    check(re.match(r"QUEUE +DEPTH +FILL +IN/s +OUT/s .*AGE +.*FLAGS +TREND$", lines[4]), lines[4])
+    check(re.match(r"alpha +5  ███░░░  50% +0 +0 ", lines[5]), lines[5])
+    check(re.match(r"beta +2  ██████ 100% .* FS ", lines[7]), lines[7])
+    check(lines[23].startswith("every 0.2s  sort QUEUE"), lines[23])
+    check(max(len(line) for line in lines) <= 80, "it is too wide")
+    top.leave()
+
+
+def case_a_screen_of_200_by_60(bus):
+    fill(bus)
+    top = Top(bus, columns=200, lines=60).until("alpha.low").until("0 in/s")
+    heads = top.text().split("\n")[4].split()
+    check(heads == "QUEUE KIND PATH DEPTH FILL READY LEASED DELAYED DEAD IN/s OUT/s B/s P50 P99 AGE PROD CONS WAIT DROP/s REDLV/s FLAGS TREND".split(), heads)
+    row = next(line for line in top.text().split("\n") if line.startswith("alpha  ")).split()
+    check(row[1:4] == ["queue", "shm", "5"] and re.match(r"[0-9.]+[mu]?s$", row[13]), row)  # P50 is known: all are stamped
+    check(top.text().split("\n")[59].startswith("every 0.2s"), "the last line")
+    top.leave()
+
+
+def case_a_screen_of_40_by_8(bus):
+    fill(bus)
+    top = Top(bus, columns=40, lines=8).until("alpha.low").until("0 in/s")
+    lines = top.text().split("\n")
+    check(lines[0] == "0 in/s  0 out/s  0 drops/s", lines[0])
+    check(lines[1].startswith("QUEUE      DEPTH"), lines[1])
+    check([line.split()[0] for line in lines[2:5]] == ["alpha", "alpha.low", "beta"], lines)
+    check(lines[7].startswith("every 0.2s"), lines[7])
+    top.type("4").until("no pool is here").type("5").until("TIME").type("3").until("LINK").type("2").until("COMMAND").type("?").until("queues, processes").leave()
+
+
+def case_the_first_frame_has_no_rates(bus):
+    fill(bus)
+    top = Top(bus, "-d", "3600").until("alpha.low")
+    check("- in/s  - out/s" in top.text(), top.text())
+    row = next(line for line in top.text().split("\n") if line.startswith("alpha  "))
+    check(re.search(r" 0 +- +- +- ", row), row)
+    top.leave()
+
+
+def case_enter_shows_waits_people_and_messages_and_takes_none(bus):
+    fill(bus)
+    bus.ptq("put", "alpha.low", "-n", "2", "-", input="\x1b[31mred\x07")
+    bus.start(PTQ, "get", "beta", "-n", "3", "--no-ack")
+    top = Top(bus, columns=200, lines=40).until("alpha.low").type("\r").until("WAITED  half").until("(4 measured)")
+    top.until(re.compile("<=[0-9.]+[mu]?s █+ +100.0%  4|█+ .*%")).until("DEPTH  ").until("ATTACHED  nobody")
+    check(len(re.findall(r"  ready +0 +1  x", top.text())) == 5, top.text())
+    top.type("\x1b").until("beta").type("j\r").until("\\x1b[31mred\\a")
+    check(b"\x1b[31mred" not in top.bytes, "a message reached the terminal as it is")
+    top.type("\x1b").until("beta").type("G\r").until("beta  (queue)").until("when full drop-oldest").leave()
+    check(bus.figure("alpha", "taken") == 4 and bus.figure("alpha", "ready") == 5, "it took something")
+
+
+def case_processes_are_shown_once_with_what_they_have_open(bus):
+    fill(bus)
+    one = bus.start(PTQ, "get", "alpha.low")
+    top = Top(bus, columns=200, lines=30, ).until("get  ").type("2").until(re.compile(r"\n *%d +ptq +alive +attached +1 " % one.pid)).until("alpha.low")
+    one.kill()
+    top.until(re.compile(r"%d +ptq +dead|nobody is attached" % one.pid)).leave()
+
+
+def case_events_tell_what_happened(bus):
+    fill(bus)
+    top = Top(bus, columns=150).until("alpha.low").until("0 in/s").type("5").until("nothing has happened")
+    bus.ptq("put", "beta", "z", "-n", "3")
+    top.until("3 dropped: oldest")
+    bus.ptq("pause", "alpha")
+    top.until(re.compile("alpha +paused"))
+    bus.ptq("create", "gamma")
+    top.until(re.compile("gamma +is there"))
+    bus.ptq("rm", "gamma")
+    top.until(re.compile("gamma +removed"))
+    bus.ptq("put", "alpha", "x", "-n", "5")
+    top.until(re.compile("alpha +is full")).leave()
+
+
+def case_keys_for_columns_tree_units_baseline_search_and_save(bus):
+    fill(bus)
+    bus.ptq("put", "alpha.low", "x" * 3000, "-n", "500")
+    top = Top(bus, columns=150).until("alpha.low")
+    top.type("t").until(re.compile(r"\n  \.low ")).type("t").until(re.compile(r"\nalpha\.low "))
+    top.type("c").until("[x] QUEUE").type("j ").until("[ ] KIND").type("\x1b").until("DEPTH").until("KIND", gone=True)
+    top.type("z").until("told since now").until(re.compile("recoveries  since [0-9:]{8}"))
+    top.type("z").until("since ever").type("/beta\r").type("\r").until("beta  (queue)").type("\x1b").until("alpha.low")
+    top.type("/nosuch\r").until("no name has 'nosuch'").type("s").until("saved as ptqtop-")
+    top.type("\\low\r").until("filter low").until("beta", gone=True).leave()
+    saved = [name for name in os.listdir(bus.place) if name.startswith("ptqtop-")]
+    with open(os.path.join(bus.place, saved[0]), encoding="utf-8") as file:
+        check([queue["name"] for queue in json.load(file)["queues"]] == ["alpha", "alpha.low", "beta"], "what was saved")
+
+
+# -- what is written -----------------------------------------------------------------------------------------------------
+
+
+def case_colours_say_what_words_say_too(bus):
+    fill(bus)
+    colour = Top(bus).until("alpha.low").until("0 in/s")
+    check(COLOUR.search(colour.bytes), "no colour")
+    colour.leave()
+    plain = Top(bus, env={"NO_COLOR": "1"}).until("alpha.low").until("0 in/s").type("45321").until("0 in/s").type("\r").until("when full")
+    check(not COLOUR.search(plain.bytes), "colour in spite of NO_COLOR: %r" % COLOUR.search(plain.bytes))
+    plain.leave()
+    check(not COLOUR.search(plain.bytes), "colour at the end in spite of NO_COLOR")
+
+
+def case_ascii_is_ascii_alone(bus):
+    fill(bus)
+    for how in (dict(env={"LC_ALL": "C"}), dict(args=("--ascii",))):
+        top = Top(bus, *how.get("args", ()), env=how.get("env")).until("###...").until("0 in/s").type("\r").until("WAITED").type("\x1b4")
+        top.until("no pool is here").leave()
+        check(all(byte < 128 for byte in top.bytes), "bytes above 127")
+    top = Top(bus).until("███░░░").until("▁▁")
+    top.leave()
+
+
+# -- what it survives ----------------------------------------------------------------------------------------------------
+
+
+def case_a_storm_of_sizes(bus):
+    fill(bus)
+    top = Top(bus, columns=80).until("alpha.low")
+    for i in range(300):
+        top.resize(1 + i * 37 % 210, 1 + i * 17 % 61)
+        if i % 10 == 0:
+            top.type("12345\r?\x1b"[i // 10 % 8])
+        top.read(0)
+    top.resize(100, 24)
+    top.type("\x1b1").until("alpha.low").until("every 0.2s")
+    check(top.poll() is None, "it has ended")
+    top.leave()
+
+
+def case_killed_it_leaves_nothing_behind(bus):
+    fill(bus)
+    before = sorted(os.listdir(bus.place + "/bus/test"))
+    for _ in range(3):
+        top = Top(bus, "-d", "0.1").until("alpha.low")
+        top.kill()
+        check(top.wait() == -signal.SIGKILL, "it was not killed")
+    check(sorted(os.listdir(bus.place + "/bus/test")) == before, "files are left")
+    bus.ptq("verify", "alpha")
+    check(bus.figure("alpha", "endpoints") == 0 and bus.figure("alpha", "ready") == 5, "the queue is another")
+
+
+def case_few_descriptors_are_enough(bus):
+    fill(bus)
+    for i in range(90):
+        bus.ptq("create", "more%02d" % i, "--capacity", "1")
+    for files in (20, 100):
+        limit = ("prlimit", "--nofile=%d:%d" % (files, files))
+        done = subprocess.run([*limit, PTQTOP, "--once", "-o", "json"], env=bus.env, capture_output=True, text=True, timeout=DEADLINE)
+        frame = json.loads(done.stdout)
+        check(frame["unreadable"] == 0 and len(frame["queues"]) == 93, "%d of %d" % (frame["unreadable"], len(frame["queues"])))
+
+
+def case_many_queues_and_the_last_is_live(bus):
+    for i in range(400):
+        bus.ptq("create", "q%03d" % i, "--capacity", "1")
+    top = Top(bus, lines=20).until("400 queues").type("G").until("q399")
+    bus.ptq("put", "q399", "x")
+    top.until(re.compile(r"q399 .*100%"))
+    bus.ptq("put", "q005", "x")
+    top.type("g").until(re.compile(r"q005 .*100%"))
+    bus.ptq("rm", "q006")
+    top.until("q006", gone=True).until("399 queues").leave()
+
+
+def case_a_small_file_system(bus):
+    inside = """mount -t tmpfs -o size=1m,mode=700 none '%s' && mkdir -m 700 '%s/bus' || exit 77
+"$0" create tiny --capacity 4 && "$0" put tiny x && "$1" --once -o json""" % ((bus.place,) * 2)
+    done = subprocess.run(["unshare", "-Urm", "sh", "-c", inside, PTQ, PTQTOP], env=bus.env, capture_output=True, text=True, timeout=DEADLINE)
+    if done.returncode == 77 or "unshare" in done.stderr:
+        print("   (no file system of our own: %s)" % done.stderr.strip())
+        return
+    check(done.returncode == 0, done.stderr)
+    frame = json.loads(done.stdout)
+    check(frame["queues"][0]["ready"] == 1 and frame["memory_free_bytes"] < 1 << 20, "a small file system")
+
+
+def case_another_user_sees_what_he_may(bus):
+    if os.getuid() != 0:
+        print("   (only root can be somebody else)")
+        return
+    fill(bus)
+    bus.ptq("create", "shown", "--mode", "0640")
+    for folder in ("", "/bus", "/bus/test"):
+        os.chown(bus.place + folder, 0, 65534)
+        os.chmod(bus.place + folder, 0o750)
+    os.chown(bus.place + "/bus/test/shown~v2", 0, 65534)
+    done = subprocess.run([PTQTOP, "--once"], env=bus.env, user=65534, group=65534, extra_groups=[], capture_output=True, text=True, timeout=DEADLINE)
+    check(done.returncode == 0 and "3 cannot be read" in done.stdout and "\nshown " in done.stdout, done.stdout + done.stderr)
+    os.chmod(bus.place + "/bus/test", 0o700)
+    done = subprocess.run([PTQTOP, "--once"], env=bus.env, user=65534, group=65534, extra_groups=[], capture_output=True, text=True, timeout=DEADLINE)
+    check(done.returncode == 6 and "cannot open the bus" in done.stderr, "%d %s" % (done.returncode, done.stderr))
+
+
+# -- writing, and other hosts ----------------------------------------------------------------------------------------------
+
+
+def case_it_writes_only_if_allowed_and_asked(bus):
+    fill(bus)
+    top = Top(bus).until("alpha.low").type("D").until("ptqtop only reads").leave()
+    top = Top(bus, "--allow-write").until("alpha.low").type("D").until("purge alpha: drop its 5 ready messages? y/N").type("n")
+    top.until("y/N", gone=True)
+    check(bus.figure("alpha", "ready") == 5, "it purged without a yes")
+    top.type("D").until("y/N").type("y").until("alpha: 5 purged")
+    check(bus.figure("alpha", "ready") == 0, "it did not purge")
+    top.type("P").until("pause alpha? y/N").type("y").until("alpha: paused").until(re.compile(r"alpha .* P "))
+    top.type("P").until("resume alpha? y/N").type("y").until("alpha: resumed").leave()
+
+
+def case_another_host_through_its_bridge(bus):
+    if BRIDGE is None:
+        return
+    fill(bus)
+    there = Bus(bus.place + "/there")
+    os.mkdir(there.place)
+    url = "ipc://%s/bridge.sock" % bus.place
+    bridge = bus.start(BRIDGE, "--listen", url, stderr=subprocess.DEVNULL)
+    end = time.monotonic() + DEADLINE
+    while not os.path.exists(bus.place + "/bridge.sock"):
+        check(time.monotonic() < end and bridge.poll() is None, "no bridge")
+        time.sleep(0.01)
+    done = subprocess.run([PTQTOP, "--peer", url, "--once", "-o", "json"], env=there.env, capture_output=True, text=True, timeout=DEADLINE)
+    check(done.returncode == 0, done.stderr)
+    rows = {queue["name"]: queue for queue in json.loads(done.stdout)["queues"]}
+    check(rows["alpha"]["ready"] == 5 and rows["beta"]["ready"] == 2, rows)
+    top = Top(there, "--peer", url, "--columns", "queue,kind,path,depth,in").until("alpha.low").until(re.compile("alpha +queue +link +5")).until("1 link up")
+    bus.ptq("put", "alpha.low", "x", "-n", "7")
+    top.until(re.compile("alpha.low +queue +link +7")).type("3").until(re.compile("peer +peer +up")).until(url)
+    bridge.terminate()
+    bridge.wait()
+    top.until(re.compile("peer +peer +down")).until("0 links up, 1 down").leave()
+    done = subprocess.run([PTQTOP, "--peer", url, "--once"], env=there.env, capture_output=True, text=True, timeout=DEADLINE)
+    check(done.returncode == 8, "exit %d: %s" % (done.returncode, done.stderr))
+    there.end()
+
+
+def run(name, case):
+    place = tempfile.mkdtemp(prefix="ptq-test.", dir="/dev/shm")
+    bus = Bus(place)
+    try:
+        case(bus)
+        print("ok", name, flush=True)
+        return True
+    except Exception as why:  # also a fault of the case itself is its failure
+        print("  %s: %s\nNOT OK %s" % (type(why).__name__, why, name), flush=True)
+        return False
+    finally:
+        bus.end()
+        shutil.rmtree(place, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    chosen = os.environ.get("PTQ_TEST_CASE", "")
+    results = [run(name, case) for name, case in list(globals().items()) if name.startswith("case_") and chosen in name]
+    sys.exit(0 if all(results) else 1)

@@ -1,0 +1,79 @@
+/* draw_lists.c -- the views of processes, links and events: lists that scroll. */
+#include "screen.h"
+
+#include <string.h>
+
+#include "views.h"
+
+static void draw_list(struct screen *screen, struct tool_table *table, attr_t (*of_cell)(const struct screen *, size_t, size_t), const char *nothing)
+{
+    size_t rows = tool_table_rows(table), room = body_lines() > 1 ? (size_t)body_lines() - 1 : 0;
+
+    if (screen->from + room > rows)
+        screen->from = rows > room ? rows - room : 0;
+    draw_table(screen, header_lines(), body_lines(), table, &(struct table_style){.from = screen->from, .selected = SIZE_MAX, .of_cell = of_cell});
+    if (rows == 0)
+        draw_text(header_lines() + 1, nothing, A_NORMAL);
+    tool_table_fini(table);
+}
+
+static attr_t paint_process(const struct screen *screen, size_t row, size_t column)
+{
+    const struct process_row *one = &screen->frame->processes.rows[row];
+
+    if (!one->alive)
+        return paint(screen, PAINT_ALARM, A_BOLD);
+    if (column == 8 && one->known && one->cpu >= 50)
+        return paint(screen, one->cpu >= 90 ? PAINT_ALARM : PAINT_WARN, A_NORMAL);
+    return column == 3 || column == 10 ? paint(screen, PAINT_DIM, A_NORMAL) : A_NORMAL;
+}
+
+void draw_processes(struct screen *screen)
+{
+    struct tool_table table;
+
+    processes_fill_table(&screen->frame->processes, &table);
+    draw_list(screen, &table, paint_process, "nobody is attached");
+}
+
+static attr_t paint_link(const struct screen *screen, size_t row, size_t column)
+{
+    const struct link_row *one = &screen->frame->links.rows[row];
+
+    if (one->known && !one->up && (column == 0 || column == 2 || column == 10))
+        return paint(screen, PAINT_ALARM, A_BOLD);
+    if (column == 2 && one->known)
+        return paint(screen, PAINT_GOOD, A_NORMAL);
+    return column == 8 && one->refused > 0 ? paint(screen, PAINT_ALARM, A_BOLD) : A_NORMAL;
+}
+
+void draw_links(struct screen *screen)
+{
+    struct tool_table table;
+
+    links_fill_table(screen->frame, &table);
+    draw_list(screen, &table, paint_link, "no other host is known, and nothing waits to be carried: see ptq peers");
+}
+
+/* The newest first. */
+static const struct event *newest(const struct events *events, size_t row)
+{
+    return event_at(events, events_kept(events) - 1 - row);
+}
+
+static attr_t paint_event(const struct screen *screen, size_t row, size_t column)
+{
+    enum event_weight weight = newest(&screen->frame->events, row)->weight;
+
+    if (column == 0)
+        return paint(screen, PAINT_DIM, A_NORMAL);
+    return weight == EVENT_ALARM ? paint(screen, PAINT_ALARM, A_BOLD) : weight == EVENT_WARN ? paint(screen, PAINT_WARN, A_BOLD) : A_NORMAL;
+}
+
+void draw_events(struct screen *screen)
+{
+    struct tool_table table;
+
+    events_fill_newest(&screen->frame->events, &table);
+    draw_list(screen, &table, paint_event, "nothing has happened since ptqtop began");
+}
