@@ -249,6 +249,54 @@ static void the_descriptor_fits_into_a_loop_inside_a_loop(void **state)
     ptq_process_free(process);
 }
 
+struct seen {
+    int64_t pid;
+    unsigned count;
+    struct ptq_process_seen last;
+};
+
+static bool note_seen(const struct ptq_process_seen *process, void *context)
+{
+    struct seen *seen = context;
+    seen->count++;
+    if (process->pid == seen->pid)
+        seen->last = *process;
+    return true;
+}
+
+/* Its parent has a record of it; others look into /proc. */
+static void others_than_its_parent_see_what_it_does(void **state)
+{
+    struct ptt_scratch *scratch = *state;
+    struct ptq_process_status status;
+    struct seen seen = {0};
+    ptq_bus *other;
+
+    ptq_process *process = start(scratch, "echo", &(struct ptq_process_options){.slot = 7, .lives = 3});
+    do
+        assert_ok(ptq_process_status(process, &status));
+    while (status.section != PTQ_SECTION_RUN);
+    seen.pid = status.pid;
+    assert_ok(ptq_bus_list_processes(scratch->bus, note_seen, &seen));
+
+    assert_int_equal(seen.count, 1);
+    assert_string_equal(seen.last.name, "echo");
+    assert_int_equal(seen.last.parent, getpid());
+    assert_int_equal(seen.last.section, PTQ_SECTION_RUN);
+    assert_int_equal(seen.last.lives, 3);
+    assert_int_equal(seen.last.slot, 7);
+    assert_int_equal(seen.last.runs, 0);
+    assert_false(seen.last.stopping);
+    seen.count = 0;
+    assert_ok(ptq_bus_open("another", &(struct ptq_bus_options){.dir = scratch->dir}, &other));
+    assert_ok(ptq_bus_list_processes(other, note_seen, &seen));
+    assert_int_equal(seen.count, 0);
+    ptq_bus_close(other);
+    ptq_process_free(process);
+    assert_ok(ptq_bus_list_processes(scratch->bus, note_seen, &seen));
+    assert_int_equal(seen.count, 0);
+}
+
 static void without_a_bus_there_is_no_mail(void **state)
 {
     struct ptt_scratch none = {.bus = NULL};
@@ -355,6 +403,7 @@ int main(int argc, char **argv)
         MAIL_TEST(mail_outlives_a_death),
         MAIL_TEST(the_descriptor_tells_of_mail),
         MAIL_TEST(the_descriptor_fits_into_a_loop_inside_a_loop),
+        MAIL_TEST(others_than_its_parent_see_what_it_does),
         MAIL_TEST(without_a_bus_there_is_no_mail),
         MAIL_TEST(boxes_are_removed_with_their_process),
         MAIL_TEST(what_a_killed_parent_leaves_is_dead_and_gc_removes_it),

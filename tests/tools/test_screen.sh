@@ -239,7 +239,7 @@ case_without_colour_there_is_none() {
 case_ascii_draws_with_plain_characters() {
     fill
     open -d 0.2 --ascii
-    wait_for seen '###... 50%'
+    wait_for seen '###...  50%'
     leave
 }
 

@@ -173,7 +173,7 @@ static void add_fill(struct tool_table *table, double fill, enum look look)
 
     for (int i = 0; i < WIDTH && look != LOOK_PLAIN; i++)
         strcat(bar, look == LOOK_BARS ? (i < full ? "\u2588" : "\u2591") : (i < full ? "#" : "."));
-    tool_table_cell(table, "%s%s%.0f%%", bar, look == LOOK_PLAIN ? "" : " ", fill);
+    tool_table_cell(table, look == LOOK_PLAIN ? "%s%.0f%%" : "%s %3.0f%%", bar, fill);
 }
 
 static void add_wait(struct tool_table *table, const struct row *row, uint64_t us)

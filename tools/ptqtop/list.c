@@ -90,7 +90,7 @@ static bool note_other(const char *name, int layout, void *context)
     if (queue == NULL)
         return false;
     queue->row.kind = "other";
-    queue->row.skewed = queue->row.unread = true;
+    queue->skewed = queue->row.skewed = queue->row.unread = true;
     snprintf(queue->row.note, sizeof queue->row.note, "its memory has layout %d, ours is %d", layout, PTQ_LAYOUT_VERSION);
     return true;
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "away.h"
+#include "columns.h"
 #include "common/report.h"
 #include "watch.h"
 
@@ -154,16 +155,29 @@ static void finish_look(struct watcher *watcher, struct watched *queue)
     history_add(row, watcher->frame.number);
 }
 
-/* Nothing moved: what it was it is, only older. */
+/* Nothing moved: what it was it is, only older; ages matter where somebody sorts by them, for those on the screen are looked at fully.  Of
+ * thousands of rows none is touched that need not be. */
 static void stand_still(struct watcher *watcher, struct watched *queue)
 {
     struct row *row = &queue->row;
+    int64_t before = queue->at;
 
-    if (row->stats.oldest_ms > 0)
-        row->stats.oldest_ms += (uint64_t)(watcher->frame.ns - queue->at) / 1000000;
     queue->at = watcher->frame.ns;
+    if (queue->still && top_options.sort != COLUMN_AGE)
+        return;
+    queue->still = true;
+    if (row->stats.oldest_ms > 0)
+        row->stats.oldest_ms += (uint64_t)(watcher->frame.ns - before) / 1000000;
     row->rates = (struct rates){.known = true};
     row->stalled = tool_queue_depth(&row->stats) > 0;
+}
+
+static void note_who_waits(struct watched *queue, const struct ptq_view_glance *glance)
+{
+    if (queue->get_waits == glance->get_waits && queue->put_waits == glance->put_waits)
+        return;
+    queue->row.get_waits = queue->get_waits = glance->get_waits;
+    queue->row.put_waits = queue->put_waits = glance->put_waits;
 }
 
 /* -- the look -------------------------------------------------------------------------------------------------- */
@@ -171,20 +185,21 @@ static void stand_still(struct watcher *watcher, struct watched *queue)
 static bool read_queue(struct watcher *watcher, struct watched *queue, bool full)
 {
     struct ptq_view_glance glance;
-    struct ptq_queue_stats before = queue->row.stats;
 
     if (!open_view(watcher, queue) || ptq_view_glance(queue->view, &glance) != PTQ_OK)
         return false;
     bool moved = glance.mark != queue->mark || !queue->quiet || queue->at == 0;
     queue->mark = glance.mark;
-    queue->row.get_waits = glance.get_waits;
-    queue->row.put_waits = glance.put_waits;
+    note_who_waits(queue, &glance);
     if (!full && !moved) {
         stand_still(watcher, queue);
         return true;
     }
+    struct ptq_queue_stats before = queue->row.stats;
     if (!read_figures(watcher, queue))
         return false;
+    queue->still = false;
+    queue->is_jobs = queue->row.info.window != 0 && !queue->row.info.placed;
     count_totals(&watcher->frame, &before, &queue->row.stats);
     finish_look(watcher, queue);
     return true;
@@ -222,9 +237,11 @@ bool look_at_queue(struct watcher *watcher, struct watched *queue, bool full)
 {
     bool was_good = queue->good;
 
-    if (queue->row.skewed)
+    if (queue->skewed)
         return true;
     bool good = watcher->away != NULL ? look_away(watcher, queue) : read_queue(watcher, queue, full);
+    if (good && queue->still && !queue->passing)
+        return true;
     if (!good || queue->row.stats.removed) {
         forget_counts(watcher, queue);
         good = watcher->away == NULL && read_queue(watcher, queue, true);

@@ -1,4 +1,4 @@
-/* processes.c -- who is there: every process that has a queue open, and every worker of a pool, each once. */
+/* processes.c -- who is there: every process that has a queue open, every worker of a pool, and every supervised one, each once. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,7 +85,24 @@ static void add_workers(struct processes *processes, const struct workers *worke
     }
 }
 
-/* Workers before those who are attached alone; the dead behind. */
+static bool add_supervised(const struct ptq_process_seen *seen, void *context)
+{
+    struct process_row *row = add_row(context);
+    char since[16];
+
+    if (row == NULL)
+        return false;
+    row->kind = "supervised";
+    row->pid = (int32_t)seen->pid;
+    row->alive = true;
+    row->parent = (int32_t)seen->parent;
+    snprintf(row->what, sizeof row->what, "%.40s %s%s%s run %" PRIu64 ", %u %s left%s", seen->name, ptq_section_name(seen->section),
+             seen->section_ns > 0 ? " for " : "", seen->section_ns > 0 ? tool_short_time(seen->section_ns / 1000, since) : "", seen->runs + 1,
+             seen->lives, seen->lives == 1 ? "life" : "lives", seen->stopping ? ", stopping" : "");
+    return true;
+}
+
+/* Workers and supervised ones before those who are attached alone; the dead behind. */
 static int compare_rows(const void *a, const void *b)
 {
     const struct process_row *x = a;
@@ -186,6 +203,8 @@ void processes_look(struct watcher *watcher)
     for (size_t i = 0; i < watcher->count; i++)
         add_people(processes, watcher->queues[i]);
     add_workers(processes, &watcher->frame.workers);
+    if (watcher->away == NULL && ptq_bus_list_processes(watcher->bus, add_supervised, processes) != PTQ_OK)
+        event_add(watcher, EVENT_WARN, "/proc", "supervised processes cannot be listed");
     join_same(processes);
     for (size_t i = 0; i < processes->count; i++) {
         struct process_row *row = &processes->rows[i];

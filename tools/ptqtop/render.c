@@ -45,7 +45,7 @@ static char *second_line(const struct frame *frame, bool narrow, char *buffer, s
              frame->links.up, frame->links.up == 1 ? "" : "s", frame->links.down);
     length = strlen(buffer);
     if (top_options.peer == NULL)
-        snprintf(buffer + length, room - length, "  shared memory %s used, %s free", tool_human(frame->memory_used, 1024, used),
+        snprintf(buffer + length, room - length, "  shm %s used, %s free", tool_human(frame->memory_used, 1024, used),
                  tool_human(frame->memory_free, 1024, left));
     length = strlen(buffer);
     if (frame->unreadable > 0)

@@ -100,8 +100,8 @@ struct workers {
 struct process_row {
     int32_t pid;
     char command[16];
-    char what[112];          /* a worker's pool and task; a supervised one's name and section */
-    const char *kind;        /* attached, worker, process */
+    char what[112];          /* a worker's pool and task; a supervised one's hooks and section */
+    const char *kind;        /* attached, worker, supervised */
     bool alive;
     unsigned queues;         /* that it is attached to */
     int64_t since_unix_ms;

@@ -198,7 +198,7 @@ static void look_at_all(struct watcher *watcher)
     }
     watcher->turn = watcher->count > 0 ? (watcher->turn + BY_TURNS) % watcher->count : 0;
     for (size_t i = 0; i < watcher->count; i++)
-        if (watcher->queues[i]->pool != NULL || watcher->queues[i]->row.info.window != 0)
+        if (watcher->queues[i]->pool != NULL || watcher->queues[i]->is_jobs)
             look_at_pool(watcher, watcher->queues[i]);
 }
 

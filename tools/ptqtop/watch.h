@@ -17,6 +17,10 @@ struct watched {
     bool quiet;          /* nothing that changes by time alone: a glance may do */
     bool good;           /* row has figures */
     bool wanted;         /* it is on the screen: all of it is looked at */
+    bool still;          /* nothing moved in the look before, and its row says so */
+    bool get_waits, put_waits; /* as the row says */
+    bool skewed;         /* likewise */
+    bool is_jobs;        /* of a pool */
     struct row row;
     struct row *pool;    /* owned; what NAME.jobs and NAME.done are together; NULL: they are not */
     struct ptq_queue_stats before;

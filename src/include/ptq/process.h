@@ -291,6 +291,25 @@ struct ptq_process_status {
 };
 PTQ_MUST_CHECK enum ptq_err ptq_process_status(ptq_process *process, struct ptq_process_status *ret_status);
 
+/** A supervised process as it is seen by others than its parent. */
+struct ptq_process_seen {
+    int64_t pid, parent;
+    char name[PTQ_PROCESS_NAME_MAX + 1]; /**< of its hooks */
+    unsigned slot;
+    enum ptq_section section; /**< as struct ptq_process_status: what it is in, for how long, runs done, lives left, processes before it */
+    uint64_t section_ns;
+    uint64_t runs;
+    unsigned lives, restarts;
+    bool stopping;
+};
+/**
+ * Calls `each` with every supervised process of this host whose mail goes through this bus, whoever has started it, in no order, until it
+ * answers false.  They are found in /proc, and what they do is read from the memory that they share with their parents: it costs them nothing.
+ * Those that this user may not look into, and those in other namespaces of pids, are not seen.  PTQ_ENOMEM, PTQ_ESYS.
+ */
+PTQ_MUST_CHECK enum ptq_err ptq_bus_list_processes(ptq_bus *bus, bool (*each)(const struct ptq_process_seen *process, void *context),
+                                                   void *context);
+
 /* -- timers --------------------------------------------------------------------------------------------------- */
 
 #define PTQ_TIMER_RECENT 64
