@@ -128,6 +128,12 @@ class Top:
                 raise Failed("waited too long for %r%s\n%s" % (what, " to go" if gone else "", self.text()))
         return self
 
+    def settle(self):
+        """Until what is being drawn is drawn: then nothing comes for a while, until the next frame."""
+        while self.read(0.05):
+            pass
+        return self
+
     def type(self, keys):
         os.write(self.fd, keys.encode())
         return self
@@ -161,7 +167,7 @@ def fill(bus):
 
 def case_a_screen_of_80_by_24(bus):
     fill(bus)
-    top = Top(bus, columns=80, lines=24).until("alpha.low").until("0 in/s")
+    top = Top(bus, columns=80, lines=24).until("alpha.low").until("0 drops/s").settle()
     lines = top.text().split("\n")
     check(lines[0].startswith("ptqtop  ") and "bus test" in lines[0], lines[0])
     check("3 queues  0 processes alive, 0 dead  0 links up, 0 down" in lines[1], lines[1])
@@ -177,7 +183,7 @@ def case_a_screen_of_80_by_24(bus):
 
 def case_a_screen_of_200_by_60(bus):
     fill(bus)
-    top = Top(bus, columns=200, lines=60).until("alpha.low").until("0 in/s")
+    top = Top(bus, columns=200, lines=60).until("alpha.low").until("0 drops/s").settle()
     heads = top.text().split("\n")[4].split()
     check(heads == "QUEUE KIND PATH DEPTH FILL READY LEASED DELAYED DEAD IN/s OUT/s B/s P50 P99 AGE PROD CONS WAIT DROP/s REDLV/s FLAGS TREND".split(), heads)
     row = next(line for line in top.text().split("\n") if line.startswith("alpha  ")).split()
@@ -188,7 +194,7 @@ def case_a_screen_of_200_by_60(bus):
 
 def case_a_screen_of_40_by_8(bus):
     fill(bus)
-    top = Top(bus, columns=40, lines=8).until("alpha.low").until("0 in/s")
+    top = Top(bus, columns=40, lines=8).until("alpha.low").until("0 drops/s").settle()
     lines = top.text().split("\n")
     check(lines[0] == "0 in/s  0 out/s  0 drops/s", lines[0])
     check(lines[1].startswith("QUEUE      DEPTH"), lines[1])
@@ -199,7 +205,7 @@ def case_a_screen_of_40_by_8(bus):
 
 def case_the_first_frame_has_no_rates(bus):
     fill(bus)
-    top = Top(bus, "-d", "3600").until("alpha.low")
+    top = Top(bus, "-d", "3600").until("alpha.low").until("q quit").settle()
     check("- in/s  - out/s" in top.text(), top.text())
     row = next(line for line in top.text().split("\n") if line.startswith("alpha  "))
     check(re.search(r" 0 +- +- +- ", row), row)
