@@ -94,6 +94,8 @@ static void show_view(struct screen *screen, enum view view)
     }
     top_options.view = view;
     screen->cover = COVER_NONE;
+    if (screen->frame != NULL)
+        keep_selection(screen);
 }
 
 static void show_cover(struct screen *screen, enum cover cover)
