@@ -89,6 +89,8 @@ void tool_error(const char *subject, const char *format, ...)
 static const char *advise(enum ptq_err err)
 {
     switch (err) {
+    case PTQ_EENDED:
+        return "put into another queue, or remove this one when it is empty (ptq rm) and create it again";
     case PTQ_EMPTY:
     case PTQ_TIMEDOUT:
         return "wait longer, or see with ptq info who is attached";
