@@ -29,21 +29,6 @@ case_the_example_is_right() {
     [ ! -e "$work/bus" ] || fail "--check made a bus"
 }
 
-# block N: the Nth block of lines that begins with [bridge] in docs/operations.md; without keys, which are not here.
-block() {
-    awk -v n="$1" '/^    \[bridge\]$/ { seen++ } !/^    / { inside = 0 } /^    \[bridge\]$/ { inside = seen == n } inside' \
-        "$sources/docs/operations.md" | sed 's/^    //; s/^keys = .*/insecure = yes/' >"$work/conf"
-}
-
-case_the_two_hosts_of_the_documentation_are_right() {
-    for n in 1 2; do
-        block $n
-        [ "$(wc -l <"$work/conf")" -ge 6 ] || fail "block $n is not there"
-        sed -i 's/east\.example/127.0.0.1/' "$work/conf"
-        check 0
-    done
-}
-
 case_the_manual_page_has_every_key() {
     [ -e "$pages/man5" ] || { echo "  skipped: no pages were built"; return 0; }
     page=$pages/man5/ptq-bridge.conf.5
