@@ -17,9 +17,9 @@ static const struct {
     {"PTQ_RUN", USERS | TOOL_HEEDS_PTQTOP, "which bus, where nothing else says it (`--run`, ptq_bus_open) (default: the bus called default)"},
     {"PTQ_DIR", USERS | TOOL_HEEDS_PTQTOP, "where buses live, where nothing else says it (`--dir`) (default /dev/shm/ptq-UID)"},
     {"PTQ_PEERS", USERS, "other hosts, as name=url,name=url, where nothing else says it (`--peers`)"},
-    {"PTQ_NODE", USERS, "this host's name, as in queue@node (default: the host name)"},
-    {"PTQ_KEYS", USERS, "the folder that `ptqbridge keygen` made: who we are to other hosts (`--keys`)"},
-    {"PTQ_INSECURE", USERS, "1: allow plain links beyond the loopback (`--insecure`)"},
+    {"PTQ_NODE", USERS | TOOL_HEEDS_PTQTOP, "this host's name, as in queue@node (default: the host name)"},
+    {"PTQ_KEYS", USERS | TOOL_HEEDS_PTQTOP, "the folder that `ptqbridge keygen` made: who we are to other hosts (`--keys`)"},
+    {"PTQ_INSECURE", USERS | TOOL_HEEDS_PTQTOP, "1: allow plain links beyond the loopback (`--insecure`)"},
     {"PTQ_VIA", USERS,
      "how queues of other hosts are reached: direct, by links of this process; bridge, through the ptqbridge that serves this run; auto, "
      "direct, but through the bridge in a child of a process that has links (default auto)"},
