@@ -9,7 +9,6 @@
 #include "pool/line.h"
 
 #define DEFAULT_SIZE 4096u
-#define SIZE_ROOM 32u /* of an item for where it comes from, of an output for its head and what it is padded with */
 
 enum ptq_err pti_line_check(const ptq_pipeline *line)
 {
@@ -57,9 +56,9 @@ static enum ptq_err check_stage(const struct ptq_stage *stages, size_t at, struc
         return pti_error(error, PTQ_EINVAL, "stage '%s' has a command: it cannot have a task, a plugin or threads besides", stage->name);
     if (stage->workers_max != 0 && (stage->threads || stage->workers_max < stage->workers || stage->workers_max > PTQ_WORKERS_MAX))
         return pti_error(error, PTQ_EINVAL, "stage '%s': workers_max is for processes, from workers to %d", stage->name, PTQ_WORKERS_MAX);
-    if (stage->item_size > PTQ_POOL_ITEM_MAX - SIZE_ROOM || stage->output_size > PTQ_POOL_ITEM_MAX - SIZE_ROOM)
+    if (stage->item_size > PTI_LINE_SIZE_MAX || stage->output_size > PTI_LINE_SIZE_MAX)
         return pti_error(error, PTQ_EINVAL, "stage '%s': item_size and output_size may be %u at most", stage->name,
-                         (unsigned)(PTQ_POOL_ITEM_MAX - SIZE_ROOM));
+                         (unsigned)PTI_LINE_SIZE_MAX);
     const char *task = task_of(stage);
     if (task != NULL && !pti_task_name_is_valid(task))
         return pti_error(error, PTQ_EINVAL, "stage '%s': '%.100s' is not a name for a task", stage->name, task);
@@ -167,8 +166,8 @@ static enum ptq_err open_stage(ptq_pipeline *line, struct pti_line_stage *stage,
     bool first = stage == line->stages;
     struct ptq_pool_options pool = {
         .mode = options->mode, .capacity = options->capacity, .window = options->window, .max_endpoints = options->max_endpoints,
-        .item_size = larger(stage->is.item_size, PTI_LINE_MARKER_LEAST) + SIZE_ROOM,
-        .result_size = larger(stage->is.output_size, PTI_LINE_MARKER_LEAST) + SIZE_ROOM,
+        .item_size = larger(stage->is.item_size, PTI_LINE_MARKER_LEAST) + PTI_LINE_SIZE_ROOM,
+        .result_size = larger(stage->is.output_size, PTI_LINE_MARKER_LEAST) + PTI_LINE_SIZE_ROOM,
         .lives = stage->is.lives, .call = stage->is.call, .per_second = first ? options->per_second : 0,
         .file_mode = options->file_mode, .ephemeral = options->ephemeral, .error = options->error,
     };
@@ -197,6 +196,16 @@ static enum ptq_err open_line(ptq_pipeline *line, const struct ptq_stage *stages
     return err;
 }
 
+/* The sizes that stages leave open are as they describe them. */
+static enum ptq_err open_described(ptq_pipeline *line, const struct ptq_stage *stages, size_t count,
+                                   const struct ptq_pipeline_options *options)
+{
+    struct ptq_stage described[PTQ_STAGES_MAX];
+    memcpy(described, stages, count * sizeof *stages);
+    enum ptq_err err = pti_line_describe(described, count, options->input, options->error);
+    return err == PTQ_OK ? open_line(line, described, count, options) : err;
+}
+
 enum ptq_err ptq_pipeline_open(ptq_bus *bus, const char *name, const struct ptq_stage *stages, size_t count,
                                const struct ptq_pipeline_options *options, ptq_pipeline **ret_pipeline)
 {
@@ -217,7 +226,7 @@ enum ptq_err ptq_pipeline_open(ptq_bus *bus, const char *name, const struct ptq_
         line->record = own.record;
         line->total = own.total;
         (void)snprintf(line->name, sizeof line->name, "%s", name);
-        err = open_line(line, stages, count, &own);
+        err = open_described(line, stages, count, &own);
     }
     if (err == PTQ_OK) {
         *ret_pipeline = line;

@@ -291,6 +291,66 @@ static void outputs_that_are_too_large_are_errors_in_their_place(void **state)
     lines_fini(&lines);
 }
 
+/* "pixels:u8[n]" becomes two halves and their number. */
+static enum ptq_err describe_halves(const struct ptq_stage *stage, const ptq_spec *in, ptq_spec *out)
+{
+    struct ptq_field pixels;
+    ++*(unsigned *)stage->user;
+    if (in == NULL || !ptq_spec_find(in, "pixels", &pixels))
+        return PTQ_EINVAL;
+    enum ptq_err err = ptq_spec_add(out, "left", PTQ_U8, 1, &(uint64_t){pixels.count / 2});
+    if (err == PTQ_OK)
+        err = ptq_spec_add(out, "right", PTQ_U8, 1, &(uint64_t){pixels.count - pixels.count / 2});
+    return err == PTQ_OK ? ptq_spec_add(out, "number", PTQ_U64, 0, NULL) : err;
+}
+
+/* Is told what the stage before gives. */
+static enum ptq_err describe_left(const struct ptq_stage *stage, const ptq_spec *in, ptq_spec *out)
+{
+    struct ptq_field left;
+    ++*(unsigned *)stage->user;
+    if (in == NULL || ptq_spec_count(in) != 3 || !ptq_spec_find(in, "left", &left))
+        return PTQ_EINVAL;
+    return ptq_spec_add(out, "left", left.type, left.ndim, left.dims);
+}
+
+static void sizes_are_as_the_stages_describe_them(void **state)
+{
+    static unsigned asked;
+    static const struct ptq_stage stages[] = {{.name = "halve", .task = "pass", .describe = describe_halves, .user = &asked},
+                                              {.name = "left", .task = "pass", .describe = describe_left, .user = &asked},
+                                              {.name = "end", .task = "pass", .output_size = 6000}};
+    static char bytes[10001];
+    struct lines lines;
+    struct ptq_output output;
+    struct ptq_error error = {0};
+    ptq_pipeline *other;
+    uint64_t small, large;
+
+    (void)state;
+    memset(bytes, 'x', sizeof bytes);
+    asked = 0;
+    lines_init(&lines, stages, COUNT(stages), &(struct ptq_pipeline_options){.input = "pixels:u8[10000]"});
+    assert_int_equal(asked, 2);
+    assert_ok(ptq_pipeline_start(lines.line));
+    assert_answer(PTQ_EMSGSIZE, ptq_pipeline_submit(lines.line, bytes, 10001, PTT_LONG, NULL));
+    assert_ok(ptq_pipeline_submit(lines.line, bytes, 5000, PTT_LONG, &small));
+    assert_ok(ptq_pipeline_submit(lines.line, bytes, 10000, PTT_LONG, &large)); /* more than half of it, for the second stage */
+    assert_ok(ptq_pipeline_end(lines.line));
+    assert_ok(ptq_pipeline_get(lines.line, PTT_LONG, &output));
+    assert_int_equal(output.size, 5000);
+    assert_ok(ptq_pipeline_done(lines.line));
+    lines_expect_error(lines.line, large, PTQ_EMSGSIZE, "left");
+    lines_expect_end(lines.line);
+
+    assert_answer(PTQ_EINVAL, ptq_pipeline_open(lines.scratch.bus, "other", stages, COUNT(stages),
+                                                &(struct ptq_pipeline_options){.input = "sound:f32[8]", .error = &error}, &other));
+    assert_non_null(strstr(error.text, "stage 'halve'"));
+    assert_answer(PTQ_EINVAL, ptq_pipeline_open(lines.scratch.bus, "other", stages, COUNT(stages),
+                                                &(struct ptq_pipeline_options){.input = "pixels:u8[2000000000]", .error = &error}, &other));
+    lines_fini(&lines);
+}
+
 static void closing_in_the_middle_leaves_everything_to_the_next(void **state)
 {
     static const struct ptq_stage stages[] = {{.name = "one", .task = "split", .workers = 2}, {.name = "two", .task = "pass"}};
@@ -401,6 +461,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(what_makes_no_sense_is_refused_with_a_reason),
         cmocka_unit_test(commands_and_threads_are_stages_like_others),
         cmocka_unit_test(outputs_that_are_too_large_are_errors_in_their_place),
+        cmocka_unit_test(sizes_are_as_the_stages_describe_them),
         cmocka_unit_test(a_stage_that_is_behind_gets_workers_and_gives_them_back),
         cmocka_unit_test(a_task_keeps_in_each_worker_what_its_hook_made),
         cmocka_unit_test(closing_in_the_middle_leaves_everything_to_the_next),

@@ -33,6 +33,7 @@
 #include <ptq/err.h>
 #include <ptq/pool.h>
 #include <ptq/queue.h>
+#include <ptq/spec.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -63,6 +64,12 @@ struct ptq_stage {
     uint32_t lives;        /**< workers that one input may cost before it is an error; 0: 3 */
     const struct ptq_spawn_options *spawn; /**< more about its workers: cpus, nice, recycle_..., crash_limit; other fields are not
                             *   looked at.  NULL: nothing */
+    /** What it gives for what it gets.  Called once by ptq_pipeline_open, in the order of the stages, in the program that opens: `in` is what each
+     * of its inputs is, NULL where that is not known; `out`, empty, is to become what each of its outputs is, or stays empty where it does not
+     * say.  Both are borrowed for the call.  Where item_size or output_size is 0 it is the size of these; a stage that gives
+     * several outputs for an input says output_size itself.  An answer other than PTQ_OK is that of open.  NULL: it does not say */
+    enum ptq_err (*describe)(const struct ptq_stage *stage, const ptq_spec *in, ptq_spec *out);
+    void *user;            /**< for describe */
 };
 
 /** Zero is the default of every field.  What contradicts an existing pipeline is PTQ_EMISMATCH. */
@@ -76,6 +83,7 @@ struct ptq_pipeline_options {
                              *   ptq_spawn_options.record; 0: none */
     uint64_t total;         /**< inputs that there will be, if that is known: for reports and how long it will take; 0: not known */
     double per_second;      /**< inputs that this handle may submit a second; 0: any */
+    const char *input;      /**< what an input is, for ptq_stage.describe: the text form of a spec (<ptq/spec.h>); NULL: not known */
     uint32_t max_endpoints; /**< as ptq_pool_options */
     uint32_t file_mode;
     bool ephemeral;
