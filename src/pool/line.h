@@ -130,7 +130,7 @@ enum ptq_err pti_line_check(const ptq_pipeline *line);
 
 /* describe.c: asks the stages, of which the names are right, and fills in sizes that they do not say.  `input`: the text form of a spec, or
  * NULL. */
-#define PTI_LINE_SIZE_ROOM 32u /* of an item for where it comes from, of an output for its head and what it is padded with */
+#define PTI_LINE_SIZE_ROOM 48u /* of an item for where it comes from; of an output for its head, what it is padded with, and the head of the next */
 #define PTI_LINE_SIZE_MAX (PTQ_POOL_ITEM_MAX - PTI_LINE_SIZE_ROOM)
 enum ptq_err pti_line_describe(struct ptq_stage *stages, size_t count, const char *input, struct ptq_error *error);
 

@@ -83,7 +83,8 @@ struct ptq_pipeline_options {
                              *   ptq_spawn_options.record; 0: none */
     uint64_t total;         /**< inputs that there will be, if that is known: for reports and how long it will take; 0: not known */
     double per_second;      /**< inputs that this handle may submit a second; 0: any */
-    const char *input;      /**< what an input is, for ptq_stage.describe: the text form of a spec (<ptq/spec.h>); NULL: not known */
+    const char *input;      /**< what an input is, for ptq_stage.describe: the text form of a spec (<ptq/spec.h>), with the answers of
+                             *   ptq_spec_parse; NULL: not known */
     uint32_t max_endpoints; /**< as ptq_pool_options */
     uint32_t file_mode;
     bool ephemeral;
