@@ -197,20 +197,39 @@ static const struct job *find(const struct job *jobs, size_t count, const char *
     return found;
 }
 
+struct recorded {
+    ptq_pipeline *line;
+    struct job *jobs;
+    size_t room, count, wanted;
+};
+
+/* A worker notes its last job when it has handed in what came of it. */
+static bool is_recorded(void *context)
+{
+    struct recorded *recorded = context;
+    size_t others;
+    char *text = written(csv, recorded->line);
+
+    recorded->count = parse(text, recorded->jobs, recorded->room, &others);
+    free(text);
+    return recorded->count >= recorded->wanted;
+}
+
 static void a_record_has_each_job_once_with_its_edges_and_where_it_came_from(void **state)
 {
     static const struct ptq_stage few[] = {{.name = "split", .workers = 2}, {.name = "check", .task = "fail-seventh", .workers = 2},
                                            {.name = "last", .task = "die-once", .workers = 2}};
     static struct job jobs[400];
     struct lines lines;
-    size_t count, others, of[3] = {0};
+    size_t of[3] = {0};
 
     (void)state;
     lines_init(&lines, few, COUNT(few), &(struct ptq_pipeline_options){.record = 1000});
     assert_ok(ptq_pipeline_start(lines.line));
     send(lines.line, NUMBERS);
-    char *text = written(csv, lines.line);
-    count = parse(text, jobs, COUNT(jobs), &others);
+    struct recorded recorded = {lines.line, jobs, COUNT(jobs), 0, NUMBERS + 90 + 90 - 12};
+    assert_true(ptt_wait_until(is_recorded, &recorded, PTT_LONG));
+    size_t count = recorded.count;
     for (size_t i = 0; i < count; i++) {
         unsigned stage = strcmp(jobs[i].stage, "split") == 0 ? 0 : strcmp(jobs[i].stage, "check") == 0 ? 1 : 2;
         of[stage]++;
@@ -226,7 +245,6 @@ static void a_record_has_each_job_once_with_its_edges_and_where_it_came_from(voi
     assert_int_equal(of[0], NUMBERS);
     assert_int_equal(of[1], 90);
     assert_int_equal(of[2], 90 - 12);
-    free(text);
     lines_fini(&lines);
 }
 
