@@ -223,6 +223,7 @@ static unsigned compare(const char *path)
 
 int main(int argc, char **argv)
 {
+    step_fix_addresses(argv);
     const char *ceilings = NULL;
     if (argc == 3 && strcmp(argv[1], "--ceilings") == 0)
         ceilings = argv[2];

@@ -118,6 +118,7 @@ static int judge(unsigned without, unsigned off, unsigned on)
 
 int main(int argc, char **argv)
 {
+    step_fix_addresses(argv);
     bool judges = argc == 3 && strcmp(argv[1], "--beside") == 0;
     if (argc != 1 && !judges) {
         fprintf(stderr, "usage: %s [--beside PROGRAM]\n", argv[0]);

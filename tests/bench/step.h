@@ -19,6 +19,9 @@ struct step_place {
     uintptr_t instruction, stack;
 };
 
+/* First of all: begins the program anew with the addresses that it has each time, for what is copied counts by where it lies; goes on where
+ * that is refused. */
+void step_fix_addresses(char **argv);
 /* Forks a child that runs `be_counted`, up to its first SIGSTOP of itself; exits STEP_CANNOT where ptrace is refused. */
 pid_t step_start(struct bench *bench, void (*be_counted)(struct bench *bench));
 /* One instruction on; false when the child has stopped itself. */
