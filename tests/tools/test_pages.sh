@@ -37,7 +37,7 @@ case_no_place_is_left_empty() {
 }
 
 case_each_has_the_sections_that_it_wants() {
-    for page in $(own_pages); do
+    own_pages | while read -r page; do
         sections="NAME SYNOPSIS SEE.ALSO"
         case $page in *.1 | *.8) sections="$sections DESCRIPTION EXIT.STATUS ENVIRONMENT EXAMPLES" ;; *ptq.7) sections="NAME DESCRIPTION ENVIRONMENT FILES SEE.ALSO" ;; esac
         for section in $sections; do
@@ -83,7 +83,7 @@ case_every_public_call_has_a_page_that_tells_of_it() {
     [ -e "$pages/man3/ptq_pb.3" ] || { grep -ho 'ptq_[a-z0-9_]*(' "$sources/src/include/ptq/pb.h" | tr -d '(' | sort -u | comm -13 - "$work/calls" >"$work/some" && mv "$work/some" "$work/calls"; }
     cd "$pages/man3" || fail "no pages"
     # "PAGE CALL" a line: of its name, and of its headings behind which, and behind prototypes, stand words.
-    own_pages | grep '/ptq_' | xargs awk '
+    own_pages | grep '/ptq_' | xargs -d '\n' awk '
         FNR == 1 { page = FILENAME; sub(/.*\//, "", page); told = "" }
         /^\.S[SH] / { told = /^\.SS .*\(\)/ ? $0 : ""; named = /NAME/ }
         named && / \\- / { sub(/ \\- .*/, ""); gsub(/,/, " "); count = split($0, names, " "); for (i = 1; i <= count; i++) print "named", page, names[i] }
@@ -95,7 +95,7 @@ case_every_public_call_has_a_page_that_tells_of_it() {
         [ ! -s "$work/out" ] || fail "no page has these calls $way"
     done
     # Those of which the header says nothing: let them become fewer.
-    own_pages | xargs awk '/^\.SS / { call = $2 } /^The header says no more/ { sub(/\(\)/, "", call); print call }' | sort >"$work/out"
+    own_pages | xargs -d '\n' awk '/^\.SS / { call = $2 } /^The header says no more/ { sub(/\(\)/, "", call); print call }' | sort >"$work/out"
     out_is ptq_cell_name ptq_cell_type ptq_f64_get ptq_i64_get ptq_queue_stats ptq_spec_find ptq_task_ticket ptq_u64_get ptq_worker_is_alive
     # Its own name leads there.
     while read -r _ page call; do
@@ -109,7 +109,7 @@ case_every_public_call_has_a_page_that_tells_of_it() {
 }
 
 case_what_they_refer_to_is_there() {
-    own_pages | xargs grep -o '\\fB[a-z_.\\-]*\\fR([1-8])' | sed 's/.*:\\fB\(.*\)\\fR(\(.\))/\1 \2/' | tr -d '\\' | sort -u >"$work/references"
+    own_pages | xargs -d '\n' grep -o '\\fB[a-z_.\\-]*\\fR([1-8])' | sed 's/.*:\\fB\(.*\)\\fR(\(.\))/\1 \2/' | tr -d '\\' | sort -u >"$work/references"
     [ "$(wc -l <"$work/references")" -gt 15 ] || fail "only $(wc -l <"$work/references") references were found"
     while read -r name section; do
         case "$name $section" in

@@ -66,7 +66,7 @@ case_tail_ends_when_nothing_comes() {
     finish "$pid" 3
 }
 
-is_asleep() { grep -q "^State:.S" "/proc/$1/status" 2>/dev/null && [ "$(tr "\0" " " <"/proc/$1/cmdline" | cut -d" " -f2)" = tail ]; }
+is_asleep() { grep -q "^State:.S" "/proc/$1/status" 2>/dev/null && [ "$(tr "\0" "\n" <"/proc/$1/cmdline" | sed -n 2p)" = tail ]; }
 
 case_tail_refuses_what_it_cannot_see() {
     expect 2 "$PTQ" tail tasks@west
