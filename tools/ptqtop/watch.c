@@ -205,13 +205,13 @@ static void look_at_all(struct watcher *watcher)
 enum ptq_err watcher_look(struct watcher *watcher, const struct frame **ret_frame)
 {
     begin_frame(watcher);
+    want_shown(watcher); /* before the list: rows of what it drops are gone */
     enum ptq_err err = list_queues(watcher);
     if (err != PTQ_OK) {
         links_look(watcher);
         return err;
     }
     watcher->frame.queues = (unsigned)watcher->count;
-    want_shown(watcher);
     look_at_all(watcher);
     if (watcher->people_changed)
         count_processes(watcher);
