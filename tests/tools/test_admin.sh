@@ -17,6 +17,20 @@ case_ls_lists_names_in_order() {
     out_is_empty
 }
 
+case_ls_lists_what_any_of_several_globs_matches_once() {
+    for name in alpha beta gamma delta; do
+        expect 0 "$PTQ" create $name
+    done
+    expect 0 "$PTQ" ls 'g*' '*l*' gamma nothing
+    out_is alpha delta gamma
+    expect 0 "$PTQ" ls '[!a]*' # a "!" of its own
+    out_is beta delta gamma
+    expect 0 "$PTQ" ls --json 'a*' 'b*'
+    [ "$(jq -r .name "$work/out")" = $'alpha\nbeta' ] || fail "json"
+    expect 0 "$PTQ" ls -l beta gamma
+    [ "$(wc -l <"$work/out")" -eq 3 ] || fail "not two rows"
+}
+
 case_ls_long_shows_what_each_holds() {
     expect 0 "$PTQ" create tasks --capacity 2
     expect 0 "$PTQ" put tasks x -n 2
@@ -353,6 +367,10 @@ case_dead_letters_are_seen_taken_and_kicked_by_their_view() {
     expect 0 "$PTQ" ls '*!dead'
     out_is 'tasks!dead'
     expect 0 "$PTQ" ls
+    out_is tasks
+    expect 0 "$PTQ" ls 'ta*' '*!dead'
+    out_is tasks 'tasks!dead'
+    expect 0 "$PTQ" ls '[!a]*'
     out_is tasks
     expect 0 "$PTQ" peek 'tasks!dead' --all
     out_is one two three

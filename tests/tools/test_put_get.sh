@@ -333,5 +333,117 @@ case_bad_headers_put_nothing() {
     expect 4 "$PTQ" get tasks --timeout 0
 }
 
+case_lengths_part_messages_and_any_byte_is_in_them() {
+    printf 'a\nb\0c\xff' >"$work/one"
+    expect 0 "$PTQ" create tasks
+    expect 0 "$PTQ" put tasks -f "$work/one"
+    expect 0 "$PTQ" put tasks ''
+    expect 0 "$PTQ" put tasks last
+    expect 0 "$PTQ" get tasks --all -F length
+    { printf '\0\0\0\6'; cat "$work/one"; printf '\0\0\0\0\0\0\0\4last'; } | cmp - "$work/out" || fail "not lengths"
+    cp "$work/out" "$work/in"
+    for batch in 1 5; do
+        expect_from 0 "$work/in" "$PTQ" put tasks --length --batch $batch
+        expect 0 "$PTQ" get tasks --all -F length
+        cmp "$work/in" "$work/out" || fail "other messages came out"
+    done
+    expect_from 0 "$work/in" "$PTQ" put tasks --length -n 2
+    figure tasks queue_size 2
+}
+
+case_lengths_that_are_none_are_told() {
+    expect 0 "$PTQ" create tasks --item-size 100
+    printf '\0\0\0\2ok\0\0\0\377' >"$work/in"
+    head -c 255 /dev/zero >>"$work/in"
+    expect_from 1 "$work/in" "$PTQ" put tasks --length
+    err_is "ptq: tasks: cannot put message 2, 255 bytes; 1 message was put before: item_size is 100 - create the queue with --item-size 256"
+    printf '\0\0\0\2ok\0\0\0\12half' >"$work/in"
+    expect 1 "$PTQ" put tasks --length -f "$work/in"
+    err_is "ptq: $work/in: ends in the middle of message 2, of which it has 4 of 10 bytes; 1 message was put before - it was cut: write it again, and go on behind that"
+    printf '\0\0' >"$work/in"
+    expect_from 1 "$work/in" "$PTQ" put tasks --length
+    err_has "standard input: ends in the middle of message 1"
+    echo 'hello, this is no length' >"$work/in"
+    expect_from 1 "$work/in" "$PTQ" put tasks --length
+    err_has "standard input: message 1 says that it has 1751477356 bytes, more than any message; 0 messages were put before - give four bytes with the length"
+    figure tasks queue_size 2
+    expect 2 "$PTQ" put tasks --length --line
+}
+
+case_a_rate_is_not_exceeded() {
+    local begun=${EPOCHREALTIME/./}
+    expect 0 "$PTQ" create tasks
+    expect 0 "$PTQ" put tasks x -n 6 --rate 20
+    [ $((${EPOCHREALTIME/./} - begun)) -ge 250000 ] || fail "six at 20 a second took less than a quarter of a second"
+    begun=${EPOCHREALTIME/./}
+    seq 9 >"$work/in"
+    expect_from 0 "$work/in" "$PTQ" put tasks --line --batch 3 --rate 0.02k
+    [ $((${EPOCHREALTIME/./} - begun)) -ge 300000 ] || fail "three batches of three at 20 a second took less than 300 ms"
+    figure tasks queue_size 15
+    for bad in 0 -1 nan fast 5x 2G; do
+        expect 2 "$PTQ" put tasks x --rate "$bad"
+    done
+    err_has "--rate cannot be '2G': it is a number above 0 and at most 1G"
+    start put "$PTQ" put tasks late -n 2 --rate 0.001
+    wait_for figure_is tasks queue_size 16
+    kill -TERM "$pid"
+    finish "$pid" 143
+    grep -qxF 'ptq: tasks: interrupted; 1 message was put before - go on behind that' "$work/put.err" || fail "$(cat "$work/put.err")"
+}
+
+case_a_format_of_ones_own() {
+    local trace=00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+    expect 0 "$PTQ" create tasks
+    expect 0 "$PTQ" put tasks $'h"\n' --header kind=letter --trace $trace --position
+    local position
+    position=$(cat "$work/out")
+    for look in peek 'get --no-ack' get; do
+        # shellcheck disable=SC2086 # a command and its option
+        expect 0 "$PTQ" $look tasks -F '%p|%S|%Q|%x|%h{kind}|%h{none}|%q|%t|%T|%u|100%%\x41\t\\\n'
+        out_is "$position|3|\"h\\\"\\n\"|68220a|letter||tasks||$trace|0|100%A"$'\t\\'
+    done
+    expect 0 "$PTQ" put tasks ab
+    expect 0 "$PTQ" get tasks -F '%R%s%d\0'
+    printf '\0\0\0\2ab1\0' | cmp - "$work/out" || fail "bytes"
+    expect 0 "$PTQ" put tasks ab
+    expect 0 "$PTQ" get tasks -F '<%s>\n' --exec cat
+    out_is '<ab>'
+}
+
+case_a_format_that_means_nothing_takes_nothing() {
+    expect 0 "$PTQ" create tasks
+    expect 0 "$PTQ" put tasks x
+    for bad in %z % '%s%' '%h{}' '%h{x' %h '\q' 'x\' '\x4' "%h{$(printf 'n%.0s' $(seq 65))}"; do
+        for command in get peek tail; do
+            expect 2 "$PTQ" $command tasks -F "$bad"
+            err_has "means nothing - see: ptq $command --help"
+        done
+    done
+    expect 2 "$PTQ" get tasks -F FORMAT
+    err_has "it is one of raw|line|null|quoted|hex|json|length|FORMAT"
+    figure tasks queue_size 1
+    figure tasks acked 0
+}
+
+# on_terminal COMMAND: standard error is a terminal, what it saw stands in $work/seen.
+on_terminal() {
+    TERM=xterm script -qec "$1" "$work/seen" >/dev/null </dev/null
+}
+
+case_long_work_shows_on_a_terminal_how_far_it_is() {
+    command -v script >/dev/null || { echo "  skipped: no script"; return 0; }
+    expect 0 "$PTQ" create tasks
+    start put "$PTQ" put tasks hello -n 20 --rate 25
+    on_terminal "'$PTQ' get tasks -n 20 >'$work/all'"
+    finish "$pid" 0
+    grep -qE '[0-9]+ messages got, [0-9]+, [0-9]+ %, [0-9]+ a second' "$work/seen" || fail "get: $(cat -v "$work/seen")"
+    [ "$(wc -l <"$work/all")" -eq 20 ] || fail "not all"
+    on_terminal "'$PTQ' put tasks hello -n 10 --rate 20"
+    grep -qE '[0-9]+ messages put, [0-9]+, [0-9]+ %, [0-9]+ a second' "$work/seen" || fail "put: $(cat -v "$work/seen")"
+    on_terminal "'$PTQ' get tasks --all | cat >'$work/all'"
+    ! grep -q 'messages got' "$work/seen" || fail "it is shown over what a pipe ends in"
+    [ "$(wc -l <"$work/all")" -eq 10 ] || fail "not all"
+}
+
 command -v jq >/dev/null || { echo "skipped: no jq"; exit 77; }
 run_cases

@@ -176,7 +176,7 @@ case_completion_offers_commands_options_values_and_queues() {
     [ "$(complete 'ptq pool run --exe')" = --exec ] || fail "options of two words: $(complete 'ptq pool run --exe')"
     [ "$(complete 'ptq ver')" = $'verify\nversion' ] || fail "commands: $(complete 'ptq ver')"
     [ "$(complete 'ptq get --fo')" = $'--follow\n--format' ] || fail "options: $(complete 'ptq get --fo')"
-    [ "$(complete 'ptq get -F ')" = $'hex\njson\nline\nnull\nquoted\nraw' ] || fail "values"
+    [ "$(complete 'ptq get -F ')" = $'hex\njson\nlength\nline\nnull\nquoted\nraw' ] || fail "values"
     [ "$(complete 'ptq get ta')" = tasks ] || fail "queues"
     [ "$(complete 'ptq --run test get o')" = others ] || fail "behind a global: $(complete 'ptq --run test get o')"
 }

@@ -12,13 +12,14 @@ static void print_words(const struct tool_option *options, FILE *out)
 static void print_choices(const struct tool_option *options, const char *command, FILE *out)
 {
     for (const struct tool_option *option = options; option != NULL && option->name != NULL; option++) {
-        if (option->kind != TOOL_CHOICE)
+        if (option->kind != TOOL_CHOICE && option->kind != TOOL_FORMAT)
             continue;
         fprintf(out, "        '%s --%s'", command, option->name);
         if (option->letter != 0)
             fprintf(out, "|'%s -%c'", command, option->letter);
         fputs(") COMPREPLY=($(compgen -W '", out);
-        for (const char *c = option->argument; *c != '\0'; c++)
+        const char *end = option->kind == TOOL_FORMAT ? strrchr(option->argument, '|') : option->argument + strlen(option->argument);
+        for (const char *c = option->argument; c < end; c++)
             fputc(*c == '|' ? ' ' : *c, out);
         fputs("' -- \"$word\")); return ;;\n", out);
     }

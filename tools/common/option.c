@@ -135,6 +135,22 @@ static bool read_seconds(const char *text, double *ret_seconds)
     return true;
 }
 
+static bool read_rate(const char *text, double *ret_rate)
+{
+    char *rest;
+    double value = strtod(text, &rest);
+    const char *units = "kMG", *unit = *rest != '\0' ? strchr(units, *rest) : NULL;
+
+    if (rest == text || (*rest != '\0' && (unit == NULL || rest[1] != '\0')))
+        return false;
+    for (const char *u = units; unit != NULL && u <= unit; u++)
+        value *= 1000;
+    if (!(value > 0) || !(value <= 1e9))
+        return false;
+    *ret_rate = value;
+    return true;
+}
+
 static bool read_octal(const char *text, uint32_t *ret_bits)
 {
     char *rest;
@@ -161,6 +177,22 @@ static bool read_choice(const char *words, const char *text, int *ret_choice)
         words += word + 1;
     }
     return false;
+}
+
+static bool read_format(const char *words, const char *text, struct tool_format *ret_format)
+{
+    const char *last = strrchr(words, '|') + 1;
+    int number = 0;
+
+    if (strpbrk(text, "%\\") == NULL) {
+        if (strcmp(text, last) == 0 || !read_choice(words, text, &number))
+            return false;
+        *ret_format = (struct tool_format){number, NULL};
+        return true;
+    }
+    read_choice(words, last, &number);
+    *ret_format = (struct tool_format){number, text};
+    return true;
 }
 
 static bool add_text(struct tool_texts *texts, const char *text)
@@ -196,10 +228,14 @@ bool tool_store(const struct tool_option *option, const char *text, void *values
         return read_ms(text, field);
     case TOOL_SECONDS:
         return read_seconds(text, field);
+    case TOOL_RATE:
+        return read_rate(text, field);
     case TOOL_OCTAL:
         return read_octal(text, field);
     case TOOL_CHOICE:
         return read_choice(option->argument, text, field);
+    case TOOL_FORMAT:
+        return read_format(option->argument, text, field);
     }
     return false;
 }
@@ -217,11 +253,14 @@ const char *tool_wants(const struct tool_option *option)
         return "milliseconds, 5s, 2m or forever";
     case TOOL_SECONDS:
         return "seconds above 0";
+    case TOOL_RATE:
+        return "a number above 0 and at most 1G, such as 100, 0.5 or 10k";
     case TOOL_OCTAL:
         return "permission bits in octal, such as 0660";
     case TOOL_TEXTS:
         return "given too often";
     case TOOL_CHOICE:
+    case TOOL_FORMAT:
         return option->argument;
     default:
         return "something else";
@@ -232,7 +271,7 @@ const char *tool_wants(const struct tool_option *option)
 
 static _Noreturn void refuse_value(const char *command, const struct tool_option *option, const char *text)
 {
-    exit(tool_misuse(command, "--%s cannot be '%s': it is %s%s", option->name, text, option->kind == TOOL_CHOICE ? "one of " : "",
+    exit(tool_misuse(command, "--%s cannot be '%s': it is %s%s", option->name, text, option->kind == TOOL_CHOICE || option->kind == TOOL_FORMAT ? "one of " : "",
                      tool_wants(option)));
 }
 

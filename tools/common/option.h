@@ -20,9 +20,16 @@ enum tool_kind {
     TOOL_SIZE,     /* uint64_t from 1: digits, and K M G for 1024s */
     TOOL_MS,       /* int: milliseconds, or with a unit ms s m; "forever" or -1: PTQ_FOREVER */
     TOOL_SECONDS,  /* double, above 0 */
+    TOOL_RATE,     /* double, above 0: how many a second; and k M G for thousands */
     TOOL_OCTAL,    /* uint32_t: permission bits */
     TOOL_TEXTS,    /* struct tool_texts: may be given several times */
-    TOOL_CHOICE    /* int: which of the words of `argument`, "raw|line|json", from 0 */
+    TOOL_CHOICE,   /* int: which of the words of `argument`, "raw|line|json", from 0 */
+    TOOL_FORMAT    /* struct tool_format: the same, or, in place of the last word, a text with a % or a backslash */
+};
+
+struct tool_format {
+    int word;         /* from 0; the last one: it is `text` */
+    const char *text; /* borrowed from argv; NULL: a word was given */
 };
 
 enum { TOOL_TEXTS_MAX = 64 };

@@ -86,6 +86,7 @@ static const struct {
               {TOOL_SIZE, "BYTES", "a number; K, M, G stand for 1024s: 64K"},
               {TOOL_MS, "MS", "milliseconds, or with a unit: 500ms, 2s, 5m"},
               {TOOL_SECONDS, "SECS", "seconds, or parts of one: 0.5"},
+              {TOOL_RATE, "RATE", "a number a second, or parts of one: 0.5; k, M, G stand for thousands"},
               {TOOL_OCTAL, "BITS", "an octal number: 0640"}};
 
 static bool has_kind(const struct tool_option *options, enum tool_kind kind, const char *argument)

@@ -1,17 +1,21 @@
 /* get.c -- ptq get: messages to standard output or into a command, acknowledged when they are there, and not before. */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "commands.h"
 #include "exec.h"
 #include "output.h"
+#include "pattern.h"
+#include "progress.h"
 #include "signals.h"
 
 enum { BATCH_MAX = 1024 };
 
 struct get_options {
     uint64_t count, batch;
-    int timeout, wait, format;
+    int timeout, wait;
+    struct tool_format format;
     bool all, follow, ack, no_ack;
     const char *exec;
 };
@@ -27,9 +31,10 @@ static const struct tool_option get_options[] = {
     {'e', "exec", TOOL_TEXT, FIELD(exec), "CMD",
      "run `sh -c CMD` with each message on its standard input; acknowledge it if CMD exits 0, else give it back, to "
      "come again after 0, 10, 100, then 1000 ms"},
-    {'F', "format", TOOL_CHOICE, FIELD(format), FORMAT_WORDS,
+    {'F', "format", TOOL_FORMAT, FIELD(format), FORMAT_WORDS,
      "raw: nothing between messages; line: a newline behind each (default; on a terminal control characters are "
-     "escaped); null: a zero byte behind each; quoted: as a C string; hex; json: an object a line"},
+     "escaped); null: a zero byte behind each; quoted: as a C string; hex; json: an object a line; length: four bytes before each with its "
+     "length, as ptq put --length reads; or a FORMAT such as '%p %s\\n', see above"},
     {'t', "timeout", TOOL_MS, FIELD(timeout), "MS",
      "wait at most so long for each message; 0: do not wait (default: forever, with --all 0)"},
     {'b', "batch", TOOL_COUNT, FIELD(batch), "N", "take up to N at once, and acknowledge them together (default 1)"},
@@ -46,10 +51,16 @@ const struct tool_usage get_usages[] = {
              "With --exec a command is run for each message.  Its environment has PTQ_QUEUE, PTQ_POSITION, "
              "PTQ_DELIVERIES, and TRACEPARENT where the message has a trace.\n\n"
              "Where the producers have ended the queue and nothing is left, ptq get exits 0 with what it got.  It exits 4 "
-             "where fewer messages came than were asked for, and 0 where --all finds nothing.",
+             "where fewer messages came than were asked for, and 0 where --all finds nothing.\n\n"
+             "A FORMAT of --format is any text with a % or a backslash: it is written once for each message, and no newline is added.  In it stand "
+             "%s for the message, %Q for the message as a C string, %x in hexadecimal, %S for its length in bytes, %R for that as four bytes, the "
+             "highest first, %p for its position, %u for its index in a batch, %q for the queue, %d for deliveries, %t for its type, %T for its "
+             "traceparent, %h{NAME} for its header of that name, %% for a percent sign, and \\n, \\t, \\r, \\e, \\0, \\xHH and \\\\ for bytes.  "
+             "What a message does not have is empty.",
      .examples = "ptq get tasks\n"
                  "ptq get tasks --follow --exec 'convert - out-$PTQ_POSITION.png'\n"
-                 "ptq get tasks --all -F json > saved.ndjson",
+                 "ptq get tasks --all -F json > saved.ndjson\n"
+                 "ptq get tasks -F '%p %h{kind} %s\\n'",
      .options = get_options},
     {0}};
 
@@ -59,13 +70,15 @@ struct getting {
     ptq_queue *queue;
     const char *name;
     struct output output;
+    struct progress progress;
+    uint64_t bytes;      /* of the messages got */
     ptq_msg **held;      /* --no-ack: given back at the end */
     size_t held_count, held_room;
     uint64_t left, done; /* messages still wanted, messages got */
     uint64_t failed;     /* commands that did not exit 0 */
 };
 
-static bool show(struct getting *getting, ptq_msg *msg, enum format format)
+static bool show(struct getting *getting, ptq_msg *msg, const struct tool_format *format)
 {
     const struct shown shown = {.queue = getting->name,
                                 .data = ptq_msg_data(msg),
@@ -78,6 +91,7 @@ static bool show(struct getting *getting, ptq_msg *msg, enum format format)
 
     if (output_message(&getting->output, format, &shown))
         return true;
+    progress_hide(&getting->progress);
     tool_error(NULL, "out of memory - end other programs, or raise the limit: ulimit -v");
     return false;
 }
@@ -113,9 +127,10 @@ static int ack_all(struct getting *getting, ptq_msg **msgs, size_t count)
     for (size_t i = 0; i < count; i++) {
         uint64_t position = ptq_msg_position(msgs[i]);
         enum ptq_err err = ptq_ack(msgs[i]);
-        if (err != PTQ_OK)
-            code = tool_fail(err, getting->name, "cannot acknowledge message %llu: %s", (unsigned long long)position,
-                             ptq_strerror(err));
+        if (err == PTQ_OK)
+            continue;
+        progress_hide(&getting->progress);
+        code = tool_fail(err, getting->name, "cannot acknowledge message %llu: %s", (unsigned long long)position, ptq_strerror(err));
     }
     return code;
 }
@@ -126,7 +141,7 @@ static int write_messages(struct getting *getting, ptq_msg **msgs, size_t count)
     int code = TOOL_OK;
 
     for (size_t i = 0; i < count && code == TOOL_OK; i++)
-        code = show(getting, msgs[i], getting->options->format) ? TOOL_OK : TOOL_ERROR;
+        code = show(getting, msgs[i], &getting->options->format) ? TOOL_OK : TOOL_ERROR;
     if (code == TOOL_OK)
         code = output_flush(&getting->output);
     if (code == TOOL_OK && getting->options->no_ack)
@@ -141,13 +156,13 @@ static int write_messages(struct getting *getting, ptq_msg **msgs, size_t count)
 /* Runs the command on a message, then settles it.  Takes it in any case. */
 static int run_command(struct getting *getting, ptq_msg *msg)
 {
-    enum format format = getting->options->format == FORMAT_DEFAULT ? FORMAT_RAW : (enum format)getting->options->format;
+    const struct tool_format raw = {FORMAT_RAW, NULL}, *format = &getting->options->format;
     struct exec_about about = {getting->name, ptq_msg_position(msg), ptq_msg_deliveries(msg), {0}, false};
     char how[128];
 
     about.has_trace = ptq_msg_trace(msg, &about.trace);
     getting->output.used = 0;
-    if (!show(getting, msg, format)) {
+    if (!show(getting, msg, format->word == FORMAT_DEFAULT ? &raw : format)) {
         ptq_nack(msg, 0);
         return TOOL_ERROR;
     }
@@ -157,6 +172,7 @@ static int run_command(struct getting *getting, ptq_msg *msg)
     ptq_nack(msg, was_signalled() ? 0 : PTQ_BACKOFF);
     if (was_signalled())
         return TOOL_OK;
+    progress_hide(&getting->progress);
     tool_error(getting->name, "message %llu given back: the command %s - it comes again; mend the command, or look at the message: ptq peek %s", (unsigned long long)about.position, how,
                getting->name);
     getting->failed++;
@@ -203,11 +219,16 @@ static int get_messages(struct getting *getting)
         enum ptq_err err = ptq_get_many(getting->queue, msgs, 1, batch, getting->options->timeout, &count);
         if (err == PTQ_EINTR && !was_signalled())
             continue;
-        if (err != PTQ_OK)
+        if (err != PTQ_OK) {
+            progress_end(&getting->progress);
             return stop_getting(getting, err);
+        }
+        for (size_t i = 0; i < count; i++)
+            getting->bytes += ptq_msg_size(msgs[i]);
         code = handle_messages(getting, msgs, count);
         getting->done += count;
         getting->left -= count;
+        progress_show(&getting->progress, getting->done, getting->bytes, 0);
     }
     return code;
 }
@@ -216,7 +237,10 @@ static int run_get(const struct get_options *options, ptq_queue *queue)
 {
     struct getting getting = {.options = options, .queue = queue, .name = ptq_queue_name(queue), .left = options->count};
 
+    progress_begin(&getting.progress, "got", progress_is_seen());
+    getting.progress.count = options->count != UINT64_MAX ? options->count : 0;
     int code = get_messages(&getting);
+    progress_end(&getting.progress);
     give_back(getting.held, getting.held_count);
     free(getting.held);
     output_fini(&getting.output);
@@ -227,6 +251,7 @@ static int run_get(const struct get_options *options, ptq_queue *queue)
 
 static void check_options(struct get_options *options)
 {
+    pattern_check("get", &options->format);
     if (options->ack + options->no_ack + (options->exec != NULL) > 1)
         exit(tool_misuse("get", "--ack, --no-ack and --exec exclude each other"));
     if (options->all && options->follow)
@@ -245,7 +270,7 @@ static void check_options(struct get_options *options)
 
 int cmd_get(int argc, char **argv)
 {
-    struct get_options options = {.batch = 1, .timeout = -2, .format = FORMAT_DEFAULT};
+    struct get_options options = {.batch = 1, .timeout = -2, .format.word = FORMAT_DEFAULT};
     int first = tool_read_operands(get_usages, argc, argv, &options, 1, 1);
     ptq_queue *queue = NULL;
     ptq_bus *bus = NULL;

@@ -1,4 +1,4 @@
-/* input.c -- messages from a file or standard input: whole, by line, or by zero byte. */
+/* input.c -- messages from a file or standard input: whole, by line, by zero byte, or by their lengths. */
 #include "input.h"
 
 #include <errno.h>
@@ -19,7 +19,7 @@ int input_open(struct input *input, const char *path, int separator, size_t most
     if (path != NULL && strcmp(path, "-") != 0)
         input->fd = open(path, O_RDONLY | O_CLOEXEC);
     if (input->fd < 0) {
-        tool_error(path, "cannot open: %s - give a file that can be read, or - for standard input", strerror(errno));
+        tool_error(input_name(path), "cannot open: %s - give a file that can be read, or - for standard input", strerror(errno));
         return TOOL_ERROR;
     }
     input->bytes = malloc(input->room);
@@ -64,7 +64,7 @@ static enum input_answer read_some(struct input *input)
 
 static const char *find_separator(const struct input *input, size_t from)
 {
-    if (input->separator == INPUT_WHOLE)
+    if (input->separator < 0)
         return NULL;
     return memchr(input->bytes + input->begin + from, input->separator, input->end - input->begin - from);
 }
@@ -98,9 +98,43 @@ static enum input_answer give(struct input *input, size_t size, size_t behind, s
     return INPUT_OK;
 }
 
+/* The length that stands there. */
+static size_t read_length(const struct input *input)
+{
+    const unsigned char *at = (const unsigned char *)input->bytes + input->begin;
+
+    return (size_t)at[0] << 24 | (size_t)at[1] << 16 | (size_t)at[2] << 8 | at[3];
+}
+
+static enum input_answer next_by_length(struct input *input, struct piece *ret_piece)
+{
+    for (;;) {
+        size_t here = input->end - input->begin;
+        size_t size = here >= INPUT_LENGTH_BYTES ? read_length(input) : 0;
+        if (size > input->most) { /* nobody goes on behind it, and it may be no length at all */
+            *ret_piece = (struct piece){.size = size, .long_one = true};
+            input->count++;
+            return INPUT_OK;
+        }
+        if (here >= INPUT_LENGTH_BYTES + size) {
+            input->begin += INPUT_LENGTH_BYTES;
+            return give(input, size, 0, ret_piece);
+        }
+        enum input_answer answer = read_some(input);
+        if (answer == INPUT_END && here == 0)
+            return INPUT_END;
+        *ret_piece = (struct piece){.size = size};
+        if (answer != INPUT_OK)
+            return answer == INPUT_END ? INPUT_CUT : answer;
+    }
+}
+
 enum input_answer input_next(struct input *input, struct piece *ret_piece)
 {
     size_t searched = 0;
+
+    if (input->separator == INPUT_LENGTH)
+        return next_by_length(input, ret_piece);
 
     for (;;) {
         size_t here = input->end - input->begin;
@@ -124,8 +158,11 @@ enum input_answer input_next(struct input *input, struct piece *ret_piece)
 bool input_waits(const struct input *input)
 {
     struct pollfd fd = {.fd = input->fd, .events = POLLIN};
+    size_t here = input->end - input->begin;
 
     if (find_separator(input, 0) != NULL || input->eof)
+        return false;
+    if (input->separator == INPUT_LENGTH && here >= INPUT_LENGTH_BYTES && here - INPUT_LENGTH_BYTES >= read_length(input))
         return false;
     return poll(&fd, 1, 0) == 0;
 }

@@ -1,5 +1,6 @@
 /* ls.c -- ptq ls: the queues of a bus on this host. */
 #include <fnmatch.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,16 +22,16 @@ static const struct tool_option ls_options[] = {
 
 const struct tool_usage ls_usages[] = {
     {.name = "ls",
-     .operands = "[GLOB]",
+     .operands = "[GLOB]...",
      .summary = "list queues",
-     .text = "Lists the queues of the bus that live on this host, in alphabetical order; with GLOB those that match.  A GLOB such "
+     .text = "Lists the queues of the bus that live on this host, in alphabetical order; with GLOBs those that match any of them.  A GLOB such "
              "as '*!dead' lists the views of dead letters, of those queues that have any.\n\n"
              "With --long, outboxes follow: what this host put with PTQ_ACK_LOCAL for queues of others, how much waits to be carried "
              "there, is under way, was carried, was refused (it stands in the queue of that name and '.refused'), and how that "
              "stands.  Their NAMEs are no queues' of users, but ptq peek and ptq info show what they hold.\n\n"
              "FLAGS of --long: F full, D has dead letters, R recovered something after a death, X a dead process is not yet "
              "recovered, E ended, P paused, G removed while somebody has it open.",
-     .examples = "ptq ls -l 'job*'",
+     .examples = "ptq ls -l 'job*' 'mail.*'",
      .options = ls_options},
     {0}};
 
@@ -93,20 +94,29 @@ static bool has_dead_letters(ptq_bus *bus, const char *name)
     return err == PTQ_OK && stats.dead > 0;
 }
 
-/* What of `name` the glob asks for: the queue, or the view of its dead letters; NULL: neither. */
-static const char *match(ptq_bus *bus, const char *glob, const char *name, char view[PTQ_NAME_MAX + 8])
+/* What is asked for: what matches any of them; NULL at the end.  None is all. */
+static bool matches(char *const *globs, const char *name)
 {
-    if (glob == NULL || fnmatch(glob, name, 0) == 0)
-        return name;
-    snprintf(view, PTQ_NAME_MAX + 8, "%s" PTQ_DEAD_SUFFIX, name);
-    return strchr(glob, '!') != NULL && fnmatch(glob, view, 0) == 0 && has_dead_letters(bus, name) ? view : NULL;
+    for (char *const *glob = globs; *glob != NULL; glob++)
+        if (fnmatch(*glob, name, 0) == 0)
+            return true;
+    return *globs == NULL;
+}
+
+/* "*!dead" is meant for them; "[!a]*" is not. */
+static bool wants_dead_letters(char *const *globs, const char *name, const char *view)
+{
+    for (; *globs != NULL; globs++)
+        if (strchr(*globs, '!') != NULL && fnmatch(*globs, name, 0) != 0 && fnmatch(*globs, view, 0) == 0)
+            return true;
+    return false;
 }
 
 /* -- outboxes */
 
 struct outboxes {
     ptq_bus *bus;
-    const char *glob;
+    char *const *globs;
     struct tool_table table;
     unsigned count;
 };
@@ -134,7 +144,7 @@ static bool add_outbox(const struct ptq_outbox *outbox, void *context)
     ptq_view *view = NULL;
     char safe[512], state[300];
 
-    if (outboxes->glob != NULL && (slash == NULL || fnmatch(outboxes->glob, slash + 1, 0) != 0))
+    if (*outboxes->globs != NULL && (slash == NULL || !matches(outboxes->globs, slash + 1)))
         return true;
     enum ptq_err err = ptq_view_open(outboxes->bus, outbox->name, NULL, &view);
     if (err == PTQ_OK)
@@ -154,11 +164,11 @@ static bool add_outbox(const struct ptq_outbox *outbox, void *context)
     return true;
 }
 
-static int list_outboxes(ptq_bus *bus, const char *glob)
+static int list_outboxes(ptq_bus *bus, char *const *globs)
 {
     static const struct tool_column outbox_columns[] = {{"OUTBOX", true}, {"FOR", true},     {"WAITING", false}, {"UNDER WAY", false},
                                                         {"CARRIED", false}, {"REFUSED", false}, {"STATE", true}};
-    struct outboxes outboxes = {.bus = bus, .glob = glob};
+    struct outboxes outboxes = {.bus = bus, .globs = globs};
 
     tool_table_init(&outboxes.table, outbox_columns, sizeof outbox_columns / sizeof outbox_columns[0]);
     enum ptq_err err = ptq_bus_list_outboxes(bus, add_outbox, &outboxes);
@@ -170,39 +180,58 @@ static int list_outboxes(ptq_bus *bus, const char *glob)
     return err == PTQ_OK ? TOOL_OK : tool_fail(err, ptq_bus_path(bus), "cannot list outboxes: %s", ptq_strerror(err));
 }
 
-static int list_queues(ptq_bus *bus, const char *glob, const struct ls_options *options)
-{
+struct listing {
+    ptq_bus *bus;
+    char *const *globs;
+    const struct ls_options *options;
     struct tool_table table;
-    struct names names;
-    int code = names_read(&names, bus);
-    bool opened = options->json || options->detail;
+};
 
-    tool_table_init(&table, columns, sizeof columns / sizeof columns[0]);
-    for (size_t i = 0; i < names.count; i++) {
-        char view[PTQ_NAME_MAX + 8];
-        const char *name = match(bus, glob, names.items[i], view);
-        if (name == NULL)
-            continue;
-        int one = opened ? show_queue(bus, name, options->json, &table) : TOOL_OK;
-        if (!opened)
-            printf("%s\n", name);
-        if (one != TOOL_OK)
+static int list_one(struct listing *listing, const char *name)
+{
+    if (listing->options->json || listing->options->detail)
+        return show_queue(listing->bus, name, listing->options->json, &listing->table);
+    printf("%s\n", name);
+    return TOOL_OK;
+}
+
+/* The queue, the view of its dead letters, or both, as they are asked for. */
+static int list_matching(struct listing *listing, const char *name)
+{
+    char view[PTQ_NAME_MAX + 8];
+    int code = matches(listing->globs, name) ? list_one(listing, name) : TOOL_OK;
+
+    snprintf(view, sizeof view, "%s" PTQ_DEAD_SUFFIX, name);
+    if (!wants_dead_letters(listing->globs, name, view) || !has_dead_letters(listing->bus, name))
+        return code;
+    int other = list_one(listing, view);
+    return other != TOOL_OK ? other : code;
+}
+
+static int list_queues(ptq_bus *bus, char *const *globs, const struct ls_options *options)
+{
+    struct listing listing = {.bus = bus, .globs = globs, .options = options};
+    bool table = options->detail && !options->json;
+    struct names names;
+    int code = names_read(&names, bus), one;
+
+    tool_table_init(&listing.table, columns, sizeof columns / sizeof columns[0]);
+    for (size_t i = 0; i < names.count; i++)
+        if ((one = list_matching(&listing, names.items[i])) != TOOL_OK)
             code = one;
-    }
-    if (options->detail && !options->json)
-        tool_table_print(&table, stdout);
-    tool_table_fini(&table);
-    int one = options->detail && !options->json ? list_outboxes(bus, glob) : TOOL_OK;
-    if (one != TOOL_OK)
+    if (table)
+        tool_table_print(&listing.table, stdout);
+    tool_table_fini(&listing.table);
+    if (table && (one = list_outboxes(bus, globs)) != TOOL_OK)
         code = one;
     names_fini(&names);
     return code;
 }
 
 /* Said, not listed: what reads the list could not open it. */
-static bool tell_other(const char *name, int layout, void *glob)
+static bool tell_other(const char *name, int layout, void *globs)
 {
-    if (glob == NULL || fnmatch(glob, name, 0) == 0)
+    if (matches(globs, name))
         tool_error(name, "is a queue in memory layout %d, this ptq reads layout %d - empty it with the ptq that made it, then ptq rm",
                   layout, PTQ_LAYOUT_VERSION);
     return true;
@@ -211,13 +240,13 @@ static bool tell_other(const char *name, int layout, void *glob)
 int cmd_ls(int argc, char **argv)
 {
     struct ls_options options = {0};
-    int first = tool_read_operands(ls_usages, argc, argv, &options, 0, 1);
+    int first = tool_read_operands(ls_usages, argc, argv, &options, 0, INT_MAX);
     ptq_bus *bus = NULL;
 
     int code = open_bus(&bus);
     if (code == TOOL_OK)
-        code = list_queues(bus, argv[first], &options);
-    if (code == TOOL_OK && ptq_bus_list_other(bus, tell_other, argv[first]) != PTQ_OK)
+        code = list_queues(bus, argv + first, &options);
+    if (code == TOOL_OK && ptq_bus_list_other(bus, tell_other, argv + first) != PTQ_OK)
         code = tool_fail(PTQ_ESYS, ptq_bus_run(bus), "cannot list it to the end");
     ptq_bus_close(bus);
     int finished = tool_finish();

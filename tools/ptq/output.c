@@ -13,6 +13,7 @@
 #include "common/report.h"
 #include "common/say.h"
 #include "common/text.h"
+#include "pattern.h"
 #include "signals.h"
 
 static bool reserve(struct output *output, size_t more)
@@ -51,7 +52,7 @@ static bool append_escaped(struct output *output, const struct shown *shown)
 }
 
 /* As a C string literal: every byte outside printable ASCII and valid UTF-8 is escaped, and so are \ and ". */
-static bool append_quoted(struct output *output, const struct shown *shown)
+bool output_quoted(struct output *output, const struct shown *shown)
 {
     const char *data = shown->data;
     bool good = append(output, "\"", 1);
@@ -66,10 +67,10 @@ static bool append_quoted(struct output *output, const struct shown *shown)
             good = append(output, "\\", 1) && append(output, data + plain, 1);
         i = plain + 1;
     }
-    return good && append(output, "\"\n", 2);
+    return good && append(output, "\"", 1);
 }
 
-static bool append_hex(struct output *output, const struct shown *shown)
+bool output_hex(struct output *output, const struct shown *shown)
 {
     const unsigned char *data = shown->data;
 
@@ -79,8 +80,40 @@ static bool append_hex(struct output *output, const struct shown *shown)
         output->bytes[output->used++] = "0123456789abcdef"[data[i] >> 4];
         output->bytes[output->used++] = "0123456789abcdef"[data[i] & 15];
     }
-    return append(output, "\n", 1);
+    return true;
 }
+
+bool output_length(struct output *output, const struct shown *shown)
+{
+    unsigned char bytes[4];
+
+    for (int i = 0; i < 4; i++)
+        bytes[i] = (unsigned char)(shown->size >> (24 - 8 * i));
+    return append(output, bytes, sizeof bytes);
+}
+
+/* -- what a message bears ------------------------------------------------------------------------------------- */
+
+bool shown_header(const struct shown *shown, size_t i, size_t *at, char *name, const void **ret_value, size_t *ret_size)
+{
+    return shown->msg != NULL ? ptq_msg_header_at(shown->msg, i, name, ret_value, ret_size)
+                              : record_header_next(shown->recorded, at, name, ret_value, ret_size);
+}
+
+bool shown_trace(const struct shown *shown, struct ptq_trace *ret_trace)
+{
+    if (shown->msg != NULL)
+        return ptq_msg_trace(shown->msg, ret_trace);
+    *ret_trace = shown->recorded->trace;
+    return shown->recorded->has_trace;
+}
+
+uint32_t shown_type(const struct shown *shown)
+{
+    return shown->msg != NULL ? ptq_msg_type(shown->msg) : shown->recorded->type;
+}
+
+/* -- JSON ----------------------------------------------------------------------------------------------------- */
 
 /* A name that stands there twice shows its first value, as ptq_msg_header gives it.  What is not UTF-8 is {"base64": ...}. */
 static void set_header(json_t *object, const char *name, const void *value, size_t size)
@@ -107,30 +140,20 @@ static json_t *headers_json(const struct shown *shown)
     const void *value;
     size_t size, at = 0;
 
-    for (size_t i = 0; shown->msg != NULL && ptq_msg_header_at(shown->msg, i, name, &value, &size); i++)
-        set_header(object, name, value, size);
-    while (shown->msg == NULL && record_header_next(shown->recorded, &at, name, &value, &size))
+    for (size_t i = 0; shown_header(shown, i, &at, name, &value, &size); i++)
         set_header(object, name, value, size);
     return object;
 }
 
-static bool trace_of(const struct shown *shown, struct ptq_trace *ret_trace)
-{
-    if (shown->msg != NULL)
-        return ptq_msg_trace(shown->msg, ret_trace);
-    *ret_trace = shown->recorded->trace;
-    return shown->recorded->has_trace;
-}
-
 static void set_headers(json_t *object, const struct shown *shown)
 {
-    uint32_t type = shown->msg != NULL ? ptq_msg_type(shown->msg) : shown->recorded->type;
+    uint32_t type = shown_type(shown);
     char text[PTQ_TRACE_TEXT_SIZE];
     struct ptq_trace trace;
 
     if (type != 0)
         json_object_set_new(object, "type", json_integer(type));
-    if (trace_of(shown, &trace))
+    if (shown_trace(shown, &trace))
         json_object_set_new(object, "trace", json_string(ptq_trace_text(&trace, text)));
     if (shown->msg != NULL ? ptq_msg_header_count(shown->msg) > 0 : shown->recorded->header_bytes > 0)
         json_object_set_new(object, "headers", headers_json(shown));
@@ -164,9 +187,9 @@ static bool append_json(struct output *output, const struct shown *shown)
     return output_json(output, object);
 }
 
-bool output_message(struct output *output, enum format format, const struct shown *shown)
+bool output_message(struct output *output, const struct tool_format *format, const struct shown *shown)
 {
-    switch (format) {
+    switch ((enum format)format->word) {
     case FORMAT_DEFAULT:
         if (isatty(STDOUT_FILENO))
             return append_escaped(output, shown) && append(output, "\n", 1);
@@ -178,11 +201,15 @@ bool output_message(struct output *output, enum format format, const struct show
     case FORMAT_NULL:
         return append(output, shown->data, shown->size) && append(output, "", 1);
     case FORMAT_QUOTED:
-        return append_quoted(output, shown);
+        return output_quoted(output, shown) && append(output, "\n", 1);
     case FORMAT_HEX:
-        return append_hex(output, shown);
+        return output_hex(output, shown) && append(output, "\n", 1);
     case FORMAT_JSON:
         return append_json(output, shown);
+    case FORMAT_LENGTH:
+        return output_length(output, shown) && append(output, shown->data, shown->size);
+    case FORMAT_OWN:
+        return pattern_write(output, format->text, shown);
     }
     return false;
 }

@@ -11,9 +11,10 @@
 #include <ptq/metrics.h>
 #include <ptq/queue.h>
 
+#include "common/option.h"
 #include "common/recording.h"
 
-#define FORMAT_WORDS "raw|line|null|quoted|hex|json"
+#define FORMAT_WORDS "raw|line|null|quoted|hex|json|length|FORMAT"
 
 enum format {
     FORMAT_DEFAULT = -1, /* line; on a terminal what it might obey is escaped */
@@ -22,7 +23,9 @@ enum format {
     FORMAT_NULL,
     FORMAT_QUOTED,
     FORMAT_HEX,
-    FORMAT_JSON
+    FORMAT_JSON,
+    FORMAT_LENGTH, /* four bytes before each, the highest first, as ptq put --length reads */
+    FORMAT_OWN     /* a pattern: pattern.h */
 };
 
 struct shown {
@@ -45,7 +48,18 @@ struct output {
 };
 
 /* Appends a message; false: no memory. */
-bool output_message(struct output *output, enum format format, const struct shown *shown);
+bool output_message(struct output *output, const struct tool_format *format, const struct shown *shown);
+
+/* The parts of which formats are made: false: no memory. */
+bool output_quoted(struct output *output, const struct shown *shown); /* as a C string */
+bool output_hex(struct output *output, const struct shown *shown);
+bool output_length(struct output *output, const struct shown *shown); /* as four bytes, the highest first */
+
+/* What a message bears beside its bytes, wherever it comes from.  shown_header: its header number i, from 0 on, with *at 0 before the first;
+ * `name` has room for PTQ_HEADER_NAME_MAX + 1.  false: no more, or none. */
+bool shown_header(const struct shown *shown, size_t i, size_t *at, char *name, const void **ret_value, size_t *ret_size);
+bool shown_trace(const struct shown *shown, struct ptq_trace *ret_trace);
+uint32_t shown_type(const struct shown *shown); /* 0: none */
 
 /* Appends `size` bytes as they are. */
 bool output_bytes(struct output *output, const void *data, size_t size);

@@ -4,11 +4,13 @@
 
 #include "commands.h"
 #include "output.h"
+#include "pattern.h"
 #include "signals.h"
 
 struct peek_options {
     uint64_t count;
-    int format, state;
+    struct tool_format format;
+    int state;
     bool all;
 };
 
@@ -21,7 +23,7 @@ static const struct tool_option peek_options[] = {
     {'a', "all", TOOL_FLAG, FIELD(all), NULL, "show them all"},
     {'s', "state", TOOL_CHOICE, FIELD(state), "waiting|ready|leased|delayed|dead|any",
      "which ones; waiting: those that a get may take, ready or delayed for a while (default waiting)"},
-    {'F', "format", TOOL_CHOICE, FIELD(format), FORMAT_WORDS, "as for ptq get; json also tells state and holder"},
+    {'F', "format", TOOL_FORMAT, FIELD(format), FORMAT_WORDS, "as for ptq get; json also tells state and holder"},
     {0}};
 #undef FIELD
 
@@ -89,7 +91,7 @@ static bool show_msg(const struct ptq_view_msg *msg, void *context)
 
     if (!is_wanted(msg->state, peeking->options->state))
         return true;
-    if (!output_message(&peeking->output, peeking->options->format, &shown)) {
+    if (!output_message(&peeking->output, &peeking->options->format, &shown)) {
         tool_error(NULL, "out of memory - end other programs, or raise the limit: ulimit -v");
         peeking->code = TOOL_ERROR;
         return false;
@@ -123,12 +125,13 @@ static int peek_view(ptq_view *view, const struct peek_options *options, const c
 
 int cmd_peek(int argc, char **argv)
 {
-    struct peek_options options = {.count = 1, .format = FORMAT_DEFAULT, .state = STATE_WAITING};
+    struct peek_options options = {.count = 1, .format.word = FORMAT_DEFAULT, .state = STATE_WAITING};
     int first = tool_read_operands(peek_usages, argc, argv, &options, 1, 1);
     const char *name = argv[first];
     ptq_view *view = NULL;
     ptq_bus *bus = NULL;
 
+    pattern_check("peek", &options.format);
     if (strchr(name, '!') != NULL && options.state == STATE_WAITING)
         options.state = STATE_ANY; /* "tasks!dead": they are dead, or on lease to who reads them */
     if (strpbrk(name, "@:") != NULL)

@@ -352,7 +352,7 @@ static int print_commands(struct run *run)
             (void)wait_fd(run_source_fd(&run->source), false);
             continue;
         }
-        bool good = output_message(&run->output, FORMAT_LINE, &(struct shown){.data = run->command.bytes, .size = run->command.used});
+        bool good = output_bytes(&run->output, run->command.bytes, run->command.used) && output_bytes(&run->output, "\n", 1);
         if (!good)
             tool_error(NULL, "out of memory");
         code = good ? output_flush(&run->output) : TOOL_ERROR;

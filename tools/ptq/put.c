@@ -2,11 +2,12 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "commands.h"
 #include "input.h"
+#include "pace.h"
+#include "progress.h"
 #include "signals.h"
 
 enum { BATCH_MAX = 65536, UNKNOWN_MOST = 64 << 20 };
@@ -15,7 +16,8 @@ struct put_options {
     const char *file;
     uint64_t count, batch;
     int timeout, wait, delay, ttl;
-    bool line, null, create, positions, outbox;
+    double rate;
+    bool line, null, length, create, positions, outbox;
     struct tool_texts headers;
     const char *trace;
 };
@@ -25,7 +27,10 @@ static const struct tool_option put_options[] = {
     {'f', "file", TOOL_TEXT, FIELD(file), "FILE", "take the message, or the lines, from FILE instead of standard input"},
     {'l', "line", TOOL_FLAG, FIELD(line), NULL, "each line is a message, without its newline"},
     {'0', "null", TOOL_FLAG, FIELD(null), NULL, "each piece that ends with a zero byte is a message, without it"},
-    {'n', "count", TOOL_COUNT, FIELD(count), "N", "with --line or --null stop after N messages, else put the message N times"},
+    {0, "length", TOOL_FLAG, FIELD(length), NULL,
+     "four bytes before each message say how long it is, the highest first, as ptq get -F length writes them"},
+    {'n', "count", TOOL_COUNT, FIELD(count), "N", "with --line, --null or --length stop after N messages, else put the message N times"},
+    {'r', "rate", TOOL_RATE, FIELD(rate), "RATE", "put at most so many messages a second, evenly; a --batch goes at once, and the next waits for it"},
     {'t', "timeout", TOOL_MS, FIELD(timeout), "MS", "wait at most so long for room; 0: do not wait (default: forever)"},
     {'b', "batch", TOOL_COUNT, FIELD(batch), "N",
      "put up to N messages at once, all or nothing; does not wait for a batch to fill"},
@@ -47,14 +52,17 @@ const struct tool_usage put_usages[] = {
     {.name = "put",
      .operands = "QUEUE [DATA|-]",
      .summary = "put messages into a queue",
-     .text = "Puts one message: DATA, or all of standard input, or of FILE.  With --line or --null puts one for each piece of "
-             "the input, as it comes.  Any byte may be in a message, and a message may be empty.\n\n"
+     .text = "Puts one message: DATA, or all of standard input, or of FILE.  With --line, --null or --length puts one for each "
+             "piece of the input, as it comes.  Any byte may be in a message, and a message may be empty.\n\n"
              "What was put before an error stays in the queue; the error line says how much it was.  Put -- before DATA that "
              "begins with a dash.",
      .examples = "ptq put tasks 'hello'\n"
                  "ptq put tasks -f picture.jpg\n"
                  "ptq put reminders --delay 10m 'tea is ready'\n"
                  "find . -print0 | ptq put tasks --null --batch 64\n"
+                 "ptq get tasks --all -F length | ptq --run other put tasks --length\n"
+                 "ptq put load --line --rate 100 < requests"
+
                  "ptq put readings@home --outbox '21.5'",
      .options = put_options},
     {0}};
@@ -77,50 +85,34 @@ struct putting {
     size_t *offsets;
     char *arena;
     size_t arena_used, arena_room;
-    time_t shown;
-    bool progress;
+    uint64_t bytes;           /* of those that are done */
+    struct pace pace;
+    struct progress progress;
 };
 
-static time_t now_seconds(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-    return now.tv_sec;
-}
-
-static void show_progress(struct putting *putting)
-{
-    time_t now;
-
-    if (!putting->progress || (now = now_seconds()) == putting->shown)
-        return;
-    putting->shown = now;
-    fprintf(stderr, "\r%llu messages put", (unsigned long long)putting->done);
-}
-
-static void end_progress(struct putting *putting)
-{
-    if (putting->progress && isatty(STDERR_FILENO))
-        fputs("\r\033[K", stderr);
-    putting->progress = false;
-}
+static bool parts_input(const struct put_options *options) { return options->line || options->null || options->length; }
 
 /* "; 16 messages were put before": whoever feeds lines must know where to go on. */
 static const char *tell_done(const struct putting *putting, char text[64])
 {
     text[0] = '\0';
-    if (putting->done > 0 || putting->options->line || putting->options->null)
+    if (putting->done > 0 || parts_input(putting->options))
         snprintf(text, 64, "; %llu message%s put before", (unsigned long long)putting->done,
                  putting->done == 1 ? " was" : "s were");
     return text;
+}
+
+static void begin_progress(struct putting *putting, bool busy)
+{
+    progress_begin(&putting->progress, "put", busy || (putting->options->positions && progress_is_seen()));
+    putting->progress.count = putting->options->count;
 }
 
 static int fail_put(struct putting *putting, enum ptq_err err, size_t size, const char *what)
 {
     char done[64];
 
-    end_progress(putting);
+    progress_end(&putting->progress);
     if (err == PTQ_EINTR && was_signalled()) {
         tool_error(putting->name, "interrupted%s - go on behind that", tell_done(putting, done));
         return TOOL_ERROR;
@@ -128,10 +120,11 @@ static int fail_put(struct putting *putting, enum ptq_err err, size_t size, cons
     return fail_queue(putting->queue, err, size, "cannot put %s%s", what, tell_done(putting, done));
 }
 
-static int finish_put(struct putting *putting, uint64_t count, uint64_t position)
+static int finish_put(struct putting *putting, uint64_t count, uint64_t bytes, uint64_t position)
 {
     putting->done += count;
-    show_progress(putting);
+    putting->bytes += bytes;
+    progress_show(&putting->progress, putting->done, putting->bytes, 0);
     if (putting->options->positions)
         printf("%llu\n", (unsigned long long)position);
     return TOOL_OK;
@@ -153,11 +146,13 @@ static int put_one(struct putting *putting, const void *data, size_t size)
     enum ptq_err err;
     char what[64];
 
+    if (!pace_wait(&putting->pace, 1))
+        return fail_put(putting, PTQ_EINTR, 0, "");
     do
         err = ptq_put_with(putting->queue, data, size, &how, putting->options->timeout);
     while (err == PTQ_EINTR && !was_signalled());
     if (err == PTQ_OK)
-        return finish_put(putting, 1, position);
+        return finish_put(putting, 1, size, position);
     snprintf(what, sizeof what, "%zu byte%s", size, size == 1 ? "" : "s");
     return fail_put(putting, err, size, what);
 }
@@ -176,13 +171,16 @@ static int put_batch(struct putting *putting)
         return TOOL_OK;
     for (uint64_t i = 0; i < count; i++)
         putting->items[i].data = putting->arena + putting->offsets[i];
+    uint64_t bytes = putting->arena_used;
     putting->pending = 0;
     putting->arena_used = 0;
+    if (!pace_wait(&putting->pace, count))
+        return fail_put(putting, PTQ_EINTR, 0, "");
     do
         err = ptq_put_many_with(putting->queue, putting->items, count, &how, putting->options->timeout);
     while (err == PTQ_EINTR && !was_signalled());
     if (err == PTQ_OK)
-        return finish_put(putting, count, position);
+        return finish_put(putting, count, bytes, position);
     snprintf(what, sizeof what, "a batch of %llu messages", (unsigned long long)count);
     return fail_put(putting, err, 0, what);
 }
@@ -224,24 +222,38 @@ static int add_piece(struct putting *putting, const void *data, size_t size)
 static int refuse_long(struct putting *putting, const struct input *input, const struct piece *piece)
 {
     const struct put_options *options = putting->options;
-    char what[128];
+    char what[128], done[64];
     int n = 0;
 
-    if (options->line || options->null)
-        n = snprintf(what, sizeof what, "%s %llu, ", options->line ? "line" : "piece", (unsigned long long)input->count);
+    if (options->length && piece->size > PTQ_ITEM_MAX) {
+        progress_end(&putting->progress);
+        tool_error(input_name(options->file), "message %llu says that it has %zu bytes, more than any message%s - give four bytes with the length before "
+                   "each message, the highest first", (unsigned long long)input->count, piece->size, tell_done(putting, done));
+        return TOOL_ERROR;
+    }
+    if (parts_input(options))
+        n = snprintf(what, sizeof what, "%s %llu, ", options->line ? "line" : options->null ? "piece" : "message", (unsigned long long)input->count);
     snprintf(what + n, sizeof what - (size_t)n, "%s%zu bytes", piece->endless ? "more than " : "", piece->size);
     return fail_put(putting, PTQ_EMSGSIZE, piece->size, what);
 }
 
-static int end_input(struct putting *putting, enum input_answer answer)
+static int end_input(struct putting *putting, const struct input *input, const struct piece *piece, enum input_answer answer)
 {
+    const char *name = input_name(putting->options->file);
     char done[64];
     int reason = errno;
     int code = put_batch(putting);
 
     if (answer == INPUT_FAILED) {
-        end_progress(putting);
-        tool_error(putting->options->file, "cannot read: %s%s - give a file that can be read, and go on behind that", strerror(reason), tell_done(putting, done));
+        progress_end(&putting->progress);
+        tool_error(name, "cannot read: %s%s - give a file that can be read, and go on behind that", strerror(reason), tell_done(putting, done));
+        return TOOL_ERROR;
+    }
+    if (answer == INPUT_CUT && code == TOOL_OK) {
+        size_t here = input->end - input->begin;
+        progress_end(&putting->progress);
+        tool_error(name, "ends in the middle of message %llu, of which it has %zu of %zu bytes%s - it was cut: write it again, and go on behind that",
+                   (unsigned long long)input->count + 1, here < INPUT_LENGTH_BYTES ? 0 : here - INPUT_LENGTH_BYTES, piece->size, tell_done(putting, done));
         return TOOL_ERROR;
     }
     if (answer == INPUT_SIGNALLED && code == TOOL_OK)
@@ -255,14 +267,14 @@ static int put_pieces(struct putting *putting, struct input *input)
     int code = TOOL_OK;
 
     while (code == TOOL_OK && input->count < most) {
-        struct piece piece;
+        struct piece piece = {0};
         if (putting->pending > 0 && input_waits(input))
             code = put_batch(putting);
         if (code != TOOL_OK)
             return code;
         enum input_answer answer = input_next(input, &piece);
         if (answer != INPUT_OK)
-            return end_input(putting, answer);
+            return end_input(putting, input, &piece, answer);
         if (piece.long_one && (code = put_batch(putting)) == TOOL_OK)
             return refuse_long(putting, input, &piece);
         if (code == TOOL_OK)
@@ -283,11 +295,11 @@ static int put_repeated(struct putting *putting, const void *data, size_t size)
 
 static int put_whole(struct putting *putting, struct input *input)
 {
-    struct piece piece;
+    struct piece piece = {0};
     enum input_answer answer = input_next(input, &piece);
 
     if (answer != INPUT_OK)
-        return end_input(putting, answer);
+        return end_input(putting, input, &piece, answer);
     if (piece.long_one)
         return refuse_long(putting, input, &piece);
     return put_repeated(putting, piece.data, piece.size);
@@ -296,7 +308,7 @@ static int put_whole(struct putting *putting, struct input *input)
 static int put_input(struct putting *putting)
 {
     const struct put_options *options = putting->options;
-    int separator = options->line ? '\n' : options->null ? '\0' : INPUT_WHOLE;
+    int separator = options->line ? '\n' : options->null ? '\0' : options->length ? INPUT_LENGTH : INPUT_WHOLE;
     struct ptq_queue_stats stats;
     struct input input;
 
@@ -308,7 +320,7 @@ static int put_input(struct putting *putting)
     int code = input_open(&input, options->file, separator, stats.item_size);
     if (code != TOOL_OK)
         return code;
-    putting->progress = isatty(STDERR_FILENO) && !isatty(input.fd);
+    begin_progress(putting, isatty(input.fd));
     if (isatty(input.fd) && isatty(STDERR_FILENO))
         fprintf(stderr, "%s from the terminal; Ctrl-D ends\n", options->line ? "a message a line" : "a message");
     code = separator == INPUT_WHOLE ? put_whole(putting, &input) : put_pieces(putting, &input);
@@ -316,22 +328,28 @@ static int put_input(struct putting *putting)
     return code;
 }
 
+static int put_data(struct putting *putting, const char *data)
+{
+    begin_progress(putting, false);
+    return put_repeated(putting, data, strlen(data));
+}
+
 /* -- the command ---------------------------------------------------------------------------------------------- */
 
 static int run_put(const struct put_options *options, ptq_queue *queue, const char *data)
 {
-    struct putting putting = {.options = options, .queue = queue, .name = ptq_queue_name(queue), .shown = now_seconds()};
+    struct putting putting = {.options = options, .queue = queue, .name = ptq_queue_name(queue), .pace = {.per_second = options->rate}};
     int code = TOOL_ERROR;
 
     putting.items = calloc(options->batch, sizeof *putting.items);
     putting.offsets = calloc(options->batch, sizeof *putting.offsets);
     if (putting.items == NULL || putting.offsets == NULL)
         tool_error(NULL, "out of memory - end other programs, or raise the limit: ulimit -v");
-    else if (data != NULL)
-        code = put_repeated(&putting, data, strlen(data));
-    else
+    else if (data == NULL)
         code = put_input(&putting);
-    end_progress(&putting);
+    else
+        code = put_data(&putting, data);
+    progress_end(&putting.progress);
     free(putting.items);
     free(putting.offsets);
     free(putting.arena);
@@ -364,10 +382,10 @@ static const char *check_options(const struct put_options *options, const char *
         data = NULL;
     if (data != NULL && options->file != NULL)
         exit(tool_misuse("put", "DATA and --file are two messages: give one"));
-    if (data != NULL && (options->line || options->null))
-        exit(tool_misuse("put", "--line and --null part the input, not DATA"));
-    if (options->line && options->null)
-        exit(tool_misuse("put", "--line and --null exclude each other"));
+    if (data != NULL && parts_input(options))
+        exit(tool_misuse("put", "--line, --null and --length part the input, not DATA"));
+    if (options->line + options->null + options->length > 1)
+        exit(tool_misuse("put", "--line, --null and --length exclude each other"));
     if (options->delay == PTQ_FOREVER)
         exit(tool_misuse("put", "--delay forever would never be handed out"));
     if (options->batch > BATCH_MAX)

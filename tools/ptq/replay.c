@@ -12,6 +12,7 @@
 #include "common/report.h"
 #include "common/text.h"
 #include "output.h"
+#include "pattern.h"
 #include "progress.h"
 #include "signals.h"
 
@@ -20,7 +21,8 @@ enum { HEADERS_MOST = 64 };
 struct replay_options {
     const char *speed, *from, *to;
     uint64_t count;
-    int timeout, format;
+    struct tool_format format;
+    int timeout;
     bool create, info, json;
 };
 
@@ -33,7 +35,7 @@ static const struct tool_option replay_options[] = {
     {'n', "count", TOOL_COUNT, FIELD(count), "N", "stop after N messages"},
     {'t', "timeout", TOOL_MS, FIELD(timeout), "MS", "wait at most so long for room; forever: the default"},
     {'c', "create", TOOL_FLAG, FIELD(create), NULL, "create the queue, where there is none, with the capacity and item size of the recorded one"},
-    {'F', "format", TOOL_CHOICE, FIELD(format), FORMAT_WORDS, "without QUEUE: how messages are shown, as for ptq get; json tells number and time, too"},
+    {'F', "format", TOOL_FORMAT, FIELD(format), FORMAT_WORDS, "without QUEUE: how messages are shown, as for ptq get; json tells number and time, too"},
     {'i', "info", TOOL_FLAG, FIELD(info), NULL, "say what is in FILE, having read all of it, and put nothing"},
     {0, "json", TOOL_FLAG, FIELD(json), NULL, "with --info: one JSON object"},
     {0}};
@@ -75,14 +77,6 @@ struct replaying {
     struct output output;
     struct progress progress;
 };
-
-static int64_t steady_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
 
 /* -- the call ------------------------------------------------------------------------------------------------- */
 
@@ -210,7 +204,7 @@ static int show_message(struct replaying *replaying, const struct record_message
     const struct shown shown = {.queue = replaying->reader.about.queue, .data = message->data, .size = message->size, .position = message->position,
                                 .sub = message->sub, .deliveries = message->deliveries, .redelivered = message->redelivered, .recorded = message};
 
-    if (!output_message(&replaying->output, replaying->options->format, &shown)) {
+    if (!output_message(&replaying->output, &replaying->options->format, &shown)) {
         tool_error(replaying->path, "out of memory at message %" PRIu64 " - end other programs, or begin behind it with --from", message->number);
         return TOOL_ERROR;
     }
@@ -244,12 +238,12 @@ static int put_message(struct replaying *replaying, const struct record_message 
 static bool wait_for_turn(struct replaying *replaying, int64_t time_ns)
 {
     if (replaying->began_ns == 0) {
-        replaying->began_ns = steady_ns();
+        replaying->began_ns = tool_now_ns();
         replaying->first_ns = time_ns;
     }
     while (replaying->speed > 0) {
         double due = (double)(time_ns - replaying->first_ns) / replaying->speed;
-        double left = due - (double)(steady_ns() - replaying->began_ns);
+        double left = due - (double)(tool_now_ns() - replaying->began_ns);
         if (left < 1e6)
             break;
         if (!wait_two_for(-1, -1, left > 1e12 ? 1000000 : (int)(left / 1e6)))
@@ -336,7 +330,7 @@ static int run_replay(struct replaying *replaying)
 {
     int code;
 
-    progress_begin(&replaying->progress, replaying->options->info ? "read" : "replayed", replaying->queue == NULL && isatty(STDOUT_FILENO));
+    progress_begin(&replaying->progress, replaying->options->info ? "read" : "replayed", replaying->queue == NULL && progress_is_seen());
     code = read_messages(replaying);
     progress_end(&replaying->progress);
     if (code == TOOL_OK)
@@ -354,13 +348,14 @@ static int run_replay(struct replaying *replaying)
 
 int cmd_replay(int argc, char **argv)
 {
-    struct replay_options options = {.count = UINT64_MAX, .timeout = PTQ_FOREVER, .format = FORMAT_DEFAULT};
+    struct replay_options options = {.count = UINT64_MAX, .timeout = PTQ_FOREVER, .format.word = FORMAT_DEFAULT};
     int first = tool_read_operands(replay_usages, argc, argv, &options, 1, 2);
     const char *name = argc - first > 1 ? argv[first + 1] : NULL;
     struct replaying replaying = {.options = &options, .path = argv[first], .from = read_place("from", options.from), .to = read_place("to", options.to),
                                   .speed = name != NULL || options.speed != NULL ? read_speed(options.speed) : 0};
     ptq_bus *bus = NULL;
 
+    pattern_check("replay", &options.format);
     if (name != NULL && options.info)
         return tool_misuse("replay", "--info puts nothing: leave QUEUE away");
     int error = record_open(&replaying.reader, replaying.path);

@@ -35,7 +35,7 @@ struct sink {
 
 static int write_out(struct run *run, const char *data, size_t size)
 {
-    if (!output_message(&run->output, FORMAT_RAW, &(struct shown){.data = data, .size = size})) {
+    if (!output_bytes(&run->output, data, size)) {
         tool_error(NULL, "out of memory");
         return TOOL_ERROR;
     }

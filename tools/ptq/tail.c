@@ -6,11 +6,13 @@
 #include "commands.h"
 #include "common/clock.h"
 #include "output.h"
+#include "pattern.h"
 #include "signals.h"
 
 struct tail_options {
     uint64_t count;
-    int format, interval, timeout;
+    struct tool_format format;
+    int interval, timeout;
     bool all;
 };
 
@@ -18,7 +20,7 @@ struct tail_options {
 static const struct tool_option tail_options[] = {
     {'n', "count", TOOL_COUNT, FIELD(count), "N", "stop after N messages"},
     {'a', "all", TOOL_FLAG, FIELD(all), NULL, "begin with those that are in the queue already"},
-    {'F', "format", TOOL_CHOICE, FIELD(format), FORMAT_WORDS, "as for ptq get; json also tells the state"},
+    {'F', "format", TOOL_FORMAT, FIELD(format), FORMAT_WORDS, "as for ptq get; json also tells the state"},
     {'i', "interval", TOOL_MS, FIELD(interval), "MS", "look so often; 1; 0: without a pause, which takes a processor"},
     {'t', "timeout", TOOL_MS, FIELD(timeout), "MS", "stop where nothing came for so long; forever: the default"},
     {0}};
@@ -58,7 +60,7 @@ static void tell_missed(struct tailing *tailing, bool at_last)
     uint64_t more = tailing->cursor.missed - tailing->told;
     int64_t now = tool_now_ms();
 
-    if (more == 0 || tailing->options->format == FORMAT_JSON || (!at_last && now - tailing->told_ms < TELL_EVERY_MS))
+    if (more == 0 || tailing->options->format.word == FORMAT_JSON || (!at_last && now - tailing->told_ms < TELL_EVERY_MS))
         return;
     tool_error(tailing->name, "%llu message%s or more went by unseen: acknowledged before a look at them - look more often (--interval 0), or "
                "take them with ptq record", (unsigned long long)more, more == 1 ? "" : "s");
@@ -70,7 +72,7 @@ static bool write_missed(struct tailing *tailing)
 {
     uint64_t more = tailing->cursor.missed - tailing->told;
 
-    if (more == 0 || tailing->options->format != FORMAT_JSON)
+    if (more == 0 || tailing->options->format.word != FORMAT_JSON)
         return true;
     tailing->told = tailing->cursor.missed;
     return output_json(&tailing->output, json_pack("{s:i, s:s, s:I}", "v", 1, "queue", tailing->name, "missed", (json_int_t)more));
@@ -89,7 +91,7 @@ static bool show_msg(const struct ptq_view_msg *msg, void *context)
                                 .msg = msg->msg,
                                 .state = output_state(msg->state)};
 
-    if (!write_missed(tailing) || !output_message(&tailing->output, tailing->options->format, &shown)) {
+    if (!write_missed(tailing) || !output_message(&tailing->output, &tailing->options->format, &shown)) {
         tool_error(NULL, "out of memory - end other programs, or look at a queue of smaller messages");
         tailing->code = TOOL_ERROR;
         return false;
@@ -154,12 +156,13 @@ static int follow(struct tailing *tailing, ptq_view *view)
 
 int cmd_tail(int argc, char **argv)
 {
-    struct tail_options options = {.count = UINT64_MAX, .format = FORMAT_DEFAULT, .interval = 1, .timeout = PTQ_FOREVER};
+    struct tail_options options = {.count = UINT64_MAX, .format.word = FORMAT_DEFAULT, .interval = 1, .timeout = PTQ_FOREVER};
     int first = tool_read_operands(tail_usages, argc, argv, &options, 1, 1);
     struct tailing tailing = {.options = &options, .name = argv[first], .cursor = {.oldest = options.all}};
     ptq_view *view = NULL;
     ptq_bus *bus = NULL;
 
+    pattern_check("tail", &options.format);
     if (strpbrk(tailing.name, "@:") != NULL)
         return tool_misuse("tail", "%s lives elsewhere: tail sees the memory of this host only", tailing.name);
     if (strchr(tailing.name, '!') != NULL)
