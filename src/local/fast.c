@@ -80,11 +80,10 @@ _Static_assert(offsetof(struct ptq_msg, sub) == offsetof(struct ptq_msg, size) +
 #define NOT_ACKING (PTI_FLAG_REMOVED | PTI_FLAG_NOBARRIER)
 #define NOT_TAKING (PTI_FLAG_REMOVED | PTI_FLAG_PAUSED | PTI_FLAG_LIMITED)
 
-/* What is plain, of which this is the first delivery. */
-PTI_FAST void show(struct ptq_msg *msg, struct pti_port *port, uint32_t lane, struct pti_block *b, uint32_t block, uint64_t lease)
+/* What is plain, of which this is the first delivery; `both`: its length and sub, as they were checked. */
+PTI_FAST void show(struct ptq_msg *msg, struct pti_port *port, uint32_t lane, struct pti_block *b, uint32_t block, uint64_t lease,
+                   uint64_t both)
 {
-    uint64_t both = pti_load_relaxed(pti_wide(&b->length));
-
     msg->port = port;
     msg->data = b->payload;
     memcpy(&msg->size, &both, sizeof both); /* and sub */
@@ -108,19 +107,19 @@ bool pti_fast_take(struct pti_port *port, struct ptq_msg **ret_msg)
     struct pti_block *b = NULL;
     struct ptq_msg *msg;
     uint32_t block;
-    uint64_t lease;
+    uint64_t lease, both;
 
     if (__builtin_expect(!enter(local, NOT_TAKING, &place), 0))
         return false;
     msg = place->free_msgs;
     if (__builtin_expect(msg && may_take(place), 1))
-        b = pti_fast_lease(&local->ring, &place->lane, local->port.item_size, &block, &lease);
+        b = pti_fast_lease(&local->ring, &place->lane, local->port.item_size, &block, &lease, &both);
     if (__builtin_expect(!b, 0)) {
         pti_local_leave(place);
         return false;
     }
     place->free_msgs = msg->next;
-    show(msg, port, place->number, b, block, lease);
+    show(msg, port, place->number, b, block, lease, both);
     note_taken(local, place);
     pti_local_leave(place);
     *ret_msg = msg;
@@ -134,17 +133,18 @@ bool pti_fast_recv(struct pti_port *port, void *buffer, size_t room, size_t *ret
     struct pti_place *place;
     struct pti_block *b = NULL;
     uint32_t block, size;
-    uint64_t lease;
+    uint64_t lease, both;
 
     if (__builtin_expect(!enter(local, NOT_TAKING | NOT_ACKING, &place), 0))
         return false;
     if (__builtin_expect(may_take(place), 1))
-        b = pti_fast_lease(ring, &place->lane, room < local->port.item_size ? (uint32_t)room : local->port.item_size, &block, &lease);
+        b = pti_fast_lease(ring, &place->lane, room < local->port.item_size ? (uint32_t)room : local->port.item_size, &block, &lease,
+                           &both);
     if (__builtin_expect(!b, 0)) {
         pti_local_leave(place);
         return false;
     }
-    size = pti_load_relaxed(&b->length);
+    size = pti_length_of(both);
     if (__builtin_expect(size > 0, 1))
         memcpy(buffer, b->payload, size);
     if (__builtin_expect(!pti_fast_ack(ring, &place->lane, b, block, lease, size), 0))
@@ -262,15 +262,16 @@ static inline size_t take_elements(struct pti_local *local, struct pti_place *pl
     for (; n < max && at < sweep->last && msg; at++) {
         struct ptq_msg *next = msg->next;
         struct pti_block *b;
+        uint64_t both;
 
         if (__builtin_expect(pti_load_seq(&ring->hints->redelivery) & 1, 0)) /* [R] they come first, here too */
             break;
-        swept = pti_sweep_lease(ring, lane, sweep, at, room, &b);
+        swept = pti_sweep_lease(ring, lane, sweep, at, room, &b, &both);
         if (swept == PTI_SWEEP_STOP)
             break;
         if (swept == PTI_SWEEP_SKIP)
             continue;
-        show(msg, &local->port, place->number, b, sweep->first + at, sweep->lease);
+        show(msg, &local->port, place->number, b, sweep->first + at, sweep->lease, both);
         msgs[n++] = msg;
         msg = next;
     }
@@ -292,17 +293,17 @@ static inline size_t take_elements(struct pti_local *local, struct pti_place *pl
 static inline size_t take_singles(struct pti_local *local, struct pti_place *place, size_t max, struct ptq_msg **msgs)
 {
     struct ptq_msg *msg;
-    uint64_t lease;
+    uint64_t lease, both;
     uint32_t block;
     size_t n;
 
     for (n = 0; n < max && (msg = place->free_msgs) != NULL; n++) {
-        struct pti_block *b = pti_fast_lease(&local->ring, &place->lane, local->port.item_size, &block, &lease);
+        struct pti_block *b = pti_fast_lease(&local->ring, &place->lane, local->port.item_size, &block, &lease, &both);
 
         if (!b)
             break;
         place->free_msgs = msg->next;
-        show(msg, &local->port, place->number, b, block, lease);
+        show(msg, &local->port, place->number, b, block, lease, both);
         msgs[n] = msg;
     }
     return n;

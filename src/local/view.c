@@ -342,15 +342,15 @@ bool pti_view_copy(struct pti_ring *ring, const struct pti_found *found, struct 
 {
     uint64_t room = (uint64_t)ring->geometry.item_size + ring->geometry.header_size + 3, bytes;
     void *payload;
-    bool is_pack;
     struct pti_block *b = pti_block_at(ring, found->block);
     uint64_t word = pti_load_acquire(&b->word), position; /* [L] */
+    uint8_t kind = pti_load_acquire(&b->kind); /* [G] once: as what it was copied it is shown */
+    bool is_pack = kind & PTI_KIND_PACK;
 
     if (!is_visible(ring, found->block, word, &position) || position != found->position)
         return false;
     memset(msg, 0, sizeof *msg);
     msg->size = pti_load_relaxed(&b->length);
-    is_pack = pti_block_is_pack(b);
     if (!is_pack && msg->size > ring->geometry.item_size)
         return false;
     *same = (struct ptq_msg){.size = (uint32_t)msg->size, .headers = pti_load_acquire(&b->headers)};
@@ -370,8 +370,8 @@ bool pti_view_copy(struct pti_ring *ring, const struct pti_found *found, struct 
     msg->position = found->position;
     msg->sub = found->sub;
     msg->deliveries = pti_load_acquire(&b->deliveries); /* [G] */
-    msg->kind = pti_load_acquire(&b->kind) & (PTI_KIND_MASK | PTI_KIND_PACK); /* [G] */
-    msg->redelivered = pti_word_redelivered(word) || pti_load_relaxed(&b->kind) & PTI_KIND_TWICE;
+    msg->kind = kind & (PTI_KIND_MASK | PTI_KIND_PACK);
+    msg->redelivered = pti_word_redelivered(word) || kind & PTI_KIND_TWICE;
     msg->state = state_of(word);
     if (msg->state == PTQ_VIEW_READY && pti_load_acquire(&b->due_us) > pti_now_us()) /* [G] */
         msg->state = PTQ_VIEW_DELAYED;

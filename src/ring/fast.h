@@ -37,6 +37,8 @@ static inline bool pti_ring_is_plain(const struct pti_ring *ring)
 #define PTI_FIRST_HALF (32 - PTI_SECOND_HALF)
 #define PTI_FAST static inline __attribute__((always_inline))
 #define pti_wide(field) ((_Atomic uint64_t *)(void *)(field))
+/* Of length and sub, which are read together and once: another process may write there between two looks. */
+#define pti_length_of(both) ((uint32_t)((both) >> PTI_FIRST_HALF))
 _Static_assert(offsetof(struct pti_block, length) == 8 && offsetof(struct pti_block, sub) == 12, "one word");
 _Static_assert(offsetof(struct pti_block, link) == 16 && offsetof(struct pti_block, home) == 20, "one word");
 _Static_assert(offsetof(struct pti_block, stamp) == 24 && offsetof(struct pti_block, due_us) == 32, "words");
@@ -199,9 +201,10 @@ PTI_FAST void pti_fast_ask_for_takes(const struct pti_ring *ring, uint64_t at)
     __builtin_prefetch(b + PTI_LINE);
 }
 
-/* Leases the message at the head, if it is plain and of at most `room` bytes: its block; *ret_word is the lease. */
+/* Leases the message at the head, if it is plain and of at most `room` bytes: its block; *ret_word is the lease, *ret_both length and sub
+ * as they were checked. */
 PTI_FAST struct pti_block *pti_fast_lease(struct pti_ring *ring, struct pti_lane *lane, uint32_t room, uint32_t *ret_block,
-                                          uint64_t *ret_word)
+                                          uint64_t *ret_word, uint64_t *ret_both)
 {
     struct pti_hints *hints = ring->hints;
     struct pti_entry *entry = lane->entry;
@@ -223,7 +226,8 @@ PTI_FAST struct pti_block *pti_fast_lease(struct pti_ring *ring, struct pti_lane
     if (__builtin_expect((word & ~UINT64_C(0xfff0)) != (PTI_COMMIT | h << 16), 0))
         return NULL;
     /* Once it is COMMIT its meta is its holder's alone: what is read here holds if the CAS succeeds. */
-    if (__builtin_expect(!pti_fast_is_plain(b) || pti_load_relaxed(&b->length) > room, 0))
+    *ret_both = pti_load_relaxed(pti_wide(&b->length));
+    if (__builtin_expect(!pti_fast_is_plain(b) || pti_length_of(*ret_both) > room, 0))
         return NULL;
     if (__builtin_expect(pti_block_is_stamped(b), 0)) {
         if (!pti_fast_cas_stamped(lane, b, block, word, lease))

@@ -137,9 +137,9 @@ PTI_FAST bool pti_sweep_may_take(struct pti_ring *ring, struct pti_lane *lane, s
 
 enum pti_swept { PTI_SWEEP_LEASED, PTI_SWEEP_SKIP, PTI_SWEEP_STOP };
 
-/* Leases element *at, if it is there and plain.  SKIP: another has it.  STOP: not here. */
+/* Leases element `at`, if it is there and plain; *ret_both: as of pti_fast_lease.  SKIP: another has it.  STOP: not here. */
 PTI_FAST enum pti_swept pti_sweep_lease(struct pti_ring *ring, struct pti_lane *lane, const struct pti_sweep *sweep, uint32_t at,
-                                        uint32_t room, struct pti_block **ret_b)
+                                        uint32_t room, struct pti_block **ret_b, uint64_t *ret_both)
 {
     struct pti_entry *entry = lane->entry;
     uint32_t block = sweep->first + at;
@@ -158,7 +158,8 @@ PTI_FAST enum pti_swept pti_sweep_lease(struct pti_ring *ring, struct pti_lane *
         return PTI_SWEEP_SKIP;
     if (__builtin_expect(pti_load_acquire(&sweep->header->word) != sweep->header_word, 0)) /* [L] */
         return PTI_SWEEP_STOP;
-    if (__builtin_expect(!pti_fast_is_plain(b) || pti_load_relaxed(&b->length) > room, 0))
+    *ret_both = pti_load_relaxed(pti_wide(&b->length));
+    if (__builtin_expect(!pti_fast_is_plain(b) || pti_length_of(*ret_both) > room, 0))
         return PTI_SWEEP_STOP;
     if (__builtin_expect(pti_block_is_stamped(b), 0)) {
         if (pti_block_is_timed(b))
