@@ -249,9 +249,11 @@ struct pti_sleep {
     uint32_t polls;
     int64_t slice_end;
     bool is_short;      /* nobody may tell when it is over: slices only */
+    bool is_late;       /* the one try behind the deadline has begun */
 };
 
-/* There was nothing (or no room) now: polls well, then sleeps.  PTQ_OK: try again; PTQ_TIMEDOUT, PTQ_EINTR, PTQ_EGONE.
+/* There was nothing (or no room) now: polls well, then sleeps.  PTQ_OK: try again; PTQ_TIMEDOUT, PTQ_EINTR, PTQ_EGONE.  Behind the
+ * deadline what seems to be there is tried for once more, and no more: in a damaged segment a look may see what no try finds.
  * `need`: for puts, how many messages must fit; 0: one that has its block. */
 enum ptq_err pti_local_wait(struct pti_local *local, struct pti_place *place, enum ptq_side side, uint64_t need,
                             int64_t deadline, struct pti_sleep *sleep);
@@ -263,6 +265,15 @@ bool pti_local_nothing(struct pti_local *local, struct pti_place *place, enum pt
  * try that failed too. */
 bool pti_local_disarm(struct pti_local *local, struct pti_place *place, enum ptq_side side);
 void pti_local_rearm(struct pti_local *local, enum ptq_side side); /* there is something after all: readable */
+
+/* A call that does not wait saw something behind pti_local_disarm: may it try again?  Once. */
+static inline bool pti_local_once_more(struct pti_sleep *sleep)
+{
+    bool first = !sleep->is_late;
+
+    sleep->is_late = true;
+    return first;
+}
 
 /* A wait on many queues: queue/port.h. */
 enum ptq_err pti_local_watch_begin(struct pti_port *port, struct pti_watcher *watcher);

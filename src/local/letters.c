@@ -67,7 +67,7 @@ static enum ptq_err nothing(struct pti_local *local, struct pti_place *place, in
         return PTQ_OK;
     if (pti_local_disarm(local, place, PTQ_SIDE_GET) && pti_local_may_take_letter(place)) {
         pti_local_rearm(local, PTQ_SIDE_GET);
-        return PTQ_OK;
+        return pti_local_once_more(sleep) ? PTQ_OK : PTQ_EMPTY;
     }
     return PTQ_EMPTY;
 }

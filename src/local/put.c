@@ -62,7 +62,7 @@ enum ptq_err pti_local_no_room(struct pti_local *local, struct pti_place *place,
         return PTQ_OK;
     if (pti_local_disarm(local, place, PTQ_SIDE_PUT) && pti_local_may_put(place, need)) {
         pti_local_rearm(local, PTQ_SIDE_PUT);
-        err = PTQ_OK;
+        err = pti_local_once_more(sleep) ? PTQ_OK : PTQ_FULL;
     }
     return err;
 }

@@ -168,7 +168,7 @@ static __attribute__((noinline)) enum ptq_err nothing(struct pti_local *local, s
         return PTQ_OK;
     if (pti_local_disarm(local, place, PTQ_SIDE_GET) && pti_ring_may_take(&place->lane)) {
         pti_local_rearm(local, PTQ_SIDE_GET);
-        return PTQ_OK;
+        return pti_local_once_more(sleep) ? PTQ_OK : PTQ_EMPTY;
     }
     return PTQ_EMPTY;
 }

@@ -333,6 +333,14 @@ static enum ptq_err sleep_long(struct pti_local *local, struct pti_place *place,
     return check_interrupt(local, place);
 }
 
+/* There seems to be something: PTQ_OK, or PTQ_TIMEDOUT where it was tried for behind the deadline already. */
+static enum ptq_err end_by(int64_t deadline, struct pti_sleep *sleep)
+{
+    if (deadline == PTI_DEADLINE_NEVER || pti_now_ns() < deadline || pti_local_once_more(sleep))
+        return PTQ_OK;
+    return PTQ_TIMEDOUT;
+}
+
 enum ptq_err pti_local_wait(struct pti_local *local, struct pti_place *place, enum ptq_side side, uint64_t need,
                             int64_t deadline, struct pti_sleep *sleep)
 {
@@ -353,7 +361,8 @@ enum ptq_err pti_local_wait(struct pti_local *local, struct pti_place *place, en
         sleep->stage = 1;
         if (poll_some(local, place, side, need)) {
             sleep->stage = 0;
-            return check_interrupt(local, place);
+            err = check_interrupt(local, place);
+            return err == PTQ_OK ? end_by(deadline, sleep) : err;
         }
         if (side == PTQ_SIDE_PUT)
             pti_ring_sweep_sometimes(&local->ring, true);
@@ -367,9 +376,14 @@ enum ptq_err pti_local_wait(struct pti_local *local, struct pti_place *place, en
             pti_wake(&local->ring, wait_word(local, side));
         return err;
     }
-    if (deadline != PTI_DEADLINE_NEVER && pti_now_ns() >= deadline && !pti_local_may_go_on(local, place, side, need))
+    if (deadline == PTI_DEADLINE_NEVER || pti_now_ns() < deadline)
+        return PTQ_OK;
+    if (!pti_local_may_go_on(local, place, side, need))
         return PTQ_TIMEDOUT;
-    return PTQ_OK;
+    err = end_by(deadline, sleep);
+    if (err != PTQ_OK)
+        pti_wake(&local->ring, wait_word(local, side)); /* as above */
+    return err;
 }
 
 /* ---- one of many (queue/select.c) */

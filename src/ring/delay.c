@@ -95,5 +95,7 @@ void pti_delay_look(struct pti_lane *lane)
     /* Told first: once next_due is raised nobody else looks. */
     if (released)
         pti_ring_redeliver(ring);
+    if (least > TIME_MASK)
+        least = TIME_MASK; /* what says so is nonsense: it must not seem to be due */
     pti_cas(&ring->hints->next_due, &seen, (((seen >> 48) + 1) << 48) | (least & TIME_MASK)); /* [D, O] */
 }

@@ -373,6 +373,26 @@ static void scribbled_slots_are_answered(void **state) { run_damage(*state, "slo
 static void scribbled_entries_are_answered(void **state) { run_damage(*state, "entries", 2000, scribble_entries); }
 static void scribbled_blocks_are_answered(void **state) { run_damage(*state, "blocks", 5000, scribble_blocks); }
 
+/* Due later than any clock says, where what next_due can bear of it is past. */
+static void spoil_a_time(struct damage *damage, unsigned char *bytes, size_t *size, uint64_t number)
+{
+    const struct pti_geometry *geometry = &damage->geometry;
+    bool found = false;
+
+    (void)size;
+    for (uint32_t i = 0; i < geometry->blocks; i++) {
+        struct pti_block *block = (struct pti_block *)(void *)(bytes + geometry->off_blocks + i * geometry->stride);
+        if (pti_word_state(block->word) != PTI_DELAYED)
+            continue;
+        block->due_us = UINT64_C(1) << (48 + number % 16) | 1;
+        found = true;
+    }
+    assert_true(found);
+    damage->page->words[1] = number;
+}
+
+static void a_time_that_is_nonsense_holds_no_get_for_ever(void **state) { run_damage(*state, "times", 33, spoil_a_time); }
+
 static void what_is_no_file_is_answered(void **state)
 {
     struct contract *c = *state;
@@ -531,6 +551,7 @@ static const struct contract_case damage_cases[] = {
     CONTRACT_CASE(scribbled_slots_are_answered),
     CONTRACT_CASE(scribbled_entries_are_answered),
     CONTRACT_CASE(scribbled_blocks_are_answered),
+    CONTRACT_CASE(a_time_that_is_nonsense_holds_no_get_for_ever),
     CONTRACT_CASE(a_live_scribbler_hurts_nobody),
     CONTRACT_CASE(what_is_no_file_is_answered),
     CONTRACT_CASE(another_layout_or_byte_order_is_eversion_and_says_so),
