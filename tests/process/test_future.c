@@ -374,6 +374,18 @@ static void jobs_go_no_faster_than_the_rate(void **state)
     for (unsigned i = 0; i < 6; i++)
         (void)pools_submit(&pools, "echo", "x");
     assert_true(pti_now_ns() - start >= 50 * PTI_NS_PER_MS);
+    pools_fini(&pools);
+}
+
+/* The next turn is far away, however long this process stands still between two calls. */
+static void a_submit_before_its_turn_is_full_or_times_out(void **state)
+{
+    struct pools pools;
+    (void)state;
+    pools_init(&pools, &(struct ptq_pool_options){.per_second = 0.001}, 0);
+    pools_spawn(&pools, 1);
+
+    (void)pools_submit(&pools, "echo", "x");
     assert_answer(PTQ_FULL, ptq_pool_submit(pools.pool, "echo", "x", 1, PTQ_NOWAIT, NULL));
     assert_answer(PTQ_TIMEDOUT, ptq_pool_submit(pools.pool, "echo", "x", 1, 1, NULL));
     pools_fini(&pools);
@@ -396,6 +408,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(futures_that_outlive_their_pool_say_that_it_is_gone),
         cmocka_unit_test(a_future_that_was_in_doubt_finds_the_result_that_came_before_it),
         cmocka_unit_test(jobs_go_no_faster_than_the_rate),
+        cmocka_unit_test(a_submit_before_its_turn_is_full_or_times_out),
     };
     pools_register();
     if (ptq_task_register("leave-trace", leave_trace, NULL) != PTQ_OK)

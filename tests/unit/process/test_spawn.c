@@ -125,12 +125,16 @@ static void signals_are_as_in_a_fresh_process(void **state)
     (void)state;
     void (*old)(int) = signal(SIGPIPE, SIG_IGN);
     void (*hup)(int) = signal(SIGHUP, SIG_IGN);
+    void (*interrupt)(int) = signal(SIGINT, SIG_DFL); /* a shell's background job ignores these two, and hands it on */
+    void (*quit)(int) = signal(SIGQUIT, SIG_DFL);
     sigfillset(&all);
     sigprocmask(SIG_BLOCK, &all, &before);
     run(line, (struct pti_spawn){0}, output, sizeof output);
     sigprocmask(SIG_SETMASK, &before, NULL);
     signal(SIGPIPE, old);
     signal(SIGHUP, hup);
+    signal(SIGINT, interrupt);
+    signal(SIGQUIT, quit);
 
     assert_string_equal(output, "0000000000000000 0000000000000001 "); /* nohup still works */
 }
