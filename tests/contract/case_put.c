@@ -1,9 +1,11 @@
 /* case_put.c -- putting: exact capacity, sizes, positions, order. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "contract/contract.h"
 
-static const uint64_t capacities[] = {1, 2, 3, 4, 5, 63, 64, 65, 127, 128, 129, 1000, 1023, 1024, 1025};
+/* All of them where the queue is counted: here, by a bridge in this process, over tcp.  Other streams carry the same answers. */
+static const uint64_t capacities[] = {1, 2, 3, 4, 5, 63, 64, 65, 127, 128, 129, 1000, 1023, 1024, 1025}, few_capacities[] = {1, 2, 5, 64};
 
 static void fill_exactly(ptq_queue *queue, uint64_t capacity, uint64_t first)
 {
@@ -24,9 +26,12 @@ static void fill_exactly(ptq_queue *queue, uint64_t capacity, uint64_t first)
 static void capacity_is_exact_from_1_up(void **state)
 {
     struct contract *c = *state;
+    bool is_other_stream = strcmp(c->carrier->name, "ipc") == 0 || strcmp(c->carrier->name, "ws") == 0 || strcmp(c->carrier->name, "tls") == 0;
+    const uint64_t *list = is_other_stream ? few_capacities : capacities;
+    size_t count = is_other_stream ? sizeof few_capacities / sizeof *few_capacities : sizeof capacities / sizeof *capacities;
 
-    for (size_t i = 0; i < sizeof capacities / sizeof *capacities; i++) {
-        uint64_t capacity = capacities[i], next = 0, put = 0;
+    for (size_t i = 0; i < count; i++) {
+        uint64_t capacity = list[i], next = 0, put = 0;
         ptq_queue *queue = contract_open_sized(c, "tasks", capacity, 64);
 
         for (int lap = 0; lap < 3; lap++) {

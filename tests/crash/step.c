@@ -207,6 +207,25 @@ bool victim_run_to(struct victim *victim, uint64_t place, uint64_t times, int ms
     return set_breakpoint(victim, 0);
 }
 
+bool victim_run_to_write(struct victim *victim, const void *word)
+{
+    static const unsigned long writes_of_8 = 0x90001; /* of breakpoint 0: on, stops behind a write, of 8 bytes */
+    int signal = 0;
+
+    if (victim->over || !set_breakpoint(victim, (uint64_t)(uintptr_t)word) ||
+        ptrace(PTRACE_POKEUSER, victim->pid, offsetof(struct user, u_debugreg[7]), (void *)writes_of_8) != 0)
+        return false;
+    do {
+        if (ptrace(PTRACE_CONT, victim->pid, NULL, (void *)(uintptr_t)signal) != 0)
+            give_up("continue");
+        wait_for(victim);
+        if (victim->over)
+            return false;
+        signal = signal_to_deliver(victim);
+    } while (signal != 0);
+    return set_breakpoint(victim, 0);
+}
+
 bool victim_run_to_call(struct victim *victim, uint64_t n, bool behind)
 {
     uint64_t stops = 2 * n + (behind ? 2 : 1); /* one at the entry, one at the exit of each */
@@ -265,6 +284,7 @@ bool victim_run_to(struct victim *victim, uint64_t place, uint64_t times, int ms
 {
     return victim->over && place == times && ms < 0 && false;
 }
+bool victim_run_to_write(struct victim *victim, const void *word) { return victim->over && word == NULL && false; }
 bool victim_is_at_call(const struct victim *victim) { return victim->over && false; }
 bool victim_run_to_call(struct victim *victim, uint64_t n, bool behind) { return victim->over && n == 0 && behind && false; }
 void victim_kill(struct victim *victim) { victim->over = true; }

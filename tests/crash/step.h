@@ -40,6 +40,9 @@ uint64_t victim_place(const struct victim *victim);
  * come there within `ms` (then it was killed; PTQ_FOREVER: it will). */
 bool victim_run_to(struct victim *victim, uint64_t place, uint64_t times, int ms);
 
+/* Runs on at full speed until it has just written `word`, of 8 bytes, which lies where it does here.  False: it is over. */
+bool victim_run_to_write(struct victim *victim, const void *word);
+
 /* The instruction that comes next enters the kernel. */
 bool victim_is_at_call(const struct victim *victim);
 

@@ -2,7 +2,7 @@
  *
  * Then it is killed, or goes on to its end, and everything is audited together: what the peer put and got meanwhile, what
  * the victim had been promised, and what is left.
- *     crash_stops [SECONDS [FIRST SECOND]]: how long; with 0 every instruction of every script and every peer, once.
+ *     crash_stops [SECONDS [FIRST SECOND]]: how long each; with 0 every instruction of every script and every peer, once.
  *     FIRST and SECOND, of two at once: none but these scripts, to find again what was seen between them.
  */
 #include <signal.h>
@@ -15,7 +15,7 @@
 #include "crash/meeting.h"
 #include "crash/track.h"
 
-static int seconds = 10;
+static int seconds = 4;
 static const char *names[2]; /* NULL: any */
 
 struct table {

@@ -141,6 +141,18 @@ static const char *find_any_port(const char *url)
     return port != NULL && strtoul(port + 1, NULL, 10) == 0 ? port + 1 : NULL;
 }
 
+/* What the log said last: the directory is gone when the test has failed. */
+static void show_log(const char *path)
+{
+    char line[400];
+    FILE *log = fopen(path, "re");
+
+    while (log != NULL && fgets(line, sizeof line, log) != NULL)
+        print_error("%s", line);
+    if (log != NULL)
+        fclose(log);
+}
+
 /* Law: a bridge that is killed gets its address again.  So it is none that the kernel may give to others meanwhile. */
 void net_bridge_start(struct net *net, const char *const *options)
 {
@@ -156,8 +168,10 @@ void net_bridge_start(struct net *net, const char *const *options)
             snprintf(url, sizeof url, "%.*s%u%s", (int)(any - wanted), wanted, draw_port(), any + 1);
         up = start_bridge(net, url, options, log);
     }
-    if (!up)
-        fail_msg("ptqbridge did not come up at '%s'; see %s", url, log);
+    if (!up) {
+        show_log(log);
+        fail_msg("ptqbridge did not come up at '%s'", url);
+    }
 }
 
 void net_bridge_kill(struct net *net)
