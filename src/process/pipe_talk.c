@@ -91,7 +91,10 @@ static enum ptq_err judge(struct call *call, enum ptq_err answer)
     switch (answer) {
     case PTQ_END:
     case PTQ_EENDED:
-        return fate(call, pti_pipe_look(call->pipe, call->side, NULL));
+        state = pti_pipe_look(call->pipe, call->side, NULL);
+        if (call->side == PTQ_SIDE_GET && (state == PTI_END_CLOSED || state == PTI_END_DEAD))
+            (void)end_both(call); /* it may have said END before it died: from now on no send of ours is taken either */
+        return fate(call, state);
     case PTQ_EMPTY:
         if (call->timeout_ms == PTQ_NOWAIT && !pti_load_relaxed(&call->pipe->polls) && !is_time(call->pipe, PTQ_SIDE_GET, LOOK_GET_NS))
             return answer;

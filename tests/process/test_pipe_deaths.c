@@ -49,6 +49,7 @@ struct owner {
     bool makes;            /* it is the anchor, else the point */
     bool one_way;
     uint64_t sends;
+    bool ends;             /* says that nothing more will come */
 };
 
 static int own_an_end(void *context)
@@ -61,6 +62,8 @@ static int own_an_end(void *context)
 
     for (uint64_t i = 1; i <= owner->sends && err == PTQ_OK; i++)
         err = ptq_pipe_send(pipe, &i, sizeof i, PTT_LONG);
+    if (owner->ends && err == PTQ_OK)
+        err = ptq_pipe_end(pipe);
     atomic_store(&owner->page->words[0], err == PTQ_OK ? 1 : 100 + (uint64_t)err);
     while (true)
         pause();
@@ -143,6 +146,24 @@ static void who_waits_for_room_is_told_that_nobody_will_make_it(void **state)
         ptq_pipe_close(sleeper.pipe);
         assert_int_equal(ptt_scratch_files(scratch, NULL), 0);
     }
+}
+
+static void who_was_told_of_a_death_behind_an_end_sends_nothing_more(void **state)
+{
+    struct ptt_scratch *scratch = *state;
+    struct owner owner = {.scratch = scratch, .name = "p", .sends = 1, .ends = true};
+    ptq_pipe *pipe;
+
+    assert_ok(ptq_pipe_pair(scratch->bus, OPTIONS(.name = "p"), &pipe, NULL));
+    pid_t pid = start_owner(&owner);
+    expect_number(pipe, 1);
+    expect_answer(pipe, PTQ_END, PTT_LONG);
+    assert_ok(ptq_pipe_send(pipe, "x", 1, PTQ_NOWAIT)); /* it still receives */
+    ptt_kill(pid);
+    expect_answer(pipe, PTQ_EDIED, PTT_LONG);
+    assert_answer(PTQ_EDIED, ptq_pipe_send(pipe, "x", 1, PTQ_NOWAIT));
+    ptq_pipe_close(pipe);
+    assert_int_equal(ptt_scratch_files(scratch, NULL), 0);
 }
 
 struct sending {
@@ -459,6 +480,7 @@ int main(int argc, char **argv)
         CASE(a_killed_owner_is_told_behind_what_it_sent),
         CASE(who_waits_for_room_is_told_that_nobody_will_make_it),
         CASE(who_sends_and_has_room_is_told_soon),
+        CASE(who_was_told_of_a_death_behind_an_end_sends_nothing_more),
         CASE(a_descriptor_tells_a_death),
         CASE(a_stopped_owner_is_not_dead),
         CASE(a_dead_point_is_not_had_again),
