@@ -23,6 +23,9 @@
 #   <!-- until: command -->      first, but after what is given, waits until that is true
 #   <!-- not run: reason -->     only listed, and counted
 #
+# What would do harm where the test runs (become root, end others' processes, write outside of its folders, fetch: snippets/refuse.awk) is not
+# run at all, nothing of its block, and is a finding: it is said otherwise, or marked as not run.
+#
 # /etc/ptq, /root/ptq-keys, /run/ptqbridge and the hosts *.example, with ports 7400 to 7402 and 9417, are replaced by folders and ports of the
 # test's own, and put back in what is printed.
 [ ! -w /dev/shm ] || TMPDIR=/dev/shm
@@ -74,6 +77,30 @@ wait_until() { # command
         [ $SECONDS -lt $end ] || return 1
         sleep 0.02
     done
+}
+
+refused() { # LANGUAGE FILE: tells what in it must not be done here, and is true if there is something
+    sed -f "$at/there" "$2" >"$at/$number.asked"
+    awk -v roots="$at" -v language="$1" -f "$kit/refuse.awk" "$at/$number.asked" >"$at/$number.refused" || echo "cannot tell" >"$at/$number.refused"
+    [ ! -s "$at/$number.refused" ] || wrong "not run, for it would do harm here:" "$at/$number.refused"
+    [ -s "$at/$number.refused" ]
+}
+
+harmful() { # the block, what is given for it, what it waits for
+    local found=1
+    case $language in
+    console) sed -n 's/^[$>] //p' "$at/$number.body" >"$at/$number.typed" ;;
+    *) cp "$at/$number.body" "$at/$number.typed" ;;
+    esac
+    case $language in
+    ini | yaml) ;;
+    c | cpp) ! grep -q '^int main(' "$at/$number.body" || ! refused "$language" "$at/$number.typed" || found=0 ;;
+    *) ! refused "$language" "$at/$number.typed" || found=0 ;;
+    esac
+    case $language in c | cpp) ;; *) [ ! -e "$at/$number.given" ] || ! refused sh "$at/$number.given" || found=0 ;; esac
+    printf '%s\n' "$until" >"$at/$number.until"
+    [ "$until" = - ] || ! refused sh "$at/$number.until" || found=0
+    return $found
 }
 
 compile_piece() { # $number, $language, $scope
@@ -158,6 +185,7 @@ one_block() {
         return
     fi
     echo "$language" >>"$at/done"
+    ! harmful || return
     if [ "$from" != - ]; then
         # shellcheck disable=SC2086 # a pattern
         cat "$source/docs/"$from | awk '
@@ -221,6 +249,19 @@ one_page() {
 } 2>"$2/log"
 
 cd "$source" || fail "no tree"
+while read -r verdict text; do # what is refused, and what is not
+    printf '%s\n' "$text" | sed 's/<newline>/\n/g' >"$work/text"
+    case $verdict in refused:* | runs:*) ;; *) continue ;; esac
+    language=sh
+    case $verdict in *:python | *:c) language=${verdict#*:} ;; esac
+    awk -v roots=/scratch -v language=$language -f "$kit/refuse.awk" "$work/text" >"$work/verdict" || fail "refuse.awk ends with $?"
+    case $verdict in
+    refused:*) [ -s "$work/verdict" ] || fail "refuse.awk would run: $text" ;;
+    runs:*) [ ! -s "$work/verdict" ] || fail "refuse.awk refuses: $text: $(cat "$work/verdict")" ;;
+    esac
+    rules=$((${rules:-0} + 1))
+done <"$kit/refuse.cases"
+[ "${rules:-0}" -ge 60 ] || fail "refuse.cases has only ${rules:-0} cases"
 everything=
 if [ $# -eq 0 ]; then # it finds what is wrong
     PTQ_TEST_DEADLINE=2 bash "$kit/../snippets.sh" "$source" "$build" tests/abi/snippets/breaches.md >"$work/breaches" 2>&1 &
