@@ -10,9 +10,10 @@
 #   sh       a script, run by sh -e
 #   ini      a file of ptqbridge, read by ptqbridge --check
 #   python   a script, run where there is python3
-#   text     a picture; yaml: something for another program: neither is run
+#   yaml     something for another program: read by python3, where it has yaml
+#   text     a picture: nothing is done
 #
-# Blocks of one page share a bus, a folder, and one shell for console.  In the folder stand src, docs, tools and build/release, PATH has the
+# Blocks of one page share a bus, a folder, and one shell for console.  The folder has a space in its name; in it stand src, docs, tools and build/release, PATH has the
 # three programs.  In what is shown ... is any text, and alone on its line any lines.  Comments directly above a block say more:
 #
 #   <!-- numbers vary -->        numbers, and spaces, are not compared
@@ -26,8 +27,8 @@
 # What would do harm where the test runs (become root, end others' processes, write outside of its folders, fetch: snippets/refuse.awk) is not
 # run at all, nothing of its block, and is a finding: it is said otherwise, or marked as not run.
 #
-# /etc/ptq, /root/ptq-keys, /run/ptqbridge and the hosts *.example, with ports 7400 to 7402 and 9417, are replaced by folders and ports of the
-# test's own, and put back in what is printed.
+# /etc/ptq, /root/ptq-keys, /run/ptqbridge, /dev/shm/team, the group team and the hosts *.example, with ports 7400 to 7402 and 9417, are replaced by
+# folders, ports and a group of the test's own, and put back in what is printed.
 [ ! -w /dev/shm ] || TMPDIR=/dev/shm
 . "$(dirname "$0")/lib.sh"
 kit=$(cd "$(dirname "$0")/snippets" && pwd)
@@ -62,13 +63,15 @@ replacements() { # for the page at $at
         echo "s/:$number\b/:$port/g" >>"$at/back"
     done
     for folder in /etc/ptq /root/ptq-keys /run/ptqbridge; do
-        mkdir -p "$at/tree$folder"
-        echo "s,\(^\|[^a-z]\)$folder\b,\1$at/tree$folder,g" >>"$at/there"
-        echo "s,$at/tree$folder,$folder,g" >>"$at/back"
+        mkdir -p "$at/host$folder"
+        echo "s,\(^\|[^a-z]\)$folder\b,\1$at/host$folder,g" >>"$at/there"
+        echo "s,$at/host$folder,$folder,g" >>"$at/back"
     done
     echo "s/\b[a-z]*\.example\b/127.0.0.1/g" >>"$at/there"
+    mkdir "$at/host/team" # of a group that whoever runs this is in
+    echo "s,/dev/shm/team\b,$at/host/team,g; s/\(-g\|--group\) team\b/\1 $(id -gn)/g" >>"$at/there"
     echo "s,$at/bus\b,/dev/shm/ptq-1000,g" >>"$at/back"
-    chmod 700 "$at/tree/etc/ptq" "$at/tree/root/ptq-keys"
+    chmod 700 "$at/host/etc/ptq" "$at/host/root/ptq-keys"
 }
 
 wait_until() { # command
@@ -221,7 +224,9 @@ one_block() {
         cp "$at/$number.body" "$at/$number.py"
         LD_LIBRARY_PATH=$PWD/build/release/lib timeout "$deadline" python3 "$at/$number.py" >"$at/$number.errors" 2>&1 </dev/null ||
             wrong "exited with $?" "$at/$number.errors" ;;
-    yaml) wrong "nothing here can run it: say so" ;;
+    yaml)
+        python3 -c 'import yaml' 2>/dev/null || { echo "$page:$line: $language, not run: there is no yaml for python3" >>"$at/left"; return; }
+        python3 -c 'import sys, yaml; assert yaml.safe_load(sys.stdin)' <"$at/$number.body" >"$at/$number.errors" 2>&1 || wrong "it is no yaml" "$at/$number.errors" ;;
     esac
 }
 
@@ -229,17 +234,17 @@ one_page() {
     page=$1 at=$2 line=0
     set -m # what & begins has a process group of its own, and can be ended
     jobs_begun=()
-    mkdir -p "$at/tree/build" "$at/bus"
+    mkdir -p "$at/a tree/build" "$at/bus" "$at/host/home"
     chmod 700 "$at/bus"
     : >"$at/left" && : >"$at/done" && : >"$at/typed"
     awk -v out="$at" -f "$kit/extract.awk" "$source/$page"
-    for part in src docs tools; do ln -s "$source/$part" "$at/tree/$part"; done
-    ln -s "$build" "$at/tree/build/release"
+    for part in src docs tools; do ln -s "$source/$part" "$at/a tree/$part"; done
+    ln -s "$build" "$at/a tree/build/release"
     mkdir "$at/programs" # not all of bin: an example there is called grep
     for part in ptq ptqtop ptqbridge; do ln -s "$build/bin/$part" "$at/programs/$part"; done
     replacements
-    cd "$at/tree" || exit 1
-    export PTQ_DIR="$at/bus" PATH="$at/programs:$PATH" HOME="$at/tree" TMPDIR="$at"
+    cd "$at/a tree" || exit 1
+    export PTQ_DIR="$at/bus" PATH="$at/programs:$PATH" HOME="$at/host/home" TMPDIR="$at"
     while IFS=$'\t' read -r -u 9 number line language file from not_run until vary scope; do
         if [ "$number" = finding ]; then wrong "$language"; continue; fi
         one_block
