@@ -166,7 +166,9 @@ enum ptq_err pti_reap_unlink(ptq_bus *bus, const char *name, bool force)
         return unlink_unreadable(bus, name, err, force);
     if (err != PTQ_OK)
         return err;
-    if (!force && pti_life_lock_all(ring.segment.fd) != 0)
+    if (pti_segment_may_unlink(&ring.segment, bus->dirfd) != 0)
+        err = PTQ_EPERM; /* the mark would end a queue whose name stays */
+    else if (!force && pti_life_lock_all(ring.segment.fd) != 0)
         err = PTQ_EBUSY;
     else
         err = remove_by_name(bus, name, &ring);
@@ -192,7 +194,9 @@ enum ptq_err pti_reap_empty(ptq_bus *bus, const char *name)
 
     if (err != PTQ_OK)
         return err == PTQ_ENOENT ? PTQ_OK : err;
-    if (pti_life_lock_all(ring.segment.fd) != 0) {
+    if (pti_segment_may_unlink(&ring.segment, bus->dirfd) != 0) {
+        err = PTQ_EPERM;
+    } else if (pti_life_lock_all(ring.segment.fd) != 0) {
         err = PTQ_EBUSY;
     } else {
         recover_everybody(&ring);
@@ -222,10 +226,12 @@ static void collect(ptq_bus *bus, const char *name, bool force, struct ptq_gc_re
     if (force || header.geometry.flags & PTI_GEO_EPHEMERAL ||
         pti_load_acquire(&ring.hints->flags) & PTI_FLAG_REMOVED || /* [F] its remover was killed half way */
         holds_nothing(&ring)) {
-        if (remove_queue(bus, name, &ring))
+        if (pti_segment_may_unlink(&ring.segment, bus->dirfd) != 0)
+            report->kept++;
+        else if (remove_queue(bus, name, &ring))
             report->removed++;
         else
-            report->live++; /* its directory does not let us */
+            report->live++; /* somebody else is at it */
     } else {
         report->kept++;
     }

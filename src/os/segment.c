@@ -260,6 +260,19 @@ int pti_segment_is_named(const struct pti_segment *segment, int dirfd, const cha
     return status.st_dev == segment->dev && status.st_ino == segment->ino ? 0 : ENOENT;
 }
 
+/* In a directory with the sticky bit only its owner, the file's and root may. */
+int pti_segment_may_unlink(const struct pti_segment *segment, int dirfd)
+{
+    struct stat directory, file;
+
+    if (faccessat(dirfd, ".", W_OK | X_OK, AT_EACCESS) != 0)
+        return errno;
+    if (fstat(dirfd, &directory) != 0 || fstat(segment->fd, &file) != 0)
+        return errno;
+    bool owns = geteuid() == 0 || geteuid() == directory.st_uid || geteuid() == file.st_uid;
+    return (directory.st_mode & S_ISVTX) != 0 && !owns ? EPERM : 0;
+}
+
 bool pti_segment_is_unlinked(const struct pti_segment *segment)
 {
     struct stat status;

@@ -45,6 +45,9 @@ void pti_segment_close(struct pti_segment *segment);
 /* Does `name` in dirfd still lead to this inode?  0 yes, ENOENT no (removed or replaced), else errno. */
 int pti_segment_is_named(const struct pti_segment *segment, int dirfd, const char *name);
 
+/* May this user take its name in dirfd away?  0, EACCES or EPERM; to be asked before anything is done that only that ends. */
+int pti_segment_may_unlink(const struct pti_segment *segment, int dirfd);
+
 /* Has it lost its last name?  It never gets one again. */
 bool pti_segment_is_unlinked(const struct pti_segment *segment);
 

@@ -421,6 +421,10 @@ enum ptq_err pti_share_unlink(ptq_bus *bus, enum pti_share_kind kind, const char
         return pti_err_from_errno(number);
     if (number != 0)
         return unlinkat(bus->dirfd, file, 0) == 0 || errno == ENOENT ? PTQ_OK : pti_err_from_errno(errno);
+    if (pti_segment_may_unlink(&segment, bus->dirfd) != 0) {
+        pti_segment_close(&segment);
+        return PTQ_EPERM; /* the mark would end a share whose name stays */
+    }
     bool is_sound = segment.size >= PTI_HEADER_SIZE && check_header(&segment, kind, &geometry) == PTQ_OK;
     if (!force && (!is_sound || pti_life_lock_all(segment.fd) != 0)) {
         pti_segment_close(&segment);

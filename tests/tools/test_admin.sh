@@ -323,6 +323,48 @@ case_put_delay_and_ttl() {
     expect 2 "$PTQ" put tasks x --delay forever
 }
 
+# as_other COMMAND...: as somebody who may use what is on the bus, and not change its directory.
+as_other() {
+    if [ "$(id -u)" = 0 ]; then
+        setpriv --reuid=65534 --regid=65534 --clear-groups "$@"
+    else
+        "$@"
+    fi
+}
+
+case_who_may_not_remove_it_leaves_it_as_it_was() {
+    expect 0 "$PTQ" create tasks
+    expect 0 "$PTQ" create empty
+    expect 0 "$PTQ" put tasks hello
+    expect 0 "$PTQ" share set settings level 1
+    expect 0 "$PTQ" log append events begun
+    if [ "$(id -u)" = 0 ]; then
+        chmod o+x "$scratch" "$work"
+        chown -R 65534:65534 "$PTQ_DIR"
+    fi
+    chmod u-w "$PTQ_DIR/test"
+    as_other "$PTQ" version >/dev/null 2>&1 || { echo "  skipped: others cannot run this build"; return 0; }
+    for force in '' --force; do
+        # shellcheck disable=SC2086
+        for what in "rm $force tasks" "share rm $force settings" "log rm $force events"; do
+            expect 6 as_other "$PTQ" $what
+            err_has "cannot remove it: "
+        done
+    done
+    expect 0 as_other "$PTQ" gc
+    expect 6 as_other "$PTQ" rm --all
+    for queue in tasks empty; do
+        expect 0 as_other "$PTQ" put $queue again
+    done
+    expect 0 as_other "$PTQ" get tasks --all
+    out_is hello again
+    expect 0 as_other "$PTQ" share get settings level
+    out_is 1
+    expect 0 as_other "$PTQ" log append events ended
+    chmod u+w "$PTQ_DIR/test"
+    expect 0 as_other "$PTQ" rm tasks
+}
+
 case_pause_holds_gets_until_resume() {
     expect 0 "$PTQ" create tasks
     expect 0 "$PTQ" put tasks x
