@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """test_top_screens.py -- ptqtop in a terminal emulator: what stands on the screen, what is written to it, and what it survives.
 
-    test_top_screens.py PTQ PTQTOP [PTQBRIDGE]
+    test_top_screens.py PTQ PTQTOP SUPERVISED [PTQBRIDGE]
 
 A case is a function case_NAME, with a bus of its own.  Everything is waited for, with a deadline; nothing sleeps to make something true.
 """
@@ -26,8 +26,8 @@ except ImportError:
     print("skipped: no pyte (python3-pyte)")
     sys.exit(77)
 
-PTQ, PTQTOP = sys.argv[1:3]
-BRIDGE = sys.argv[3] if len(sys.argv) > 3 and sys.argv[3] else None
+PTQ, PTQTOP, SUPERVISED = map(os.path.abspath, sys.argv[1:4])
+BRIDGE = os.path.abspath(sys.argv[4]) if len(sys.argv) > 4 and sys.argv[4] else None
 DEADLINE = float(os.environ.get("PTQ_TEST_DEADLINE", "60"))
 COLOUR = re.compile(rb"\x1b\[(?:[0-9]+;)*(?:3[0-8]|4[0-8]|9[0-7]|10[0-7])(?:;[0-9]+)*m")
 
@@ -51,6 +51,9 @@ class Bus:
             raise Failed("ptq %s: %d instead of %d: %s" % (args, done.returncode, code, done.stderr))
         return done.stdout
 
+    def once(self, *args):
+        return subprocess.run((PTQTOP, "--once", *args), env=self.env, capture_output=True, text=True, timeout=DEADLINE, check=True).stdout
+
     def start(self, *command, **more):
         child = subprocess.Popen(command, env=self.env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, **more)
         self.children.append(child)
@@ -66,13 +69,34 @@ class Bus:
             child.wait()
 
 
+class Screen(pyte.Screen):
+    """With what pyte lacks: a part of the screen that is rolled by lines."""
+
+    def roll(self, how, count):
+        line, column = self.cursor.y, self.cursor.x
+        self.cursor.y = self.margins.top if self.margins else 0
+        how(count)
+        self.cursor.y, self.cursor.x = line, column
+
+    def scroll_up(self, count=1):
+        self.roll(self.delete_lines, count)
+
+    def scroll_down(self, count=1):
+        self.roll(self.insert_lines, count)
+
+
+class Stream(pyte.ByteStream):
+    csi = dict(pyte.ByteStream.csi, S="scroll_up", T="scroll_down")
+    events = pyte.ByteStream.events | {"scroll_up", "scroll_down"}
+
+
 class Top:
     """ptqtop on a terminal that we look at."""
 
     def __init__(self, bus, *args, columns=150, lines=24, env=None, before=None):
         self.bytes = b""
-        self.screen = pyte.Screen(columns, lines)
-        self.stream = pyte.ByteStream(self.screen)
+        self.screen = Screen(columns, lines)
+        self.stream = Stream(self.screen)
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
             os.chdir(bus.place)
@@ -261,6 +285,132 @@ def case_keys_for_columns_tree_units_baseline_search_and_save(bus):
     saved = [name for name in os.listdir(bus.place) if name.startswith("ptqtop-")]
     with open(os.path.join(bus.place, saved[0]), encoding="utf-8") as file:
         check([queue["name"] for queue in json.load(file)["queues"]] == ["alpha", "alpha.low", "beta"], "what was saved")
+
+
+# -- how it looks ------------------------------------------------------------------------------------------------------
+
+
+def listens(bus, path, *args, env=None):
+    with open(path + ".log", "wb") as log:
+        bridge = subprocess.Popen((BRIDGE, "--listen", "ipc://" + path, *args), env=env or bus.env, stdin=subprocess.DEVNULL, stderr=log)
+    bus.children.append(bridge)
+    end = time.monotonic() + DEADLINE
+    while b"listening" not in open(path + ".log", "rb").read():
+        check(time.monotonic() < end and bridge.poll() is None, "no bridge")
+        time.sleep(0.01)
+    return bridge
+
+
+def case_an_outbox_is_a_row_and_shares_the_link_of_its_peer(bus):
+    if BRIDGE is None:
+        return
+    there = {**bus.env, "PTQ_DIR": bus.place + "/there"}
+    home, far = bus.place + "/home.sock", "home=ipc://%s/home.sock" % bus.place
+    carrier = listens(bus, home, env=there)
+    listens(bus, bus.place + "/own.sock", "--peer", far)
+    subprocess.run((PTQ, "create", "readings"), env=there, check=True)
+    bus.ptq("put", "--peers", far, "--outbox", "readings@home", "first")
+    top = Top(bus, columns=200).until(re.compile(r"> readings at \S+ +outbox")).until("1 link up, 0 down")
+    check("ptq+ipc" not in top.text() and "~out" not in top.text(), "its whole address is in the way")
+    top.type("3").until(re.compile(r"home +peer +up .*\n> readings at \S+ +outbox +up "))
+    carrier.kill()
+    carrier.wait()
+    bus.ptq("put", "--peers", far, "--outbox", "readings@home", "second", "-n", "3")
+    top.until("0 links up, 1 down").until(re.compile(r"> readings at \S+ +outbox +down .* 3 .*waits for its home"))
+    top.type("1").until(re.compile(r"> readings at .* S?N ")).type("2").until(re.compile(r"ptqbridge +alive .*> readings at"))
+    top.leave()
+    row = json.loads(bus.once("-v", "links", "-o", "ndjson").split("\n")[1])
+    check((row["kind"], row["up"], row["waiting"], row["why"]) == ("outbox", False, 3, "waits for its home"), row)
+
+
+def case_a_lease_that_has_run_out_is_an_L(bus):
+    bus.ptq("create", "late", "--lease", "1500")
+    bus.ptq("put", "late", "x")
+    holder = bus.start(PTQ, "get", "late", "-n", "2", "--no-ack")
+    top = Top(bus).until(re.compile(r"late +queue .* 0 +1 +0 "))
+    holder.send_signal(signal.SIGSTOP)  # or it would take it again itself
+    top.until(re.compile(r"late +queue .* S?L "))
+    top.type("\r").until("with overdue leases").leave()
+
+
+def case_a_queue_of_another_layout_is_a_V(bus):
+    fill(bus)
+    with open(bus.place + "/bus/test/old~v1", "wb") as file:
+        file.write(b"\0" * 4096)
+    Top(bus).until(re.compile(r"old \(layout 1\) +other .* V ")).until(re.compile("alpha +queue")).leave()
+
+
+def case_a_supervised_process_is_a_row(bus):
+    parent = bus.start(SUPERVISED)
+    top = Top(bus, columns=200).type("2").until(re.compile(r"tools_supervise +alive +supervised +0 .* crawler run for \S+ run 1, 7 lives left"))
+    row = re.search(r"\n *(\d+) +tools_supervise +alive +supervised.* (\S+)  crawler", top.text())
+    check(int(row.group(1)) != parent.pid and row.group(2) != "-", "which, and since when: " + row.group(0))
+    check(re.search(r"\n *%d +tools_supervise +alive +attached +2 .*crawler\.\w+\.in, crawler\.\w+\.out" % parent.pid, top.text()), top.text())
+    top.leave()
+
+
+def case_a_process_has_a_queue_open_once_by_however_many_handles(bus):
+    bus.ptq("create", "work")
+    pool = subprocess.Popen((PTQ, "pool", "run", "squares", "--workers", "1", "--exec", "cat"), env=bus.env, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    bus.children.append(pool)
+    top = Top(bus, columns=200).type("2").until(re.compile(r"\n *%d +ptq +alive +attached +2 .* squares\.done, squares\.jobs\n" % pool.pid))
+    pool.stdin.close()
+    top.leave()
+
+
+def case_who_holds_the_head_is_told_with_its_age(bus):
+    pool = subprocess.Popen((PTQ, "pool", "run", "slow", "--workers", "1", "--exec", "sleep 100"), env=bus.env, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    bus.children.append(pool)
+    pool.stdin.write(b"1\n")
+    pool.stdin.flush()
+    top = Top(bus, columns=250).until(re.compile(r"slow +pool .* \d+ ptq [1-9]\d*m?s\n"))
+    top.type("/slow\r\r").until(re.compile(r"head held by \d+ ptq for [1-9]\d*m?s")).leave()
+    frame = json.loads(bus.once("-o", "json"))
+    check(frame["pools"][0]["head_ms"] > 0, frame["pools"])
+
+
+def case_narrow_screens_show_what_matters(bus):
+    fill(bus)
+    bus.ptq("create", "a-name." + "that-is-long." * 8 + "end")
+    top = Top(bus, columns=80).until("alpha.low").until("0 in/s").until(re.compile(r"\na-name\.that-i\S*…\S*long\.end  "))
+    lines = top.text().split("\n")
+    check(lines[1].endswith("free") and "link" in lines[1] and re.search(r"\d\d:\d\d:\d\d$", lines[0]), "header: %s" % lines[:2])
+    check("FLAGS" in lines[4] and "IN/s" in lines[4], "heads: " + lines[4])
+    top.type("?").until("a look at\n").until("                 its messages").type("\x1b").until("alpha.low")
+    bus.start(PTQ, "get", "alpha.low")
+    top.type("2").until(re.compile(r"PID +COMMAND .*DOES\n.*alpha\.low")).type("1").until("alpha.low")
+    top.type("/alpha\r\r").until("when full block").settle()
+    check(max(len(line) for line in top.text().split("\n")) <= 80 and "leases last as long as their holder\n" in top.text(), top.text())
+    top.type("G").until("MESSAGE").until(re.compile(r"\d+  ready +0 +1  x\n")).type("\x1b").leave()
+
+
+def case_wide_letters_take_two_columns_and_marks_none(bus):
+    bus.ptq("create", "words")
+    bus.ptq("put", "words", "日本語|e\u0301|")
+    top = Top(bus).until("words").type("\r").until(re.compile("日 ?本 ?語 ?\\|(e\u0301|é)\\|")).leave()
+    top = Top(bus, env={"LC_ALL": "C"}).until("words").type("\r").until("???|e?|")
+    check(all(byte < 128 for byte in top.bytes), "bytes above 127")
+    top.leave()
+
+
+def case_many_drops_are_one_event_on_the_screen(bus):
+    fill(bus)
+    top = Top(bus, columns=150).until("alpha.low").type("5").until("nothing has happened")
+    for i in range(3):
+        bus.ptq("put", "beta", "z", "-n", "3")
+        top.until(re.compile(r"%d dropped: oldest" % (3 * i + 3)))
+    top.until(re.compile(r"\n[0-9:]{8}  beta +9 dropped: oldest, [23] times in \d")).leave()
+
+
+def case_pools_are_sorted_too(bus):
+    for name in ("a", "b"):
+        pool = subprocess.Popen((PTQ, "pool", "run", name, "--workers", "1", "--exec", "sleep 100"), env=bus.env, stdin=subprocess.PIPE,
+                                stdout=subprocess.DEVNULL)
+        bus.children.append(pool)
+        pool.stdin.write(b"1\n" * (1 if name == "a" else 3))
+        pool.stdin.flush()
+    Top(bus, "-s", "depth").type("4").until(re.compile(r"\nb +pool +3 .*\na +pool +1 ")).type("I").until(
+        re.compile(r"\na +pool .*\nb +pool ")).leave()
 
 
 # -- what is written -----------------------------------------------------------------------------------------------------

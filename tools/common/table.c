@@ -9,20 +9,10 @@
 #include "common/say.h"
 #include "common/text.h"
 
-/* Columns on a screen: one a code point. */
-static int display_width(const char *text)
-{
-    int width = 0;
-
-    for (; *text != '\0'; text++)
-        width += (*text & 0xc0) != 0x80;
-    return width;
-}
-
 static void reset_widths(struct tool_table *table)
 {
     for (size_t i = 0; i < table->count; i++)
-        table->widths[i] = display_width(table->columns[i].head);
+        table->widths[i] = tool_width(table->columns[i].head, SIZE_MAX);
 }
 
 void tool_table_init(struct tool_table *table, const struct tool_column *columns, size_t count)
@@ -76,8 +66,8 @@ void tool_table_cell(struct tool_table *table, const char *format, ...)
         return;
     }
     int *width = &table->widths[table->used % table->count];
-    if (display_width(cell) > *width)
-        *width = display_width(cell);
+    if (tool_width(cell, SIZE_MAX) > *width)
+        *width = tool_width(cell, SIZE_MAX);
     table->cells[table->used++] = cell;
 }
 
@@ -93,7 +83,7 @@ char *tool_table_line(const struct tool_table *table, size_t row, char *line, si
     line[0] = '\0';
     for (size_t i = 0; i < table->count; i++) {
         const char *cell = row == SIZE_MAX ? table->columns[i].head : table->cells[row * table->count + i];
-        int pad = table->widths[i] - display_width(cell);
+        int pad = table->widths[i] - tool_width(cell, SIZE_MAX);
         bool left = table->columns[i].left;
         bool last = i + 1 == table->count;
         int length = snprintf(line + used, room - used, "%*s%s%*s", left ? 0 : pad, "", cell,

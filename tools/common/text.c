@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <wchar.h>
 
 size_t tool_utf8(const unsigned char *text, size_t size)
 {
@@ -27,6 +28,62 @@ size_t tool_utf8(const unsigned char *text, size_t size)
         return point >= forms[length - 1].least && point <= 0x10ffff && !surrogate ? length : 0;
     }
     return 0;
+}
+
+static uint32_t point_of(const unsigned char *at, size_t length)
+{
+    uint32_t point = length == 1 ? at[0] : at[0] & (0x7fu >> length);
+
+    for (size_t i = 1; i < length; i++)
+        point = point << 6 | (at[i] & 0x3f);
+    return point;
+}
+
+int tool_width(const char *text, size_t size)
+{
+    const unsigned char *at = (const unsigned char *)text;
+    int width = 0;
+
+    for (size_t left = strnlen(text, size), length; left > 0; at += length, left -= length) {
+        length = tool_utf8(at, left);
+        int columns = length > 1 ? wcwidth((wchar_t)point_of(at, length)) : 1;
+        width += columns < 0 ? 1 : columns;
+        length = length == 0 ? 1 : length;
+    }
+    return width;
+}
+
+/* The bytes that the first `width` columns take, and what stands on their last letter. */
+static size_t bytes_of(const char *text, int width)
+{
+    size_t used = 0;
+
+    while (text[used] != '\0') {
+        size_t length = tool_utf8((const unsigned char *)text + used, strlen(text + used));
+        length = length == 0 ? 1 : length;
+        width -= tool_width(text + used, length);
+        if (width < 0)
+            break;
+        used += length;
+    }
+    return used;
+}
+
+char *tool_shorten(const char *text, int width, bool ascii, char *buffer, size_t room)
+{
+    const char *mark = ascii ? "~" : "\u2026", *tail = text;
+    int all = tool_width(text, SIZE_MAX), left = width > 1 ? (width - 1) / 2 : 0;
+
+    if (all <= width) {
+        snprintf(buffer, room, "%s", text);
+        return buffer;
+    }
+    while (tool_width(tail, SIZE_MAX) > width - 1 - left && *tail != '\0') {
+        size_t length = tool_utf8((const unsigned char *)tail, strlen(tail));
+        tail += length == 0 ? 1 : length;
+    }
+    snprintf(buffer, room, "%.*s%s%s", (int)bytes_of(text, left), text, width > 0 ? mark : "", tail);
+    return buffer;
 }
 
 bool tool_is_utf8(const void *data, size_t size)

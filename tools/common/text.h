@@ -13,6 +13,13 @@ char *tool_escape(const char *text, size_t size, char *buffer, size_t room);
 /* The length of the UTF-8 sequence at `text`, 1 to 4; 0 where it is not one.  Control characters count as sequences. */
 size_t tool_utf8(const unsigned char *text, size_t size);
 
+/* How many columns of a terminal the first `size` bytes of it take, or all that is there: none for a mark that stands on the letter before, two for
+ * a wide one, as the locale says. */
+int tool_width(const char *text, size_t size);
+
+/* As many columns at most: what is longer has its middle left out, for a mark.  `room` of the buffer is 4 * width + 4 at least.  Returns it. */
+char *tool_shorten(const char *text, int width, bool ascii, char *buffer, size_t room);
+
 /* Whether all of it is UTF-8. */
 bool tool_is_utf8(const void *data, size_t size);
 

@@ -11,6 +11,7 @@
 
 enum units column_units;
 bool column_tree;
+int column_name_width;
 
 static const struct tool_column columns[COLUMNS] = {
     {"QUEUE", true},  {"KIND", true},  {"PATH", true},   {"DEPTH", false}, {"FILL", false}, {"READY", false}, {"LEASED", false},
@@ -199,6 +200,8 @@ static void add_trend(struct tool_table *table, uint64_t frame, const struct row
 
 static void add_pool_cell(struct tool_table *table, const struct row *row, int column)
 {
+    char age[16];
+
     if (!row->is_pool || (column == COLUMN_SEQ && row->unordered) || (column == COLUMN_HEAD && row->holder_pid == 0))
         tool_table_cell(table, "-");
     else if (column == COLUMN_SEQ)
@@ -206,7 +209,8 @@ static void add_pool_cell(struct tool_table *table, const struct row *row, int c
     else if (column == COLUMN_WINDOW)
         tool_table_cell(table, "%" PRIu64, row->info.window);
     else
-        tool_table_cell(table, "%d %s%s", row->holder_pid, row->holder_command, row->holder_alive ? "" : " (dead)");
+        tool_table_cell(table, "%d %s %s%s", row->holder_pid, row->holder_command, tool_age((uint64_t)row->holder_ns / 1000000, age),
+                        row->holder_alive ? "" : " (dead)");
 }
 
 static const char *who_waits(const struct row *row)
@@ -214,6 +218,18 @@ static const char *who_waits(const struct row *row)
     bool gets = row->get_waits && row->stats.consumers > 0, puts = row->put_waits && row->stats.producers > 0;
 
     return gets && puts ? "both" : gets ? "get" : puts ? "put" : "-";
+}
+
+char *outbox_name(const char *target, char *buffer, size_t room)
+{
+    const char *host = strstr(target, "://"), *last = strrchr(target, '/');
+    const char *run = host != NULL && last > host + 2 ? memrchr(host + 3, '/', (size_t)(last - host - 3)) : NULL;
+
+    if (run == NULL)
+        snprintf(buffer, room, "> %s", target);
+    else
+        snprintf(buffer, room, "> %s at %.*s", last + 1, (int)(run - host - 3), host + 3);
+    return buffer;
 }
 
 /* As a tree: parts between dots that the row above has too are left out, and it stands under it. */
@@ -232,7 +248,13 @@ static void add_name(struct tool_table *table, const struct row *row, const stru
             break;
     }
     bool outbox = strcmp(row->kind, "outbox") == 0;
-    tool_table_cell(table, "%*s%s%s%s", 2 * steps, "", row->name + shared, outbox ? " > " : "", outbox ? row->note : "");
+    char text[PTQ_NAME_MAX + sizeof row->note + 8], shorter[4 * sizeof text];
+    if (outbox && column_name_width > 0)
+        outbox_name(row->note, text, sizeof text);
+    else
+        snprintf(text, sizeof text, "%s%s%s", row->name + shared, outbox ? " > " : "", outbox ? row->note : "");
+    int room = column_name_width > 0 ? column_name_width - 2 * steps : tool_width(text, SIZE_MAX);
+    tool_table_cell(table, "%*s%s", 2 * steps, "", tool_shorten(text, room > 4 ? room : 4, top_options.ascii, shorter, sizeof shorter));
 }
 
 static void add_cell(struct tool_table *table, uint64_t frame, const struct row *row, int column, enum look look)

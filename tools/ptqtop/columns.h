@@ -51,7 +51,10 @@ void columns_fill(const struct slice *slice, const struct picked *picked, enum l
                   struct tool_table *table);
 extern enum units column_units;
 extern bool column_tree; /* names as a tree */
+extern int column_name_width; /* of names at most, which then are told short; 0: as they are */
 
+/* "ptq://host:port/run/name" as "> name at host:port", "ptq+ipc:///path/run/name" as "> name at /path".  Returns `buffer`. */
+char *outbox_name(const char *target, char *buffer, size_t room);
 char *top_flags(const struct row *row, char buffer[16]);
 uint64_t row_depth(const struct row *row);
 

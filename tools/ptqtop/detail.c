@@ -15,7 +15,7 @@ static attr_t head_look(const struct screen *screen)
 
 /* -- figures ------------------------------------------------------------------------------------------------------- */
 
-static void add_limits(const struct row *row, struct pane *pane)
+static void add_limits(const struct row *row, int width, struct pane *pane)
 {
     const struct ptq_view_info *info = &row->info;
     char deliveries[32] = "no limit of deliveries", lease[48] = "leases last as long as their holder", ttl[32] = "";
@@ -28,42 +28,45 @@ static void add_limits(const struct row *row, struct pane *pane)
         snprintf(lease, sizeof lease, "leases last %u ms", info->lease_ms);
     if (info->ttl_ms != 0)
         snprintf(ttl, sizeof ttl, "  messages live %u ms", info->ttl_ms);
-    pane_add(pane, A_NORMAL, "when full %s  %s  %s%s", tool_full_words[info->full], deliveries, lease, ttl);
+    pane_add_parts(pane, A_NORMAL, width, "when full %s  %s  %s%s", tool_full_words[info->full], deliveries, lease, ttl);
 }
 
-static void add_pool(const struct screen *screen, const struct row *row, struct pane *pane)
+static void add_pool(const struct screen *screen, const struct row *row, int width, struct pane *pane)
 {
+    char age[16];
+
     if (!row->is_pool)
         return;
-    pane_add(pane, row->holder_pid != 0 && !row->holder_alive ? paint(screen, PAINT_ALARM, A_BOLD) : A_NORMAL,
+    pane_add_parts(pane, row->holder_pid != 0 && !row->holder_alive ? paint(screen, PAINT_ALARM, A_BOLD) : A_NORMAL, width,
              "next ticket out %llu  window %llu  %llu results wait", (ull)row->sequence, (ull)row->info.window, (ull)row->held);
     if (row->holder_pid != 0)
-        pane_add(pane, A_NORMAL, "head held by %d %s%s", row->holder_pid, row->holder_command, row->holder_alive ? "" : " (dead)");
+        pane_add(pane, A_NORMAL, "head held by %d %s%s for %s", row->holder_pid, row->holder_command, row->holder_alive ? "" : " (dead)",
+                 tool_age((uint64_t)row->holder_ns / 1000000, age));
     else
         pane_add(pane, A_NORMAL, "head held by nobody");
 }
 
-void detail_facts(const struct screen *screen, const struct row *row, struct pane *pane)
+void detail_facts(const struct screen *screen, const struct row *row, int width, struct pane *pane)
 {
     const struct ptq_queue_stats *stats = &row->stats;
     char age[16], flags[16], bytes[16];
 
-    pane_add(pane, A_BOLD, "%s  (%s)  %s", row->name, row->kind, row->note[0] != '\0' ? row->note : row->is_pool ? "" : row->info.path);
+    pane_add_parts(pane, A_BOLD, width, "%s  (%s)  %s", row->name, row->kind, row->note[0] != '\0' ? row->note : row->is_pool ? "" : row->info.path);
     if (row->unread)
         return;
-    pane_add(pane, A_NORMAL, "%llu messages of at most %llu bytes   %s of memory", (ull)stats->capacity, (ull)stats->item_size,
+    pane_add_parts(pane, A_NORMAL, width, "%llu messages of at most %llu bytes  %s of memory", (ull)stats->capacity, (ull)stats->item_size,
              tool_human(stats->bytes, 1024, bytes));
-    pane_add(pane, A_NORMAL, "%llu ready (%.0f%%)  %llu leased  %llu delayed  %llu dead%s", (ull)stats->ready, tool_queue_fill(stats),
+    pane_add_parts(pane, A_NORMAL, width, "%llu ready (%.0f%%)  %llu leased  %llu delayed  %llu dead%s", (ull)stats->ready, tool_queue_fill(stats),
              (ull)stats->leased, (ull)stats->delayed, (ull)stats->dead, row->overdue > 0 ? "  with overdue leases" : "");
-    pane_add(pane, A_NORMAL, "%llu put  %llu taken  %llu acked  %llu given back  %llu redelivered  %llu dropped", (ull)stats->put,
+    pane_add_parts(pane, A_NORMAL, width, "%llu put  %llu taken  %llu acked  %llu given back  %llu redelivered  %llu dropped", (ull)stats->put,
              (ull)stats->taken, (ull)stats->acked, (ull)stats->nacked, (ull)stats->redelivered, (ull)stats->dropped);
     if (stats->dropped > 0)
-        pane_add(pane, A_NORMAL, "dropped: %llu oldest  %llu newest  %llu expired  %llu purged  %llu dead letters", (ull)stats->dropped_by[0],
+        pane_add_parts(pane, A_NORMAL, width, "dropped: %llu oldest  %llu newest  %llu expired  %llu purged  %llu dead letters", (ull)stats->dropped_by[0],
                  (ull)stats->dropped_by[1], (ull)stats->dropped_by[2], (ull)stats->dropped_by[3], (ull)stats->dropped_by[4]);
-    pane_add(pane, A_NORMAL, "oldest %s  recoveries %llu  flags %s%s%s", stats->oldest_ms > 0 ? tool_age(stats->oldest_ms, age) : "-",
+    pane_add_parts(pane, A_NORMAL, width, "oldest %s  recoveries %llu  flags %s%s%s", stats->oldest_ms > 0 ? tool_age(stats->oldest_ms, age) : "-",
              (ull)stats->recovered, top_flags(row, flags)[0] != '\0' ? flags : "-", stats->ended ? "  ended" : "", stats->paused ? "  paused" : "");
-    add_limits(row, pane);
-    add_pool(screen, row, pane);
+    add_limits(row, width, pane);
+    add_pool(screen, row, width, pane);
 }
 
 /* -- trends -------------------------------------------------------------------------------------------------------- */
@@ -165,28 +168,31 @@ void detail_waits(const struct screen *screen, const struct watched *queue, int 
 
 /* -- who ------------------------------------------------------------------------------------------------------------- */
 
-void detail_people(const struct screen *screen, const struct watched *queue, struct pane *pane)
+void detail_people(const struct screen *screen, const struct watched *queue, int width, struct pane *pane)
 {
     static const struct tool_column columns[] = {
-        {"PID", false}, {"COMMAND", true}, {"STATE", true}, {"SINCE", true}, {"PUT", false},
-        {"TAKEN", false}, {"ACKED", false}, {"NACKED", false}, {"LEASED", false}, {"OLDEST", false}};
+        {"PID", false}, {"COMMAND", true}, {"STATE", true}, {"LEASED", false}, {"PUT", false}, {"ACKED", false},
+        {"SINCE", false}, {"TAKEN", false}, {"NACKED", false}, {"OLDEST", false}};
+    int fit = width >= 78 ? 10 : width >= 50 ? 7 : 4; /* the later ones go first */
     struct tool_table table;
-    char when[32], line[1024];
+    char text[16], line[1024];
 
-    tool_table_init(&table, columns, sizeof columns / sizeof columns[0]);
+    tool_table_init(&table, columns, (size_t)fit);
     for (size_t i = 0; i < queue->people_count; i++) {
         const struct ptq_view_endpoint *one = &queue->people[i];
-        const uint64_t figures[] = {one->put, one->taken, one->acked, one->nacked, one->leased};
+        int64_t age = screen->frame->unix_ms - one->since_unix_ms;
+        const uint64_t figures[] = {one->leased, one->put, one->acked, 0, one->taken, one->nacked, one->oldest_position};
         tool_table_cell(&table, "%d", one->pid);
         tool_table_cell(&table, "%.16s", one->command);
         tool_table_cell(&table, "%s", one->alive ? "alive" : "dead");
-        tool_table_cell(&table, "%s", tool_when(one->since_unix_ms, when));
-        for (size_t j = 0; j < sizeof figures / sizeof figures[0]; j++)
-            tool_table_cell(&table, "%" PRIu64, figures[j]);
-        if (one->leased > 0)
-            tool_table_cell(&table, "%" PRIu64, one->oldest_position);
-        else
-            tool_table_cell(&table, "-");
+        for (int j = 3; j < fit; j++) {
+            if (j == 6)
+                tool_table_cell(&table, "%s", tool_age(age > 0 ? (uint64_t)age : 0, text));
+            else if (j == 9 && one->leased == 0)
+                tool_table_cell(&table, "-");
+            else
+                tool_table_cell(&table, "%" PRIu64, figures[j - 3]);
+        }
     }
     pane_add(pane, A_NORMAL, "%s", "");
     pane_add(pane, head_look(screen), "%s", queue->people_count > 0 ? tool_table_line(&table, SIZE_MAX, line, sizeof line) : "ATTACHED  nobody");

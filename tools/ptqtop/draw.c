@@ -13,15 +13,18 @@ attr_t paint(const struct screen *screen, enum paint pair, attr_t without)
     return (attr_t)COLOR_PAIR(pair) | (pair == PAINT_DIM ? A_DIM : pair == PAINT_ALARM ? A_BOLD : 0);
 }
 
-/* Writes `text`, of which the first character would stand in column x, from column `least` on, up to `end`.  Returns the column behind it. */
-static int draw_part(int y, int x, const char *text, int least, int end, attr_t attributes)
+/* What a terminal that is not UTF-8 has no letter for is a ?. */
+int draw_part(int y, int x, const char *text, int least, int end, attr_t attributes)
 {
     attrset(attributes);
-    for (; *text != '\0' && x < end; x++) {
+    while (*text != '\0' && x < end) {
         size_t size = tool_utf8((const unsigned char *)text, strlen(text));
         size = size == 0 ? 1 : size;
-        if (x >= least)
-            mvaddnstr(y, x, text, (int)size);
+        bool strange = top_options.ascii && (*text & 0x80);
+        int width = strange ? 1 : tool_width(text, size);
+        if (x >= least && x + width <= end && (width > 0 || x > least))
+            strange ? mvaddch(y, x, '?') : width > 0 ? mvaddnstr(y, x, text, (int)size) : addnstr(text, (int)size);
+        x += width;
         text += size;
     }
     attrset(A_NORMAL);
@@ -47,13 +50,17 @@ void draw_text(int y, const char *text, attr_t attributes)
 
 /* -- tables -------------------------------------------------------------------------------------------------------- */
 
-static int width_of(const char *text)
+void table_fit(const struct screen *screen, const struct tool_table *table, const char *weights, struct table_style *style)
 {
-    int width = 0;
+    int least = COLS / 4 > 10 ? COLS / 4 : 10; /* of the last one */
+    int used = 0;
 
-    for (; *text != '\0'; text++)
-        width += (*text & 0xc0) != 0x80;
-    return width;
+    for (; !screen->wide && *weights != '\0'; weights++) {
+        size_t i = (size_t)(*weights - 'a');
+        int width = i + 1 == table->count && table->widths[i] > least ? least : table->widths[i];
+        style->hidden[i] = i > 0 && used + width > COLS;
+        used += style->hidden[i] ? 0 : width + 2;
+    }
 }
 
 /* row SIZE_MAX: the heads.  The first column stays, the others move behind it. */
@@ -66,8 +73,10 @@ static void draw_row(const struct screen *screen, int y, const struct tool_table
     if (line != A_NORMAL)
         fill_line(y, 0, line);
     for (size_t i = 0; i < table->count && x - screen->left < COLS; i++) {
+        if (style->hidden[i])
+            continue;
         const char *cell = head ? table->columns[i].head : table->cells[row * table->count + i];
-        int pad = table->columns[i].left ? 0 : table->widths[i] - width_of(cell);
+        int pad = table->columns[i].left ? 0 : table->widths[i] - tool_width(cell, SIZE_MAX);
         int at = x + pad - (i > 0 ? screen->left : 0);
         attr_t attributes = line == A_NORMAL && style->of_cell != NULL ? style->of_cell(screen, row, i) : line;
         draw_part(y, at, cell, i > 0 ? fixed : 0, COLS, attributes);
@@ -100,14 +109,13 @@ int body_lines(void)
 
 static void draw_header(const struct screen *screen)
 {
-    bool narrow = COLS < 78;
     int lines = header_lines() > 1 ? HEADER_LINES : header_lines();
     char line[1024];
     size_t from, to;
 
     for (int i = 0; i < lines; i++) {
         int which = lines == 1 ? 2 : i;
-        draw_text(i, top_header(screen->frame, which, narrow, line, sizeof line), which == 0 ? A_BOLD : A_NORMAL);
+        draw_text(i, top_header(screen->frame, which, COLS, line, sizeof line), which == 0 ? A_BOLD : A_NORMAL);
         if (which != 2 || !top_header_drops(screen->frame, line, &from, &to))
             continue;
         line[to] = '\0';
@@ -145,6 +153,19 @@ static const char *say_wish(const struct screen *screen, char *buffer, size_t ro
     return buffer;
 }
 
+/* Only what is sorted says by what. */
+static void say_state(const struct screen *screen, const char *paused, char *line, size_t room)
+{
+    bool sorts = top_options.view == VIEW_QUEUES || top_options.view == VIEW_POOLS;
+    char sort[64] = "", filter[PTQ_NAME_MAX + 16] = "";
+
+    if (sorts)
+        snprintf(sort, sizeof sort, "sort %s%s  ", top_column(top_options.sort).head, top_options.reverse ? " reversed" : "");
+    if (screen->filter[0] != '\0')
+        snprintf(filter, sizeof filter, "filter %s  ", screen->filter);
+    snprintf(line, room, "%severy %.3gs  %s%s? help  q quit", paused, top_options.delay, sort, filter);
+}
+
 static void draw_footer(const struct screen *screen)
 {
     const char *paused = screen->paused ? "PAUSED  " : "";
@@ -163,9 +184,7 @@ static void draw_footer(const struct screen *screen)
     else if (screen->cover != COVER_NONE)
         snprintf(line, sizeof line, "%sEsc back  up down scroll  space pause  ? help  q quit", paused);
     else
-        snprintf(line, sizeof line, "%severy %.3gs  sort %s%s  %s%s%s? help  q quit", paused, top_options.delay,
-                 top_column(top_options.sort).head, top_options.reverse ? " reversed" : "", screen->filter[0] != '\0' ? "filter " : "",
-                 screen->filter, screen->filter[0] != '\0' ? "  " : "");
+        say_state(screen, paused, line, sizeof line);
     draw_text(LINES - 1, line, A_REVERSE);
 }
 
@@ -182,6 +201,7 @@ static void draw_view(struct screen *screen)
 
 void screen_draw(struct screen *screen)
 {
+    column_name_width = COLS / 5 * 2 > 16 ? COLS / 5 * 2 : 16;
     erase();
     if (screen->frame != NULL) {
         keep_selection(screen);

@@ -43,20 +43,34 @@ void pane_add(struct pane *pane, attr_t look, const char *format, ...)
         pane->lines[pane->count++] = (struct pane_line){.text = copy, .look = look};
 }
 
-/* One column a character; what is behind `width` is cut. */
+void pane_add_parts(struct pane *pane, attr_t look, int width, const char *format, ...)
+{
+    char text[1024], line[1024] = "";
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    for (char *at = text; *at != '\0';) {
+        const char *end = strstr(at, "  ");
+        size_t size = end != NULL ? (size_t)(end - at) : strlen(at), used = strlen(line);
+        if (used > 0 && tool_width(line, SIZE_MAX) + 2 + tool_width(at, size) > width) {
+            pane_add(pane, look, "%s", line);
+            used = (size_t)snprintf(line, sizeof line, "%s", "  ");
+        } else if (used > 0)
+            used = strlen(strcat(line, "  "));
+        snprintf(line + used, sizeof line - used, "%.*s", (int)size, at);
+        for (at += size; *at == ' ';)
+            at++;
+    }
+    pane_add(pane, look, "%s", line);
+}
+
 void pane_draw(const struct pane *pane, size_t from, int x, int width)
 {
     for (int y = 0; pane != NULL && y < body_lines() && from + (size_t)y < pane->count; y++) {
         const struct pane_line *line = &pane->lines[from + (size_t)y];
-        const char *at = line->text;
-        attrset(line->look);
-        for (int i = 0; i < width && *at != '\0'; i++) {
-            size_t size = tool_utf8((const unsigned char *)at, strlen(at));
-            size = size == 0 ? 1 : size;
-            mvaddnstr(header_lines() + y, x + i, at, (int)size);
-            at += size;
-        }
-        attrset(A_NORMAL);
+        draw_part(header_lines() + y, x, line->text, 0, x + width, line->look);
     }
 }
 
@@ -91,15 +105,15 @@ static void gather(struct screen *screen, const struct row *row)
     screen->left_pane = pane_new();
     screen->right_pane = two ? pane_new() : NULL;
     struct pane *right = two ? screen->right_pane : screen->left_pane;
-    detail_facts(screen, row, screen->left_pane);
+    detail_facts(screen, row, width, screen->left_pane);
     detail_trends(screen, row, width, screen->left_pane);
     if (queue == NULL)
         return;
     if (two)
-        detail_people(screen, queue, screen->left_pane);
+        detail_people(screen, queue, width, screen->left_pane);
     detail_waits(screen, queue, width, right);
     if (!two)
-        detail_people(screen, queue, screen->left_pane);
+        detail_people(screen, queue, width, screen->left_pane);
     detail_messages(screen, queue, right);
 }
 

@@ -1,7 +1,7 @@
 /* draw_help.c -- help, and the choice of columns. */
-#include "screen.h"
-
 #include <string.h>
+
+#include "pane.h"
 
 static const char *const lines[] = {
     "1 2 3 4 5        queues, processes, links, pools, events;  w  pools and back",
@@ -36,14 +36,47 @@ static const char *const lines[] = {
     "                 a double one where several did, a ring while the window is full",
 };
 
+enum { HANG = 17 }; /* what a line is about stands before that column */
+
+/* So much of it stands in a line of that width: whole words, if there is one. */
+static size_t break_at(const char *text, size_t width)
+{
+    size_t size = width;
+
+    if (strlen(text) <= width)
+        return strlen(text);
+    while (size > 0 && text[size] != ' ')
+        size--;
+    return size > 0 ? size : width;
+}
+
+/* Breaks a line between words where the screen ends; the rest stands under its text. */
+static void add_wrapped(struct pane *pane, const char *line)
+{
+    int room = COLS > 2 * HANG ? COLS : 4 * HANG;
+    size_t keys = strlen(line) > HANG ? HANG : strlen(line);
+    const char *at = line + keys;
+
+    do {
+        size_t size = break_at(at, (size_t)(room - HANG));
+        pane_add(pane, A_NORMAL, "%-*.*s%.*s", HANG, (int)keys, line, (int)size, at);
+        for (at += size; *at == ' ';)
+            at++;
+        keys = 0;
+    } while (*at != '\0');
+}
+
 void draw_help(struct screen *screen)
 {
-    size_t count = sizeof lines / sizeof lines[0], room = (size_t)body_lines();
+    struct pane *pane = pane_new();
+    size_t room = (size_t)body_lines();
 
-    if (screen->from + room > count)
-        screen->from = count > room ? count - room : 0;
-    for (size_t i = 0; i < room && screen->from + i < count; i++)
-        draw_text(header_lines() + (int)i, lines[screen->from + i], A_NORMAL);
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++)
+        add_wrapped(pane, lines[i]);
+    if (pane != NULL && screen->from + room > pane->count)
+        screen->from = pane->count > room ? pane->count - room : 0;
+    pane_draw(pane, screen->from, 0, COLS);
+    pane_free(pane);
 }
 
 void draw_chooser(struct screen *screen)

@@ -5,13 +5,19 @@
 
 #include "views.h"
 
-static void draw_list(struct screen *screen, struct tool_table *table, attr_t (*of_cell)(const struct screen *, size_t, size_t), const char *nothing)
+/* weights: table_fit */
+static void draw_list(struct screen *screen, struct tool_table *table, const char *weights,
+                      attr_t (*of_cell)(const struct screen *, size_t, size_t), const char *nothing)
 {
+    struct table_style style = {.selected = SIZE_MAX, .of_cell = of_cell};
+
     size_t rows = tool_table_rows(table), room = body_lines() > 1 ? (size_t)body_lines() - 1 : 0;
 
     if (screen->from + room > rows)
         screen->from = rows > room ? rows - room : 0;
-    draw_table(screen, header_lines(), body_lines(), table, &(struct table_style){.from = screen->from, .selected = SIZE_MAX, .of_cell = of_cell});
+    style.from = screen->from;
+    table_fit(screen, table, weights, &style);
+    draw_table(screen, header_lines(), body_lines(), table, &style);
     if (rows == 0)
         draw_text(header_lines() + 1, nothing, A_NORMAL);
     tool_table_fini(table);
@@ -32,8 +38,8 @@ void draw_processes(struct screen *screen)
 {
     struct tool_table table;
 
-    processes_fill_table(&screen->frame->processes, &table);
-    draw_list(screen, &table, paint_process, "nobody is attached");
+    processes_fill_table(screen->frame, &table);
+    draw_list(screen, &table, "ablficghjdke", paint_process, "nobody is attached");
 }
 
 static attr_t paint_link(const struct screen *screen, size_t row, size_t column)
@@ -52,18 +58,14 @@ void draw_links(struct screen *screen)
     struct tool_table table;
 
     links_fill_table(screen->frame, &table);
-    draw_list(screen, &table, paint_link, "no other host is known, and nothing waits to be carried: see ptq peers");
+    draw_list(screen, &table, "acgkeidhfbj", paint_link, "no other host is known, and nothing waits to be carried: see ptq peers");
 }
 
-/* The newest first. */
-static const struct event *newest(const struct events *events, size_t row)
-{
-    return event_at(events, events_kept(events) - 1 - row);
-}
+static struct fold folds[EVENTS]; /* what paint_event is asked about */
 
 static attr_t paint_event(const struct screen *screen, size_t row, size_t column)
 {
-    enum event_weight weight = newest(&screen->frame->events, row)->weight;
+    enum event_weight weight = screen->frame->events.list[folds[row].newest % EVENTS].weight;
 
     if (column == 0)
         return paint(screen, PAINT_DIM, A_NORMAL);
@@ -72,8 +74,10 @@ static attr_t paint_event(const struct screen *screen, size_t row, size_t column
 
 void draw_events(struct screen *screen)
 {
+    const struct frame *frame = screen->frame;
+    size_t count = events_fold(&frame->events, folds);
     struct tool_table table;
 
-    events_fill_newest(&screen->frame->events, &table);
-    draw_list(screen, &table, paint_event, "nothing has happened since ptqtop began");
+    events_fill_folded(&frame->events, folds, count, frame->unix_ms, &table);
+    draw_list(screen, &table, "abc", paint_event, "nothing has happened since ptqtop began");
 }

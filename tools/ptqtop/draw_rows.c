@@ -174,15 +174,17 @@ static attr_t paint_worker(const struct screen *screen, size_t index, size_t pla
     return place == 8 && now->jobs_failed > 0 ? paint(screen, PAINT_ALARM, A_BOLD) : A_NORMAL;
 }
 
-/* A lane has what the other columns leave. */
-static size_t lane_room(const struct screen *screen, bool narrow)
+/* A lane has what the other columns leave, of which the less important ones make room for it. */
+static size_t lane_room(const struct screen *screen, bool narrow, struct table_style *style)
 {
     struct tool_table table;
     int used = 0;
 
     workers_fill_table(&screen->frame->workers, LANE_LETTERS, 0, narrow, &table);
+    table.widths[table.count - 1] = 12;
+    table_fit(screen, &table, narrow ? "afcdbe" : "amdegbhckjilf", style);
     for (size_t i = 0; i + 1 < table.count; i++)
-        used += table.widths[i] + 2;
+        used += style->hidden[i] ? 0 : table.widths[i] + 2;
     tool_table_fini(&table);
     return COLS - used > 8 ? (size_t)(COLS - used) : 8;
 }
@@ -192,12 +194,14 @@ static void draw_lanes(struct screen *screen, int y, int height)
     const struct workers *workers = &screen->frame->workers;
     bool narrow = COLS < 110;
     size_t room = height > 1 ? (size_t)height - 1 : 0;
+    struct table_style style = {.selected = SIZE_MAX, .of_cell = paint_worker};
     struct tool_table table;
 
     if (screen->from + room > workers->count)
         screen->from = workers->count > room ? workers->count - room : 0;
-    workers_fill_table(workers, screen->look == LOOK_BARS ? LANE_WAVE : LANE_WAVE_ASCII, lane_room(screen, narrow), narrow, &table);
-    draw_table(screen, y, height, &table, &(struct table_style){.from = screen->from, .selected = SIZE_MAX, .of_cell = paint_worker});
+    workers_fill_table(workers, screen->look == LOOK_BARS ? LANE_WAVE : LANE_WAVE_ASCII, lane_room(screen, narrow, &style), narrow, &table);
+    style.from = screen->from;
+    draw_table(screen, y, height, &table, &style);
     if (workers->count == 0 && height > 1)
         draw_text(y + 1, "no worker of a pool is on this host", A_NORMAL);
     tool_table_fini(&table);

@@ -1,4 +1,4 @@
-/* events.c -- what happened: differences between two looks that are worth a line.  The last 512 are kept. */
+/* events.c -- what happened: differences between two looks that are worth a line.  The last ones are kept. */
 #include <stdarg.h>
 #include <string.h>
 
@@ -8,6 +8,11 @@
 
 typedef unsigned long long ull;
 
+static struct event *last_event(struct watcher *watcher)
+{
+    return &watcher->frame.events.list[(watcher->frame.events.count - 1) % EVENTS];
+}
+
 void event_add(struct watcher *watcher, enum event_weight weight, const char *subject, const char *format, ...)
 {
     struct events *events = &watcher->frame.events;
@@ -16,20 +21,12 @@ void event_add(struct watcher *watcher, enum event_weight weight, const char *su
 
     event->unix_ms = watcher->frame.unix_ms;
     event->weight = weight;
+    event->kind = format;
+    event->amount = 0;
     snprintf(event->subject, sizeof event->subject, "%s", subject);
     va_start(arguments, format);
     vsnprintf(event->text, sizeof event->text, format, arguments);
     va_end(arguments);
-}
-
-uint64_t events_kept(const struct events *events)
-{
-    return events->count < EVENTS ? events->count : EVENTS;
-}
-
-const struct event *event_at(const struct events *events, uint64_t number)
-{
-    return &events->list[(events->count - events_kept(events) + number) % EVENTS];
 }
 
 /* -- of a queue -------------------------------------------------------------------------------------------------- */
@@ -41,14 +38,20 @@ static bool is_full(const struct ptq_queue_stats *stats)
 
 static void tell_losses(struct watcher *watcher, const char *name, const struct ptq_queue_stats *before, const struct ptq_queue_stats *now)
 {
-    for (unsigned i = 0; i < PTQ_DROPS; i++)
-        if (now->dropped_by[i] > before->dropped_by[i])
-            event_add(watcher, i == PTQ_DROP_PURGED ? EVENT_PLAIN : EVENT_ALARM, name, "%llu dropped: %s",
-                      (ull)(now->dropped_by[i] - before->dropped_by[i]), tool_drop_words[i]);
+    for (unsigned i = 0; i < PTQ_DROPS; i++) {
+        uint64_t count = now->dropped_by[i] - before->dropped_by[i];
+        if (now->dropped_by[i] <= before->dropped_by[i])
+            continue;
+        event_add(watcher, i == PTQ_DROP_PURGED ? EVENT_PLAIN : EVENT_ALARM, name, "%llu dropped: %s", (ull)count, tool_drop_words[i]);
+        last_event(watcher)->amount = count;
+        last_event(watcher)->kind = tool_drop_words[i];
+    }
     if (now->dead > before->dead)
         event_add(watcher, EVENT_ALARM, name, "%llu became dead letters", (ull)(now->dead - before->dead));
-    if (now->redelivered > before->redelivered)
-        event_add(watcher, EVENT_WARN, name, "%llu delivered again", (ull)(now->redelivered - before->redelivered));
+    if (now->redelivered <= before->redelivered)
+        return;
+    event_add(watcher, EVENT_WARN, name, "%llu delivered again", (ull)(now->redelivered - before->redelivered));
+    last_event(watcher)->amount = now->redelivered - before->redelivered;
 }
 
 static void tell_people(struct watcher *watcher, const char *name, const struct ptq_queue_stats *before, const struct ptq_queue_stats *now)

@@ -41,6 +41,7 @@ static void set_pool(json_t *object, const struct row *row)
         return;
     json_object_set_new(object, "head_alive", json_boolean(row->holder_alive));
     json_object_set_new(object, "head_command", tool_text_json(row->holder_command));
+    tool_set_number(object, "head_ms", (uint64_t)row->holder_ns / 1000000);
 }
 
 static json_t *row_json(const struct row *row)

@@ -34,7 +34,9 @@ static void move_to(struct screen *screen, long row)
 
 static void move_sideways(struct screen *screen, bool right)
 {
-    if (right && !screen->wide && !screen->chosen && top_options.view == VIEW_QUEUES)
+    bool fits = top_options.view != VIEW_POOLS && (top_options.view != VIEW_QUEUES || !screen->chosen);
+
+    if (right && !screen->wide && fits)
         screen->wide = true;
     else if (right)
         screen->left += screen->left < 400 ? 8 : 0;
@@ -90,6 +92,7 @@ static void show_view(struct screen *screen, enum view view)
     if ((int)view != top_options.view) {
         screen->from = screen->selected = screen->top = 0;
         screen->left = 0;
+        screen->wide = false;
         screen->selected_name[0] = '\0';
     }
     top_options.view = view;

@@ -8,6 +8,7 @@
 
 #include "ask.h"
 #include "away.h"
+#include "columns.h"
 #include "common/text.h"
 #include "watch.h"
 
@@ -18,7 +19,7 @@ void links_fini(struct links *links)
     *links = (struct links){0};
 }
 
-static void begin(struct links *links)
+static void begin(struct links *links, int64_t now)
 {
     struct link_row *rows = links->before;
     size_t room = links->before_room;
@@ -30,6 +31,8 @@ static void begin(struct links *links)
     links->room = room;
     links->count = 0;
     links->up = links->down = 0;
+    links->at_before = links->at;
+    links->at = now;
 }
 
 static struct link_row *add_row(struct links *links)
@@ -61,9 +64,9 @@ static void tell(struct watcher *watcher, const struct link_row *row)
     const struct link_row *before = find_before(&watcher->frame.links, row);
     bool changed = before != NULL && before->known && row->known && before->up != row->up;
 
-    if (row->known && row->up)
+    if (row->known && !row->shares_link && row->up)
         watcher->frame.links.up++;
-    else if (row->known)
+    else if (row->known && !row->shares_link)
         watcher->frame.links.down++;
     if (changed && row->up)
         event_add(watcher, EVENT_PLAIN, row->name, "link up: %s", row->url);
@@ -90,6 +93,28 @@ static bool note_peer(const struct ptq_peer *peer, void *context)
     return true;
 }
 
+static const struct link_row *find_peer(const struct links *links, const char *url)
+{
+    for (size_t i = 0; i < links->count; i++)
+        if (strcmp(links->rows[i].kind, "peer") == 0 && strcmp(links->rows[i].url, url) == 0)
+            return &links->rows[i];
+    return NULL;
+}
+
+/* Why what is in it does not move; "": it does. */
+static void say_why(const struct ptq_outbox *outbox, const struct watched *queue, struct link_row *row)
+{
+    char why[400] = "";
+
+    if (queue != NULL && queue->good && queue->row.stats.consumers == 0)
+        snprintf(why, sizeof why, "no ptqbridge carries it");
+    else if (!outbox->carried)
+        snprintf(why, sizeof why, "waits for its home");
+    else if (outbox->why[0] != '\0')
+        snprintf(why, sizeof why, "waits: %.300s", outbox->why);
+    snprintf(row->why, sizeof row->why, "%.159s", why);
+}
+
 static bool note_outbox(const struct ptq_outbox *outbox, void *context)
 {
     struct watcher *watcher = context;
@@ -99,29 +124,29 @@ static bool note_outbox(const struct ptq_outbox *outbox, void *context)
     if (row == NULL)
         return false;
     row->kind = "outbox";
-    snprintf(row->name, sizeof row->name, "%.*s", PTQ_NAME_MAX, outbox->target);
+    snprintf(row->name, sizeof row->name, "%s", outbox->target);
     snprintf(row->url, sizeof row->url, "%s", tool_hide_user(outbox->url, url, sizeof url));
-    snprintf(row->why, sizeof row->why, "%.159s", outbox->why);
+    row->shares_link = find_peer(&watcher->frame.links, row->url) != NULL;
     row->known = true;
     row->up = outbox->carried;
     row->moved = outbox->moved;
     row->refused = outbox->refused;
     const struct watched *queue = watcher_find(watcher, outbox->name);
-    if (queue != NULL && queue->good) {
-        row->waiting = queue->row.stats.ready + queue->row.stats.leased + queue->row.stats.delayed;
-        double seconds = (double)(queue->at - queue->at_before) / 1e9;
-        const struct link_row *before = find_before(&watcher->frame.links, row);
-        row->has_rate = before != NULL && queue->at_before != 0 && seconds > 0;
-        if (row->has_rate)
-            row->rate = rate_of(row->moved, before->moved, seconds);
-    }
+    if (queue != NULL && queue->good)
+        row->waiting = row_depth(&queue->row);
+    say_why(outbox, queue, row);
+    double seconds = (double)(watcher->frame.links.at - watcher->frame.links.at_before) / 1e9;
+    const struct link_row *before = find_before(&watcher->frame.links, row);
+    row->has_rate = before != NULL && seconds > 0;
+    if (row->has_rate)
+        row->rate = rate_of(row->moved, before->moved, seconds);
     tell(watcher, row);
     return true;
 }
 
 void links_look(struct watcher *watcher)
 {
-    begin(&watcher->frame.links);
+    begin(&watcher->frame.links, watcher->frame.ns);
     if (watcher->away != NULL) {
         struct link_row *row = add_row(&watcher->frame.links);
         if (row != NULL) {

@@ -106,7 +106,7 @@ static bool note_outbox(const struct ptq_outbox *outbox, void *context)
     queue->row.kind = "outbox";
     queue->row.path = "link";
     queue->row.down = !outbox->carried;
-    snprintf(queue->row.note, sizeof queue->row.note, "%.95s", outbox->target);
+    snprintf(queue->row.note, sizeof queue->row.note, "%.299s", outbox->target);
     return true;
 }
 

@@ -15,6 +15,25 @@ bool name_pool(const struct watched *jobs, char name[PTQ_NAME_MAX + 1])
     return true;
 }
 
+/* For how long it has held it: since it was seen first, or as its worker says, who is asked only where the head does not move. */
+static void find_age(struct watcher *watcher, const struct watched *jobs, int32_t pid_before, struct row *row)
+{
+    int64_t said;
+
+    if (row->holder_pid == 0)
+        return;
+    bool same = row->holder_pid == pid_before && row->holder_sequence == row->sequence;
+    bool ask = same ? !row->holder_asked : watcher->frame.number == 1;
+    if (!same)
+        row->holder_since = jobs->at;
+    row->holder_sequence = row->sequence;
+    row->holder_asked = same || ask;
+    if (ask && workers_have(&watcher->frame.workers, watcher->bus, &jobs->row.info, row->sequence, &said) &&
+        jobs->at - said < row->holder_since)
+        row->holder_since = jobs->at - said;
+    row->holder_ns = jobs->at - row->holder_since;
+}
+
 /* The one of jobs' endpoints that has leased it. */
 static void find_holder(const struct watched *jobs, struct row *row)
 {
@@ -96,8 +115,10 @@ void look_at_pool(struct watcher *watcher, struct watched *jobs)
         watcher->rows_changed = true;
     }
     add_up(jobs->pool, jobs, done);
+    int32_t pid_before = jobs->pool->holder_pid;
     if (!jobs->pool->unordered)
         find_holder(jobs, jobs->pool);
+    find_age(watcher, jobs, pid_before, jobs->pool);
     history_add(jobs->pool, watcher->frame.number);
 }
 

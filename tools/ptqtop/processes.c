@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "columns.h"
 #include "common/report.h"
 #include "common/text.h"
 #include "common/worker.h"
@@ -49,23 +50,38 @@ static struct process_row *add_row(struct processes *processes)
     return row;
 }
 
+/* The row of a handle of the same process; NULL: there is none from this one on. */
+static struct process_row *find_same(struct processes *processes, size_t from, const struct ptq_view_endpoint *one)
+{
+    for (size_t i = from; i < processes->count; i++)
+        if (processes->rows[i].pid == one->pid && processes->rows[i].alive == one->alive)
+            return &processes->rows[i];
+    return NULL;
+}
+
+/* A process that has a queue open by several handles has it open once. */
 static void add_people(struct processes *processes, const struct watched *queue)
 {
+    size_t from = processes->count;
+    char target[400];
+
     for (size_t i = 0; i < queue->people_count; i++) {
         const struct ptq_view_endpoint *one = &queue->people[i];
-        struct process_row *row = add_row(processes);
-        if (row == NULL)
+        struct process_row *row = find_same(processes, from, one);
+        if (row == NULL && (row = add_row(processes)) == NULL)
             return;
         row->pid = one->pid;
         row->alive = one->alive;
         row->queues = 1;
-        row->since_unix_ms = one->since_unix_ms;
-        row->put = one->put;
-        row->taken = one->taken;
-        row->acked = one->acked;
-        row->leased = one->leased;
+        if (row->since_unix_ms == 0 || one->since_unix_ms < row->since_unix_ms)
+            row->since_unix_ms = one->since_unix_ms;
+        row->put += one->put;
+        row->taken += one->taken;
+        row->acked += one->acked;
+        row->leased += one->leased;
         snprintf(row->command, sizeof row->command, "%.*s", (int)sizeof row->command - 1, one->command);
-        snprintf(row->what, sizeof row->what, "%.100s", queue->row.name);
+        bool outbox = strcmp(queue->row.kind, "outbox") == 0;
+        snprintf(row->what, sizeof row->what, "%.100s", outbox ? outbox_name(queue->row.note, target, sizeof target) : queue->row.name);
     }
 }
 
@@ -126,9 +142,13 @@ static void join(struct process_row *row, const struct process_row *other)
         row->since_unix_ms = other->since_unix_ms;
     if (row->command[0] == '\0')
         memcpy(row->command, other->command, sizeof row->command);
-    size_t length = strlen(row->what);
-    if (strcmp(row->kind, "attached") == 0)
-        snprintf(row->what + length, sizeof row->what - length, " %.100s", other->what);
+    size_t length = strlen(row->what), more = strlen(other->what);
+    if (strcmp(row->kind, "attached") != 0 || length + 3 >= sizeof row->what)
+        return;
+    more = more < sizeof row->what - length - 3 ? more : sizeof row->what - length - 3;
+    memcpy(row->what + length, ", ", 2);
+    memcpy(row->what + length + 2, other->what, more);
+    row->what[length + 2 + more] = '\0';
 }
 
 static void join_same(struct processes *processes)
@@ -149,12 +169,18 @@ static void join_same(struct processes *processes)
 
 /* -- what the kernel says ------------------------------------------------------------------------------------------ */
 
-/* Its processor time, memory and parent; of processes in another pid namespace nothing is known, or of another that has the same number:
+/* When the host was started, in ms since 1970. */
+static int64_t boot_unix_ms(void)
+{
+    return (clock_ns(CLOCK_REALTIME) - clock_ns(CLOCK_BOOTTIME)) / 1000000;
+}
+
+/* Its processor time, memory, parent, and where it is not known yet since when it lives; of processes in another pid namespace nothing is known, or of another that has the same number:
  * then the name is another. */
 static void ask_kernel(struct process_row *row)
 {
     char path[64], text[1024], command[64];
-    unsigned long long user, system;
+    unsigned long long user, system, began;
     long long pages;
     int parent;
 
@@ -170,28 +196,38 @@ static void ask_kernel(struct process_row *row)
     snprintf(command, sizeof command, "%.*s", (int)(close - open - 1), open + 1);
     if (row->command[0] != '\0' && strncmp(command, row->command, sizeof row->command - 1) != 0)
         return;
-    if (sscanf(close + 1, " %*c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %*d %*d %*d %*d %*d %*d %*u %*u %lld", &parent, &user,
-               &system, &pages) != 4)
+    if (sscanf(close + 1, " %*c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %*d %*d %*d %*d %*d %*d %llu %*u %lld", &parent, &user,
+               &system, &began, &pages) != 5)
         return;
     row->parent = parent;
+    if (row->since_unix_ms == 0)
+        row->since_unix_ms = boot_unix_ms() + (int64_t)(began * 1000 / (uint64_t)sysconf(_SC_CLK_TCK));
     row->cpu_ms = (user + system) * 1000 / (uint64_t)sysconf(_SC_CLK_TCK);
     row->rss_bytes = (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE);
     snprintf(row->command, sizeof row->command, "%.15s", command);
 }
 
+static int compare_places(const void *a, const void *b)
+{
+    const struct process_row *x = a;
+    const struct process_row *y = b;
+
+    return x->pid != y->pid ? (x->pid < y->pid ? -1 : 1) : (int)y->alive - (int)x->alive;
+}
+
 static void compare_with_before(struct processes *processes, struct process_row *row)
 {
     double seconds = (double)(processes->at - processes->at_before) / 1e9;
+    const struct process_row *one = processes->at_before == 0 || processes->before_count == 0 || !(seconds > 0)
+                                        ? NULL
+                                        : bsearch(row, processes->before, processes->before_count, sizeof *row, compare_places);
 
-    for (size_t i = 0; i < processes->before_count && processes->at_before != 0 && seconds > 0; i++) {
-        const struct process_row *one = &processes->before[i];
-        if (one->pid != row->pid || one->alive != row->alive || strcmp(one->command, row->command) != 0)
-            continue;
-        row->known = true;
-        row->put_rate = rate_of(row->put, one->put, seconds);
-        row->ack_rate = rate_of(row->acked, one->acked, seconds);
-        row->cpu = rate_of(row->cpu_ms, one->cpu_ms, seconds) / 10;
-    }
+    if (one == NULL || strcmp(one->command, row->command) != 0)
+        return;
+    row->known = true;
+    row->put_rate = rate_of(row->put, one->put, seconds);
+    row->ack_rate = rate_of(row->acked, one->acked, seconds);
+    row->cpu = rate_of(row->cpu_ms, one->cpu_ms, seconds) / 10;
 }
 
 void processes_look(struct watcher *watcher)
@@ -220,11 +256,12 @@ void processes_look(struct watcher *watcher)
 
 /* -- as a table, and for machines ------------------------------------------------------------------------------------ */
 
-void processes_fill_table(const struct processes *processes, struct tool_table *table)
+void processes_fill_table(const struct frame *frame, struct tool_table *table)
 {
+    const struct processes *processes = &frame->processes;
     static const struct tool_column columns[] = {
         {"PID", false},   {"COMMAND", true}, {"STATE", true}, {"KIND", true},   {"QUEUES", false}, {"PUT/s", false}, {"ACK/s", false},
-        {"LEASED", false}, {"CPU", false},   {"RSS", false},  {"SINCE", true}, {"DOES", true}};
+        {"LEASED", false}, {"CPU", false},   {"RSS", false},  {"SINCE", false}, {"DOES", true}};
     char text[32];
 
     tool_table_init(table, columns, sizeof columns / sizeof columns[0]);
@@ -248,7 +285,8 @@ void processes_fill_table(const struct processes *processes, struct tool_table *
         else
             tool_table_cell(table, "-");
         tool_table_cell(table, "%s", row->rss_bytes > 0 ? tool_human(row->rss_bytes, 1024, text) : "-");
-        tool_table_cell(table, "%s", row->since_unix_ms > 0 ? tool_when(row->since_unix_ms, text) : "-");
+        int64_t age = frame->unix_ms - row->since_unix_ms;
+        tool_table_cell(table, "%s", row->since_unix_ms > 0 ? tool_age(age > 0 ? (uint64_t)age : 0, text) : "-");
         tool_table_cell(table, "%s", row->what);
     }
 }

@@ -18,60 +18,77 @@ static char *rate_text(const struct frame *frame, double value, char buffer[16])
     return buffer;
 }
 
-static char *first_line(const struct frame *frame, bool narrow, char *buffer, size_t room)
+/* How short a line of the header is told: 0 whole, 3 the least. */
+static void first_line(const struct frame *frame, int level, int width, char *buffer, size_t room)
 {
-    char when[32];
+    char when[32], dir[4 * sizeof frame->dir];
+    const char *host = top_options.peer != NULL ? top_options.peer : frame->host, *folder = top_options.peer != NULL ? "" : frame->dir;
 
-    if (narrow)
-        snprintf(buffer, room, "bus %s  %s", frame->run, tool_when(frame->unix_ms, when) + 11);
-    else
-        snprintf(buffer, room, "ptqtop  %s  bus %s  %s  %s", top_options.peer != NULL ? top_options.peer : frame->host, frame->run,
-                 top_options.peer != NULL ? "" : frame->dir, tool_when(frame->unix_ms, when));
-    return buffer;
+    tool_when(frame->unix_ms, when);
+    if (level == 0)
+        snprintf(buffer, room, "ptqtop  %s  bus %s  %s%s%s", host, frame->run, folder, folder[0] != '\0' ? "  " : "", when);
+    else if (level == 1) {
+        int left = width - tool_width(host, SIZE_MAX) - tool_width(frame->run, SIZE_MAX) - (int)strlen("  bus     12:34:56");
+        tool_shorten(folder, left > 0 ? left : 0, top_options.ascii, dir, sizeof dir);
+        snprintf(buffer, room, "%s  bus %s%s%s  %s", host, frame->run, left > 12 && dir[0] != '\0' ? "  " : "", left > 12 ? dir : "", when + 11);
+    } else
+        snprintf(buffer, room, level == 2 ? "bus %s  %s" : "%s", frame->run, when + 11);
 }
 
-static char *second_line(const struct frame *frame, bool narrow, char *buffer, size_t room)
+static void second_line(const struct frame *frame, int level, int width, char *buffer, size_t room)
 {
-    char used[16], left[16];
-    size_t length;
+    const struct links *links = &frame->links;
+    char used[16], left[16], memory[64] = "", unread[40] = "";
 
-    if (narrow) {
-        snprintf(buffer, room, "%u queues  %u alive  %u dead  %u/%u links", frame->queues, frame->processes_alive, frame->processes_dead,
-                 frame->links.up, frame->links.up + frame->links.down);
-        return buffer;
-    }
-    snprintf(buffer, room, "%u queue%s  %u process%s alive, %u dead  %u link%s up, %u down", frame->queues,
-             frame->queues == 1 ? "" : "s", frame->processes_alive, frame->processes_alive == 1 ? "" : "es", frame->processes_dead,
-             frame->links.up, frame->links.up == 1 ? "" : "s", frame->links.down);
-    length = strlen(buffer);
+    tool_human(frame->memory_used, 1024, used);
+    tool_human(frame->memory_free, 1024, left);
     if (top_options.peer == NULL)
-        snprintf(buffer + length, room - length, "  shm %s used, %s free", tool_human(frame->memory_used, 1024, used),
-                 tool_human(frame->memory_free, 1024, left));
-    length = strlen(buffer);
+        snprintf(memory, sizeof memory, level == 0 ? "  shm %s used, %s free" : "  shm %s, %s free", used, left);
     if (frame->unreadable > 0)
-        snprintf(buffer + length, room - length, "  %u cannot be read", frame->unreadable);
-    return buffer;
+        snprintf(unread, sizeof unread, "  %u cannot be read", frame->unreadable);
+    if (level == 0)
+        snprintf(buffer, room, "%u queue%s%s  %u process%s alive, %u dead  %u link%s up, %u down%s", frame->queues, frame->queues == 1 ? "" : "s",
+                 unread, frame->processes_alive, frame->processes_alive == 1 ? "" : "es", frame->processes_dead, links->up,
+                 links->up == 1 ? "" : "s", links->down, memory);
+    else
+        snprintf(buffer, room, "%u queue%s%s  %u process%s, %u dead  %u link%s up, %u down%s", frame->queues, frame->queues == 1 ? "" : "s",
+                 level < 3 ? unread : "", frame->processes_alive, frame->processes_alive == 1 ? "" : "es", frame->processes_dead, links->up,
+                 links->up == 1 ? "" : "s", links->down, level < 2 ? memory : "");
+    if (level == 3 && tool_width(buffer, SIZE_MAX) > width)
+        snprintf(buffer, room, "%u queues  %u/%u dead  %u/%u links", frame->queues, frame->processes_dead,
+                 frame->processes_alive + frame->processes_dead, links->up, links->up + links->down);
 }
 
-char *top_header(const struct frame *frame, int line, bool narrow, char *buffer, size_t room)
+static void third_line(const struct frame *frame, int level, char *buffer, size_t room)
 {
     const struct rates *total = &frame->total;
-    char in[16], out[16], bytes[16], drops[16], when[32];
+    char in[16], out[16], bytes[16], drops[16], when[32], since[48] = "";
 
-    if (line == 0)
-        return first_line(frame, narrow, buffer, room);
-    if (line == 1)
-        return second_line(frame, narrow, buffer, room);
     rate_text(frame, total->in, in);
     rate_text(frame, total->out, out);
     rate_text(frame, total->bytes, bytes);
     rate_text(frame, total->dropped, drops);
-    if (narrow)
-        snprintf(buffer, room, "%s in/s  %s out/s  %s drops/s", in, out, drops);
+    if (frame->baseline_ms != 0)
+        snprintf(since, sizeof since, "  since %s", tool_when(frame->baseline_ms, when) + 11);
+    if (level == 0)
+        snprintf(buffer, room, "%s in/s  %s out/s  %s B/s  %s drops/s  %" PRIu64 " dropped  %" PRIu64 " recoveries%s", in, out, bytes, drops,
+                 frame->dropped, frame->recovered, since);
     else
-        snprintf(buffer, room, "%s in/s  %s out/s  %s B/s  %s drops/s  %" PRIu64 " dropped  %" PRIu64 " recoveries%s%s", in, out, bytes, drops,
-                 frame->dropped, frame->recovered, frame->baseline_ms != 0 ? "  since " : "",
-                 frame->baseline_ms != 0 ? tool_when(frame->baseline_ms, when) + 11 : "");
+        snprintf(buffer, room, "%s in/s  %s out/s  %s drops/s%s", in, out, drops, level < 3 ? since : "");
+}
+
+char *top_header(const struct frame *frame, int line, int width, char *buffer, size_t room)
+{
+    for (int level = 0; level < 4; level++) {
+        if (line == 0)
+            first_line(frame, level, width, buffer, room);
+        else if (line == 1)
+            second_line(frame, level, width, buffer, room);
+        else
+            third_line(frame, level, buffer, room);
+        if (width == 0 || tool_width(buffer, SIZE_MAX) <= width)
+            break;
+    }
     return buffer;
 }
 
@@ -125,7 +142,7 @@ static void print_view(const struct frame *frame, FILE *out)
         workers_fill_table(&frame->workers, LANE_LETTERS, 24, false, &table);
         break;
     case VIEW_PROCESSES:
-        processes_fill_table(&frame->processes, &table);
+        processes_fill_table(frame, &table);
         break;
     case VIEW_LINKS:
         links_fill_table(frame, &table);
@@ -146,7 +163,7 @@ static int render_table(const struct frame *frame, bool later, FILE *out)
     if (later)
         fputc('\n', out);
     for (int i = 0; i < HEADER_LINES; i++) {
-        top_header(frame, i, false, line, sizeof line);
+        top_header(frame, i, 0, line, sizeof line);
         fprintf(out, "%s\n", tool_escape(line, strlen(line), safe, sizeof safe));
     }
     fputc('\n', out);

@@ -114,7 +114,8 @@ static void begin_screen(struct screen *screen)
 {
     const char *wrong;
 
-    if (top_options.ascii || strcmp(nl_langinfo(CODESET), "UTF-8") != 0)
+    top_options.ascii |= strcmp(nl_langinfo(CODESET), "UTF-8") != 0;
+    if (top_options.ascii)
         screen->look = LOOK_ASCII_BARS;
     if (top_options.filter != NULL)
         snprintf(screen->filter, sizeof screen->filter, "%s", top_options.filter);

@@ -48,13 +48,18 @@ int header_lines(void);  /* above the view */
 int body_lines(void);    /* of the view, with the heads of its table */
 attr_t paint(const struct screen *screen, enum paint pair, attr_t without);
 void draw_text(int y, const char *text, attr_t attributes);
+/* Writes escaped text, of which the first character would stand in column x, from column `least` on, up to `end`.  Returns the column behind it. */
+int draw_part(int y, int x, const char *text, int least, int end, attr_t attributes);
 
 /* Draws a table from line y on, at most `height` lines with its heads, from row `from`; `selected` (SIZE_MAX: none) is marked.  of_cell: how
- * a cell looks; may be NULL. */
+ * a cell looks; may be NULL.  hidden: columns that are left out. */
 struct table_style {
     size_t from, selected;
     attr_t (*of_cell)(const struct screen *screen, size_t row, size_t column);
+    bool hidden[TOOL_COLUMNS_MAX];
 };
+/* Hides what does not fit the screen: `weights` are columns, the most important first; the last one of the table may be cut. */
+void table_fit(const struct screen *screen, const struct tool_table *table, const char *weights, struct table_style *style);
 void draw_table(const struct screen *screen, int y, int height, const struct tool_table *table, const struct table_style *style);
 
 /* -- the views --------------------------------------------------------------------------------------------------- */

@@ -84,10 +84,10 @@ static int compare_rows(const void *a, const void *b)
 }
 
 /* Mostly the order is that of the frame before. */
-static bool is_sorted(const struct frame *frame)
+static bool is_sorted(struct row *const *rows, size_t count)
 {
-    for (size_t i = 1; i < frame->count; i++)
-        if (compare_rows(&frame->rows[i - 1], &frame->rows[i]) > 0)
+    for (size_t i = 1; i < count; i++)
+        if (compare_rows(&rows[i - 1], &rows[i]) > 0)
             return false;
     return true;
 }
@@ -96,6 +96,8 @@ void top_sort(struct frame *frame, int column, bool reverse)
 {
     order.column = column;
     order.reverse = reverse;
-    if (!is_sorted(frame))
+    if (!is_sorted(frame->rows, frame->count))
         qsort(frame->rows, frame->count, sizeof *frame->rows, compare_rows);
+    if (!is_sorted(frame->pools, frame->pool_count))
+        qsort(frame->pools, frame->pool_count, sizeof *frame->pools, compare_rows);
 }

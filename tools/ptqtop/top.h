@@ -51,7 +51,6 @@ struct history {
 
 struct row {
     char name[PTQ_NAME_MAX + 1];
-    char note[96];         /* an outbox: where to; a queue that is not read: why */
     const char *kind;      /* queue, jobs, done, pool, outbox, other */
     const char *path;      /* shm, link */
     struct ptq_view_info info;
@@ -69,7 +68,12 @@ struct row {
     int32_t holder_pid;    /* pool: who works on that ticket; 0: nobody */
     bool holder_alive;
     char holder_command[16];
+    int64_t holder_ns;     /* for how long, as far as it is known */
+    int64_t holder_since;  /* monotonic: seen as such since then */
+    uint64_t holder_sequence; /* ... with that ticket */
+    bool holder_asked;        /* its worker was */
     struct history *history; /* NULL: none yet */
+    char note[300];          /* an outbox: where to; a queue that is not read: why */
 };
 
 /* -- workers of the pools of this bus on this host ----------------------------------------------------------------- */
@@ -103,7 +107,7 @@ struct process_row {
     char what[112];          /* a worker's pool and task; a supervised one's hooks and section */
     const char *kind;        /* attached, worker, supervised */
     bool alive;
-    unsigned queues;         /* that it is attached to */
+    unsigned queues;         /* that it is attached to, each once */
     int64_t since_unix_ms;
     uint64_t put, taken, acked, leased;
     double put_rate, ack_rate;
@@ -122,7 +126,7 @@ struct processes {
 /* -- links.c --------------------------------------------------------------------------------------------------- */
 
 struct link_row {
-    char name[PTQ_NAME_MAX + 1], url[256], why[160];
+    char name[300], url[256], why[160]; /* name: a node, or the target of an outbox */
     const char *kind;      /* peer, outbox */
     bool known, up;
     int64_t since_unix_ms; /* 0: not told */
@@ -131,12 +135,14 @@ struct link_row {
     uint64_t waiting, moved, refused; /* outboxes */
     double rate;           /* outboxes: carried a second */
     bool has_rate;
+    bool shares_link;      /* a peer before it stands for the same link */
 };
 
 struct links {
     struct link_row *rows, *before; /* owned */
     size_t count, room, before_count, before_room;
     unsigned up, down;
+    int64_t at, at_before; /* of the looks */
 };
 
 /* -- events.c -------------------------------------------------------------------------------------------------- */
@@ -145,10 +151,12 @@ enum event_weight { EVENT_PLAIN, EVENT_WARN, EVENT_ALARM };
 struct event {
     int64_t unix_ms;
     enum event_weight weight;
+    const char *kind;      /* those of one kind that follow one another are told as one on a screen */
+    uint64_t amount;       /* that the text begins with; 0: it does not */
     char subject[PTQ_NAME_MAX + 1];
     char text[120];
 };
-#define EVENTS 512
+#define EVENTS 2048
 struct events {
     struct event list[EVENTS]; /* a ring */
     uint64_t count;            /* ever */
@@ -181,8 +189,8 @@ struct frame {
 
 enum { HEADER_LINES = 3 };
 
-/* A line of the header, without a newline.  narrow: the words are short. */
-char *top_header(const struct frame *frame, int line, bool narrow, char *buffer, size_t room);
+/* A line of the header, without a newline, in as few words as this width needs; 0: in all. */
+char *top_header(const struct frame *frame, int line, int width, char *buffer, size_t room);
 /* Lets drops be told in red: where in the line they stand; false: there are none. */
 bool top_header_drops(const struct frame *frame, const char *line, size_t *ret_from, size_t *ret_to);
 

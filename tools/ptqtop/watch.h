@@ -105,6 +105,8 @@ void look_at_pool(struct watcher *watcher, struct watched *jobs);
 
 void workers_begin(struct workers *workers); /* a new look */
 void workers_look(struct workers *workers, ptq_bus *bus, const char *pool, const struct ptq_view_info *jobs, int64_t now_ns);
+/* For how long one of them has had this ticket in hand. */
+bool workers_have(struct workers *workers, ptq_bus *bus, const struct ptq_view_info *jobs, uint64_t ticket, int64_t *ret_ns);
 void workers_fini(struct workers *workers);
 /* All of the watched pools; also between two frames. */
 void watcher_workers(struct watcher *watcher);
@@ -128,7 +130,5 @@ __attribute__((format(printf, 4, 5))) void event_add(struct watcher *watcher, en
                                                      const char *format, ...);
 /* What of the change from `before` is worth telling. */
 void events_of_queue(struct watcher *watcher, const struct watched *queue);
-const struct event *event_at(const struct events *events, uint64_t number); /* from 0, the oldest that is kept */
-uint64_t events_kept(const struct events *events);
 
 #endif

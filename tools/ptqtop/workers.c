@@ -124,15 +124,34 @@ static struct worker_row *add_row(struct workers *workers)
     return row;
 }
 
-void workers_look(struct workers *workers, ptq_bus *bus, const char *pool, const struct ptq_view_info *jobs, int64_t now_ns)
+static size_t read_workers(struct workers *workers, ptq_bus *bus, const struct ptq_view_info *jobs)
 {
     size_t count = 0;
 
     if (workers->read == NULL)
         workers->read = calloc(PTQ_WORKERS_MAX, sizeof *workers->read);
     if (workers->read == NULL || ptq_view_workers(bus, jobs, workers->read, PTQ_WORKERS_MAX, &count) != PTQ_OK)
-        return;
-    for (size_t i = 0; i < count && i < PTQ_WORKERS_MAX; i++) {
+        return 0;
+    return count < PTQ_WORKERS_MAX ? count : PTQ_WORKERS_MAX;
+}
+
+bool workers_have(struct workers *workers, ptq_bus *bus, const struct ptq_view_info *jobs, uint64_t ticket, int64_t *ret_ns)
+{
+    size_t count = read_workers(workers, bus, jobs);
+
+    for (size_t i = 0; i < count; i++)
+        if (workers->read[i].has_job && workers->read[i].ticket == ticket) {
+            *ret_ns = workers->read[i].since_ns;
+            return true;
+        }
+    return false;
+}
+
+void workers_look(struct workers *workers, ptq_bus *bus, const char *pool, const struct ptq_view_info *jobs, int64_t now_ns)
+{
+    size_t count = read_workers(workers, bus, jobs);
+
+    for (size_t i = 0; i < count; i++) {
         struct worker_row *row = add_row(workers);
         if (row == NULL)
             return;
