@@ -221,7 +221,7 @@ static bool geometry_is_sound(const struct pti_geometry *g)
     return (g->start & (g->slots - 1)) == 0 && g->start >> g->position_bits == 0;
 }
 
-/* It is printed some day: nothing that a terminal obeys comes in. */
+/* Each is printed some day: nothing that a terminal obeys comes in. */
 static bool text_is_sound(const char *text, size_t room)
 {
     size_t length = strnlen(text, room);
@@ -245,7 +245,7 @@ enum ptq_err pti_header_read(const void *base, size_t size, struct pti_header *r
         return PTQ_EVERSION;
     if (header.checksum != pti_hash(&header, offsetof(struct pti_header, checksum)))
         return PTQ_ECORRUPT;
-    if (header.name[sizeof header.name - 1] != 0 || !text_is_sound(header.spec, sizeof header.spec) ||
+    if (!text_is_sound(header.name, sizeof header.name) || !text_is_sound(header.spec, sizeof header.spec) ||
         !geometry_is_sound(&header.geometry))
         return PTQ_ECORRUPT;
     if (size < header.geometry.file_size)

@@ -88,6 +88,19 @@ static void every_changed_byte_of_the_header_is_noticed(void **state)
     free(base);
 }
 
+static void a_name_that_a_terminal_would_obey_is_refused(void **state)
+{
+    struct pti_geometry g = make(10, 64);
+    unsigned char *base = calloc(1, g.file_size);
+    struct pti_header header;
+
+    (void)state;
+    assert_non_null(base);
+    pti_header_write(base, &g, "tasks\033[2J", "x:u8", (uint8_t[16]){1}); /* the checksum is right */
+    assert_answer(PTQ_ECORRUPT, pti_header_read(base, g.file_size, &header));
+    free(base);
+}
+
 static void words_keep_their_parts(void **state)
 {
     uint64_t word = pti_word(PTI_LEASED, 2046, (UINT64_C(1) << 48) - 1, 1);
@@ -111,6 +124,7 @@ int main(void)
         cmocka_unit_test(regions_follow_each_other_without_overlap),
         cmocka_unit_test(what_is_beyond_the_limits_is_refused),
         cmocka_unit_test(every_changed_byte_of_the_header_is_noticed),
+        cmocka_unit_test(a_name_that_a_terminal_would_obey_is_refused),
         cmocka_unit_test(words_keep_their_parts),
     };
 
