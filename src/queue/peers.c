@@ -20,9 +20,10 @@ struct published {
     bool names_hold;
 };
 
+/* O_NONBLOCK: a FIFO put in its place must not hold us up. */
 static char *read_published(ptq_bus *bus)
 {
-    int fd = openat(bus->dirfd, PTI_PEERS_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    int fd = openat(bus->dirfd, PTI_PEERS_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
     char *text = fd >= 0 ? calloc(1, PEERS_MOST + 1) : NULL;
     size_t size = 0;
     ssize_t part = 1;

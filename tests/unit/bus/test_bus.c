@@ -316,6 +316,31 @@ static void list_stops_when_told(void **state)
     assert_string_equal(seen, "start stop ");
 }
 
+static bool count_peers(const char *node, const char *url, void *context)
+{
+    (void)node, (void)url;
+    ++*(unsigned *)context;
+    return true;
+}
+
+static int list_peers(void *context)
+{
+    ptq_bus *bus = ptt_scratch_open(context);
+    unsigned count = 0;
+
+    return ptq_bus_list_peers(bus, count_peers, &count) == PTQ_OK && count == 0 ? 0 : 1;
+}
+
+static void a_fifo_in_place_of_the_peers_holds_nobody_up(void **state)
+{
+    struct ptt_scratch *scratch = *state;
+    char path[128];
+
+    snprintf(path, sizeof path, "%s/test/" PTI_PEERS_FILE, scratch->dir);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    ptt_assert_exit(ptt_fork(list_peers, scratch), 0, PTT_LONG);
+}
+
 static void a_bus_lives_as_long_as_somebody_holds_it(void **state)
 {
     struct ptt_scratch *scratch = *state;
@@ -396,6 +421,7 @@ int main(void)
         CASE(open_refuses_bad_peers),
         CASE(list_gives_segments_of_this_layout_in_alphabetical_order),
         CASE(list_stops_when_told),
+        CASE(a_fifo_in_place_of_the_peers_holds_nobody_up),
         CASE(a_bus_lives_as_long_as_somebody_holds_it),
         CASE(a_directory_is_the_same_until_something_is_made_renamed_or_removed),
         CASE(nothing_is_left_open),
