@@ -17,6 +17,7 @@
 #include "os/life.h"
 
 #define TEMP_TRIES 16
+#define PIECE (UINT64_C(2) << 20) /* reserved at once */
 #define WRITTEN_BYTES 4096 /* in a segment by write(2), not through the map: its first page */
 
 static void proc_path(int fd, char path[static 32])
@@ -288,19 +289,27 @@ bool pti_segment_is_open(const struct pti_segment *segment)
     return fstat(segment->fd, &status) == 0 && status.st_dev == segment->dev && status.st_ino == segment->ino;
 }
 
-/* Mode 0 leaves bytes that have memory alone, and extends the file only where it would grow: the range is inside. */
-int pti_segment_reserve(const struct pti_segment *segment, size_t offset, size_t length)
+/* Mode 0 leaves bytes that have memory alone.  In pieces, a millisecond each: before 6.17 a signal interrupts the kernel at it, which gives
+ * back what it had got, so that a program with a timer would never come to the end of a large one. */
+int pti_file_reserve(int fd, uint64_t from, uint64_t to)
 {
-    if (length == 0)
-        return 0;
-    if (offset > segment->size || length > segment->size - offset)
-        return EINVAL;
-    while (fallocate(segment->fd, 0, (off_t)offset, (off_t)length) != 0) {
-        if (errno == EINTR)
-            continue;
-        return errno;
+    for (uint64_t at = from; at < to;) {
+        uint64_t length = to - at < PIECE ? to - at : PIECE;
+
+        if (fallocate(fd, 0, (off_t)at, (off_t)length) == 0)
+            at += length;
+        else if (errno != EINTR)
+            return errno;
     }
     return 0;
+}
+
+/* The file does not grow: the range is inside. */
+int pti_segment_reserve(const struct pti_segment *segment, size_t offset, size_t length)
+{
+    if (length > 0 && (offset > segment->size || length > segment->size - offset))
+        return EINVAL;
+    return pti_file_reserve(segment->fd, offset, offset + length);
 }
 
 void pti_segment_release(const struct pti_segment *segment, size_t offset, size_t length)

@@ -54,6 +54,8 @@ bool pti_segment_is_unlinked(const struct pti_segment *segment);
 /* Is fd still this inode (closefrom, daemon may have given its number away)? */
 bool pti_segment_is_open(const struct pti_segment *segment);
 
+/* Gives the bytes from `from` to `to` of a file real memory; the file becomes as long.  0 or an errno; what it got until then stays. */
+int pti_file_reserve(int fd, uint64_t from, uint64_t to);
 /* Gives the range real memory; ENOSPC instead of a later SIGBUS.  Bytes that have memory already are left alone. */
 int pti_segment_reserve(const struct pti_segment *segment, size_t offset, size_t length);
 /* Takes the memory back: it reads as zeroes, until it is reserved again.  Where that cannot be, it stays as it is. */

@@ -10,8 +10,8 @@
 #include <unistd.h>
 
 #include "base/fork.h"
+#include "os/segment.h"
 
-#define CHUNK (UINT64_C(16) << 20) /* reserved at once: a signal interrupts a reservation, which then begins again */
 #define MAKE_TRIES 8
 
 /* ---- the directory ---- */
@@ -190,16 +190,8 @@ int pti_side_make(struct pti_side_dir *dir, const char *name, const struct stat 
 
 int pti_side_reserve(int fd, uint64_t from, uint64_t size)
 {
-    int error = 0;
+    int error = pti_file_reserve(fd, from, size);
 
-    for (uint64_t at = from; at < size && error == 0;) {
-        uint64_t length = size - at < CHUNK ? size - at : CHUNK;
-
-        if (fallocate(fd, 0, (off_t)at, (off_t)length) == 0)
-            at += length;
-        else if (errno != EINTR)
-            error = errno;
-    }
     /* It is not made shorter again: somebody may have seen how long it was. */
     if (error != 0)
         (void)!fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)from, (off_t)(size - from));

@@ -3,20 +3,32 @@
 
 #include <errno.h>
 #include <execinfo.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-static int scratch = -1; /* where the kernel keeps the names while they are written: there is no function that writes to memory */
+/* Where the kernel keeps the names while they are written: there is no function that writes to memory.  Which file it was is remembered:
+ * after closefrom() the number may stand for another. */
+static int scratch = -1;
+static struct stat scratch_status;
+
+static bool is_scratch(void)
+{
+    struct stat status;
+    return scratch >= 0 && fstat(scratch, &status) == 0 && status.st_dev == scratch_status.st_dev &&
+           status.st_ino == scratch_status.st_ino;
+}
 
 int pti_trace_prepare(void)
 {
     struct pti_frames first;
     pti_frames_take(&first, 0); /* loads the unwinder */
-    if (scratch < 0)
+    if (!is_scratch())
         scratch = memfd_create("ptq-trace", MFD_CLOEXEC);
-    return scratch >= 0 ? 0 : errno;
+    return scratch >= 0 && fstat(scratch, &scratch_status) == 0 ? 0 : errno;
 }
 
 void pti_frames_take(struct pti_frames *frames, unsigned skip)
@@ -57,11 +69,14 @@ void pti_frames_text(const struct pti_frames *frames, char *buffer, size_t size)
 
 void pti_frames_text_in_signal(const struct pti_frames *frames, char *buffer, size_t size)
 {
+    int fd = is_scratch() ? scratch : memfd_create("ptq-trace", MFD_CLOEXEC);
     buffer[0] = 0;
-    if (scratch < 0 || ftruncate(scratch, 0) != 0 || lseek(scratch, 0, SEEK_SET) != 0)
-        return;
-    backtrace_symbols_fd(frames->frame, (int)frames->count, scratch);
-    ssize_t count = pread(scratch, buffer, size - 1, 0);
-    buffer[count > 0 ? count : 0] = 0;
-    cut(buffer);
+    if (fd >= 0 && ftruncate(fd, 0) == 0 && lseek(fd, 0, SEEK_SET) == 0) {
+        backtrace_symbols_fd(frames->frame, (int)frames->count, fd);
+        ssize_t count = pread(fd, buffer, size - 1, 0);
+        buffer[count > 0 ? count : 0] = 0;
+        cut(buffer);
+    }
+    if (fd >= 0 && fd != scratch)
+        (void)close(fd);
 }

@@ -25,9 +25,12 @@ static int death_signal(void)
 static int make_tether(int pair[2])
 {
     pti_fork_block();
-    int error = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0 ? 0 : errno;
-    if (error == 0)
-        error = pti_fork_close_fd_add(pair[0]);
+    bool made = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0;
+    int error = made ? pti_fork_close_fd_add(pair[0]) : errno;
+    if (made && error != 0) {
+        (void)close(pair[0]);
+        (void)close(pair[1]);
+    }
     pti_fork_allow();
     return error;
 }

@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "os/segment.h"
+
 static uint64_t round_up(uint64_t size)
 {
     return (size + 63) / 64 * 64;
@@ -30,7 +32,7 @@ int pti_record_new(size_t input_size, size_t checkpoint_size, size_t result_size
     int fd = memfd_create("ptq-process", MFD_CLOEXEC);
     if (fd < 0)
         return errno;
-    int error = posix_fallocate(fd, 0, (off_t)places.size);
+    int error = pti_file_reserve(fd, 0, places.size);
     void *base = error == 0 ? mmap(NULL, places.size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) : MAP_FAILED;
     if (base == MAP_FAILED) {
         error = error != 0 ? error : errno;

@@ -3,9 +3,9 @@
  * A producer has an extent of its own, which comes back to it by the acker's plain store OWNED(home): that is the fast way,
  * and nobody else looks there.  Beyond it there are shared blocks, found by the `used` marks and won by CAS.
  */
-#include <errno.h>
 #include <string.h>
 
+#include "base/error.h"
 #include "base/rest.h"
 #include "ring/side.h"
 
@@ -32,15 +32,15 @@ enum ptq_err pti_block_back(struct pti_ring *ring, uint32_t block)
 
     for (uint64_t i = first; i <= last; i++) {
         uint64_t from = i << shift, size = UINT64_C(1) << shift;
-        int error;
+        enum ptq_err err;
 
         if (stretch_is_backed(ring, i))
             continue;
         if (from + size > ring->geometry.file_size)
             size = ring->geometry.file_size - from;
-        error = pti_segment_reserve(&ring->segment, from, size);
-        if (error)
-            return error == ENOSPC ? PTQ_ENOSPC : error == EINTR ? PTQ_EINTR : PTQ_ESYS;
+        err = pti_err_from_errno(pti_segment_reserve(&ring->segment, from, size));
+        if (err != PTQ_OK)
+            return err;
         pti_fetch_or_seq(&ring->stretches[i / 64], UINT64_C(1) << (i % 64)); /* [B] */
     }
     return PTQ_OK;

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -15,7 +16,7 @@
 #include "os/segment.h"
 #include "support/ptt.h"
 
-enum { SIZE = 256 * 1024 };
+enum { SIZE = 256 * 1024, MUCH = 12 << 20, IN_A_PERIOD = 4 << 20, INTERRUPTS_MOST = 1000 };
 
 /* Stands in for a file system without O_TMPFILE (the linker wraps openat). */
 static bool without_tmpfile;
@@ -33,6 +34,20 @@ int __wrap_openat(int dirfd, const char *name, int flags, ...)
         return -1;
     }
     return __real_openat(dirfd, name, flags, mode);
+}
+
+/* Stands in for a kernel before 6.17, and a timer: so many times more what would take longer than its period is interrupted. */
+static int interrupts;
+int __real_fallocate(int fd, int mode, off_t offset, off_t length);
+int __wrap_fallocate(int fd, int mode, off_t offset, off_t length);
+int __wrap_fallocate(int fd, int mode, off_t offset, off_t length)
+{
+    if (interrupts > 0 && (length > IN_A_PERIOD || interrupts == INTERRUPTS_MOST)) { /* the first of all whatever its length */
+        interrupts--;
+        errno = EINTR;
+        return -1;
+    }
+    return __real_fallocate(fd, mode, offset, length);
 }
 
 static int setup(void **state)
@@ -301,6 +316,24 @@ static void reserving_gives_memory_and_keeps_what_is_there(void **state)
     pti_segment_close(&made);
 }
 
+/* The kernel gives back what it had reserved when it is interrupted, so what takes longer than a timer's period is never done in one. */
+static void a_timer_does_not_keep_memory_from_being_reserved(void **state)
+{
+    struct pti_segment much = {.fd = memfd_create("much", MFD_CLOEXEC), .size = MUCH};
+    struct stat status;
+
+    (void)state;
+    assert_int_equal(ftruncate(much.fd, MUCH), 0);
+    interrupts = INTERRUPTS_MOST;
+    assert_int_equal(pti_segment_reserve(&much, 0, MUCH), 0);
+    assert_true(interrupts > 0);
+    interrupts = 0;
+
+    assert_int_equal(fstat(much.fd, &status), 0);
+    assert_int_equal(status.st_blocks * 512, MUCH);
+    close(much.fd);
+}
+
 /* A child with a tmpfs of 1 MiB of its own.  78: this machine does not let us mount. */
 static int fill_small_tmpfs(void *context)
 {
@@ -368,6 +401,7 @@ int main(void)
         CASE(a_descriptor_that_was_given_away_is_noticed_and_not_closed),
         CASE(closing_twice_is_fine),
         CASE(reserving_gives_memory_and_keeps_what_is_there),
+        CASE(a_timer_does_not_keep_memory_from_being_reserved),
         CASE(a_full_file_system_is_an_answer_with_mount_and_free_space),
     };
 
