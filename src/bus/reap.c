@@ -67,7 +67,7 @@ static bool remove_queue(ptq_bus *bus, const char *name, struct pti_ring *ring)
 /* Everybody is dead: the caller holds the whole range. */
 static unsigned recover_everybody(struct pti_ring *ring)
 {
-    uint64_t dead[2048 / 64] = {0};
+    uint64_t dead[PTI_ENDPOINT_WORDS] = {0};
     unsigned found = 0;
 
     for (uint32_t x = 0; x < ring->geometry.endpoints; x++)

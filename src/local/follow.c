@@ -53,7 +53,7 @@ static bool show(const struct ptq_view_msg *msg, void *context)
 static void show_block(struct follower *f, uint32_t block)
 {
     struct pti_block *b = pti_block_at(f->ring, block);
-    struct pti_found found = {f->cursor->position, pti_load_relaxed(&b->sub), block};
+    struct pti_found found = {.position = f->cursor->position, .sub = pti_load_relaxed(&b->sub), .block = block};
     struct ptq_view_msg msg;
     struct ptq_msg same;
 
@@ -93,7 +93,7 @@ static bool show_position(struct follower *f, uint32_t block)
     uint64_t word;
 
     f->index = 0;
-    if (block >= f->ring->geometry.blocks || !pti_block_is_backed(f->ring, block)) {
+    if (!pti_block_is_usable(f->ring, block)) {
         if (!is_old(f))
             miss(f, 1);
         return false;

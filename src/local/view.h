@@ -23,6 +23,7 @@ enum ptq_err pti_view_check(const ptq_view *view);
 /* A message that was seen in the queue. */
 struct pti_found {
     uint64_t position;
+    int64_t at; /* the same, counted from one of those that were found: positions are serial */
     uint32_t sub, block;
 };
 

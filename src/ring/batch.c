@@ -16,10 +16,6 @@
 #include "ring/pack.h"
 #include "ring/wait.h"
 
-struct pti_load {
-    uint64_t messages, bytes;
-};
-
 static struct pti_batch *batch_at(const struct pti_ring *ring, uint32_t block)
 {
     return (struct pti_batch *)(void *)pti_block_at(ring, block)->payload;
@@ -28,11 +24,6 @@ static struct pti_batch *batch_at(const struct pti_ring *ring, uint32_t block)
 static size_t runs_per_list(const struct pti_ring *ring)
 {
     return (ring->list_room - sizeof(struct pti_batch)) / sizeof(struct pti_run);
-}
-
-static bool is_usable(const struct pti_ring *ring, uint32_t block)
-{
-    return block < ring->geometry.blocks && pti_block_is_backed(ring, block);
 }
 
 /* ---- writing */
@@ -225,7 +216,7 @@ static uint32_t cursor_next(struct pti_ring *ring, struct pti_cursor *c)
         if (c->run >= runs || c->run >= per_list) {
             uint32_t next = pti_load_guess(&batch->next); /* [G] */
 
-            if (next == 0 || !is_usable(ring, next - 1))
+            if (next == 0 || !pti_block_is_usable(ring, next - 1))
                 return PTI_NO_BLOCK;
             c->cut = !is_list_of(ring, next - 1, c);
             if (c->cut)
@@ -239,7 +230,7 @@ static uint32_t cursor_next(struct pti_ring *ring, struct pti_cursor *c)
             uint32_t block = pti_load_guess(&batch->run[c->run].first) + c->step++; /* [G] */
 
             c->index++;
-            return is_usable(ring, block) ? block : PTI_NO_BLOCK;
+            return pti_block_is_usable(ring, block) ? block : PTI_NO_BLOCK;
         }
     }
     return PTI_NO_BLOCK;
@@ -286,7 +277,7 @@ static void free_header(struct pti_ring *ring, uint32_t header, uint64_t header_
         for (uint32_t hops = 0; hops < ring->geometry.blocks; hops++) {
             uint32_t next = pti_load_guess(&batch_at(ring, list)->next); /* [G] */
 
-            if (next == 0 || !is_usable(ring, next - 1) || next - 1 == header)
+            if (next == 0 || !pti_block_is_usable(ring, next - 1) || next - 1 == header)
                 break;
             list = next - 1;
             if (pti_load_acquire(&pti_block_at(ring, list)->word) != list_word || /* [E, G] */
@@ -303,8 +294,7 @@ static void free_header(struct pti_ring *ring, uint32_t header, uint64_t header_
     free_exactly(ring, header, header_word);
 }
 
-/* How many are ready, and of how many bytes. */
-static struct pti_load load_of_batch(struct pti_ring *ring, uint32_t header, uint64_t header_word)
+struct pti_load pti_batch_load(struct pti_ring *ring, uint32_t header, uint64_t header_word)
 {
     struct pti_load load = {0, 0};
     struct pti_cursor c;
@@ -420,7 +410,7 @@ bool pti_batch_lists(struct pti_ring *ring, uint32_t header, uint32_t block, uin
     uint64_t header_word;
     uint32_t element, list = header;
 
-    if (!is_usable(ring, header))
+    if (!pti_block_is_usable(ring, header))
         return false;
     header_word = pti_load_acquire(&pti_block_at(ring, header)->word); /* [E] */
     if (pti_word_state(header_word) != PTI_COMMITH || !pti_slot_names(ring, pti_word_position(header_word), header))
@@ -434,7 +424,7 @@ bool pti_batch_lists(struct pti_ring *ring, uint32_t header, uint32_t block, uin
     for (uint32_t hops = 0; hops < ring->geometry.blocks; hops++) {
         uint32_t next = pti_load_guess(&batch_at(ring, list)->next); /* [G] */
 
-        if (next == 0 || !is_usable(ring, next - 1))
+        if (next == 0 || !pti_block_is_usable(ring, next - 1))
             return false;
         list = next - 1;
         if (list == block)
@@ -443,139 +433,16 @@ bool pti_batch_lists(struct pti_ring *ring, uint32_t header, uint32_t block, uin
     return false;
 }
 
-/* What waits in the ring from one position to another, entry by entry. */
-static struct pti_load count_ready(struct pti_ring *ring, uint64_t from, uint64_t to)
+bool pti_block_stands(struct pti_ring *ring, uint32_t block, uint64_t word, uint64_t *ret_position)
 {
-    struct pti_load ready = {0, 0};
+    uint64_t position = pti_word_position(word);
+    uint32_t batch = pti_load_acquire(&pti_block_at(ring, block)->link); /* [G, L] */
 
-    for (uint64_t at = from; at != to; at = pti_step(ring, at, 1)) {
-        uint64_t slot = pti_load_acquire(pti_slot_at(ring, at)), word; /* [P] */
-        uint32_t block = pti_slot_block(slot), length;
-
-        if (pti_slot_lap(slot) != pti_lap(ring, at) || !is_usable(ring, block))
-            continue;
-        length = pti_load_acquire(&pti_block_at(ring, block)->length); /* [G] */
-        word = pti_load_seq(&pti_block_at(ring, block)->word); /* [L, W] */
-        if (pti_word_position(word) != at)
-            continue;
-        if (pti_word_state(word) == PTI_COMMIT) {
-            uint64_t count = pti_block_count(ring, block);
-
-            if (pti_load_acquire(&pti_block_at(ring, block)->word) != word) /* [G] */
-                continue; /* taken meanwhile: the count may be nonsense */
-            ready.messages += count;
-            ready.bytes += length;
-        } else if (pti_word_state(word) == PTI_COMMITH) {
-            struct pti_load batch = load_of_batch(ring, block, word);
-
-            ready.messages += batch.messages;
-            ready.bytes += batch.bytes;
-        }
-    }
-    return ready;
-}
-
-/* All that is ready before `position`, exactly. */
-static struct pti_load count_all_ready(struct pti_lane *lane, uint64_t position)
-{
-    struct pti_ring *ring = lane->ring;
-    uint64_t from;
-
-    lane->settled = from = pti_load_acquire(&ring->hints->head) & ring->position_mask; /* [H] */
-    if ((uint64_t)pti_diff(ring, position, from) > ring->geometry.capacity)
-        from = pti_step(ring, position, 0 - ring->geometry.capacity);
-    return count_ready(ring, from, position);
-}
-
-uint64_t pti_batch_room(struct pti_lane *lane, uint64_t position)
-{
-    uint64_t capacity = lane->ring->geometry.capacity, ready;
-    uint64_t entries = (uint64_t)pti_diff(lane->ring, position, lane->settled);
-    uint64_t largest = pti_load_relaxed(&lane->ring->hints->largest_batch);
-
-    if (entries <= capacity && largest <= capacity && entries * largest < capacity)
-        return capacity - entries * largest;
-    ready = count_all_ready(lane, position).messages;
-    return ready < capacity ? capacity - ready : 0;
-}
-
-static uint64_t sum_taken(struct pti_ring *ring, uint32_t used)
-{
-    uint64_t taken = 0;
-
-    for (uint32_t i = 0; i < used; i++)
-        taken += pti_load_acquire(&ring->entries[i].taken); /* [J] */
-    return taken;
-}
-
-/* Is anybody between his lease and his count?  He may have stopped there, or died. */
-static bool is_being_taken(struct pti_ring *ring, uint32_t used)
-{
-    for (uint32_t i = 0; i < used; i++) {
-        uint64_t line = pti_load_seq(&ring->entries[i].journal); /* [W] */
-        enum pti_operation op = pti_journal_operation(line);
-
-        if (pti_journal_status(line) != PTI_LINE_CLOSED && (op == PTI_OP_TAKE || op == PTI_OP_TAKE_MANY) &&
-            pti_journal_low(line) == (uint32_t)pti_load_acquire(&ring->entries[i].taken)) /* [J] */
-            return true;
-    }
-    return false;
-}
-
-/* Room by the counters: 1; none, and they are sure: -1; 0 not sure.  Too high they are where somebody is between his lease and his
- * count: his line is open, for it was before the lease's CAS; or closed since, and then the second sum is another.
- * Model: room.pml. */
-static int ask_counters(struct pti_ring *ring, uint64_t count)
-{
-    uint64_t capacity = ring->geometry.capacity, taken, put = 0;
-    uint32_t used = pti_load_acquire(&ring->hints->entries_used); /* [S] */
-
-    if (used > ring->geometry.endpoints)
-        used = ring->geometry.endpoints;
-    taken = sum_taken(ring, used); /* first: a message that is put and taken in between must not make the sum too small */
-    for (uint32_t i = 0; i < used; i++)
-        put += pti_load_acquire(&ring->entries[i].put); /* [J] */
-    if ((int64_t)(put - taken) <= 0 || put - taken + count <= capacity)
-        return 1;
-    if (ring->geometry.full == PTQ_FULL_DROP_NEWEST) /* what was refused counts as put, and was never taken */
-        return 0;
-    return is_being_taken(ring, used) || sum_taken(ring, used) != taken ? 0 : -1;
-}
-
-/* By the counters, where they are sure; else the entries are counted, which are exact. */
-bool pti_batch_has_room(struct pti_lane *lane, uint64_t position, uint64_t count)
-{
-    struct pti_ring *ring = lane->ring;
-    uint64_t capacity = ring->geometry.capacity;
-    uint64_t entries = (uint64_t)pti_diff(ring, position, lane->settled);
-    uint64_t largest = pti_load_relaxed(&ring->hints->largest_batch);
-    int answer;
-
-    /* Surely, even if each entry since the head hint is a whole batch. */
-    if (entries <= capacity && largest <= capacity && entries * largest + count <= capacity)
+    *ret_position = position;
+    if (pti_slot_names(ring, position, block))
         return true;
-    if (__builtin_expect(pti_load_relaxed(&ring->hints->flags) & PTI_FLAG_UNITS, 0))
-        return count_all_ready(lane, position).messages + count <= capacity; /* of units the counters do not know */
-    answer = ask_counters(ring, count);
-    return answer != 0 ? answer > 0 : count_all_ready(lane, position).messages + count <= capacity;
-}
-
-/* The same for bytes: the counters of bytes move with those of messages.  Puts that race may overshoot by one each. */
-bool pti_batch_has_bytes(struct pti_lane *lane, uint64_t position, uint64_t bytes)
-{
-    struct pti_ring *ring = lane->ring;
-    uint64_t budget = ring->geometry.bytes, put = 0, taken = 0;
-    uint32_t used = pti_load_acquire(&ring->hints->entries_used); /* [S] */
-
-    if (budget == 0)
-        return true;
-    if (used > ring->geometry.endpoints)
-        used = ring->geometry.endpoints;
-    for (uint32_t i = 0; i < used; i++)
-        taken += pti_load_acquire(&ring->entries[i].bytes_taken); /* [J] */
-    for (uint32_t i = 0; i < used; i++)
-        put += pti_load_acquire(&ring->entries[i].bytes_put); /* [J] */
-    if ((int64_t)(put - taken) <= 0 || put - taken + bytes <= budget)
-        return true;
-    return count_all_ready(lane, position).bytes + bytes <= budget;
+    if (batch == 0 || !pti_batch_lists(ring, batch - 1, block, position))
+        return false;
+    *ret_position = pti_word_position(pti_load_acquire(&pti_block_at(ring, batch - 1)->word)); /* [E] */
+    return true;
 }

@@ -77,6 +77,34 @@ void pti_used_clear(struct pti_ring *ring, uint32_t block)
         mark_clear(ring->used, block);
 }
 
+uint64_t pti_special_find(const struct pti_ring *ring, enum pti_state state, uint32_t *ret_block, uint64_t *ret_word)
+{
+    uint32_t words = (ring->geometry.blocks + 63) / 64, best_sub = 0;
+    uint64_t count = 0;
+
+    for (uint32_t i = 0; i < words; i++)
+        for (uint64_t marks = pti_load_seq(&ring->special[i]); marks; marks &= marks - 1) { /* [W, X] */
+            uint32_t block = i * 64 + (uint32_t)__builtin_ctzll(marks), sub;
+            uint64_t word;
+            int64_t before;
+
+            if (!pti_block_is_usable(ring, block))
+                continue;
+            word = pti_load_seq(&pti_block_at(ring, block)->word); /* [L, W] */
+            if (pti_word_state(word) != state)
+                continue;
+            sub = pti_load_relaxed(&pti_block_at(ring, block)->sub);
+            before = count == 0 ? -1 : pti_diff(ring, pti_word_position(word), pti_word_position(*ret_word));
+            if (before < 0 || (before == 0 && sub < best_sub)) {
+                *ret_block = block;
+                *ret_word = word;
+                best_sub = sub;
+            }
+            count++;
+        }
+    return count;
+}
+
 /* ---- own blocks */
 
 static bool is_own(const struct pti_lane *lane, uint32_t block)

@@ -21,38 +21,6 @@ static void set_letter(struct pti_block *b, bool is_letter)
     pti_store_release(&b->kind, (uint8_t)(is_letter ? kind | PTI_KIND_LETTER : kind & ~PTI_KIND_LETTER)); /* [V] */
 }
 
-/* How many are DEAD now, and the lowest (position, sub) of them. */
-static uint64_t find_letters(struct pti_ring *ring, uint32_t *ret_block, uint64_t *ret_word)
-{
-    uint32_t words = (ring->geometry.blocks + 63) / 64, best_sub = 0;
-    uint64_t count = 0;
-
-    for (uint32_t i = 0; i < words; i++) {
-        uint64_t marks = pti_load_seq(&ring->special[i]); /* [W, X] */
-
-        for (; marks; marks &= marks - 1) {
-            uint32_t block = i * 64 + (uint32_t)__builtin_ctzll(marks), sub;
-            uint64_t word;
-            int64_t before;
-
-            if (block >= ring->geometry.blocks || !pti_block_is_backed(ring, block))
-                continue;
-            word = pti_load_seq(&pti_block_at(ring, block)->word); /* [L, W] */
-            if (pti_word_state(word) != PTI_DEAD)
-                continue;
-            sub = pti_load_relaxed(&pti_block_at(ring, block)->sub);
-            before = count == 0 ? -1 : pti_diff(ring, pti_word_position(word), pti_word_position(*ret_word));
-            if (before < 0 || (before == 0 && sub < best_sub)) {
-                *ret_block = block;
-                *ret_word = word;
-                best_sub = sub;
-            }
-            count++;
-        }
-    }
-    return count;
-}
-
 static bool lease_letter(struct pti_lane *lane, uint32_t block, uint64_t word, uint64_t *ret_lease)
 {
     uint64_t lease = pti_word(PTI_LEASED, lane->index, pti_word_position(word), pti_word_redelivered(word));
@@ -89,7 +57,7 @@ static void trim(struct pti_lane *lane)
     uint32_t block = 0;
 
     for (unsigned tries = 0; tries < TRIM_MOST; tries++) {
-        count = find_letters(ring, &block, &word);
+        count = pti_special_find(ring, PTI_DEAD, &block, &word);
         if (count <= most)
             return;
         if (!lease_letter(lane, block, word, &lease))
@@ -118,7 +86,7 @@ enum ptq_err pti_dead_take(struct pti_lane *lane, uint32_t *ret_block, uint64_t 
     uint32_t block = 0;
     uint64_t word = 0;
 
-    while (find_letters(lane->ring, &block, &word) > 0)
+    while (pti_special_find(lane->ring, PTI_DEAD, &block, &word) > 0)
         if (lease_letter(lane, block, word, ret_word)) {
             *ret_block = block;
             return PTQ_OK;
@@ -131,7 +99,7 @@ uint64_t pti_dead_count(struct pti_ring *ring)
     uint32_t block;
     uint64_t word;
 
-    return find_letters(ring, &block, &word);
+    return pti_special_find(ring, PTI_DEAD, &block, &word);
 }
 
 /* ---- all of them at once */
@@ -159,7 +127,7 @@ static enum ptq_err gather(struct pti_ring *ring, struct letter **ret_letters, s
     struct letter *letters;
     size_t count = 0;
 
-    room = find_letters(ring, &block, &oldest);
+    room = pti_special_find(ring, PTI_DEAD, &block, &oldest);
     letters = calloc(room + 1, sizeof *letters);
     if (!letters)
         return PTQ_ENOMEM;

@@ -9,10 +9,9 @@
 #include "ring/lease.h"
 #include "ring/wait.h"
 
-#define TIME_MASK ((UINT64_C(1) << 48) - 1)
 #define SOON_US 1000 /* when to look again for a nacker that is on its way */
 
-uint64_t pti_now_us(void) { return (uint64_t)(pti_host_ns() / 1000) & TIME_MASK; }
+uint64_t pti_now_us(void) { return (uint64_t)(pti_host_ns() / 1000) & PTI_TIME_MASK; }
 
 uint64_t pti_ring_stamp(const struct pti_ring *ring, uint16_t ttl)
 {
@@ -24,17 +23,17 @@ uint64_t pti_ring_stamp(const struct pti_ring *ring, uint16_t ttl)
 }
 
 /* [D, W] */
-uint64_t pti_delay_next(const struct pti_ring *ring) { return pti_load_seq(&ring->hints->next_due) & TIME_MASK; }
+uint64_t pti_delay_next(const struct pti_ring *ring) { return pti_load_seq(&ring->hints->next_due) & PTI_TIME_MASK; }
 
 void pti_delay_lower(struct pti_ring *ring, uint64_t due_us)
 {
     uint64_t seen = pti_load_relaxed(&ring->hints->next_due), lowered;
 
-    due_us &= TIME_MASK;
+    due_us &= PTI_TIME_MASK;
     if (due_us == 0)
         due_us = 1;
     do {
-        uint64_t now_due = seen & TIME_MASK;
+        uint64_t now_due = seen & PTI_TIME_MASK;
         uint64_t least = now_due == 0 || due_us < now_due ? due_us : now_due;
 
         lowered = (((seen >> 48) + 1) << 48) | least;
@@ -55,7 +54,7 @@ void pti_delay_look(struct pti_lane *lane)
     uint32_t words = (ring->geometry.blocks + 63) / 64;
     bool released = false;
 
-    if ((seen & TIME_MASK) == 0 || (seen & TIME_MASK) > now)
+    if ((seen & PTI_TIME_MASK) == 0 || (seen & PTI_TIME_MASK) > now)
         return;
     for (uint32_t i = 0; i < words; i++) {
         uint64_t marks = pti_load_seq(&ring->special[i]); /* [X] */
@@ -64,7 +63,7 @@ void pti_delay_look(struct pti_lane *lane)
             uint32_t block = i * 64 + (uint32_t)__builtin_ctzll(marks);
             uint64_t word, due;
 
-            if (block >= ring->geometry.blocks || !pti_block_is_backed(ring, block))
+            if (!pti_block_is_usable(ring, block))
                 continue;
             word = pti_load_acquire(&pti_block_at(ring, block)->word); /* [L] */
             due = pti_load_acquire(&pti_block_at(ring, block)->due_us); /* [D] */
@@ -95,7 +94,7 @@ void pti_delay_look(struct pti_lane *lane)
     /* Told first: once next_due is raised nobody else looks. */
     if (released)
         pti_ring_redeliver(ring);
-    if (least > TIME_MASK)
-        least = TIME_MASK; /* what says so is nonsense: it must not seem to be due */
-    pti_cas(&ring->hints->next_due, &seen, (((seen >> 48) + 1) << 48) | (least & TIME_MASK)); /* [D, O] */
+    if (least > PTI_TIME_MASK)
+        least = PTI_TIME_MASK; /* what says so is nonsense: it must not seem to be due */
+    pti_cas(&ring->hints->next_due, &seen, (((seen >> 48) + 1) << 48) | (least & PTI_TIME_MASK)); /* [D, O] */
 }

@@ -52,7 +52,7 @@ static void begin_life(struct pti_ring *ring, uint32_t x)
  * stopped here keeps nobody else from recovering it; then the lock becomes a write lock, if no other recoverer is at it. */
 static int lock_index(struct pti_ring *ring, uint32_t x)
 {
-    uint64_t dead[2048 / 64] = {0};
+    uint64_t dead[PTI_ENDPOINT_WORDS] = {0};
     int error;
 
     if (pti_load_acquire(&ring->entries[x].state) != 0) { /* [S] */
@@ -133,7 +133,7 @@ enum ptq_err pti_lane_register(struct pti_lane *lane, struct pti_ring *ring)
 void pti_lane_unregister(struct pti_lane *lane)
 {
     struct pti_ring *ring = lane->ring;
-    uint64_t dead[2048 / 64] = {0};
+    uint64_t dead[PTI_ENDPOINT_WORDS] = {0};
 
     if (!lane->entry)
         return;

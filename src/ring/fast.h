@@ -1,6 +1,6 @@
 /* fast.h -- put, get and ack of a plain message where nothing stands in the way: straight down, in a few instructions.
  *
- *      block.c, slot.c, judge.c, settle.c     all cases, walks, refusals: the one truth
+ *      block.c, slot.c, take.c, judge.c, settle.c     all cases, walks, refusals: the one truth
  *      here                                   the case that is nearly always, by the same laws, in the same order of stores
  *
  * Plain: of this ring (no byte budget, no limit of leases, no time to live of the queue, no side files), with nothing beside its

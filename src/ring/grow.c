@@ -80,7 +80,7 @@ static bool has_room(struct pti_lane *lane, struct pti_growing *unit)
 
     if (__builtin_expect(unit->room > 0, 1))
         return true;
-    room = pti_batch_room(lane, pti_step(lane->ring, unit->position, 1));
+    room = pti_ring_room(lane, pti_step(lane->ring, unit->position, 1));
     unit->room = room < unit->most ? (uint32_t)room : unit->most; /* others put as well: no more than a batch ahead */
     return room > 0;
 }

@@ -30,7 +30,7 @@ static inline void pti_count(_Atomic uint64_t *counter, uint64_t by)
     pti_store_release(counter, pti_load_relaxed(counter) + by); /* [J] */
 }
 
-/* The same as pti_lease, where there is more to it: a budget of bytes, a lease limit, a pack (ring/slot.c). */
+/* The same as pti_lease, where there is more to it: a budget of bytes, a lease limit, a pack (ring/take.c). */
 bool pti_lease_more(struct pti_lane *lane, uint32_t block, uint64_t word, uint64_t lease);
 
 /* Leases a message of the ring whose word is `word`, counted.  False: somebody was faster. */

@@ -34,7 +34,7 @@ enum pti_verdict pti_ring_verdict(struct pti_ring *ring, uint32_t block)
     if (!pti_block_is_timed(b))
         return PTI_HAND_OUT;
     now = pti_now_us();
-    age = (now - pti_stamp_put_us(stamp)) & ((UINT64_C(1) << 48) - 1);
+    age = (now - pti_stamp_put_us(stamp)) & PTI_TIME_MASK;
     if (stamp >> 48 != 0 && age >> 47 == 0 && age > 1000 * pti_stamp_ttl_ms(stamp))
         return PTI_EXPIRE;
     return pti_load_relaxed(&b->due_us) > now ? PTI_PARK : PTI_HAND_OUT;

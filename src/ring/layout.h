@@ -40,6 +40,8 @@
 #define PTI_END_BLOCK ((UINT32_C(1) << PTI_BLOCK_BITS) - 1) /* a slot with this block is END */
 #define PTI_BLOCK_MAX (PTI_END_BLOCK - 1)                   /* blocks of a queue, at most */
 #define PTI_NO_BLOCK UINT32_MAX
+#define PTI_ENDPOINT_WORDS ((PTI_ENDPOINT_MAX + 64) / 64)     /* of a set of endpoints, a bit each */
+#define PTI_TIME_MASK ((UINT64_C(1) << 48) - 1)               /* microseconds of the host clock, as they stand in words */
 
 /* Whose is this block?  A state without an owner has owner 0.  LEASEDH, ACKED and NACKED have their numbers, and no code. */
 enum pti_state {
@@ -324,9 +326,9 @@ static inline uint64_t pti_ttl_pack(uint64_t ms)
 }
 static inline uint64_t pti_stamp(uint64_t put_us, uint64_t ttl_packed)
 {
-    return ttl_packed << 48 | (put_us & ((UINT64_C(1) << 48) - 1));
+    return ttl_packed << 48 | (put_us & PTI_TIME_MASK);
 }
-static inline uint64_t pti_stamp_put_us(uint64_t stamp) { return stamp & ((UINT64_C(1) << 48) - 1); }
+static inline uint64_t pti_stamp_put_us(uint64_t stamp) { return stamp & PTI_TIME_MASK; }
 static inline uint64_t pti_stamp_ttl_ms(uint64_t stamp) { return (stamp >> 48 & 2047) << (stamp >> 59); }
 
 /* ---- geometry */

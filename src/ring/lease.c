@@ -5,7 +5,6 @@
 #include "ring/side.h"
 #include "ring/wait.h"
 
-#define TIME_MASK ((UINT64_C(1) << 48) - 1)
 #define SOON_US 1000
 #define FUTURE 4096 /* ages this near to the end of the 16 bits are clocks that do not quite agree */
 
@@ -24,14 +23,9 @@ static uint64_t unit_us(const struct pti_ring *ring)
 /* The position field of QUAR: the copy's block, and the low bits of its number. */
 static uint64_t quarantine(uint32_t owner, uint32_t copy, uint64_t number)
 {
-    return pti_word(PTI_QUAR, owner, ((number << PTI_BLOCK_BITS) | copy) & TIME_MASK, 0);
+    return pti_word(PTI_QUAR, owner, ((number << PTI_BLOCK_BITS) | copy) & PTI_TIME_MASK, 0);
 }
 static uint32_t copy_of(uint64_t quarantined) { return (uint32_t)pti_word_position(quarantined) & PTI_END_BLOCK; }
-
-static bool is_usable(const struct pti_ring *ring, uint32_t block)
-{
-    return block < ring->geometry.blocks && pti_block_is_backed(ring, block);
-}
 
 /* Where a block was used last, if what it bore is not to be read from its word: the last position that was taken.  That is not
  * before any that it had, and a dead producer's noted one (see was_put) is before one that it had. */
@@ -46,7 +40,7 @@ bool pti_lease_copy_counts(struct pti_ring *ring, uint32_t block, uint64_t word,
     uint32_t source = pti_load_acquire(&pti_block_at(ring, block)->link) - 1, owner = pti_word_owner(word); /* [Q] */
     uint64_t source_word;
 
-    if (!is_usable(ring, source) || owner >= ring->geometry.endpoints)
+    if (!pti_block_is_usable(ring, source) || owner >= ring->geometry.endpoints)
         return false;
     /* The enforcer changes this only when its copy before is no COPY any more. */
     *ret_position = pti_load_acquire(&ring->entries[owner].copy_position) & ring->position_mask;
@@ -72,7 +66,7 @@ static bool help(struct pti_ring *ring, uint64_t quarantined)
     uint32_t copy = copy_of(quarantined);
     uint64_t word;
 
-    if (!is_usable(ring, copy))
+    if (!pti_block_is_usable(ring, copy))
         return false;
     word = pti_load_acquire(&pti_block_at(ring, copy)->word); /* [Q] */
     if (pti_word_state(word) == PTI_COPY)
@@ -98,11 +92,11 @@ static void cover(struct pti_ring *ring)
     uint64_t now = pti_now_us(), limit = now + limit_us(ring), seen = pti_load_seq(&ring->hints->next_due), due, to;
 
     do {
-        due = seen & TIME_MASK;
+        due = seen & PTI_TIME_MASK;
         if (due > now && due <= limit)
             return;
         to = due == 0 || due > limit ? limit : due;
-    } while (!pti_cas(&ring->hints->next_due, &seen, ((seen >> 48) + 1) << 48 | (to & TIME_MASK))); /* [D, O] */
+    } while (!pti_cas(&ring->hints->next_due, &seen, ((seen >> 48) + 1) << 48 | (to & PTI_TIME_MASK))); /* [D, O] */
     if (to == limit && pti_load_seq(&ring->hints->get_wait) & PTI_WAIT_BITS) /* [W] */
         pti_wake_all(ring, &ring->hints->get_wait); /* sleepers must sleep less long */
 }
@@ -182,7 +176,7 @@ static bool is_overdue_unnoted(struct pti_ring *ring, struct pti_entry *entry, u
         *ret_due = now + limit_us(ring);
         return false;
     }
-    *ret_due = (seen & TIME_MASK) + limit_us(ring);
+    *ret_due = (seen & PTI_TIME_MASK) + limit_us(ring);
     return now >= *ret_due;
 }
 
@@ -323,7 +317,7 @@ static bool fill_copy(struct pti_lane *lane, uint32_t copy, uint32_t source, uin
 static uint64_t announce_copy(struct pti_lane *lane, uint32_t copy, uint64_t lease)
 {
     struct pti_entry *entry = lane->entry;
-    uint64_t number = (pti_load_relaxed(&entry->copies) + 1) & TIME_MASK, word = pti_word(PTI_COPY, lane->index, number, 0);
+    uint64_t number = (pti_load_relaxed(&entry->copies) + 1) & PTI_TIME_MASK, word = pti_word(PTI_COPY, lane->index, number, 0);
 
     pti_store_release(&entry->copy_position, pti_word_position(lease)); /* [Q] */
     pti_store_release(&entry->copies, number); /* [Q] */

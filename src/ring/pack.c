@@ -200,7 +200,7 @@ void pti_pack_decide_part(struct pti_ring *ring, uint32_t block, uint64_t word)
     bool has_left = true;
 
     /* The pack is its dead holder's still, or nobody's who did not decide this copy first. */
-    if (pack < ring->geometry.blocks && pti_block_is_backed(ring, pack)) {
+    if (pti_block_is_usable(ring, pack)) {
         struct pti_block *b = pti_block_at(ring, pack);
         uint64_t at = pti_load_acquire(&b->word); /* [L] */
 

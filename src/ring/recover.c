@@ -54,7 +54,7 @@ static bool took_effect(struct pti_ring *ring, uint32_t endpoint, uint64_t line,
 
     if (pti_journal_operation(line) == PTI_OP_REFUSE)
         return pti_load_acquire(&ring->entries[endpoint].dropped[PTQ_DROP_NEWEST]) == noted; /* [J] */
-    if (block >= ring->geometry.blocks || !pti_block_is_backed(ring, block))
+    if (!pti_block_is_usable(ring, block))
         return false;
     if (pti_journal_operation(line) == PTI_OP_ADMIT) /* the lease was its until now */
         return !(pti_load_acquire(&pti_block_at(ring, block)->kind) & PTI_KIND_UNIT); /* [J] */
@@ -155,15 +155,6 @@ static uint64_t last_use(struct pti_ring *ring, uint32_t block, uint64_t word)
     return (pti_word_position(word) - 1) & ring->position_mask;
 }
 
-static bool is_published(struct pti_ring *ring, uint32_t block, uint64_t word)
-{
-    uint32_t batch = pti_load_acquire(&pti_block_at(ring, block)->link); /* [L] */
-
-    if (pti_slot_names(ring, pti_word_position(word), block))
-        return true;
-    return batch != 0 && pti_batch_lists(ring, batch - 1, block, pti_word_position(word));
-}
-
 /* A lease of a message that is not due: its holder was about to park it, or to give it back with a delay.  Then that is what it
  * becomes: *ret_to. */
 static bool is_put_off(struct pti_ring *ring, uint32_t block, uint64_t word, uint64_t *ret_to)
@@ -203,7 +194,7 @@ static bool put_right(struct pti_ring *ring, uint32_t block, uint64_t word)
         return false;
     case PTI_COMMIT:
     case PTI_COMMITH:
-        if (is_published(ring, block, word))
+        if (pti_block_stands(ring, block, word, &position))
             return false;
         if (pti_cas(at, &word, pti_word(PTI_FREE, 0, last_use(ring, block, word), 0))) /* [A] */
             pti_used_clear(ring, block);
@@ -309,7 +300,7 @@ bool pti_ring_note_unlinked(struct pti_ring *ring)
 
 unsigned pti_ring_sweep(struct pti_ring *ring, bool thorough)
 {
-    uint64_t dead[2048 / 64] = {0};
+    uint64_t dead[PTI_ENDPOINT_WORDS] = {0};
     uint32_t used = pti_load_acquire(&ring->hints->entries_used); /* [S] */
     unsigned found = 0;
 

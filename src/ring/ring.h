@@ -9,7 +9,8 @@
  *   5. Recovery is idempotent, all by CAS, and may itself be killed or stopped; several may run at once.
  *
  * A lane is an endpoint of its own: index, entry, journal line, counters and blocks have one writer at a time.  Nothing in
- * this room sleeps, takes a lock or starts a thread; only recovery and registration make system calls.
+ * this room sleeps or starts a thread.  Mutexes are the handle's own, for recovery, registration and new side files; these, new memory and
+ * waking somebody make system calls, nothing else does.
  */
 #ifndef PTQ_RING_RING_H
 #define PTQ_RING_RING_H
@@ -55,7 +56,7 @@ struct pti_ring {
     uint8_t id[16];
     pthread_mutex_t dead_mutex;     /* OFD locks do not exclude within a handle */
     _Atomic uint64_t strays_ms;     /* when this handle looked for strays last */
-    _Atomic uint64_t mine[2048 / 64]; /* endpoints of this handle: never probed */
+    _Atomic uint64_t mine[PTI_ENDPOINT_WORDS]; /* endpoints of this handle: never probed */
     char spec[PTQ_SPEC_TEXT_MAX + 1];
 };
 
@@ -163,6 +164,12 @@ static inline bool pti_block_is_backed(const struct pti_ring *ring, uint32_t blo
     return pti_load_acquire(&ring->stretches[stretch / 64]) >> (stretch % 64) & 1; /* [B] */
 }
 
+/* Is there a block of that number, which somebody else may have written, and has its word memory? */
+static inline bool pti_block_is_usable(const struct pti_ring *ring, uint32_t block)
+{
+    return block < ring->geometry.blocks && pti_block_is_backed(ring, block);
+}
+
 /* Behind a block that is not backed: the first that begins in another stretch.  Who looks at all blocks skips what has no memory. */
 static inline uint32_t pti_block_beyond(const struct pti_ring *ring, uint32_t block)
 {
@@ -210,8 +217,6 @@ bool pti_block_alloc_own(struct pti_lane *lane, uint32_t *ret_block, uint64_t *r
 /* Unpublished, back to where it came from: `before` as alloc gave it. */
 void pti_block_give_back(struct pti_lane *lane, uint32_t block, uint64_t before);
 
-/* Done with: to its home, or FREE.  The caller holds it.  One plain release store. */
-
 /* For a loan: own blocks stay out of the own ring until published or given back. */
 void pti_block_keep(struct pti_lane *lane, uint32_t block, bool loaned);
 
@@ -225,7 +230,10 @@ bool pti_block_is_short(const struct pti_ring *ring);
 void pti_special_set(struct pti_ring *ring, uint32_t block);
 void pti_special_clear(struct pti_ring *ring, uint32_t block);
 void pti_used_clear(struct pti_ring *ring, uint32_t block);
+/* How many of the special blocks are in `state`, and the lowest (position, sub) of them with its word; 0: both are left alone. */
+uint64_t pti_special_find(const struct pti_ring *ring, enum pti_state state, uint32_t *ret_block, uint64_t *ret_word);
 
+/* Done with: to its home, or FREE.  The caller holds it.  One plain release store. */
 static inline void pti_block_free(struct pti_lane *lane, uint32_t block, uint64_t position)
 {
     struct pti_ring *ring = lane->ring;
@@ -246,8 +254,10 @@ static inline void pti_block_free(struct pti_lane *lane, uint32_t block, uint64_
         pti_used_clear(ring, block);
 }
 
-/* ---- the ring proper (ring/slot.c) */
+/* ---- the ring proper (ring/slot.c, ring/take.c) */
 
+/* Walkers are faster than who they follow, and jump by the hints: one that goes on for so many slots more than there are reads nonsense. */
+#define PTI_WALK_MAX (UINT64_C(1) << 20)
 #define PTI_STAMP_EVERY 64u /* a clock call costs as much as a put */
 
 /* Meta of a message. */
@@ -394,16 +404,27 @@ uint32_t pti_batch_next(struct pti_ring *ring, struct pti_cursor *cursor);
 bool pti_batch_settle(struct pti_lane *lane, uint32_t header, uint64_t header_word);
 /* Does that header, in its slot, list `block` (an element, or a list block of its chain) with t0? */
 bool pti_batch_lists(struct pti_ring *ring, uint32_t header, uint32_t block, uint64_t t0);
+/* Is a block that is COMMIT or COMMITH in the queue: does its slot name it, or a batch that stands in its own slot list it?  Where it stands:
+ * an element where its batch does. */
+bool pti_block_stands(struct pti_ring *ring, uint32_t block, uint64_t word, uint64_t *ret_position);
 /* Before a batch, or a pack, of `count` can be seen: capacity is counted from now on. */
 void pti_batch_announce(struct pti_ring *ring, uint64_t count);
-/* Messages in [head, tail) by the counters; the room for `count` more. */
-bool pti_batch_has_room(struct pti_lane *lane, uint64_t position, uint64_t count);
-/* How many more would fit, at least, where `position` is the next; 0: surely none. */
-uint64_t pti_batch_room(struct pti_lane *lane, uint64_t position);
-/* Room for `bytes` more in the byte budget. */
-bool pti_batch_has_bytes(struct pti_lane *lane, uint64_t position, uint64_t bytes);
+/* What of it is not taken; nothing, if it was freed meanwhile. */
+struct pti_load {
+    uint64_t messages, bytes;
+};
+struct pti_load pti_batch_load(struct pti_ring *ring, uint32_t header, uint64_t header_word);
 /* The first element that is not taken, and its word. */
 bool pti_batch_first(struct pti_ring *ring, uint32_t header, uint64_t header_word, uint32_t *ret_block, uint64_t *ret_word);
+
+/* ---- capacity, where it is not told by positions alone (ring/capacity.c) */
+
+/* Would `count` more messages fit at `position`, the first unpublished one? */
+bool pti_ring_has_room(struct pti_lane *lane, uint64_t position, uint64_t count);
+/* How many more would fit, at least, where `position` is the next; 0: surely none. */
+uint64_t pti_ring_room(struct pti_lane *lane, uint64_t position);
+/* Room for `bytes` more in the byte budget. */
+bool pti_ring_has_bytes(struct pti_lane *lane, uint64_t position, uint64_t bytes);
 
 /* ---- a full ring (ring/room.c) */
 
@@ -464,7 +485,7 @@ static inline bool pti_block_is_letter(const struct pti_ring *ring, uint32_t blo
 
 /* ---- endpoints and recovery (ring/endpoint.c, ring/recover.c) */
 
-/* Takes an index: PTQ_EAGAIN when all are taken, PTQ_EBUSY when the whole range is locked (gc). */
+/* Takes an index: PTQ_EAGAIN when all are taken, or gc has the whole range for a moment; PTQ_ENOMEM, PTQ_ESYS. */
 enum ptq_err pti_lane_register(struct pti_lane *lane, struct pti_ring *ring);
 /* Lets it go: what it leased is redelivered, what it owned is free. */
 void pti_lane_unregister(struct pti_lane *lane);

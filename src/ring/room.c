@@ -24,7 +24,7 @@ static bool find_oldest(struct pti_lane *lane, struct oldest *ret_oldest)
         uint32_t block = pti_slot_block(slot);
 
         lane->head = at; /* nothing before it is untaken */
-        if (pti_slot_lap(slot) != pti_lap(ring, at) || block >= ring->geometry.blocks || !pti_block_is_backed(ring, block))
+        if (pti_slot_lap(slot) != pti_lap(ring, at) || !pti_block_is_usable(ring, block))
             return false;
         word = pti_load_acquire(&pti_block_at(ring, block)->word); /* [L] */
         if (pti_word_position(word) != at)

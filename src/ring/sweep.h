@@ -43,7 +43,7 @@ PTI_FAST bool pti_sweep_may_put(struct pti_ring *ring, struct pti_lane *lane, si
     if (__builtin_expect((int64_t)((lane->settled - lane->tail + ring->geometry.capacity) << ring->position_shift) <= 0, 0))
         return false;
     pti_batch_announce(ring, count);
-    return pti_batch_has_room(lane, lane->tail, count);
+    return pti_ring_has_room(lane, lane->tail, count);
 }
 
 /* One element: filled, and COMMIT where the batch begins. */

@@ -9,15 +9,6 @@
 #include "ring/side.h"
 #include "ring/pack.h"
 
-static bool stands_in_ring(struct pti_ring *ring, uint32_t block, uint64_t word)
-{
-    uint32_t batch = pti_load_acquire(&pti_block_at(ring, block)->link); /* [G] */
-
-    if (pti_slot_names(ring, pti_word_position(word), block))
-        return true;
-    return batch != 0 && pti_batch_lists(ring, batch - 1, block, pti_word_position(word));
-}
-
 /* How many messages a block in the queue stands for.  What is done of a pack no ack has counted yet; a unit's records no put. */
 static uint64_t count_messages(struct pti_ring *ring, struct pti_block *b, bool is_taken, struct pti_tally *t)
 {
@@ -37,7 +28,7 @@ static uint64_t count_messages(struct pti_ring *ring, struct pti_block *b, bool 
 static void count_block(struct pti_ring *ring, uint32_t block, uint64_t now, struct pti_tally *t)
 {
     struct pti_block *b = pti_block_at(ring, block);
-    uint64_t word = pti_load_seq(&b->word), stamp; /* [L, Q] */
+    uint64_t word = pti_load_seq(&b->word), stamp, position; /* [L, Q] */
 
     switch (pti_word_state(word)) {
     case PTI_FREE:
@@ -47,7 +38,7 @@ static void count_block(struct pti_ring *ring, uint32_t block, uint64_t now, str
         t->owned++;
         break;
     case PTI_COMMIT:
-        if (!stands_in_ring(ring, block, word)) {
+        if (!pti_block_stands(ring, block, word, &position)) {
             t->unpublished++;
             break;
         }

@@ -3,7 +3,6 @@
 
 #include "ring/fast.h"
 
-#define TIME_MASK ((UINT64_C(1) << 48) - 1)
 
 void pti_waits_note(struct pti_ring *ring, uint64_t stamp)
 {
@@ -11,7 +10,7 @@ void pti_waits_note(struct pti_ring *ring, uint64_t stamp)
 
     if (put == 0)
         return;
-    waited = (pti_now_us() - put) & TIME_MASK;
+    waited = (pti_now_us() - put) & PTI_TIME_MASK;
     if (waited >> 47 != 0)
         waited = 0; /* processors whose clocks do not quite agree */
     pti_fetch_add_relaxed(&ring->hints->waited_us, waited); /* for display: each of them is right, whatever the order */

@@ -13,7 +13,7 @@ struct w_get : litmus<w_get, 2> {
     SITES({"slot.c publish_entry: slot CAS", mo_seq_cst, mo_acq_rel},
           {"wait.h pti_wake: wait word load", mo_seq_cst, mo_acquire},
           {"wait.c pti_wait_arm: CAS", mo_seq_cst, mo_acq_rel},
-          {"slot.c pti_ring_may_take: slot load", mo_seq_cst, mo_acquire})
+          {"take.c pti_ring_may_take: slot load", mo_seq_cst, mo_acquire})
     rl::atomic<int> slot, wait;
     bool woken, saw;
 

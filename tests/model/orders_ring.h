@@ -11,7 +11,7 @@ namespace {
 /* P: the slot's CAS gives payload, meta and word; whoever loads the slot has them.  The word is stored relaxed before. */
 struct p_publish : litmus<p_publish, 2> {
     SITES({"slot.c publish_entry: slot CAS", mo_seq_cst, mo_relaxed},
-          {"slot.c take_fresh: slot load", mo_seq_cst, mo_relaxed})
+          {"take.c take_fresh: slot load", mo_seq_cst, mo_relaxed})
     enum { OWNED, COMMIT, LEASED };
     rl::atomic<int> slot, word;
     rl::var<int> payload;
@@ -40,7 +40,7 @@ struct p_publish : litmus<p_publish, 2> {
  * is never looked for in its slot. */
 struct l_hand_on : litmus<l_hand_on, 3> {
     SITES({"lease.h pti_lease_end: CAS", mo_seq_cst, mo_relaxed},
-          {"slot.c take_redelivered: word load and CAS", mo_acquire, mo_relaxed})
+          {"take.c take_redelivered: word load and CAS", mo_acquire, mo_relaxed})
     enum { OWNED, COMMIT, LEASED, REDELIV };
     rl::atomic<int> slot, word;
     rl::var<int> payload, deliveries;
@@ -126,7 +126,7 @@ struct e_elements : litmus<e_elements, 3> {
 
 /* H: nothing before the head hint is untaken, for whoever reads it. */
 struct h_head : litmus<h_head, 2> {
-    SITES({"slot.c note_head: hint store", mo_release, mo_relaxed},
+    SITES({"take.c note_head: hint store", mo_release, mo_relaxed},
           {"slot.c pti_ring_is_taken: hint load", mo_acquire, mo_relaxed})
     enum { COMMIT, LEASED };
     rl::atomic<int> word, head;
@@ -176,7 +176,7 @@ struct t_tail : litmus<t_tail, 2> {
 /* R, X: who sees the redelivery word raised sees the mark and the word; so it takes the bit off only where there is none. */
 struct r_redelivery : litmus<r_redelivery, 2> {
     SITES({"settle.c pti_ring_redeliver: CAS", mo_seq_cst, mo_relaxed},
-          {"slot.c lease_next: load", mo_seq_cst, mo_relaxed})
+          {"take.c lease_next: load", mo_seq_cst, mo_relaxed})
     enum { LEASED, REDELIV };
     rl::atomic<int> mark, word, redelivery;
 
@@ -203,7 +203,7 @@ struct r_redelivery : litmus<r_redelivery, 2> {
 /* X: the mark stands before the word: who comes by the word may look at the mark relaxed, and clears it. */
 struct x_mark : litmus<x_mark, 2> {
     SITES({"lease.h pti_lease_end: CAS", mo_seq_cst, mo_relaxed},
-          {"slot.c take_redelivered: word load and CAS", mo_acquire, mo_relaxed})
+          {"take.c take_redelivered: word load and CAS", mo_acquire, mo_relaxed})
     enum { LEASED, REDELIV, LEASED_AGAIN };
     rl::atomic<int> mark, word;
 
