@@ -269,6 +269,7 @@ static enum ptq_err enter(ptq_bus *bus, const char *name, const struct pti_attac
 
     if (err != PTQ_OK)
         return err;
+    pti_segment_file(name, file, sizeof file);
     err = compare(&header.geometry, &ask->geometry, name, error);
     if (err == PTQ_OK)
         err = compare_spec(header.spec, ask->spec, name, error);
@@ -289,7 +290,6 @@ static enum ptq_err enter(ptq_bus *bus, const char *name, const struct pti_attac
         pti_ring_fini(ring);
         return err;
     }
-    pti_segment_file(name, file, sizeof file);
     if (pti_segment_is_named(&ring->segment, bus->dirfd, file) == 0)
         return PTQ_OK;
     pti_lane_unregister(lane);

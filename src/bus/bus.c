@@ -51,10 +51,10 @@ static enum ptq_err set_node(ptq_bus *bus, const char *node, struct ptq_error *e
     return PTQ_OK;
 }
 
-/* A switch of the environment: 0 or 1. */
-#define OUTBOX_USUAL 65536u
+#define OUTBOX_USUAL 65536u /* messages */
 #define OUTBOX_MOST (1u << 22)
 
+/* A switch of the environment: 0 or 1. */
 static enum ptq_err read_switch(const char *name, bool given, bool *ret_on, struct ptq_error *error)
 {
     const char *value = read_environment(name);

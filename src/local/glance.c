@@ -11,8 +11,8 @@ static uint64_t mix(uint64_t sum, uint64_t value)
     return (sum ^ value) * UINT64_C(0x9e3779b97f4a7c15) + (sum >> 29);
 }
 
-/* As few lines of memory as tell it: each operation changes its journal line or a counter beside it, an append `appended`, and who comes or leaves
- * the line of identity.  relaxed, as all here: a change that is not seen yet is seen the next time */
+/* As few lines of memory as tell it: each operation changes its journal line or a counter beside it, an append `appended`, and who comes or
+ * leaves the line of identity.  Relaxed, as all here: a change that is not seen yet is seen the next time. */
 static uint64_t mix_entry(uint64_t sum, const struct pti_entry *entry)
 {
     const _Atomic uint64_t *const words[] = {&entry->journal, &entry->put,    &entry->taken,   &entry->acked,

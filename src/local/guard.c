@@ -9,94 +9,98 @@
 static struct pti_port_ops guarded;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-static enum ptq_err judge(struct pti_port *port, enum ptq_err answer)
-{
-    return pti_load_relaxed(&pti_local_of(port)->closing) == PTI_LOCAL_DAMAGED ? PTQ_ECORRUPT : answer;
-}
-
 static enum ptq_err put(struct pti_port *port, const struct pti_put *put, int64_t deadline, uint64_t *ret_position)
 {
-    return judge(port, pti_local_of(port)->ops->put(port, put, deadline, ret_position));
+    return pti_local_judge(port, pti_local_of(port)->ops->put(port, put, deadline, ret_position));
 }
 
 static enum ptq_err put_many(struct pti_port *port, const struct pti_put *puts, size_t count, int64_t deadline,
                              uint64_t *ret_position)
 {
-    return judge(port, pti_local_of(port)->ops->put_many(port, puts, count, deadline, ret_position));
+    return pti_local_judge(port, pti_local_of(port)->ops->put_many(port, puts, count, deadline, ret_position));
 }
 
 static enum ptq_err loan(struct pti_port *port, uint32_t size, int64_t deadline, struct ptq_msg **ret_loan)
 {
-    return judge(port, pti_local_of(port)->ops->loan(port, size, deadline, ret_loan));
+    return pti_local_judge(port, pti_local_of(port)->ops->loan(port, size, deadline, ret_loan));
 }
 
 static enum ptq_err publish(struct pti_port *port, struct ptq_msg *loaned, const struct pti_put *put, int64_t deadline,
                             uint64_t *ret_position)
 {
-    return judge(port, pti_local_of(port)->ops->publish(port, loaned, put, deadline, ret_position));
+    return pti_local_judge(port, pti_local_of(port)->ops->publish(port, loaned, put, deadline, ret_position));
 }
 
 static enum ptq_err place(struct pti_port *port, uint64_t position, const struct pti_put *put, int64_t deadline)
 {
-    return judge(port, pti_local_of(port)->ops->place(port, position, put, deadline));
+    return pti_local_judge(port, pti_local_of(port)->ops->place(port, position, put, deadline));
 }
 
-static enum ptq_err end(struct pti_port *port) { return judge(port, pti_local_of(port)->ops->end(port)); }
+static enum ptq_err end(struct pti_port *port) { return pti_local_judge(port, pti_local_of(port)->ops->end(port)); }
 
 static enum ptq_err take(struct pti_port *port, size_t max, int64_t deadline, struct ptq_msg **msgs, size_t *ret_count)
 {
-    return judge(port, pti_local_of(port)->ops->take(port, max, deadline, msgs, ret_count));
+    return pti_local_judge(port, pti_local_of(port)->ops->take(port, max, deadline, msgs, ret_count));
 }
 
 static enum ptq_err recv(struct pti_port *port, void *buffer, size_t size, int64_t deadline, size_t *ret_size)
 {
-    return judge(port, pti_local_of(port)->ops->recv(port, buffer, size, deadline, ret_size));
+    return pti_local_judge(port, pti_local_of(port)->ops->recv(port, buffer, size, deadline, ret_size));
 }
 
 static enum ptq_err take_more(struct pti_port *port, size_t max, int64_t deadline, struct ptq_msg **msgs, size_t *ret_count)
 {
-    return judge(port, pti_local_of(port)->ops->take_more(port, max, deadline, msgs, ret_count));
+    return pti_local_judge(port, pti_local_of(port)->ops->take_more(port, max, deadline, msgs, ret_count));
 }
 
-static enum ptq_err ack(struct pti_port *port, struct ptq_msg *msg) { return judge(port, pti_local_of(port)->ops->ack(port, msg)); }
+static enum ptq_err ack(struct pti_port *port, struct ptq_msg *msg)
+{
+    return pti_local_judge(port, pti_local_of(port)->ops->ack(port, msg));
+}
 
 static enum ptq_err ack_many(struct pti_port *port, struct ptq_msg *const *msgs, size_t count, size_t *ret_count)
 {
-    return judge(port, pti_local_of(port)->ops->ack_many(port, msgs, count, ret_count));
+    return pti_local_judge(port, pti_local_of(port)->ops->ack_many(port, msgs, count, ret_count));
 }
 
 static enum ptq_err nack(struct pti_port *port, struct ptq_msg *msg, int delay_ms)
 {
-    return judge(port, pti_local_of(port)->ops->nack(port, msg, delay_ms));
+    return pti_local_judge(port, pti_local_of(port)->ops->nack(port, msg, delay_ms));
 }
 
-static enum ptq_err untake(struct pti_port *port, struct ptq_msg *msg) { return judge(port, pti_local_of(port)->ops->untake(port, msg)); }
+static enum ptq_err untake(struct pti_port *port, struct ptq_msg *msg)
+{
+    return pti_local_judge(port, pti_local_of(port)->ops->untake(port, msg));
+}
 
 static enum ptq_err place_loan(struct pti_port *port, struct ptq_msg *loan, uint64_t position, const struct pti_put *put)
 {
-    return judge(port, pti_local_of(port)->ops->place_loan(port, loan, position, put));
+    return pti_local_judge(port, pti_local_of(port)->ops->place_loan(port, loan, position, put));
 }
 
-static enum ptq_err limit(struct pti_port *port, uint64_t limit) { return judge(port, pti_local_of(port)->ops->limit(port, limit)); }
+static enum ptq_err limit(struct pti_port *port, uint64_t limit)
+{
+    return pti_local_judge(port, pti_local_of(port)->ops->limit(port, limit));
+}
 
 static enum ptq_err head(struct pti_port *port, uint64_t *ret_position)
 {
-    return judge(port, pti_local_of(port)->ops->head(port, ret_position));
+    return pti_local_judge(port, pti_local_of(port)->ops->head(port, ret_position));
 }
 
 static enum ptq_err census(struct pti_port *port, uint64_t position, bool *ret_lost)
 {
-    return judge(port, pti_local_of(port)->ops->census(port, position, ret_lost));
+    return pti_local_judge(port, pti_local_of(port)->ops->census(port, position, ret_lost));
 }
 
 static enum ptq_err flush(struct pti_port *port, int64_t deadline)
 {
-    return judge(port, pti_local_of(port)->ops->flush ? pti_local_of(port)->ops->flush(port, deadline) : PTQ_OK);
+    return pti_local_judge(port, pti_local_of(port)->ops->flush ? pti_local_of(port)->ops->flush(port, deadline) : PTQ_OK);
 }
 
 static enum ptq_err stats(struct pti_port *port, struct ptq_queue_stats *ret_stats)
 {
-    return judge(port, pti_local_of(port)->ops->stats(port, ret_stats));
+    return pti_local_judge(port, pti_local_of(port)->ops->stats(port, ret_stats));
 }
 
 static void make_table(void)

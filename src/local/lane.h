@@ -238,11 +238,10 @@ enum ptq_err pti_pipe_flush_own(struct pti_local *local, struct pti_place *place
 /* What this thread has gathered, if it fits now.  True: something came into the queue. */
 bool pti_pipe_try(struct pti_local *local, struct pti_place *place);
 
-/* ---- waiting (local/wait.c) */
+/* ---- waiting (local/wait.c, local/poll.c) */
 
 /* In `need` of pti_local_wait: room for so many, for which the block is there. */
 #define PTI_NEED_ROOM (UINT64_C(1) << 63)
-
 
 struct pti_sleep {
     int stage;          /* 0 polling, 1 futex slice, 2 descriptor */
@@ -257,6 +256,9 @@ struct pti_sleep {
  * `need`: for puts, how many messages must fit; 0: one that has its block. */
 enum ptq_err pti_local_wait(struct pti_local *local, struct pti_place *place, enum ptq_side side, uint64_t need,
                             int64_t deadline, struct pti_sleep *sleep);
+
+/* Before a sleep (local/poll.c): true: worth another try. */
+bool pti_local_poll(struct pti_local *local, struct pti_place *place, enum ptq_side side, uint64_t need);
 
 /* A call that does not wait found nothing: pauses if that pays, and now and then looks for the dead.  True: try again. */
 bool pti_local_nothing(struct pti_local *local, struct pti_place *place, enum ptq_side side);

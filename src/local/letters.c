@@ -5,12 +5,6 @@
 #include "local/verbs.h"
 #include "ring/wait.h"
 
-/* As local/guard.c: what was done in memory that is not there any more did not happen. */
-static enum ptq_err judge(struct pti_local *local, enum ptq_err answer)
-{
-    return pti_load_relaxed(&local->closing) == PTI_LOCAL_DAMAGED ? PTQ_ECORRUPT : answer;
-}
-
 /* ---- out */
 
 static enum ptq_err take_now(struct pti_local *local, struct pti_place *place, size_t max, struct ptq_msg **msgs,
@@ -89,7 +83,7 @@ static enum ptq_err letters_take(struct pti_port *port, size_t max, int64_t dead
         err = nothing(local, place, deadline, &sleep);
     } while (err == PTQ_OK);
     pti_local_leave(place);
-    return judge(local, err);
+    return pti_local_judge(port, err);
 }
 
 /* It stays dead, whether it was done in or only looked at. */
@@ -105,7 +99,7 @@ static enum ptq_err letters_nack(struct pti_port *port, struct ptq_msg *msg, int
     pti_dead_return(&place->lane, msg->block, msg->word);
     pti_local_msg_free(place, msg);
     pti_local_leave(place);
-    return judge(local, PTQ_OK);
+    return pti_local_judge(port, PTQ_OK);
 }
 
 static enum ptq_err letters_untake(struct pti_port *port, struct ptq_msg *msg) { return letters_nack(port, msg, 0); }
@@ -119,7 +113,7 @@ enum ptq_err pti_local_kick(struct pti_port *port, uint64_t max, uint64_t *ret_c
         return err;
     err = pti_dead_kick(&place->lane, max, ret_count);
     pti_local_leave(place);
-    return judge(pti_local_of(port), err);
+    return pti_local_judge(port, err);
 }
 
 static enum ptq_err letters_purge(struct pti_port *port, uint64_t *ret_count)
@@ -131,7 +125,7 @@ static enum ptq_err letters_purge(struct pti_port *port, uint64_t *ret_count)
         return err;
     err = pti_dead_purge(&place->lane, ret_count);
     pti_local_leave(place);
-    return judge(pti_local_of(port), err);
+    return pti_local_judge(port, err);
 }
 
 /* ---- in: nothing */

@@ -161,13 +161,12 @@ bool pti_view_records(struct ptq_view_msg *msg, struct ptq_msg *same, bool all,
                       bool (*each)(const struct ptq_view_msg *msg, void *context), void *context)
 {
     char *payload = same->data;
-    uint32_t room = (uint32_t)msg->size - (uint32_t)sizeof(struct pti_pack), at = 0, length, deliveries = msg->deliveries, word_size = sizeof(uint64_t),
-             sub = msg->sub;
+    uint32_t room = (uint32_t)msg->size - (uint32_t)sizeof(struct pti_pack), at = 0, length, deliveries = msg->deliveries, sub = msg->sub;
     struct pti_pack_ctl ctl;
     uint64_t n, word;
 
-    memcpy(&n, payload, word_size);
-    memcpy(&word, payload + word_size, word_size);
+    memcpy(&n, payload, sizeof n);
+    memcpy(&word, payload + sizeof n, sizeof word);
     ctl = pti_pack_unword(word);
     n &= PTI_PACK_MASK;
     msg->kind = 0;

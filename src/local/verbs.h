@@ -7,6 +7,12 @@
 
 static inline struct pti_local *pti_local_of(struct pti_port *port) { return (struct pti_local *)(void *)port; }
 
+/* The answer of a call of a guarded handle: what was done in memory that is not there any more did not happen (local/guard.c). */
+static inline enum ptq_err pti_local_judge(struct pti_port *port, enum ptq_err answer)
+{
+    return pti_load_relaxed(&pti_local_of(port)->closing) == PTI_LOCAL_DAMAGED ? PTQ_ECORRUPT : answer;
+}
+
 /* local/lane.c */
 bool pti_local_stay(struct pti_port *port);
 void pti_local_go(struct pti_port *port);
@@ -70,6 +76,8 @@ bool pti_pipe_put_items(struct pti_port *port, const struct ptq_bytes *items, si
 /* The table (local/port.c); and that of a guarded handle, where what was done in truncated memory answers PTQ_ECORRUPT
  * (local/guard.c). */
 extern const struct pti_port_ops pti_local_ops;
+/* Another, where a handle's options or its queue allow something faster, or gather. */
+const struct pti_port_ops *pti_local_ops_of(const struct pti_local *local, const struct pti_open *open);
 const struct pti_port_ops *pti_local_guarded(void);
 
 /* local/take.c */

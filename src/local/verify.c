@@ -1,4 +1,4 @@
-/* verify.c -- does a queue add up, and makes sense what stands in it?  By a read-only map; only where nothing moves meanwhile it is sure. */
+/* verify.c -- does what stands in a queue add up, and make sense?  By a read-only map: sure only where nothing moves meanwhile. */
 #include <ptq/metrics.h>
 
 #include <stdio.h>

@@ -115,18 +115,6 @@ static void write_csv(const struct pti_lanes *lanes, FILE *file)
 
 /* -- Chrome's trace viewer, Perfetto -------------------------------------------------------------------------- */
 
-/* Names of stages and workers: a worker's may be anything. */
-static void write_text(FILE *file, const char *text)
-{
-    (void)fputc('"', file);
-    for (; *text != 0; text++)
-        if ((unsigned char)*text >= 0x20 && *text != '"' && *text != '\\')
-            (void)fputc(*text, file);
-        else
-            (void)fprintf(file, "\\u%04x", (unsigned char)*text);
-    (void)fputc('"', file);
-}
-
 static void write_names(const struct pti_lanes *lanes, FILE *file)
 {
     unsigned last = UINT32_MAX;
@@ -134,13 +122,13 @@ static void write_names(const struct pti_lanes *lanes, FILE *file)
         const struct pti_lane *in = &lanes->lanes[lane];
         if (in->stage_index != last) {
             (void)fprintf(file, "{\"ph\":\"M\",\"name\":\"process_name\",\"pid\":%u,\"args\":{\"name\":", in->stage_index + 1);
-            write_text(file, in->stage);
+            pti_write_text(file, in->stage);
             (void)fprintf(file, "}},\n{\"ph\":\"M\",\"name\":\"process_sort_index\",\"pid\":%u,\"args\":{\"sort_index\":%u}},\n", in->stage_index + 1,
                           in->stage_index);
         }
         last = in->stage_index;
         (void)fprintf(file, "{\"ph\":\"M\",\"name\":\"thread_name\",\"pid\":%u,\"tid\":%u,\"args\":{\"name\":", in->stage_index + 1, lane + 1);
-        write_text(file, in->trail->name);
+        pti_write_text(file, in->trail->name);
         (void)fprintf(file, "}},\n");
     }
 }

@@ -276,7 +276,7 @@ static void write_table(const ptq_pipeline *line, const struct figures *figures,
 
 /* -- JSON ----------------------------------------------------------------------------------------------------- */
 
-static void write_text(FILE *file, const char *text)
+void pti_write_text(FILE *file, const char *text)
 {
     (void)fputc('"', file);
     for (; *text != 0; text++)
@@ -291,7 +291,7 @@ static void write_figures(FILE *file, const char *name, uint64_t jobs, uint64_t 
                           uint64_t runtime)
 {
     (void)fprintf(file, "{\"name\":");
-    write_text(file, name);
+    pti_write_text(file, name);
     (void)fprintf(file,
                   ",\"jobs\":%llu,\"failed\":%llu,\"on_ns\":%llu,\"starved_ns\":%llu,\"blocked_ns\":%llu,\"rate_on\":%.3f,\"rate_off\":%.3f,"
                   "\"rate\":%.3f,\"busy\":%.4f",
@@ -324,7 +324,7 @@ static void write_json(const ptq_pipeline *line, const struct figures *figures, 
 {
     const struct ptq_pipeline_stats *whole = &figures->whole;
     (void)fprintf(file, "{\"pipeline\":");
-    write_text(file, line->name);
+    pti_write_text(file, line->name);
     (void)fprintf(file, ",\"inputs\":%llu,\"total\":%llu,\"runtime_ns\":%llu,\"rate\":%.3f,\"left_ms\":%lld,\"workers\":%u,\"stages\":[\n",
                   (unsigned long long)whole->inputs, (unsigned long long)whole->total, (unsigned long long)whole->runtime_ns, whole->rate,
                   (long long)whole->left_ms, whole->workers);

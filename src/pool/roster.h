@@ -23,6 +23,7 @@
 
 #define PTI_ROSTER_ROWS PTQ_WORKERS_MAX
 #define PTI_ROSTER_HEAD 4096u
+#define PTI_ROSTER_MAGIC UINT64_C(0x3166666174737470) /* "ptstaff1" */
 
 /* Times are those of the host's clock (os/clock.h). */
 struct pti_row {
@@ -91,7 +92,7 @@ void pti_roster_turn(struct pti_row *row, enum ptq_worker_state state, uint64_t 
 void pti_roster_task(struct pti_row *row, const char *task);
 void pti_roster_error(struct pti_row *row, enum ptq_err code, const char *text);
 
-/* Reads all rows whose workers live: up to `max`, *ret_count how many there are.  0 or an errno; no file: none. */
+/* Reads (roster_read.c) all rows whose workers live: up to `max`, *ret_count how many there are.  0 or an errno; no file: none. */
 int pti_roster_read(ptq_bus *bus, const char *jobs, const uint8_t id[16], struct ptq_worker_status *array, size_t max,
                     size_t *ret_count);
 
@@ -111,10 +112,6 @@ struct pti_work {
 /* Of all rows that were ever used: up to `max`, *ret_count how many.  0 or an errno. */
 int pti_roster_work(ptq_bus *bus, const char *jobs, const uint8_t id[16], struct pti_work *array, size_t max, size_t *ret_count);
 
-/* Another side file of the pool, by the end of its name.  join: to write, listed in base/fork.h.  0 or an errno. */
-int pti_pool_side_open(ptq_bus *bus, const char *jobs, const uint8_t id[16], const char *kind, bool make, int *ret_fd);
-int pti_pool_side_join(ptq_bus *bus, const char *jobs, const uint8_t id[16], const char *kind, int *ret_fd);
-
 /* Writes an obituary, of which `note->ticket` is a plain ticket here.  Async-signal-safe; does nothing where nothing is open. */
 void pti_roster_bury(struct pti_roster *roster, const struct pti_obituary *note);
 /* The last one of a ticket: a copy, its texts with an end. */
@@ -123,6 +120,9 @@ bool pti_roster_find(struct pti_roster *roster, uint64_t ticket, struct pti_obit
 bool pti_roster_forget(struct pti_roster *roster, uint64_t ticket);
 /* Of a worker that died there is one already: adds what its parent knows of its end. */
 bool pti_roster_amend(struct pti_roster *roster, uint64_t ticket, int64_t pid, bool core);
+
+/* Of which namespace the pids of this process are; 0: it cannot be told. */
+uint64_t pti_roster_pid_space(void);
 
 /* The name of the file; size PTI_SIDE_NAME_MAX. */
 void pti_roster_file(const char *jobs, const uint8_t id[16], char *buffer);

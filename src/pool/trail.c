@@ -12,7 +12,7 @@
 #include "os/clock.h"
 #include "os/life.h"
 #include "os/side.h"
-#include "pool/roster.h"
+#include "pool/side.h"
 #include "ring/side.h"
 
 #define MAGIC UINT64_C(0x316c696172747470) /* "pttrail1" */

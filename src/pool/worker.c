@@ -40,6 +40,18 @@ static bool may_pass(enum ptq_err err)
            err == PTQ_TIMEDOUT || err == PTQ_EUNREACHABLE || err == PTQ_EINDOUBT;
 }
 
+/* What could not be placed: PTQ_OK: try again; PTQ_EINTR: the worker must leave; else it can never be placed. */
+static enum ptq_err think_again(const struct pti_worker *worker, enum ptq_err err)
+{
+    if (!may_pass(err))
+        return err;
+    if (pti_worker_is_leaving(worker) && err != PTQ_EINTR)
+        return PTQ_EINTR;
+    if (err != PTQ_EINTR && err != PTQ_TIMEDOUT)
+        nap();
+    return PTQ_OK;
+}
+
 /* Places until it is in.  PTQ_OK also if somebody was faster; PTQ_EINTR: it may not be in, and the worker must leave. */
 static enum ptq_err place(const struct pti_worker *worker, uint64_t ticket, const struct pti_put *put)
 {
@@ -48,12 +60,9 @@ static enum ptq_err place(const struct pti_worker *worker, uint64_t ticket, cons
                                                    : pti_queue_place(worker->pool->done, ticket, put, PTI_DEADLINE_NEVER);
         if (err == PTQ_OK || err == PTQ_ELATE)
             return PTQ_OK;
-        if (!may_pass(err))
+        err = think_again(worker, err);
+        if (err != PTQ_OK)
             return err;
-        if (pti_worker_is_leaving(worker) && err != PTQ_EINTR)
-            return PTQ_EINTR;
-        if (err != PTQ_EINTR && err != PTQ_TIMEDOUT)
-            nap();
     }
 }
 
@@ -126,12 +135,9 @@ static enum ptq_err place_loan(const struct pti_worker *worker, ptq_task *task, 
             task->loan = NULL;
         if (err == PTQ_OK || err == PTQ_ELATE)
             return PTQ_OK;
-        if (!may_pass(err))
+        err = think_again(worker, err);
+        if (err != PTQ_OK)
             return err;
-        if (pti_worker_is_leaving(worker) && err != PTQ_EINTR)
-            return PTQ_EINTR;
-        if (err != PTQ_EINTR && err != PTQ_TIMEDOUT)
-            nap();
     }
 }
 

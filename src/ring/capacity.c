@@ -1,5 +1,7 @@
-/* capacity.c -- is there room for so many more messages, or bytes?  Where every entry is one message its position tells; where batches, packs
- * or a budget of bytes were used it is asked here: by the hints, then by the counters, and where these are not sure, entry by entry.
+/* capacity.c -- is there room for so many more messages, or bytes?
+ *
+ * Where every entry is one message its position tells.  Where batches, packs or a budget of bytes were used it is asked here: by the
+ * hints, then by the counters, and where these are not sure, entry by entry.
  */
 #include "ring/journal.h"
 #include "ring/pack.h"

@@ -100,7 +100,7 @@ struct w_exchange : litmus<w_exchange, 2> {
     SITES({"ring.h pti_block_free: exchange", mo_seq_cst, mo_acq_rel},
           {"ring.h pti_block_free: wait word load", mo_seq_cst, mo_relaxed},
           {"wait.c pti_wait_arm: CAS", mo_seq_cst, mo_acq_rel},
-          {"wait.c blocks_free: word load", mo_seq_cst, mo_acquire})
+          {"local/poll.c blocks_free: word load", mo_seq_cst, mo_acquire})
     enum { LEASED, FREE };
     rl::atomic<int> word, wait;
     bool woken, saw;
