@@ -176,7 +176,7 @@ static enum ptq_err begin(struct pti_local *local, struct pti_place *place, uint
     unit->word = word;
     unit->sub = pti_load_relaxed(&b->sub);
     look_again(local, unit);
-    ctl = pti_pack_get(&local->ring, b, unit->count);
+    ctl = pti_pack_get(b, unit->count);
     unit->given = unit->seen = ctl.given;
     unit->progress = unit->first = ctl.progress;
     unit->counted = ctl.counted;

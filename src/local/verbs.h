@@ -19,11 +19,6 @@ void pti_local_go(struct pti_port *port);
 
 /* local/put.c */
 enum ptq_err pti_local_put(struct pti_port *port, const struct pti_put *put, int64_t deadline, uint64_t *ret_position);
-/* put_many; `packs`: small messages behind each other share blocks, where the queue lets them. */
-enum ptq_err pti_local_put_batch(struct pti_port *port, const struct pti_put *puts, size_t count, bool packs, int64_t deadline,
-                                 uint64_t *ret_position);
-enum ptq_err pti_local_put_many(struct pti_port *port, const struct pti_put *puts, size_t count, int64_t deadline,
-                                uint64_t *ret_position);
 enum ptq_err pti_local_loan(struct pti_port *port, uint32_t size, int64_t deadline, struct ptq_msg **ret_loan);
 enum ptq_err pti_local_publish(struct pti_port *port, struct ptq_msg *loan, const struct pti_put *put, int64_t deadline,
                                uint64_t *ret_position);
@@ -37,6 +32,12 @@ enum ptq_err pti_local_no_room(struct pti_local *local, struct pti_place *place,
 /* PTQ_FULL_DROP_NEWEST: `count` messages were dropped instead of put. */
 bool pti_local_is_refused(struct pti_local *local, struct pti_place *place, const struct pti_put *put, uint64_t count,
                           uint64_t *ret_position);
+
+/* local/batch.c: put_many; `packs`: small messages behind each other share blocks, where the queue lets them. */
+enum ptq_err pti_local_put_batch(struct pti_port *port, const struct pti_put *puts, size_t count, bool packs, int64_t deadline,
+                                 uint64_t *ret_position);
+enum ptq_err pti_local_put_many(struct pti_port *port, const struct pti_put *puts, size_t count, int64_t deadline,
+                                uint64_t *ret_position);
 
 /* local/fast.c: where nothing is special */
 bool pti_fast_put(struct pti_port *port, const void *data, uint32_t size, uint64_t *ret_position);

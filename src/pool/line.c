@@ -80,9 +80,8 @@ enum ptq_err pti_group_done(struct pti_group *group)
 
 /* -- entries -------------------------------------------------------------------------------------------------- */
 
-static void read_error(ptq_pipeline *line, unsigned level, const ptq_result *result, struct pti_entry *entry)
+static void read_error(unsigned level, const ptq_result *result, struct pti_entry *entry)
 {
-    (void)line;
     entry->kind = PTQ_RESULT_ERROR;
     entry->error = result->body;
     entry->input = level == 0 ? result->ticket : result->body.ticket;
@@ -133,7 +132,7 @@ bool pti_group_read(ptq_pipeline *line, unsigned level, const struct pti_group *
         if (reader->offset != 0)
             continue;
         if (result->kind == PTQ_RESULT_ERROR)
-            read_error(line, level, result, &entry);
+            read_error(level, result, &entry);
         else
             read_marker(level, result, &entry);
         if (entry.skip)

@@ -30,7 +30,7 @@ struct pti_out {
     size_t index, part_done; /* the part that is being written */
     uint64_t number;
     uint32_t channel; /* 0: the lane's */
-    uint32_t cost; /* of credit, until pti_lane_credit_back */
+    uint32_t cost; /* of credit, until pti_outbox_credit_back */
     uint16_t flags;
     uint8_t type;
     bool queued;   /* in the outbox, at least the rest of it */

@@ -17,9 +17,8 @@ static struct pti_pack_ctl check(uint64_t word, uint32_t records)
     return ctl;
 }
 
-struct pti_pack_ctl pti_pack_get(const struct pti_ring *ring, struct pti_block *b, uint32_t records)
+struct pti_pack_ctl pti_pack_get(struct pti_block *b, uint32_t records)
 {
-    (void)ring;
     return check(pti_load_acquire(&pti_pack_of(b)->ctl), records); /* [K] */
 }
 
@@ -98,7 +97,7 @@ void pti_pack_finish(struct pti_lane *lane, uint32_t block, uint64_t lease)
     struct pti_block *b = pti_block_at(ring, block);
     uint64_t acked = pti_load_relaxed(&entry->acked);
     uint32_t n = pti_pack_count(ring, b), size = pti_load_relaxed(&b->length);
-    uint64_t by = n - pti_pack_get(ring, b, n).counted;
+    uint64_t by = n - pti_pack_get(b, n).counted;
 
     pti_store_release(&entry->journal_count, by); /* [J] */
     pti_journal_open(entry, PTI_OP_ACK_MANY, block, lease, acked);
@@ -116,7 +115,7 @@ void pti_pack_drop(struct pti_lane *lane, uint32_t block, uint64_t lease, enum p
     struct pti_block *b = pti_block_at(lane->ring, block);
     uint64_t dropped = pti_load_relaxed(&entry->dropped[reason]);
     uint32_t n = pti_pack_count(lane->ring, b);
-    struct pti_pack_ctl ctl = pti_pack_get(lane->ring, b, n);
+    struct pti_pack_ctl ctl = pti_pack_get(b, n);
     uint32_t by = n - ctl.progress;
 
     if (by > 0) {
@@ -180,7 +179,7 @@ bool pti_pack_judge(struct pti_lane *lane, uint32_t block, uint64_t lease)
     struct pti_ring *ring = lane->ring;
     struct pti_block *b = pti_block_at(ring, block);
     uint32_t n = pti_pack_count(ring, b);
-    struct pti_pack_ctl ctl = pti_pack_get(ring, b, n);
+    struct pti_pack_ctl ctl = pti_pack_get(b, n);
 
     /* Only a record that was handed out can have killed anybody: one, then the next is at the watermark for the first time. */
     if (ctl.given > ctl.progress && ctl.progress < n && !bury_record(lane, block, lease, &ctl))

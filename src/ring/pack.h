@@ -74,7 +74,7 @@ struct pti_pack_guess {
 struct pti_pack_guess pti_pack_look(const struct pti_ring *ring, struct pti_block *b);
 
 /* ctl as it stands, checked: counted <= progress <= records, progress <= given or given is less and of no use. */
-struct pti_pack_ctl pti_pack_get(const struct pti_ring *ring, struct pti_block *b, uint32_t records);
+struct pti_pack_ctl pti_pack_get(struct pti_block *b, uint32_t records);
 
 /* The record that begins at *at, which moves behind it.  False: it reaches out of the block. */
 static inline bool pti_pack_next(const struct pti_ring *ring, struct pti_block *b, uint32_t *at, uint32_t *ret_length,
