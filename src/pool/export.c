@@ -1,4 +1,5 @@
 /* export.c -- trails read together, and written as CSV and for Chrome's trace viewer. */
+#include "metrics/text.h"
 #include "pool/export.h"
 
 #include <stdlib.h>
@@ -122,13 +123,13 @@ static void write_names(const struct pti_lanes *lanes, FILE *file)
         const struct pti_lane *in = &lanes->lanes[lane];
         if (in->stage_index != last) {
             (void)fprintf(file, "{\"ph\":\"M\",\"name\":\"process_name\",\"pid\":%u,\"args\":{\"name\":", in->stage_index + 1);
-            pti_write_text(file, in->stage);
+            pti_json_text(file, in->stage);
             (void)fprintf(file, "}},\n{\"ph\":\"M\",\"name\":\"process_sort_index\",\"pid\":%u,\"args\":{\"sort_index\":%u}},\n", in->stage_index + 1,
                           in->stage_index);
         }
         last = in->stage_index;
         (void)fprintf(file, "{\"ph\":\"M\",\"name\":\"thread_name\",\"pid\":%u,\"tid\":%u,\"args\":{\"name\":", in->stage_index + 1, lane + 1);
-        pti_write_text(file, in->trail->name);
+        pti_json_text(file, in->trail->name);
         (void)fprintf(file, "}},\n");
     }
 }

@@ -16,8 +16,6 @@
 #ifndef PTQ_POOL_LINE_H
 #define PTQ_POOL_LINE_H
 
-#include <stdio.h>
-
 #include <pthread.h>
 
 #include <ptq/pipeline.h>
@@ -135,8 +133,5 @@ enum ptq_err pti_line_check(const ptq_pipeline *line);
 #define PTI_LINE_SIZE_ROOM 48u /* of an item for where it comes from; of an output for its head, what it is padded with, and the head of the next */
 #define PTI_LINE_SIZE_MAX (PTQ_POOL_ITEM_MAX - PTI_LINE_SIZE_ROOM)
 enum ptq_err pti_line_describe(struct ptq_stage *stages, size_t count, const char *input, struct ptq_error *error);
-
-/* As a string of JSON: a worker's name may be anything (report.c). */
-void pti_write_text(FILE *file, const char *text);
 
 #endif

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "bus/bus.h"
+#include "metrics/text.h"
 #include "pool/line.h"
 
 /* -- one stage ------------------------------------------------------------------------------------------------ */
@@ -276,22 +277,11 @@ static void write_table(const ptq_pipeline *line, const struct figures *figures,
 
 /* -- JSON ----------------------------------------------------------------------------------------------------- */
 
-void pti_write_text(FILE *file, const char *text)
-{
-    (void)fputc('"', file);
-    for (; *text != 0; text++)
-        if ((unsigned char)*text >= 0x20 && *text != '"' && *text != '\\')
-            (void)fputc(*text, file);
-        else
-            (void)fprintf(file, "\\u%04x", (unsigned char)*text);
-    (void)fputc('"', file);
-}
-
 static void write_figures(FILE *file, const char *name, uint64_t jobs, uint64_t failed, uint64_t on, uint64_t starved, uint64_t blocked,
                           uint64_t runtime)
 {
     (void)fprintf(file, "{\"name\":");
-    pti_write_text(file, name);
+    pti_json_text(file, name);
     (void)fprintf(file,
                   ",\"jobs\":%llu,\"failed\":%llu,\"on_ns\":%llu,\"starved_ns\":%llu,\"blocked_ns\":%llu,\"rate_on\":%.3f,\"rate_off\":%.3f,"
                   "\"rate\":%.3f,\"busy\":%.4f",
@@ -324,7 +314,7 @@ static void write_json(const ptq_pipeline *line, const struct figures *figures, 
 {
     const struct ptq_pipeline_stats *whole = &figures->whole;
     (void)fprintf(file, "{\"pipeline\":");
-    pti_write_text(file, line->name);
+    pti_json_text(file, line->name);
     (void)fprintf(file, ",\"inputs\":%llu,\"total\":%llu,\"runtime_ns\":%llu,\"rate\":%.3f,\"left_ms\":%lld,\"workers\":%u,\"stages\":[\n",
                   (unsigned long long)whole->inputs, (unsigned long long)whole->total, (unsigned long long)whole->runtime_ns, whole->rate,
                   (long long)whole->left_ms, whole->workers);

@@ -65,6 +65,18 @@ const char *pti_caps_option(enum pti_cap cap, enum pti_scope scope)
     return table[cap].option[scope];
 }
 
+const char *pti_caps_name(enum pti_cap cap, enum pti_scope scope)
+{
+    const char *option = pti_caps_option(cap, scope);
+
+    return option + strspn(option, "-");
+}
+
+bool pti_caps_limits(const struct pti_caps *caps, enum pti_cap cap, enum pti_scope scope)
+{
+    return caps->most[cap][scope] != NO_LIMIT;
+}
+
 void pti_caps_set(struct pti_caps *caps, const struct ptq_bridge_limits *limits)
 {
     for (int cap = 0; cap < PTI_CAPS; cap++) {

@@ -82,6 +82,10 @@ void pti_caps_fini(struct pti_caps *caps); /* no guest and no session is left */
 
 /* "--max-peer-links": what moves it. */
 const char *pti_caps_option(enum pti_cap cap, enum pti_scope scope);
+/* "max-peer-links": what status and figures call it. */
+const char *pti_caps_name(enum pti_cap cap, enum pti_scope scope);
+/* There is a limit. */
+bool pti_caps_limits(const struct pti_caps *caps, enum pti_cap cap, enum pti_scope scope);
 
 /* ---- peers */
 

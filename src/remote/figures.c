@@ -74,6 +74,34 @@ enum ptq_err pti_figures_ask(struct pti_server *server, int timeout_ms, struct p
     return PTQ_OK;
 }
 
+enum ptq_err pti_figures_look(struct pti_server *server, bool lists_sessions, struct pti_figures *ret_sheet)
+{
+    *ret_sheet = (struct pti_figures){.lists_sessions = lists_sessions};
+    pthread_mutex_lock(&server->desk.asking);
+    enum ptq_err answer = pti_figures_ask(server, PTI_FIGURES_MS, ret_sheet);
+    pthread_mutex_unlock(&server->desk.asking);
+    return answer;
+}
+
+const char *pti_figures_clean(const char *text, char *buffer, size_t size)
+{
+    size_t used = 0;
+
+    while (*text != '\0' && used + 1 < size) {
+        if (strncmp(text, "://", 3) == 0) {
+            size_t host = strcspn(text + 3, "/?'\" ");
+            const char *at = memrchr(text + 3, '@', host);
+            used += (size_t)snprintf(buffer + used, size - used, "://");
+            used = used < size ? used : size - 1;
+            text = at != NULL ? at + 1 : text + 3;
+            continue;
+        }
+        buffer[used++] = *text++;
+    }
+    buffer[used] = '\0';
+    return buffer;
+}
+
 /* ---- by the serving thread ---- */
 
 static void add_traffic(struct pti_traffic *sum, const struct pti_traffic *more)

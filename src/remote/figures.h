@@ -68,6 +68,11 @@ void pti_figures_fini(struct pti_figures_desk *desk);
 
 /* With desk->asking held.  PTQ_TIMEDOUT: the serving thread was busy elsewhere for so long. */
 PTQ_MUST_CHECK enum ptq_err pti_figures_ask(struct pti_server *server, int timeout_ms, struct pti_figures *sheet);
+/* The same, by who does not hold desk->asking, within PTI_FIGURES_MS; sheet->list is his to free. */
+#define PTI_FIGURES_MS 1000
+PTQ_MUST_CHECK enum ptq_err pti_figures_look(struct pti_server *server, bool lists_sessions, struct pti_figures *ret_sheet);
+/* An address, or a sentence with one, without what stands between :// and @ in it: somebody may have written a password there.  `buffer`. */
+const char *pti_figures_clean(const char *text, char *buffer, size_t size);
 /* With `parts` held.  The row of an address; NULL: no memory. */
 struct pti_moved_told *pti_figures_moved(struct pti_figures_desk *desk, const char *url);
 /* A carrier ended that had carried so many. */
