@@ -6,8 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/time.h"
 #include "queue/address.h"
 #include "queue/null.h"
+
+#define LOOK_FOR_PEERS_MS 250 /* so often who waits for a queue of this host looks whether a ptqbridge knows others by now */
 
 /* How the name led there, before what the carrier found out. */
 void pti_resolve_tell_way(struct pti_port *port, const char *format, ...)
@@ -66,10 +69,22 @@ static enum ptq_err open_at_node(ptq_bus *bus, const struct pti_address *address
     return answer;
 }
 
-static enum ptq_err open_bare(ptq_bus *bus, const char *name, const struct pti_open *open, struct ptq_error *error,
-                              struct pti_port **ret_port)
+/* What is left until then; at most `most`, where that is not 0. */
+static int left_ms(int64_t until, int most)
+{
+    int64_t left = (until - pti_now_ns() + PTI_NS_PER_MS - 1) / PTI_NS_PER_MS;
+
+    if (until == PTI_DEADLINE_NEVER)
+        return most != 0 ? most : PTQ_FOREVER;
+    return left <= 0 ? 0 : most != 0 && left > most ? most : (int)left;
+}
+
+/* By the peers that are known now.  Where there are none, waits for a queue of this host, but no longer than to look for peers again. */
+static enum ptq_err open_bare_once(ptq_bus *bus, const char *name, const struct pti_open *open, int64_t until, struct ptq_error *error,
+                                   struct pti_port **ret_port)
 {
     struct pti_bare bare = {.bus = bus, .name = name};
+    struct pti_open patient = *open;
     bool imported = false;
     enum ptq_err answer = PTQ_OK;
 
@@ -79,11 +94,26 @@ static enum ptq_err open_bare(ptq_bus *bus, const char *name, const struct pti_o
         answer = pti_resolve_seek(bus, name, bare.there, &imported);
     if (answer != PTQ_OK)
         answer = pti_error(error, answer, "queue '%s': out of memory", name);
-    else if (imported)
-        answer = pti_resolve_open_bare(&bare, open, error, ret_port);
-    else
-        answer = pti_carriers.open_local(bus, name, open, error, ret_port);
+    else if (open->options.wait_ms != 0)
+        patient.options.wait_ms = left_ms(until, imported ? 0 : LOOK_FOR_PEERS_MS);
+    if (answer == PTQ_OK && imported)
+        answer = pti_resolve_open_bare(&bare, &patient, error, ret_port);
+    else if (answer == PTQ_OK)
+        answer = pti_carriers.open_local(bus, name, &patient, error, ret_port);
     free(bare.peers);
+    return answer;
+}
+
+/* Who waits hears of peers that become known meanwhile: a program may begin before the ptqbridge of its host. */
+static enum ptq_err open_bare(ptq_bus *bus, const char *name, const struct pti_open *open, struct ptq_error *error,
+                              struct pti_port **ret_port)
+{
+    int64_t until = open->options.wait_ms != 0 ? pti_deadline(open->options.wait_ms) : PTI_DEADLINE_NOW;
+    enum ptq_err answer;
+
+    do
+        answer = open_bare_once(bus, name, open, until, error, ret_port);
+    while (answer == PTQ_ENOENT && open->options.mode == PTQ_ATTACH && open->options.wait_ms != 0 && pti_now_ns() < until);
     return answer;
 }
 

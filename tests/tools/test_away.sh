@@ -26,6 +26,19 @@ case_lines_wait_in_the_outbox_while_their_home_is_away() {
     cmp "$work/in" "$work/got" || fail "other lines, or another order"
 }
 
+case_who_waits_hears_of_peers_that_become_known_meanwhile() {
+    start home "$PTQBRIDGE" --listen "ipc://$work/home.sock"
+    wait_for grep -qs listening "$work/home.err"
+    expect 0 "$PTQ" create later
+    PTQ_VIA=bridge "$PTQ" put --dir "$work/other" later hello --wait 60s 2>"$work/err" &
+    waiter=$!
+    wait_for test -d "$work/other" # it has begun: no peer is known
+    start own "$PTQBRIDGE" --dir "$work/other" --listen "ipc://$work/own.sock" --peer "home=ipc://$work/home.sock"
+    wait $waiter || fail "it ended with $?: $(cat "$work/err")"
+    expect 0 "$PTQ" get later
+    out_is hello
+}
+
 case_shares_and_logs_of_another_host_are_used_by_their_names() {
     start home "$PTQBRIDGE" --listen "ipc://$work/home.sock"
     wait_for grep -qs listening "$work/home.err"
