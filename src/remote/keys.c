@@ -142,7 +142,7 @@ enum ptq_err pti_keys_check_tls(const char *folder, const char *url, struct ptq_
     char path[500];
 
     if (folder[0] == '\0' || !has(folder, "ca.crt") || !has(folder, "node.pem"))
-        return pti_error(error, PTQ_EINVAL, "'%s': tls needs ca.crt and node.pem in the folder of keys (%s): ptqbridge keygen makes them where openssl(1) is (--keys, PTQ_KEYS)",
+        return pti_error(error, PTQ_EINVAL, "'%s': tls needs ca.crt and node.pem in the folder of keys (%s): ptqbridge keygen makes them where openssl(1) is (--keys, PTQ_KEYS); or go through the ptqbridge of this host (PTQ_VIA=bridge)",
                          url, folder[0] != '\0' ? folder : "none is named");
     snprintf(path, sizeof path, "%s/node.pem", folder);
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);

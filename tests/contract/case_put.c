@@ -20,7 +20,7 @@ static void fill_exactly(ptq_queue *queue, uint64_t capacity, uint64_t first)
     }
     assert_answer(PTQ_FULL, ptq_put(queue, "more", 4, PTQ_NOWAIT));
     assert_ptr_equal(ptq_queue_explain(queue, PTQ_FULL, 4, text, sizeof text), text);
-    assert_true(text[0] != '\0');
+    ptt_assert_says(text, "messages at most");
 }
 
 static void capacity_is_exact_from_1_up(void **state)
