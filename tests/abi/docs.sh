@@ -70,6 +70,19 @@ while read -r row value; do
     grep -q "^DIFFERENCE($row, [0-9]*, [0-9]*," tests/contract/differences.def || { say "through_bridge.def: there is no row $row" >&2; echo x >>"$work/bad"; }
     ! grep -q "^DIFFERENCE($row, [0-9]*, $value," tests/contract/differences.def || { say "through_bridge.def: $row is as over a link" >&2; echo x >>"$work/bad"; }
 done <"$work/through"
+# Who is called at night finds each alert, and each letter of ptqtop.
+sed -n 's/^ *- alert: *//p' docs/metrics/alerts.yml >"$work/alerts"
+[ "$(wc -l <"$work/alerts")" -ge 10 ] || fail "alerts.yml has only $(wc -l <"$work/alerts") alerts"
+while read -r alert; do
+    for page in docs/operations.md docs/metrics.md; do
+        grep -q "^|.*\`$alert\`.*|" $page || { say "$page does not tell of the alert $alert" >&2; echo x >>"$work/bad"; }
+    done
+done <"$work/alerts"
+sed -n '/^\*FLAGS\*/,/^$/p' docs/man/ptqtop.1.scd | tr '\n\t' '  ' | grep -o '[ ;][A-Z] [a-z]' | tr -d ' ;a-z' >"$work/flags"
+[ "$(wc -l <"$work/flags")" -ge 8 ] || fail "ptqtop(1) has only $(wc -l <"$work/flags") flags"
+while read -r flag; do
+    sed -n '/^## What ptqtop shows/,/^## Before/p' docs/operations.md | grep -q "^| $flag | " || { say "docs/operations.md does not tell of ptqtop's $flag" >&2; echo x >>"$work/bad"; }
+done <"$work/flags"
 # A row of the list of features stands once, and names a test, or says that it is missing.
 sed -n 's/^| \([A-Z][0-9, A-Z]*[0-9]\) |.*/\1/p' docs/migration.md | tr -d ' ' | tr ',' '\n' | sort | uniq -d >"$work/twice"
 while read -r row; do say "docs/migration.md: row $row stands twice" >&2; echo x >>"$work/bad"; done <"$work/twice"

@@ -153,7 +153,7 @@ console() {
         (exit $last_status)
         { eval "$typed"; code=$?; } >"$steps.$step.printed" 2>&1 </dev/null
         last_status=$code
-        [ "${!:-}" = "$last_job" ] || { jobs_begun+=("$!"); last_status=0; }
+        [ "${!:-}" = "$last_job" ] || last_status=0
         echo "$number $line $step $vary" >>"$at/typed"
         [ $code -eq 0 ] || [ "$next" = 'echo $?' ] || { wrong "exited with $code: $typed" "$steps.$step.printed"; return; }
     done
@@ -172,7 +172,8 @@ compare_console() { # when all is over, for what & began
 }
 
 end_jobs() {
-    local job
+    local job jobs_begun
+    mapfile -t jobs_begun < <(jobs -p)
     for job in "${jobs_begun[@]:+${jobs_begun[@]}}"; do kill -TERM -- "-$job" 2>/dev/null; done
     for job in "${jobs_begun[@]:+${jobs_begun[@]}}"; do
         wait_until "! kill -0 -- -$job" || kill -KILL -- "-$job"
@@ -201,9 +202,7 @@ one_block() {
     case $language in c | cpp) ;; *)
         if [ -e "$at/$number.given" ]; then
             sed -f "$at/there" "$at/$number.given" >"$at/$number.first"
-            local last_job=${!:-}
             . "$at/$number.first" >"$at/$number.errors" 2>&1 </dev/null || wrong "what is given for it exited with $?" "$at/$number.errors"
-            [ "${!:-}" = "$last_job" ] || jobs_begun+=("$!")
         fi ;;
     esac
     [ "$until" = - ] || wait_until "$(printf '%s' "$until" | sed -f "$at/there")" || { wrong "waited too long until $until"; return; }
@@ -233,7 +232,6 @@ one_block() {
 one_page() {
     page=$1 at=$2 line=0
     set -m # what & begins has a process group of its own, and can be ended
-    jobs_begun=()
     mkdir -p "$at/a tree/build" "$at/bus" "$at/host/home"
     chmod 700 "$at/bus"
     : >"$at/left" && : >"$at/done" && : >"$at/typed"
