@@ -106,12 +106,15 @@ void pti_link_close(struct pti_link *link, const char *reason)
 }
 
 /* Scar: what is begun on a stream that was closed a moment before never ends, in nng 1.5.2: it is put into a list that
- * nobody looks at any more.  So whoever has begun looks once more, and calls it off. */
+ * nobody looks at any more.  So whoever has begun looks once more, and calls it off; of tls the first of that list is called off by
+ * what carries it, which has ended already: there a second close ends all that is in it. */
 static void look_again(struct pti_link *link, nng_aio *aio)
 {
     pthread_mutex_lock(&link->mutex);
     bool closed = link->closed;
     pthread_mutex_unlock(&link->mutex);
+    if (closed && link->tls)
+        nng_stream_close(link->stream);
     if (closed)
         nng_aio_cancel(aio);
 }
