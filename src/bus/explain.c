@@ -164,7 +164,7 @@ enum ptq_err pti_explain_reserve(struct ptq_error *error, const struct pti_thing
                          strerror(number));
     pti_segment_space(segment, &space, mount, sizeof mount);
     return pti_error(error, PTQ_ENOSPC,
-                     "%s '%s' needs %" PRIu64 " bytes, %" PRIu64 " are free on %s; free some, enlarge it, or make "
-                     "it smaller",
-                     it->kind, it->name, need, space, mount[0] ? mount : "its file system");
+                     "%s '%s' needs %" PRIu64 " bytes, %" PRIu64 " are free on %s; free some, enlarge "
+                     "that, or make the %s smaller",
+                     it->kind, it->name, need, space, mount[0] ? mount : "its file system", it->kind);
 }

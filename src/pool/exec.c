@@ -330,7 +330,7 @@ enum ptq_err pti_exec_run(const char *line, ptq_task *task, const void *data, si
     struct pti_exit how;
     int error = run(&command, &how);
     if (error != 0)
-        return pti_task_blame(task, PTI_SECTION_COMMAND, pti_err_from_errno(error), "cannot start the command '%s': error %d", line, error);
+        return pti_task_blame(task, PTI_SECTION_COMMAND, pti_err_from_errno(error), "cannot start the command '%s': %s", line, strerror(error));
     if (how.known && !how.signaled && how.code == 0)
         return task->code;
     char end[120];

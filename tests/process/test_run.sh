@@ -119,7 +119,7 @@ case_only_the_last_try_counts_and_shows() {
 case_what_takes_too_long_is_ended_with_all_it_has_started() {
     expect 1 "$PTQ" pool run -j 2 --timeout 200 --joblog "$work/log" -- 'echo {}; test {} != 2 || { sleep 1000 & echo $! >'"$work/pid"'; wait; }' ::: 1 2 3
     out_is 1 2 3
-    err_is 'ptq: job 2: not done in time: it was ended after 200 ms, as --timeout says'
+    err_is 'ptq: job 2: not done in time: it was ended after 200 ms, as --timeout says - give it more, or try it again with --retries'
     wait_for is_gone "$(cat "$work/pid")"
     [ "$(cut -f 7,8 "$work/log" | sed -n 3p)" = "$(printf -- '-1\t15')" ] || fail "the log has another end"
 }

@@ -51,6 +51,35 @@ case_a_closed_output_is_an_error() {
     [ $? -eq 1 ] || fail "ls did not fail"
 }
 
+case_what_is_done_is_not_asked_for_twice_when_its_words_are_lost() {
+    fill 3
+    "$PTQ" share set counts one 1 >/dev/null
+    for what in 'put tasks x --position' gc 'share add counts one 1' 'purge tasks' 'kick tasks'; do
+        # shellcheck disable=SC2086 # a command and its arguments
+        "$PTQ" $what >/dev/full 2>"$work/err"
+        [ $? -eq 1 ] || fail "$what did not fail"
+        err_is "ptq: cannot write to standard output: No space left on device - what was asked is done all the same: do not call again for that"
+    done
+    figure tasks put 4
+    figure tasks queue_size 0
+    expect 0 "$PTQ" share get counts one
+    out_is 2
+}
+
+case_only_get_speaks_of_acknowledging() {
+    fill 2
+    for look in 'peek tasks --all' 'tail tasks --all --timeout 0'; do
+        # shellcheck disable=SC2086 # a command and its arguments
+        "$PTQ" $look >/dev/full 2>"$work/err"
+        [ $? -eq 1 ] || fail "$look did not fail"
+        err_is "ptq: cannot write to standard output: No space left on device - mend it, and call again"
+    done
+    "$PTQ" get tasks >/dev/full 2>"$work/err"
+    err_is "ptq: cannot write to standard output: No space left on device - nothing more was acknowledged; mend it, and call again"
+    seq 3 | "$PTQ" pool run -- echo {} >/dev/full 2>"$work/err"
+    err_has "what has run is not undone"
+}
+
 case_no_ack_shows_and_gives_back() {
     fill 3
     expect 0 "$PTQ" get tasks --no-ack --all

@@ -209,6 +209,42 @@ case_no_such_queue_is_3() {
     err_has " - create it with: ptq create nothing"
 }
 
+case_no_such_thing_is_3_whatever_it_is() {
+    for command in 'pool status' 'pool stop' 'pool rm' 'pool worker --exec cat' 'share ls' 'share rm' 'log show' 'log rm' rm; do
+        # shellcheck disable=SC2086 # two words
+        expect 3 "$PTQ" $command nothing
+        err_has "ptq: nothing: "
+        err_has "no such "
+        err_has "on bus 'test' ($PTQ_DIR/test) - "
+        [ "$command" = 'pool worker --exec cat' ] || ! grep -q -- --wait "$work/err" || fail "$command has no --wait"
+    done
+    expect 0 "$PTQ" pool rm nothing --force
+
+    expect 0 "$PTQ" log rm events --force
+    expect_from 1 / "$PTQ" log append events
+    err_has "ptq: events: cannot read standard input: Is a directory - "
+}
+
+case_too_few_descriptors_are_told_as_such() {
+    command -v prlimit >/dev/null || { echo "  skipped: no prlimit"; return 0; }
+    expect 0 "$PTQ" create tasks
+    expect 0 "$PTQ" put tasks x
+    local code least=0
+    for least in 5 6 7 8 9 10; do
+        prlimit --nofile=$least "$PTQ" get tasks -t 0 --exec cat >"$work/out" 2>"$work/err" </dev/null
+        code=$?
+        [ $code -ne 127 ] || continue # the loader lacked one
+        [ $code -eq 0 ] && break
+        grep -q 'ulimit -n' "$work/err" || fail "with $least"
+    done
+    [ $code -eq 0 ] || fail "ten are too few"
+    for least in 6 8 12 16 24; do
+        seq 3 | prlimit --nofile=$least "$PTQ" pool run -- echo {} >"$work/out" 2>"$work/err"
+        [ "${PIPESTATUS[1]}" -eq 0 ] || grep -q 'ulimit -n' "$work/err" || fail "pool run with $least"
+        prlimit --nofile=$least "$PTQ" bench --count 10 >"$work/out" 2>"$work/err" || grep -q 'ulimit -n' "$work/err" || fail "bench with $least"
+    done
+}
+
 case_a_bad_name_is_misuse() {
     for name in '' .hidden 'a b' $'a\nb' a/b; do
         expect 2 "$PTQ" create "$name"

@@ -143,11 +143,11 @@ complete() {
         printf "%s\n" "${COMPREPLY[@]}"' bash "$(dirname "$PTQ")" "$1" | sort
 }
 
-# What tool_fail and tool_misuse say gets it from them: tools_say.  The outcomes of jobs, run_*.c, are no errors of ptq.
+# What tool_fail and tool_misuse say gets it from them: tools_say.
 case_every_error_line_of_the_source_says_what_to_do() {
     local source
     source=$(cd "$(dirname "$0")/../../tools/ptq" && pwd)
-    find "$source" -name '*.c' ! -name 'run_*' ! -name 'pool_run.c' -print0 | sort -z | xargs -0 awk '
+    find "$source" -name '*.c' -print0 | sort -z | xargs -0 awk '
         FNR == 1 { text = "" }
         /tool_error\(/ { text = " "; line = FNR; seen++ }
         text != "" { text = text $0 }

@@ -118,7 +118,7 @@ static const char *advise(enum ptq_err err)
     case PTQ_ECORRUPT:
         return "see what is wrong: ptq verify; then save what there is, and ptq rm --force";
     case PTQ_ENOMEM:
-        return "end other programs, or raise the limit: ulimit -v";
+        return "end other programs, or raise the limits: ulimit -n for descriptors, ulimit -v for memory";
     case PTQ_ENOSPC:
         return "make room where the bus lives: ptq doctor tells where and how much";
     case PTQ_EDIED:
@@ -148,6 +148,12 @@ int tool_fail(enum ptq_err err, const char *subject, const char *format, ...)
     return tool_exit_code(err);
 }
 
+int tool_no_memory(void)
+{
+    tool_error(NULL, "out of memory - end other programs, or raise the limit: ulimit -v");
+    return TOOL_ERROR;
+}
+
 int tool_misuse_code = TOOL_USAGE;
 
 int tool_misuse(const char *command, const char *format, ...)
@@ -173,10 +179,14 @@ void tool_begin(void)
             exit(TOOL_ERROR);
 }
 
-int tool_finish(void)
+static int flush_words(const char *advice)
 {
     if (fflush(stdout) == 0 && !ferror(stdout))
         return TOOL_OK;
-    tool_error(NULL, "cannot write to standard output: %s - mend it, and call again", strerror(errno));
+    tool_error(NULL, "cannot write to standard output: %s - %s", strerror(errno), advice);
     return TOOL_ERROR;
 }
+
+int tool_finish(void) { return flush_words("mend it, and call again"); }
+
+int tool_finish_done(void) { return flush_words("what was asked is done all the same: do not call again for that"); }

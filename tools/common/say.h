@@ -35,6 +35,9 @@ __attribute__((format(printf, 2, 3))) void tool_error(const char *subject, const
  * is added; a library's sentence says it behind its last semicolon. */
 __attribute__((format(printf, 3, 4))) int tool_fail(enum ptq_err err, const char *subject, const char *format, ...);
 
+/* The line for that, and TOOL_ERROR. */
+int tool_no_memory(void);
+
 /* What a wrong call exits with: TOOL_USAGE, but for a command whose codes mean something else. */
 extern int tool_misuse_code;
 
@@ -48,7 +51,9 @@ bool tool_colour(FILE *out);
  * that nothing else is opened in its place. */
 void tool_begin(void);
 
-/* Flushes standard output: TOOL_OK, or says why not and answers TOOL_ERROR.  To be called last by every command. */
+/* Flushes standard output: TOOL_OK, or says why not and answers TOOL_ERROR.  To be called last by every command.  tool_finish_done: by one
+ * that has changed something, which nobody should do once more for the sake of its words. */
 int tool_finish(void);
+int tool_finish_done(void);
 
 #endif

@@ -53,6 +53,6 @@ int cmd_gc(int argc, char **argv)
     else
         print_report(&report);
     ptq_bus_close(bus);
-    int finished = tool_finish();
+    int finished = tool_finish_done();
     return code != TOOL_OK ? code : finished;
 }

@@ -92,7 +92,7 @@ static bool show(struct getting *getting, ptq_msg *msg, const struct tool_format
     if (output_message(&getting->output, format, &shown))
         return true;
     progress_hide(&getting->progress);
-    tool_error(NULL, "out of memory - end other programs, or raise the limit: ulimit -v");
+    (void)tool_no_memory();
     return false;
 }
 
@@ -109,7 +109,7 @@ static bool hold(struct getting *getting, ptq_msg **msgs, size_t count)
         size_t room = 2 * getting->held_room + count;
         ptq_msg **held = realloc(getting->held, room * sizeof *held);
         if (held == NULL) {
-            tool_error(NULL, "out of memory - end other programs, or raise the limit: ulimit -v");
+            (void)tool_no_memory();
             return false;
         }
         getting->held = held;
@@ -173,8 +173,12 @@ static int run_command(struct getting *getting, ptq_msg *msg)
     if (was_signalled())
         return TOOL_OK;
     progress_hide(&getting->progress);
-    tool_error(getting->name, "message %llu given back: the command %s - it comes again; mend the command, or look at the message: ptq peek %s", (unsigned long long)about.position, how,
-               getting->name);
+    if (answer == EXEC_NOT_STARTED)
+        tool_error(getting->name, "message %llu given back: the command %s - it comes again; end other programs, or raise the limits: ulimit -n, -u, -v",
+                   (unsigned long long)about.position, how);
+    else
+        tool_error(getting->name, "message %llu given back: the command %s - it comes again; mend the command, or look at the message: ptq peek %s",
+                   (unsigned long long)about.position, how, getting->name);
     getting->failed++;
     return answer == EXEC_FAILED ? TOOL_OK : TOOL_ERROR;
 }
@@ -235,7 +239,8 @@ static int get_messages(struct getting *getting)
 
 static int run_get(const struct get_options *options, ptq_queue *queue)
 {
-    struct getting getting = {.options = options, .queue = queue, .name = ptq_queue_name(queue), .left = options->count};
+    struct getting getting = {.options = options, .queue = queue, .name = ptq_queue_name(queue), .left = options->count,
+                              .output.advice = "nothing more was acknowledged; mend it, and call again"};
 
     progress_begin(&getting.progress, "got", progress_is_seen());
     getting.progress.count = options->count != UINT64_MAX ? options->count : 0;

@@ -26,8 +26,7 @@ int input_open(struct input *input, const char *path, int separator, size_t most
     if (input->bytes != NULL)
         return TOOL_OK;
     input_close(input);
-    tool_error(NULL, "out of memory - end other programs, or raise the limit: ulimit -v");
-    return TOOL_ERROR;
+    return tool_no_memory();
 }
 
 void input_close(struct input *input)

@@ -248,7 +248,7 @@ static int append_input(struct work *work, const char *name, bool lines)
         return code;
     while (code == TOOL_OK && (answer = input_next(&input, &piece)) != INPUT_END) {
         if (answer != INPUT_OK)
-            code = tool_fail(PTQ_ESYS, NULL, "cannot read standard input");
+            code = tool_fail(PTQ_ESYS, name, "cannot read standard input: %s - give it something that can be read", strerror(errno));
         else
             code = piece.long_one ? tool_fail(PTQ_EMSGSIZE, name, "cannot append %s%zu bytes: a record has at most %d",
                                               piece.endless ? "more than " : "", piece.size, ITEM_SIZE_MAX)

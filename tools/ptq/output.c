@@ -247,7 +247,9 @@ int output_flush(struct output *output)
         if (size > 0)
             done += (size_t)size;
         else if (size < 0 && errno != EINTR && errno != EAGAIN) {
-            tool_error(NULL, "cannot write to standard output: %s - nothing more was acknowledged; mend it, and call again", strerror(errno));
+            int error = errno;
+            tool_error(NULL, "cannot write to standard output: %s - %s", strerror(error),
+                       output->advice != NULL ? output->advice : error == EPIPE ? "who read it has gone" : "mend it, and call again");
             return TOOL_ERROR;
         }
     }

@@ -45,6 +45,7 @@ struct shown {
 struct output {
     char *bytes; /* owned */
     size_t used, room;
+    const char *advice; /* what to do where it cannot be written; NULL: as elsewhere.  Borrowed */
 };
 
 /* Appends a message; false: no memory. */

@@ -92,7 +92,7 @@ static bool show_msg(const struct ptq_view_msg *msg, void *context)
     if (!is_wanted(msg->state, peeking->options->state))
         return true;
     if (!output_message(&peeking->output, &peeking->options->format, &shown)) {
-        tool_error(NULL, "out of memory - end other programs, or raise the limit: ulimit -v");
+        (void)tool_no_memory();
         peeking->code = TOOL_ERROR;
         return false;
     }

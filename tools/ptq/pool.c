@@ -23,9 +23,9 @@ int open_pool(ptq_bus *bus, const char *name, const struct ptq_pool_options *opt
         filled = *options;
     filled.error = &error;
     enum ptq_err err = ptq_pool_open(bus, name, &filled, ret_pool);
-    if (err == PTQ_ENOENT)
-        return tool_fail(err, name, "no such pool on bus '%s' (%s) - wait for it with --wait, or look with: ptq ls",
-                         ptq_bus_run(bus), ptq_bus_path(bus));
+    if (err == PTQ_ENOENT && strpbrk(name, "@:") == NULL) /* of another host the library says where it looked */
+        return tool_fail(err, name, "no such pool on bus '%s' (%s) - %ssee which there are: ptq ls '*.jobs'", ptq_bus_run(bus), ptq_bus_path(bus),
+                         options != NULL ? "wait for it with --wait, or " : "");
     if (err != PTQ_OK)
         return tool_fail(err, name, "cannot open the pool: %s", error.text[0] != '\0' ? error.text : ptq_strerror(err));
     return TOOL_OK;
@@ -394,6 +394,22 @@ static int pool_stop(int argc, char **argv)
     return code;
 }
 
+/* Either of its queues: a removal that was killed may have left one. */
+static bool is_there(ptq_bus *bus, const char *pool)
+{
+    static const char *const suffixes[] = {"jobs", "done"};
+    bool found = false;
+
+    for (size_t i = 0; i < 2 && !found; i++) {
+        char name[PTQ_NAME_MAX + 8];
+        ptq_view *view = NULL;
+        snprintf(name, sizeof name, "%.*s.%s", PTQ_NAME_MAX, pool, suffixes[i]);
+        found = ptq_view_open(bus, name, NULL, &view) != PTQ_ENOENT;
+        ptq_view_close(view);
+    }
+    return found;
+}
+
 static int pool_rm(int argc, char **argv)
 {
     struct rm_options options = {0};
@@ -401,8 +417,11 @@ static int pool_rm(int argc, char **argv)
     ptq_bus *bus = NULL;
 
     int code = open_bus(&bus);
+    bool missing = code == TOOL_OK && strpbrk(argv[first], "@:") == NULL && !is_there(bus, argv[first]);
     enum ptq_err err = code == TOOL_OK ? ptq_pool_unlink(bus, argv[first], options.force) : PTQ_OK;
-    if (err == PTQ_EBUSY)
+    if (err == PTQ_OK && missing && !options.force)
+        code = tool_fail(PTQ_ENOENT, argv[first], "no such pool on bus '%s' (%s) - see which there are: ptq ls '*.jobs'", ptq_bus_run(bus), ptq_bus_path(bus));
+    else if (err == PTQ_EBUSY)
         code = tool_fail(err, argv[first], "cannot remove it: processes have it open - end them, or give --force");
     else if (err == PTQ_EINVAL && strpbrk(argv[first], "@:") != NULL)
         code = tool_fail(err, argv[first], "cannot remove it: that is done on the host where it lives");

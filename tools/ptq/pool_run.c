@@ -182,7 +182,7 @@ static int take_result(struct run *run, ptq_result *result)
         code = run_settle(run, &job, result);
         forget(&job);
     } else {
-        tool_error(ptq_pool_name(run->pool), "somebody else submits to this pool: ticket %llu is left out",
+        tool_error(ptq_pool_name(run->pool), "somebody else submits to this pool: ticket %llu is left out - give the POOL another name",
                    (unsigned long long)ptq_result_ticket(result));
         run->failed++;
     }
@@ -262,8 +262,7 @@ static int submit_jobs(struct run *run, bool *ret_any)
         if (err != PTQ_OK)
             return fail_pool(run->pool, err, "cannot submit a line");
         if (!remember(run, ticket)) {
-            tool_error(NULL, "out of memory");
-            return TOOL_ERROR;
+            return tool_no_memory();
         }
         run_job_submitted(run);
         *ret_any = true;
@@ -278,7 +277,7 @@ static void see_halt(struct run *run)
     if (atomic_load(&run_figures_of(run)->halted) == RUN_HALT_NEVER || run->halt_told)
         return;
     run_bar_hide(&run->bar);
-    tool_error(NULL, "no more jobs are begun: --halt %s", run->options->halt);
+    tool_error(NULL, "no more jobs are begun: --halt %s - with --joblog, --resume goes on where it ended", run->options->halt);
     run->halt_told = run->no_more = true;
     run_job_submitted(run);
 }
@@ -354,7 +353,7 @@ static int print_commands(struct run *run)
         }
         bool good = output_bytes(&run->output, run->command.bytes, run->command.used) && output_bytes(&run->output, "\n", 1);
         if (!good)
-            tool_error(NULL, "out of memory");
+            (void)tool_no_memory();
         code = good ? output_flush(&run->output) : TOOL_ERROR;
         run_job_submitted(run);
     }
@@ -548,7 +547,7 @@ static void set_block(struct run_options *options, const char *template)
 int pool_run(int argc, char **argv)
 {
     struct run_options options = {.line_size = 65536, .retries = 1};
-    struct run run = {.options = &options, .log.fd = -1, .spill = {.fd = -1, .stop = {-1, -1}}};
+    struct run run = {.options = &options, .log.fd = -1, .output.advice = "what has run is not undone; mend it, and call again, with --joblog and --resume to go on where it ended", .spill = {.fd = -1, .stop = {-1, -1}}};
     size_t behind = count_behind_dashes(argc, argv);
     int first = tool_read_operands(pool_usages, argc, argv, &options, (int)behind, (int)behind + 1);
     const char *name = (size_t)(argc - first) > behind ? argv[first] : NULL;

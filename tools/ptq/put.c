@@ -211,7 +211,7 @@ static int add_piece(struct putting *putting, const void *data, size_t size)
     if (putting->options->batch <= 1)
         return put_one(putting, data, size);
     if (!keep_piece(putting, data, size)) {
-        tool_error(NULL, "out of memory - end other programs, or raise the limit: ulimit -v");
+        (void)tool_no_memory();
         return TOOL_ERROR;
     }
     return putting->pending == putting->options->batch ? put_batch(putting) : TOOL_OK;
@@ -344,7 +344,7 @@ static int run_put(const struct put_options *options, ptq_queue *queue, const ch
     putting.items = calloc(options->batch, sizeof *putting.items);
     putting.offsets = calloc(options->batch, sizeof *putting.offsets);
     if (putting.items == NULL || putting.offsets == NULL)
-        tool_error(NULL, "out of memory - end other programs, or raise the limit: ulimit -v");
+        (void)tool_no_memory();
     else if (data == NULL)
         code = put_input(&putting);
     else
@@ -353,7 +353,7 @@ static int run_put(const struct put_options *options, ptq_queue *queue, const ch
     free(putting.items);
     free(putting.offsets);
     free(putting.arena);
-    int finished = tool_finish();
+    int finished = tool_finish_done();
     return code != TOOL_OK ? code : finished;
 }
 

@@ -85,6 +85,9 @@ static const char *advise(int error)
         return "it is no recording: choose another file, or write over it by --force";
     case EPIPE:
         return "its reader has gone";
+    case EMFILE:
+    case ENFILE:
+        return "raise the limit: ulimit -n";
     default:
         return "choose another file, or mend it and go on with --append";
     }

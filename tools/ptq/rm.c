@@ -31,8 +31,10 @@ static int remove_queue(ptq_bus *bus, const char *name, bool force)
     ptq_view_close(view);
     if (err == PTQ_ENOENT && force)
         return TOOL_OK;
-    if (err == PTQ_ENOENT || err == PTQ_EINVAL)
-        return tool_fail(err, name, "cannot remove it: %s", err == PTQ_ENOENT ? "no such queue" : error.text);
+    if (err == PTQ_ENOENT)
+        return tool_fail(err, name, "cannot remove it: no such queue on bus '%s' (%s) - see what there is: ptq ls", ptq_bus_run(bus), ptq_bus_path(bus));
+    if (err == PTQ_EINVAL)
+        return tool_fail(err, name, "cannot remove it: %s", error.text);
     err = ptq_queue_unlink(bus, name, force);
     if (err == PTQ_EBUSY)
         return tool_fail(err, name, "cannot remove it: processes have it open - end them, or give --force (ptq info %s shows them)",

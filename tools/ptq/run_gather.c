@@ -5,12 +5,6 @@
 #include "pool_run.h"
 #include "signals.h"
 
-static int no_memory(void)
-{
-    tool_error(NULL, "out of memory");
-    return TOOL_ERROR;
-}
-
 const char *run_name_job(const struct run *run, uint64_t seq, uint64_t line, char text[48])
 {
     bool is_line = run->source.groups.count == 0 && run->options->max_args <= 1 && !run->options->pack && !run->options->pipe;
@@ -20,13 +14,13 @@ const char *run_name_job(const struct run *run, uint64_t seq, uint64_t line, cha
 }
 
 /* A line that cannot be a job, or a part of one. */
-static void refuse(struct run *run, const char *why)
+static void refuse(struct run *run, const struct run_fault *fault)
 {
     run_bar_hide(&run->bar);
     if (run->source.groups.count > 0)
-        tool_error(NULL, "job %llu: %s", (unsigned long long)run->source.next_word, why);
+        tool_error(NULL, "job %llu: %s - %s", (unsigned long long)run->source.next_word, fault->why, fault->advice);
     else
-        tool_error(NULL, "line %llu: %s", (unsigned long long)run->source.line, why);
+        tool_error(NULL, "line %llu: %s - %s", (unsigned long long)run->source.line, fault->why, fault->advice);
     run->failed++;
     (void)run_figures_count(run_figures_of(run), 255);
     if (run->options->max_args <= 1 && !run->options->pack && !run->options->pipe)
@@ -37,9 +31,9 @@ static void refuse_long(struct run *run, const struct piece *piece)
 {
     char why[200];
 
-    snprintf(why, sizeof why, "%s%zu bytes do not fit: the longest line is %llu - give a larger %s", piece->endless ? "more than " : "",
-             piece->size, (unsigned long long)run->options->line_size, run->options->pipe ? "--block" : "--line-size");
-    refuse(run, why);
+    snprintf(why, sizeof why, "%s%zu bytes do not fit: the longest line is %llu", piece->endless ? "more than " : "", piece->size,
+             (unsigned long long)run->options->line_size);
+    refuse(run, &(struct run_fault){why, run->options->pipe ? "give a larger --block" : "give a larger --line-size"});
 }
 
 /* -- one more line -------------------------------------------------------------------------------------------- */
@@ -112,7 +106,7 @@ static int add_input(struct run *run, const struct piece *piece)
         run->carry = true;
         run->kept = run->input.used - before;
     }
-    return run->input.failed ? no_memory() : TOOL_OK;
+    return run->input.failed ? tool_no_memory() : TOOL_OK;
 }
 
 static int add_line(struct run *run, const struct piece *piece)
@@ -121,7 +115,7 @@ static int add_line(struct run *run, const struct piece *piece)
 
     if (run->template == NULL || run->options->pipe)
         return add_input(run, piece);
-    const char *wrong = run_source_words(&run->source, piece, &run->words);
+    const struct run_fault *wrong = run_source_words(&run->source, piece, &run->words);
     if (wrong != NULL) {
         refuse(run, wrong);
         return TOOL_OK;
@@ -174,7 +168,7 @@ static bool finish_job(struct run *run, int *ret_code)
 
     run->seq++;
     write_command(run);
-    *ret_code = run->command.failed ? no_memory() : TOOL_OK;
+    *ret_code = run->command.failed ? tool_no_memory() : TOOL_OK;
     if (*ret_code != TOOL_OK)
         return false;
     if (run->template != NULL && run->command_size > RUN_COMMAND_MAX) {

@@ -10,7 +10,7 @@
 
 static int fail(const char *path, const char *what)
 {
-    tool_error(path, "cannot %s: %s", what, strerror(errno));
+    tool_error(path, "cannot %s: %s - make room, or give another folder with --results", what, strerror(errno));
     return TOOL_ERROR;
 }
 

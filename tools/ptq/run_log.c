@@ -48,6 +48,12 @@ static bool note_done(struct run_log *log, uint64_t seq, uint64_t hash)
     return true;
 }
 
+static int fail_write(const struct run_log *log)
+{
+    tool_error(log->path, "cannot write the job log: %s - make room, and go on with --resume", strerror(errno));
+    return TOOL_ERROR;
+}
+
 /* -- reading -------------------------------------------------------------------------------------------------- */
 
 struct row {
@@ -113,11 +119,10 @@ static int settle_last(struct run_log *log, const struct row *row, bool good, co
     }
     if (good && written < 0)
         tool_error(log->path, "job %" PRIu64 " had ended, and its output was being written, when the last run was ended: it is done again, "
-                   "so its output may stand there twice", row->seq);
+                   "so its output may stand there twice - look at the end of what was written", row->seq);
     if (ftruncate(log->fd, at) == 0)
         return TOOL_OK;
-    tool_error(log->path, "cannot write: %s", strerror(errno));
-    return TOOL_ERROR;
+    return fail_write(log);
 }
 
 static int read_rows(struct run_log *log, FILE *file, enum run_log_mode mode)
@@ -144,7 +149,7 @@ static int read_rows(struct run_log *log, FILE *file, enum run_log_mode mode)
             tool_error(log->path, "line %" PRIu64 " is not of a job log - give the log of the run that is to be resumed", number);
             code = TOOL_ERROR;
         } else if (good && !take_row(log, &row, line, (size_t)size - 1, mode)) {
-            tool_error(NULL, "out of memory");
+            (void)tool_no_memory();
             code = TOOL_ERROR;
         }
         before += row.received;
@@ -164,7 +169,7 @@ int run_log_open(struct run_log *log, const char *path, enum run_log_mode mode)
     int code = TOOL_OK;
 
     if (file == NULL || fstat(log->fd, &about) != 0) {
-        tool_error(path, "cannot open the job log: %s", strerror(errno));
+        tool_error(path, "cannot open the job log: %s - give a file that can be written", strerror(errno));
         run_log_close(log);
         return TOOL_ERROR;
     }
@@ -172,8 +177,7 @@ int run_log_open(struct run_log *log, const char *path, enum run_log_mode mode)
     fclose(file);
     if (code == TOOL_OK && fstat(log->fd, &about) == 0 && about.st_size == 0 &&
         write(log->fd, heading, sizeof heading - 1) != (ssize_t)sizeof heading - 1) {
-        tool_error(path, "cannot write: %s", strerror(errno));
-        code = TOOL_ERROR;
+        code = fail_write(log);
     }
     if (code != TOOL_OK)
         run_log_close(log);
@@ -204,8 +208,7 @@ static int write_log(struct run_log *log, const char *bytes, size_t size)
         if (wrote < 0 && errno == EINTR)
             continue;
         if (wrote <= 0) {
-            tool_error(log->path, "cannot write: %s", strerror(errno));
-            return TOOL_ERROR;
+            return fail_write(log);
         }
         bytes += wrote;
         size -= (size_t)wrote;
@@ -229,7 +232,7 @@ int run_log_begin(struct run_log *log, const struct run_log_row *row)
             text.bytes[i] = '\0';
     int code = text.failed ? TOOL_ERROR : write_log(log, text.bytes, text.used);
     if (text.failed)
-        tool_error(NULL, "out of memory");
+        (void)tool_no_memory();
     run_text_fini(&text);
     log->begun = code == TOOL_OK;
     return code;

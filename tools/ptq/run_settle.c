@@ -14,6 +14,7 @@ struct outcome {
     const void *data;  /* the result */
     bool bare;         /* its bytes are the output */
     const char *words; /* what to say of it; NULL: nothing */
+    const char *advice; /* what to do about it, where `words` do not say; NULL: they do */
     bool silent;       /* its output is left out */
 };
 
@@ -36,8 +37,7 @@ struct sink {
 static int write_out(struct run *run, const char *data, size_t size)
 {
     if (!output_bytes(&run->output, data, size)) {
-        tool_error(NULL, "out of memory");
-        return TOOL_ERROR;
+        return tool_no_memory();
     }
     return run->output.used > 1u << 16 ? output_flush(&run->output) : TOOL_OK;
 }
@@ -131,7 +131,7 @@ static int write_all(struct run *run, const struct waiting *job, const struct ou
         code = write_streams(run, job, outcome, newline, files);
     for (int i = 0; i < 2; i++)
         if (files[i] >= 0 && close(files[i]) != 0 && code == TOOL_OK) {
-            tool_error(run->options->results, "cannot write: %s", strerror(errno));
+            tool_error(run->options->results, "cannot write: %s - make room, or give another folder with --results", strerror(errno));
             code = TOOL_ERROR;
         }
     return code;
@@ -170,9 +170,27 @@ static int code_of_text(const char *text)
     return at != NULL ? atoi(at + 12) : -1;
 }
 
+/* By where it failed, as ptq_result_section names it. */
+static const char *advise(const ptq_result *result)
+{
+    static const struct {
+        const char *section, *advice;
+    } known[] = {{"command", "mend it, or try it again with --retries"},
+                 {"limit", "give it more with --timeout, or try it again with --retries"},
+                 {"result", "give a larger --result-size"},
+                 {"death", "see in the system's log what ended them, or allow more deaths with --lives"}};
+
+    if (strstr(ptq_result_text(result), " - ") != NULL)
+        return NULL;
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+        if (strcmp(known[i].section, ptq_result_section(result)) == 0)
+            return known[i].advice;
+    return "see its workers with ptq pool status";
+}
+
 static struct outcome read_error(struct run *run, const ptq_result *result)
 {
-    struct outcome outcome = {.words = ptq_result_text(result), .silent = true, .bare = true};
+    struct outcome outcome = {.words = ptq_result_text(result), .advice = advise(result), .silent = true, .bare = true};
 
     outcome.end.run_ns = (int64_t)ptq_result_run_ns(result);
     outcome.end.start_us = now_us() - outcome.end.run_ns / 1000;
@@ -199,7 +217,7 @@ static const char *describe(const struct run *run, const struct run_end *end, ch
     char how[80];
 
     if (end->timed_out) {
-        snprintf(text, size, "not done in time: it was ended after %d ms, as --timeout says", run->options->timeout);
+        snprintf(text, size, "not done in time: it was ended after %d ms, as --timeout says - give it more, or try it again with --retries", run->options->timeout);
         return text;
     }
     if (end->signal != 0)
@@ -207,9 +225,9 @@ static const char *describe(const struct run *run, const struct run_end *end, ch
     else
         snprintf(how, sizeof how, "exit status %d", end->code);
     if (run->template == NULL)
-        snprintf(text, size, "the command '%.200s' ended with %s", run->options->exec, how);
+        snprintf(text, size, "the command '%.200s' ended with %s - mend it, or try it again with --retries", run->options->exec, how);
     else if (end->signal != 0)
-        snprintf(text, size, "its command ended with %s", how);
+        snprintf(text, size, "its command ended with %s - see in the system's log who sent it, or try it again with --retries", how);
     else
         return NULL; /* it will have said why itself */
     return text;
@@ -223,13 +241,13 @@ static struct outcome read_end(struct run *run, const ptq_result *result, char *
     uint64_t most = run->options->result_size;
 
     if (!run_end_read(outcome.data, ptq_result_size(result), end))
-        return (struct outcome){.words = "its result cannot be read: somebody else works for this pool", .silent = true, .bare = true,
+        return (struct outcome){.words = "its result cannot be read: somebody else works for this pool - give the POOL another name", .silent = true, .bare = true,
                                 .end.code = -1};
     if (end->code != 0 || end->signal != 0) {
         outcome.words = describe(run, end, text, size);
         outcome.silent = run->template == NULL;
     } else if (most != 0 && end->size[0] > most) {
-        snprintf(text, size, "the result of %llu bytes does not fit: --result-size is %llu", (unsigned long long)end->size[0],
+        snprintf(text, size, "the result of %llu bytes does not fit: --result-size is %llu - give a larger one", (unsigned long long)end->size[0],
                  (unsigned long long)most);
         outcome.words = text;
         outcome.silent = true;
@@ -263,7 +281,8 @@ int run_settle(struct run *run, const struct waiting *job, const ptq_result *res
         code = output_flush(&run->output);
     if (code == TOOL_OK && outcome.words != NULL) {
         run_bar_hide(&run->bar);
-        tool_error(NULL, "%s: %s", run_name_job(run, job->seq, job->line, name), outcome.words);
+        tool_error(NULL, "%s: %s%s%s", run_name_job(run, job->seq, job->line, name), outcome.words, outcome.advice != NULL ? " - " : "",
+                   outcome.advice != NULL ? outcome.advice : "");
     }
     return code == TOOL_OK ? run_log_end(&run->log) : code;
 }

@@ -9,6 +9,9 @@
 
 #include "common/say.h"
 
+static const struct run_fault no_memory = {"out of memory", "end other programs, or raise the limit: ulimit -v"};
+static const struct run_fault zero_byte = {"it has a zero byte, and an argument cannot", "if zero bytes part the arguments, give --null"};
+
 /* -- words of the command line -------------------------------------------------------------------------------- */
 
 static uint64_t count_words(const struct run_groups *groups)
@@ -66,8 +69,8 @@ enum run_source_answer run_source_next(struct run_source *source, struct piece *
         if (answer == INPUT_SIGNALLED)
             return RUN_SOURCE_STOPPED;
         if (answer == INPUT_FAILED) {
-            const char *path = source->file_count > 0 ? source->files[source->next_file - 1] : "standard input";
-            tool_error(NULL, "cannot read %s: %s", path, strerror(errno));
+            tool_error(input_name(source->file_count > 0 ? source->files[source->next_file - 1] : NULL),
+                       "cannot read: %s - give a file that can be read, or lines on standard input", strerror(errno));
             return RUN_SOURCE_FAILED;
         }
         if (answer == INPUT_OK) {
@@ -93,25 +96,25 @@ void run_source_close(struct run_source *source)
 
 /* -- arguments ------------------------------------------------------------------------------------------------ */
 
-const char *run_source_words(const struct run_source *source, const struct piece *piece, struct run_words *words)
+const struct run_fault *run_source_words(const struct run_source *source, const struct piece *piece, struct run_words *words)
 {
     const char *data = piece->data;
     size_t size = piece->size, part = source->columns != NULL ? strlen(source->columns) : 0;
 
     if (source->groups.count > 0)
-        return add_combination(&source->groups, source->next_word - 1, words) ? NULL : "out of memory";
+        return add_combination(&source->groups, source->next_word - 1, words) ? NULL : &no_memory;
     if (size > 0 && memchr(data, '\0', size) != NULL)
-        return "it has a zero byte, and an argument cannot - if zero bytes part the arguments, give --null";
+        return &zero_byte;
     while (part > 0) {
         const char *end = memmem(data, size, source->columns, part);
         if (end == NULL)
             break;
         if (!run_words_add(words, data, (size_t)(end - data)))
-            return "out of memory";
+            return &no_memory;
         size -= (size_t)(end - data) + part;
         data = end + part;
     }
-    return run_words_add(words, data, size) ? NULL : "out of memory";
+    return run_words_add(words, data, size) ? NULL : &no_memory;
 }
 
 /* -- how many ------------------------------------------------------------------------------------------------- */

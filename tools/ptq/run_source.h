@@ -38,8 +38,13 @@ enum run_source_answer run_source_next(struct run_source *source, struct piece *
 int run_source_fd(const struct run_source *source);
 void run_source_close(struct run_source *source);
 
+/* What is wrong with a line, and what to do about it. */
+struct run_fault {
+    const char *why, *advice;
+};
+
 /* The arguments of a line, or, with ":::", of a combination.  What is wrong with it, or NULL. */
-const char *run_source_words(const struct run_source *source, const struct piece *piece, struct run_words *words);
+const struct run_fault *run_source_words(const struct run_source *source, const struct piece *piece, struct run_words *words);
 
 /* How many lines there will be; 0: that cannot be known. */
 uint64_t run_source_total(const struct run_source *source);

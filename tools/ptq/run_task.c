@@ -47,15 +47,16 @@ int run_spill_open(struct run_spill *spill)
     if (folder == NULL || folder[0] == '\0')
         folder = "/tmp";
     *spill = (struct run_spill){.fd = open_nameless(folder), .stop = {-1, -1}};
-    if (spill->fd < 0 || ftruncate(spill->fd, BOARD_BYTES) != 0 || posix_fallocate(spill->fd, 0, BOARD_BYTES) != 0 ||
+    if (spill->fd < 0 || ftruncate(spill->fd, BOARD_BYTES) != 0 || (errno = posix_fallocate(spill->fd, 0, BOARD_BYTES)) != 0 ||
         pipe2(spill->stop, O_CLOEXEC) != 0) {
-        tool_error(folder, "cannot make a file for large outputs here: %s - set TMPDIR to another folder", strerror(errno));
+        tool_error(folder, "cannot make a file for large outputs here: %s - %s", strerror(errno),
+                   errno == EMFILE || errno == ENFILE ? "raise the limit: ulimit -n" : "set TMPDIR to another folder");
         run_spill_close(spill);
         return TOOL_ERROR;
     }
     spill->board = mmap(NULL, BOARD_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, spill->fd, 0);
     if (spill->board == MAP_FAILED) {
-        tool_error(NULL, "out of memory");
+        (void)tool_no_memory();
         run_spill_close(spill);
         return TOOL_ERROR;
     }
@@ -233,7 +234,7 @@ static enum ptq_err run_once(ptq_task *task, const struct job_head *head, const 
         return ptq_task_fail(task, err, "there is no room for its output of more than %llu bytes - set TMPDIR to a folder with more",
                              (unsigned long long)streams[streams[1].pieces > 0].size);
     if (err != PTQ_OK)
-        return ptq_task_fail(task, err, "cannot start the command '%.200s': %s", command, ptq_strerror(err));
+        return ptq_task_fail(task, err, "cannot start the command '%.200s': %s - end other programs, or raise the limits: ulimit -n, -u, -v", command, ptq_strerror(err));
     ret_end->run_ns = how.run_ns;
     ret_end->timed_out = how.timed_out;
     ret_end->halted = how.stopped;
@@ -274,12 +275,12 @@ static enum ptq_err run_line(ptq_task *task, const void *data, size_t size)
     struct job_head head;
 
     if (size < sizeof head)
-        return ptq_task_fail(task, PTQ_EPROTO, "this is no job of ptq pool run");
+        return ptq_task_fail(task, PTQ_EPROTO, "this is no job of ptq pool run - give the POOL another name");
     memcpy(&head, data, sizeof head);
     if (size != sizeof head + head.command_size + 1 + head.input_size)
-        return ptq_task_fail(task, PTQ_EPROTO, "this is no job of ptq pool run");
+        return ptq_task_fail(task, PTQ_EPROTO, "this is no job of ptq pool run - give the POOL another name");
     if (!join_run(&head))
-        return ptq_task_fail(task, PTQ_ESYS, "cannot reach the program that runs it: %s", strerror(errno));
+        return ptq_task_fail(task, PTQ_ESYS, "cannot reach the program that runs it: %s - raise the limit of descriptors (ulimit -n), or run both as one user", strerror(errno));
     streams[0].pieces = streams[1].pieces = 0; /* those of the last job are the run's */
     for (uint32_t i = 0; atomic_load(&shared.spill.board->figures.halted) == RUN_HALT_NEVER && i < head.tries; i++) {
         enum ptq_err err = run_once(task, &head, (const char *)data + sizeof head, &end);
@@ -327,7 +328,7 @@ static int write_piece(const struct run_spill *spill, uint64_t at, uint64_t size
     while (size > 0) {
         ssize_t got = pread(spill->fd, bytes, size < sizeof bytes ? size : sizeof bytes, (off_t)at);
         if (got <= 0) {
-            tool_error(NULL, "cannot read a large output again: %s", got == 0 ? "it is gone" : strerror(errno));
+            tool_error(NULL, "cannot read a large output again: %s - see whether the folder of TMPDIR is sound, and call again", got == 0 ? "it is gone" : strerror(errno));
             return TOOL_ERROR;
         }
         int code = write(context, bytes, (size_t)got);

@@ -69,7 +69,7 @@ int with_queue(const char *name, int (*work)(ptq_queue *queue, void *context), v
         code = work(queue, context);
     ptq_queue_close(queue);
     ptq_bus_close(bus);
-    int finished = tool_finish();
+    int finished = tool_finish_done();
     return code != TOOL_OK ? code : finished;
 }
 

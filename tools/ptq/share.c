@@ -101,6 +101,7 @@ struct work {
     ptq_bus *bus;
     ptq_share *share;
     ptq_cell *cell;
+    bool changes; /* what was asked is not only a look */
 };
 
 static int open_share_as(struct work *work, const char *name, const struct ptq_share_options *options)
@@ -154,7 +155,7 @@ static int close_work(struct work *work, int code)
     ptq_cell_free(work->cell);
     ptq_share_close(work->share);
     ptq_bus_close(work->bus);
-    int finished = tool_finish();
+    int finished = work->changes ? tool_finish_done() : tool_finish();
     return code != TOOL_OK ? code : finished;
 }
 
@@ -420,7 +421,7 @@ static int share_ls(int argc, char **argv)
 static int share_create(int argc, char **argv)
 {
     struct share_options options = {0};
-    struct work work = {0};
+    struct work work = {.changes = true};
     int first = tool_read_operands(&share_usages[CREATE], argc, argv, &options, 1, 1);
 
     if (options.cells > PTQ_SHARE_CELLS_MAX || options.value_size > PTQ_SHARE_VALUE_MAX || options.max_endpoints > 2047)
@@ -470,7 +471,7 @@ static int set_cell(ptq_cell *cell, const char *name, const char *text)
 static int share_set(int argc, char **argv)
 {
     struct share_options options = {.kind = ANY};
-    struct work work = {0};
+    struct work work = {.changes = true};
     int first = tool_read_operands(&share_usages[SET], argc, argv, &options, 3, 3);
     const char *name = argv[first + 1], *text = argv[first + 2];
     struct number number = read_number(text);
@@ -517,7 +518,7 @@ static int add_to_cell(ptq_cell *cell, const char *name, const char *text)
 
 static int share_add(int argc, char **argv)
 {
-    struct work work = {0};
+    struct work work = {.changes = true};
     int first = tool_read_operands(&share_usages[ADD], argc, argv, NULL, 3, 3);
     struct number number = read_number(argv[first + 2]);
 
@@ -559,7 +560,7 @@ static int share_watch(int argc, char **argv)
 
 static int share_del(int argc, char **argv)
 {
-    struct work work = {0};
+    struct work work = {.changes = true};
     int first = tool_read_operands(&share_usages[DEL], argc, argv, NULL, 2, 1000);
     int code = open_share(&work, argv[first], PTQ_ATTACH);
 
@@ -574,7 +575,7 @@ static int share_del(int argc, char **argv)
 static int share_rm(int argc, char **argv)
 {
     struct share_options options = {0};
-    struct work work = {0};
+    struct work work = {.changes = true};
     int first = tool_read_operands(&share_usages[RM], argc, argv, &options, 1, 1);
     if (strpbrk(argv[first], "@:") != NULL)
         return tool_fail(PTQ_EINVAL, argv[first], "cannot remove it: it is another host's - remove it there, by its bare name");
