@@ -44,7 +44,7 @@ static enum ptq_err describe_header(struct ptq_error *error, const char *name, e
         return pti_error(error, err, "queue '%s' has another memory layout than this library's (%d); use the ptq that made "
                                      "it, or remove it with ptq rm",
                          name, PTQ_LAYOUT_VERSION);
-    return pti_error(error, err, "queue '%s': its header is damaged; remove it with ptq rm", name);
+    return pti_error(error, err, "queue '%s': its header is damaged; remove it with ptq rm --force", name);
 }
 
 /* ---- agreement with what is there */

@@ -163,7 +163,7 @@ static enum ptq_err explain_open(int reason, const char *path, struct ptq_error 
         return pti_error(error, PTQ_EPERM,
                          "bus directory '%s' is a link or no directory; remove it, or set PTQ_DIR to another", path);
     if (reason == ENOENT)
-        return pti_error(error, PTQ_ENOENT, "bus directory '%s' cannot be made: the directory above it is missing", path);
+        return pti_error(error, PTQ_ENOENT, "bus directory '%s' cannot be made: the directory above it is missing; make that, or set PTQ_DIR to another", path);
     if (reason == EACCES || reason == EPERM)
         return pti_error(error, PTQ_EPERM,
                          "bus directory '%s' may not be entered or made by user %u; ask its owner, or set PTQ_DIR to another",

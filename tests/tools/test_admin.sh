@@ -323,6 +323,33 @@ case_put_delay_and_ttl() {
     expect 2 "$PTQ" put tasks x --delay forever
 }
 
+case_what_is_no_queue_is_told_with_what_removes_it() {
+    expect 0 "$PTQ" create tasks
+    printf 'garbage%.0s' {1..1000} >"$PTQ_DIR/test/junk~v2"
+    ln -s /etc/passwd "$PTQ_DIR/test/link~v2"
+    mkdir "$PTQ_DIR/test/folder~v2"
+    expect 1 "$PTQ" info junk
+    err_is "ptq: junk: cannot open: its header is damaged - remove it with ptq rm --force"
+    expect 6 "$PTQ" rm link
+    err_is "ptq: link: cannot remove it: $PTQ_DIR/test/link~v2 is a link, which is never followed - remove it"
+    expect 6 "$PTQ" rm folder
+    err_has "cannot remove it: $PTQ_DIR/test/folder~v2 is no regular file - remove it"
+    expect 6 "$PTQ" ls -l
+    err_has "ptq: junk: cannot look at it: its header is damaged - "
+    out_has tasks
+    expect 1 "$PTQ" rm junk
+    err_has "give --force"
+    expect 0 "$PTQ" rm junk --force
+    expect 2 "$PTQ" create 'tasks!dead'
+    err_has "would be a view of tasks"
+    expect 3 "$PTQ" --dir "$work/none/below" ls
+    err_has "the directory above it is missing - make that, or set PTQ_DIR to another"
+    expect 2 "$PTQ" share add counts one -1
+    err_has "put -- before a number"
+    expect 0 "$PTQ" share add counts one -- -1
+    out_is -1
+}
+
 # as_other COMMAND...: as somebody who may use what is on the bus, and not change its directory.
 as_other() {
     if [ "$(id -u)" = 0 ]; then

@@ -285,6 +285,8 @@ static _Noreturn void refuse_option(const char *command, int found, char **argv)
         exit(tool_misuse(command, "-%c needs a value", optopt));
     if (optopt >= LONG_ONLY)
         exit(tool_misuse(command, "%s takes no value", text));
+    if (optopt >= '0' && optopt <= '9')
+        exit(tool_misuse(command, "unknown option -%c: put -- before a number or text that begins with a dash", optopt));
     if (optopt != 0)
         exit(tool_misuse(command, "unknown option -%c", optopt));
     exit(tool_misuse(command, "unknown option %s", text));

@@ -212,7 +212,7 @@ static int await(struct child *child)
         if (ppoll(&look, 1, NULL, &none) > 0)
             return TOOL_OK;
     }
-    return tool_fail(PTQ_EINTR, "bench", "interrupted by signal %d", (int)caught);
+    return tool_fail(PTQ_EINTR, "bench", "interrupted by signal %d: nothing was measured - call again", (int)caught);
 }
 
 static int hear(struct child *child, void *bytes, size_t size)

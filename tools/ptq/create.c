@@ -1,4 +1,6 @@
 /* create.c -- ptq create: a queue with the properties that are asked for. */
+#include <string.h>
+
 #include "commands.h"
 
 struct create_options {
@@ -101,6 +103,9 @@ int cmd_create(int argc, char **argv)
                                     .lease_ms = (uint32_t)options.lease,
                                     .max_dead = (uint32_t)options.max_dead,
                                     .last_producer_ends = options.last_producer_ends};
+    if (strchr(argv[first], '!') != NULL)
+        return tool_misuse("create", "%s would be a view of %.*s, which has it as it is: create the queue", argv[first],
+                           (int)strcspn(argv[first], "!"), argv[first]);
     int code = open_bus(&bus);
     if (code == TOOL_OK)
         code = open_queue(bus, argv[first], &how, &queue);

@@ -66,6 +66,7 @@ static int show_queue(ptq_bus *bus, const char *name, bool json, struct tool_tab
     struct ptq_view_info info;
     ptq_view *view = NULL;
     int code = TOOL_OK;
+    char text[600];
 
     enum ptq_err err = ptq_view_open(bus, name, &error, &view);
     if (err == PTQ_OK)
@@ -77,7 +78,8 @@ static int show_queue(ptq_bus *bus, const char *name, bool json, struct tool_tab
     else if (err == PTQ_OK)
         add_row(table, name, &info, &stats);
     else if (err != PTQ_ENOENT && err != PTQ_EGONE)
-        code = tool_fail(err, name, "cannot look at it: %s", error.text[0] != '\0' ? error.text : ptq_strerror(err));
+        code = tool_fail(err, name, "cannot look at it: %s",
+                         adapt_text("queue", name, error.text[0] != '\0' ? error.text : ptq_strerror(err), text, sizeof text));
     ptq_view_close(view);
     return code;
 }

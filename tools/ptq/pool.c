@@ -200,7 +200,7 @@ static int load_plugin(const char *file)
     struct ptq_error error = {0};
     enum ptq_err err = ptq_task_load(file, &error);
 
-    return err == PTQ_OK ? TOOL_OK : tool_fail(err, NULL, "%s", error.text);
+    return err == PTQ_OK ? TOOL_OK : tool_fail(err, "pool worker", "%s - give a shared object with ptq_plugin_tasks: <ptq/pool.h>", error.text);
 }
 
 static int pool_worker(int argc, char **argv)

@@ -114,7 +114,8 @@ static int fail_put(struct putting *putting, enum ptq_err err, size_t size, cons
 
     progress_end(&putting->progress);
     if (err == PTQ_EINTR && was_signalled()) {
-        tool_error(putting->name, "interrupted%s - go on behind that", tell_done(putting, done));
+        bool any = *tell_done(putting, done) != '\0';
+        tool_error(putting->name, "interrupted%s - %s", any ? done : ": nothing was put", any ? "go on behind that" : "call again");
         return TOOL_ERROR;
     }
     return fail_queue(putting->queue, err, size, "cannot put %s%s", what, tell_done(putting, done));

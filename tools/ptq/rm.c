@@ -26,6 +26,7 @@ static int remove_queue(ptq_bus *bus, const char *name, bool force)
 {
     ptq_view *view = NULL;
     struct ptq_error error = {0};
+    char text[600];
 
     enum ptq_err err = ptq_view_open(bus, name, &error, &view);
     ptq_view_close(view);
@@ -33,8 +34,8 @@ static int remove_queue(ptq_bus *bus, const char *name, bool force)
         return TOOL_OK;
     if (err == PTQ_ENOENT)
         return tool_fail(err, name, "cannot remove it: no such queue on bus '%s' (%s) - see what there is: ptq ls", ptq_bus_run(bus), ptq_bus_path(bus));
-    if (err == PTQ_EINVAL)
-        return tool_fail(err, name, "cannot remove it: %s", error.text);
+    if (err == PTQ_EINVAL || err == PTQ_EPERM)
+        return tool_fail(err, name, "cannot remove it: %s", adapt_text("queue", name, error.text, text, sizeof text));
     err = ptq_queue_unlink(bus, name, force);
     if (err == PTQ_EBUSY)
         return tool_fail(err, name, "cannot remove it: processes have it open - end them, or give --force (ptq info %s shows them)",

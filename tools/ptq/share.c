@@ -134,6 +134,7 @@ static int fail_cell(enum ptq_err err, const char *name, const char *what)
     const char *remedy = err == PTQ_ENOENT     ? " - look with: ptq share ls"
                          : err == PTQ_EMISMATCH ? " - it has another type: see ptq share ls"
                          : err == PTQ_EAGAIN    ? " - the share has all the cells that it was made for, or is written to all the while"
+                         : err == PTQ_EINVAL    ? " - a name has 1 to 191 bytes"
                          : err == PTQ_EMSGSIZE  ? " - the share was made for smaller values"
                                                 : "";
 

@@ -364,7 +364,7 @@ enum ptq_err ptq_task_fail(ptq_task *task, enum ptq_err code, const char *format
 const char *ptq_task_name(const ptq_task *task);    /**< as submitted; "" for the default task */
 void *ptq_task_user(const ptq_task *task);          /**< as registered */
 void *ptq_task_state(const ptq_task *task);         /**< what the init hook made in this worker; NULL: there is none */
-uint64_t ptq_task_ticket(const ptq_task *task);
+uint64_t ptq_task_ticket(const ptq_task *task);     /**< the place of the job in the pool, as ptq_pool_submit gave it */
 /** Is the time limit of this run over (ptq_call_options.timeout_ms)?  A task that looks now and then can stop by itself; what it
  * answers after that counts no more.  One that does not look has a tenth of a second, in a spawned worker, until that is killed. */
 bool ptq_task_cancelled(const ptq_task *task);

@@ -540,6 +540,12 @@ struct ptq_queue_stats {
     bool paused; /**< ptq_queue_pause */
 };
 
+/**
+ * Figures of the queue as it is now.  Of a queue of this host they are read without a lock and without waiting for anybody, while others go
+ * on: each is right at some moment of the call, and they may be of different moments.  Of one elsewhere its home is asked: a round trip, and
+ * PTQ_EUNREACHABLE where it does not answer.  It takes nothing, and may be called by any thread; after fork PTQ_EFORKED.
+ * *ret_stats stays as it was on any error.
+ */
 PTQ_MUST_CHECK enum ptq_err ptq_queue_stats(ptq_queue *queue, struct ptq_queue_stats *ret_stats);
 
 /**

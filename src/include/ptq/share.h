@@ -111,8 +111,8 @@ PTQ_MUST_CHECK enum ptq_err ptq_share_bytes(ptq_share *share, const char *name, 
 PTQ_MUST_CHECK enum ptq_err ptq_share_find(ptq_share *share, const char *name, ptq_cell **ret_cell);
 
 void ptq_cell_free(ptq_cell *cell); /**< NULL is fine; the cell itself stays */
-const char *ptq_cell_name(const ptq_cell *cell);
-enum ptq_cell_type ptq_cell_type(const ptq_cell *cell);
+const char *ptq_cell_name(const ptq_cell *cell);           /**< as it was opened by; borrowed until ptq_cell_free */
+enum ptq_cell_type ptq_cell_type(const ptq_cell *cell);   /**< that this handle was opened with: what it can read and change */
 
 /** Deletes it by name: PTQ_ENOENT if there is none. */
 enum ptq_err ptq_share_delete(ptq_share *share, const char *name);
@@ -151,6 +151,11 @@ enum ptq_op {
     PTQ_XOR = 9
 };
 
+/**
+ * The number in the cell as it is now, of this host without a lock and without waiting for anybody; ret_value stays as it was on any
+ * error.  PTQ_EMISMATCH: the handle is of another type, or the cell is by now; PTQ_ENOENT: it was deleted; PTQ_EGONE: the share was;
+ * PTQ_EAGAIN: it is changed again and again, faster than it can be read.
+ */
 PTQ_MUST_CHECK enum ptq_err ptq_i64_get(ptq_cell *cell, int64_t *ret_value);
 PTQ_MUST_CHECK enum ptq_err ptq_u64_get(ptq_cell *cell, uint64_t *ret_value);
 PTQ_MUST_CHECK enum ptq_err ptq_f64_get(ptq_cell *cell, double *ret_value);

@@ -96,6 +96,8 @@ size_t ptq_spec_size(const ptq_spec *spec);                            /**< byte
 uint64_t ptq_spec_nbytes(const ptq_spec *spec, uint64_t capacity);     /**< of so many; UINT64_MAX where that is too much */
 size_t ptq_spec_count(const ptq_spec *spec);                           /**< fields */
 bool ptq_spec_field_at(const ptq_spec *spec, size_t index, struct ptq_field *ret_field); /**< in order; false: none */
+
+/** The field of that name; its name and dims are borrowed until the spec is changed or freed.  false: there is none, and *ret_field stays as it was. */
 bool ptq_spec_find(const ptq_spec *spec, const char *name, struct ptq_field *ret_field);
 
 const char *ptq_type_name(enum ptq_type type); /**< "u8"; "?" */

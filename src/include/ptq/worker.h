@@ -157,6 +157,10 @@ PTQ_MUST_CHECK enum ptq_err ptq_worker_fd(ptq_worker *worker, int *ret_fd);
 /** As it shows itself, without asking it.  PTQ_EMPTY: it is not ready yet; PTQ_EDIED, PTQ_EENDED. */
 PTQ_MUST_CHECK enum ptq_err ptq_worker_status(ptq_worker *worker, struct ptq_worker_status *ret_status);
 
+/**
+ * Does it live, or is it about to be started again?  Asks nobody and waits for nobody.  false also for NULL, for one that was never started,
+ * and in a child after fork; ptq_worker_end tells how it ended.
+ */
 bool ptq_worker_is_alive(ptq_worker *worker);
 
 /** How it ended. */
