@@ -116,8 +116,11 @@ static const void *part_of_put(struct pti_out *out, size_t index, size_t *ret_si
         *ret_size = 4u * put->headers;
         return put->header_bytes;
     }
-    struct pti_record record = record_of(put, call->flagged);
-    *ret_size = pti_write_put_record(call->record, &record);
+    if (out->part_done == 0) { /* once: a piece may end in the midst of it, and by the next one less of the delay is left */
+        struct pti_record record = record_of(put, call->flagged);
+        call->record_size = (uint8_t)pti_write_put_record(call->record, &record);
+    }
+    *ret_size = call->record_size;
     return call->record;
 }
 

@@ -140,6 +140,7 @@ struct pti_call {
     size_t packed_size;
     uint8_t verb;   /* PTI_FRAME_CALL: enum pti_call_verb */
     uint8_t head_size, timeout_at; /* where in head the timeout stands; 0: nowhere */
+    uint8_t record_size;           /* of the put that is being written */
     const struct pti_put *puts;    /* borrowed from the caller */
     size_t put_count;
     uint32_t max;                  /* take */

@@ -21,7 +21,8 @@ struct pti_lane;
 struct pti_outbox;
 
 struct pti_out {
-    /* The payload in parts: the index-th, borrowed until the next call.  NULL: it is what lies at `bytes`. */
+    /* The payload in parts: the index-th, borrowed until the next call; asked again with part_done > 0 it is the same bytes.
+     * NULL: it is what lies at `bytes`. */
     const void *(*part)(struct pti_out *out, size_t index, size_t *ret_size);
     /* All of it is in a buffer: it is out of the outbox, which is locked.  May free it.  NULL is fine. */
     void (*written)(struct pti_out *out);
