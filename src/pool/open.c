@@ -1,7 +1,8 @@
 /* open.c -- a pool is two queues: <pool>.jobs and <pool>.done.
  *
- * Law: done is made first and jobs last, so whoever finds jobs finds done.  A creator that dies in between leaves a done
- * without jobs, which the next creator removes.
+ * Law: done is made first and jobs last, so whoever finds jobs finds done.  A creator that dies or is stopped in between leaves a done
+ * without jobs, and nothing in it: whoever would have made the same one makes the jobs.  Any other done without jobs is what a remover left:
+ * the next creator removes it.  Law: nobody removes a done but where there are no jobs.
  */
 #include <limits.h>
 #include <sched.h>
@@ -144,6 +145,25 @@ static enum ptq_err attach(ptq_pool *pool, const struct names *names, const stru
     return PTQ_OK;
 }
 
+/* A done that somebody else has just made, or has died making: is it what we would have made, and not used yet?  PTQ_EEXIST: no. */
+static enum ptq_err join(ptq_pool *pool, const struct names *names, const struct ptq_pool_options *options, const struct pti_open *asked)
+{
+    struct pti_open attach = base_of(options, PTQ_ATTACH);
+    struct ptq_queue_stats stats;
+    attach.window = 0;
+    enum ptq_err err = pti_queue_open(pool->bus, names->done, &attach, &pool->done);
+    if (err != PTQ_OK)
+        return err == PTQ_ENOENT || err == PTQ_EGONE || err == PTQ_EMISMATCH ? PTQ_EEXIST : err; /* gone meanwhile, or another one */
+    const struct pti_port *port = pool->done->port;
+    bool same = port->capacity == asked->options.capacity && port->item_size == asked->options.item_size &&
+                port->window == asked->window && port->placed == asked->placed; /* room for headers follows from item_size */
+    if (same && asked->start == 0 && ptq_queue_stats(pool->done, &stats) == PTQ_OK && stats.put == 0 && !stats.ended)
+        return PTQ_OK;
+    ptq_queue_close(pool->done);
+    pool->done = NULL;
+    return PTQ_EEXIST;
+}
+
 /* Both rings get the same number of slots: done's capacity is what the larger of capacity and window asks for. */
 static enum ptq_err create(ptq_pool *pool, const struct names *names, const struct ptq_pool_options *options,
                            const struct pti_open *more)
@@ -170,12 +190,16 @@ static enum ptq_err create(ptq_pool *pool, const struct names *names, const stru
     done.placed = !pool->unordered;
     done.window = pool->unordered ? 0 : window;
     enum ptq_err err = pti_queue_open(pool->bus, names->done, &done, &pool->done);
+    if (err == PTQ_EEXIST)
+        err = join(pool, names, options, &done);
     if (err != PTQ_OK)
         return err;
     err = pti_queue_open(pool->bus, names->jobs, &jobs, &pool->jobs);
-    if (err != PTQ_OK) {
-        ptq_queue_close(pool->done);
-        pool->done = NULL;
+    if (err == PTQ_OK)
+        return PTQ_OK;
+    ptq_queue_close(pool->done);
+    pool->done = NULL;
+    if (err != PTQ_EEXIST) { /* else somebody was faster, and done is his */
         enum ptq_err ignored = ptq_queue_unlink(pool->bus, names->done, false);
         (void)ignored;
     }
@@ -189,10 +213,19 @@ static void close_queues(ptq_pool *pool)
     pool->jobs = pool->done = NULL;
 }
 
-/* A done without jobs: another creator is just at it, or it died there. */
-static void clear_away(ptq_pool *pool, const struct names *names, unsigned attempt)
+static bool has_jobs(ptq_pool *pool, const struct names *names, const struct ptq_pool_options *options)
 {
-    if (attempt % 8 == 7 && ptq_queue_unlink(pool->bus, names->done, false) == PTQ_OK)
+    struct pti_open attach = base_of(options, PTQ_ATTACH);
+    attach.window = 0;
+    enum ptq_err err = pti_queue_open(pool->bus, names->jobs, &attach, &pool->jobs);
+    close_queues(pool);
+    return err != PTQ_ENOENT;
+}
+
+/* A done without jobs that is not to be joined: another creator is just at it, with other options, or a remover died there. */
+static void clear_away(ptq_pool *pool, const struct names *names, const struct ptq_pool_options *options, unsigned attempt)
+{
+    if (attempt % 8 == 7 && !has_jobs(pool, names, options) && ptq_queue_unlink(pool->bus, names->done, false) == PTQ_OK)
         return; /* nobody had it open */
     (void)nanosleep(&(struct timespec){.tv_nsec = RETRY_NS}, NULL);
 }
@@ -214,7 +247,7 @@ static enum ptq_err open_or_create(ptq_pool *pool, const struct names *names, co
         if (err != PTQ_EEXIST)
             return err;
         close_queues(pool);
-        clear_away(pool, names, attempt);
+        clear_away(pool, names, options, attempt);
     }
     return pti_error(options->error, PTQ_EBUSY, "pool '%s' is just being made or removed by somebody else: try again",
                      pool->name);

@@ -4,6 +4,8 @@
  * Three jobs are submitted and the pool is stopped.  The worker that has them is killed at instruction i, and another does
  * what is left; or all are done, and the getter is killed at instruction i, and another gets what is left.  Or the getter is stopped at
  * instruction i of a get that finds nothing yet, the jobs are done and end meanwhile, and it goes on: nothing of them is left behind.
+ * And whoever makes or removes a pool is killed, or stopped, around each call of the kernel.
+ *     crash_pools [all | N]: every instruction, or every so many; else some.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,7 +13,8 @@
 #include <sys/wait.h>
 #include <time.h>
 
-#include "crash/scene.h"
+#include "crash/path.h"
+#include "support/ptt.h"
 
 #include <ptq/pool.h>
 
@@ -26,11 +29,6 @@ struct work {
     unsigned runs, wrong;
 };
 
-#define TRACK_MOST 40000
-struct path {
-    uint64_t count, places[TRACK_MOST];
-    uint32_t times[TRACK_MOST];
-};
 static struct path path;
 
 /* One of them by loan. */
@@ -55,7 +53,9 @@ static ptq_pool *open_pool(ptq_bus *bus)
         .capacity = 8, .window = 8, .item_size = 64, .result_size = LENT, .max_endpoints = 8, .error = &error};
     ptq_pool *pool = NULL;
 
-    return ptq_pool_open(bus, POOL, &options, &pool) == PTQ_OK ? pool : NULL;
+    if (ptq_pool_open(bus, POOL, &options, &pool) != PTQ_OK)
+        print_error("%s\n", error.text);
+    return pool;
 }
 
 /* ---- victims */
@@ -207,22 +207,7 @@ static void go_on(struct work *work, const char *who, uint64_t at, bool by_worki
 /* Up to a sleep of `ms`. */
 static void follow_on(struct work *work, int (*life)(void *), int ms)
 {
-    struct victim victim;
-
-    path.count = 0;
-    victim_start(&victim, life, work);
-    while (path.count < TRACK_MOST && victim_step_within(&victim, ms)) {
-        uint64_t place = victim_place(&victim);
-        uint32_t times = 1;
-        for (uint64_t i = path.count; i-- > 0 && times == 1;)
-            if (path.places[i] == place)
-                times = path.times[i] + 1;
-        if (times > 4)
-            continue; /* a turn of a loop like those before */
-        path.times[path.count] = times;
-        path.places[path.count++] = place;
-    }
-    victim_kill(&victim);
+    path_follow(&path, life, work, ms);
     assert_true(path.count > 100);
     ptt_scratch_fini(&work->scratch);
 }
@@ -243,8 +228,8 @@ static void kill_everywhere(const char *who, int (*life)(void *), bool is_getter
     }
     ptq_task_register(NULL, repeat, NULL);
     follow(&work, life, is_getter);
-    uint64_t stride = getenv("PTQ_CRASH_ALL") != NULL ? 1 : path.count / 400 + 1;
-    for (uint64_t at = 0; at < path.count; at += stride) {
+    uint64_t stride = path_stride(&path, 150);
+    for (uint64_t seed = ptt_seed(), at = ptt_random(&seed) % stride; at < path.count; at += stride) {
         struct victim victim;
         submit_all(&work, is_getter);
         victim_start(&victim, life, &work);
@@ -311,8 +296,8 @@ static void a_getter_that_is_stopped_while_the_last_jobs_end_gets_all_of_them(vo
     ptq_task_register(NULL, repeat, NULL);
     submit_some(&work);
     follow_on(&work, stop_and_get, 100);
-    uint64_t stride = getenv("PTQ_CRASH_ALL") != NULL ? 1 : path.count / 150 + 1;
-    for (uint64_t at = 0; at < path.count; at += stride) {
+    uint64_t stride = path_stride(&path, 60);
+    for (uint64_t seed = ptt_seed(), at = ptt_random(&seed) % stride; at < path.count; at += stride) {
         struct victim victim;
         submit_some(&work);
         victim_start(&victim, stop_and_get, &work);
@@ -332,14 +317,126 @@ static void a_getter_that_is_stopped_while_the_last_jobs_end_gets_all_of_them(vo
     print_message("  getter: %llu instructions until it waits, %u stops, %u wrong\n", (unsigned long long)path.count, work.runs, work.wrong);
     ptt_page_free(work.page);
     assert_int_equal(work.wrong, 0);
-    assert_true(work.runs > 50);
+    assert_true(work.runs > 20);
 }
 
-int main(void)
+/* ---- making and removing one: around each call of the kernel */
+
+enum errand { MAKE, REMOVE, REMOVE_BY_FORCE, ERRANDS };
+
+struct trip {
+    struct ptt_scratch scratch;
+    enum errand errand;
+};
+
+static int go(void *context)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(a_getter_that_is_stopped_while_the_last_jobs_end_gets_all_of_them),
+    struct trip *trip = context;
+    ptq_bus *bus = ptt_scratch_open(&trip->scratch);
+
+    victim_mark();
+    if (trip->errand == MAKE)
+        return open_pool(bus) != NULL ? 0 : 1;
+    return ptq_pool_unlink(bus, POOL, trip->errand == REMOVE_BY_FORCE) == PTQ_OK ? 0 : 2;
+}
+
+/* A pool that is whole: whoever opens it now has one that works. */
+static void assert_works(ptq_bus *bus)
+{
+    ptq_pool *pool = open_pool(bus);
+    ptq_result *result = NULL;
+    uint64_t ticket = 0;
+
+    assert_non_null(pool);
+    assert_ok(ptq_pool_submit(pool, NULL, "x", 1, PTQ_NOWAIT, &ticket));
+    assert_ok(ptq_pool_stop(pool));
+    assert_ok(ptq_pool_work(pool, NULL));
+    assert_ok(ptq_pool_get(pool, PTT_LONG, &result));
+    assert_int_equal(ptq_result_ticket(result), ticket);
+    assert_ok(ptq_result_done(result));
+    assert_answer(PTQ_END, ptq_pool_get(pool, PTT_LONG, &result));
+    ptq_pool_close(pool);
+}
+
+static void arrange(struct trip *trip)
+{
+    ptt_scratch_init(&trip->scratch);
+    if (trip->errand != MAKE)
+        ptq_pool_close(open_pool(trip->scratch.bus));
+}
+
+/* Stands before its n-th call, or behind it; false: it makes fewer. */
+static bool stand(struct trip *trip, struct victim *victim, uint64_t n, bool behind)
+{
+    arrange(trip);
+    victim_start(victim, go, trip);
+    if (victim_run_to_call(victim, n, behind))
+        return true;
+    assert_int_equal(victim->status, 0);
+    victim_finish(victim);
+    return false;
+}
+
+/* W19 W20 */
+static void whoever_makes_or_removes_a_pool_may_die_at_any_call_of_the_kernel(void **state)
+{
+    (void)state;
+    if (!victim_is_possible()) {
+        print_message("skipped: no single steps here\n");
+        skip();
+    }
+    ptq_task_register(NULL, repeat, NULL);
+    for (struct trip trip = {.errand = MAKE}; trip.errand < ERRANDS; trip.errand++) {
+        uint64_t n = 0;
+        for (bool stood = true; stood; n++) {
+            struct victim victim;
+            stood = stand(&trip, &victim, n / 2, n % 2 != 0);
+            victim_kill(&victim);
+            if (trip.errand == MAKE || n % 4 < 2)
+                assert_works(trip.scratch.bus);
+            assert_ok(ptq_pool_unlink(trip.scratch.bus, POOL, false));
+            assert_int_equal(ptt_scratch_files(&trip.scratch, NULL), 0);
+            ptt_scratch_fini(&trip.scratch);
+        }
+        print_message("  %s a pool: killed at %llu calls of the kernel\n", trip.errand == MAKE ? "makes" : "removes", (unsigned long long)n / 2);
+        assert_true(n > 10);
+    }
+}
+
+static void whoever_is_stopped_while_he_makes_a_pool_keeps_nobody_from_it(void **state)
+{
+    struct trip trip = {.errand = MAKE};
+    bool stood = true;
+
+    (void)state;
+    if (!victim_is_possible()) {
+        print_message("skipped: no single steps here\n");
+        skip();
+    }
+    ptq_task_register(NULL, repeat, NULL);
+    for (uint64_t n = 0; stood; n++) {
+        struct victim victim;
+        stood = stand(&trip, &victim, n, true);
+        assert_works(trip.scratch.bus);
+        victim_finish(&victim);
+        if (victim.status != 0)
+            fail_msg("stopped behind its call %llu it could not open what somebody else had made meanwhile", (unsigned long long)n);
+        ptq_pool *pool = open_pool(trip.scratch.bus);
+        assert_non_null(pool);
+        assert_answer(PTQ_EENDED, ptq_pool_submit(pool, NULL, "x", 1, PTQ_NOWAIT, NULL)); /* the same one still */
+        ptq_pool_close(pool);
+        ptt_scratch_fini(&trip.scratch);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(whoever_makes_or_removes_a_pool_may_die_at_any_call_of_the_kernel),
+                                       cmocka_unit_test(whoever_is_stopped_while_he_makes_a_pool_keeps_nobody_from_it),
+                                       cmocka_unit_test(a_getter_that_is_stopped_while_the_last_jobs_end_gets_all_of_them),
                                        cmocka_unit_test(a_worker_may_die_at_any_instruction),
                                        cmocka_unit_test(a_getter_may_die_at_any_instruction)};
 
+    (void)path_arguments(argc, argv);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
