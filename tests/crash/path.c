@@ -32,7 +32,6 @@ void path_step(struct path *path, struct victim *victim, int ms, const _Atomic u
         path->times[path->count] = times;
         path->places[path->count++] = place;
     }
-    victim_kill(victim);
 }
 
 void path_follow(struct path *path, int (*life)(void *), void *context, int ms)
@@ -41,6 +40,7 @@ void path_follow(struct path *path, int (*life)(void *), void *context, int ms)
 
     victim_start(&victim, life, context);
     path_step(path, &victim, ms, NULL);
+    victim_kill(&victim);
 }
 
 bool path_bring(const struct path *path, uint64_t at, struct victim *victim, int (*life)(void *), void *context, int ms)

@@ -27,7 +27,7 @@ uint64_t path_stride(const struct path *path, uint64_t some);
 /* Steps once through `life`, up to its end or a sleep of `ms`, and kills it.  Of a loop the first four turns. */
 void path_follow(struct path *path, int (*life)(void *), void *context, int ms);
 
-/* The same of a victim that stands at its mark; where `until` is not NULL, only until that word is not 0. */
+/* The same of a victim that stands at its mark, and is not killed; where `until` is not NULL, only until that word is not 0. */
 void path_step(struct path *path, struct victim *victim, int ms, const _Atomic uint64_t *until);
 
 /* Starts another one and brings it there.  False: its way was another this time, and it is over, or asleep for `ms` (then it was killed). */

@@ -103,6 +103,26 @@ void victim_start(struct victim *victim, int (*work)(void *context), void *conte
     use_one_processor(victim->pid);
 }
 
+void victim_offer(void)
+{
+    if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) != 0)
+        _exit(120);
+    victim_mark();
+}
+
+void victim_adopt(struct victim *victim, pid_t pid)
+{
+    *victim = (struct victim){.pid = pid};
+    do
+        wait_for(victim);
+    while (!victim->over && WSTOPSIG(victim->status) != SIGSTOP && ptrace(PTRACE_CONT, pid, NULL, NULL) == 0);
+    if (victim->over)
+        return;
+    use_one_processor(0);
+    ptrace(PTRACE_SETOPTIONS, pid, NULL, PTRACE_O_EXITKILL | PTRACE_O_TRACESYSGOOD);
+    use_one_processor(pid);
+}
+
 static bool wait_within(struct victim *victim, int ms)
 {
     struct timespec a_little = {.tv_nsec = 20000};
@@ -138,6 +158,7 @@ void victim_let_go(struct victim *victim)
 {
     if (!victim->over)
         ptrace(PTRACE_DETACH, victim->pid, NULL, NULL);
+    use_all_processors();
 }
 
 bool victim_wait(struct victim *victim, int ms) { return victim->over || wait_within(victim, ms); }
@@ -270,6 +291,8 @@ void victim_finish(struct victim *victim)
 
 bool victim_is_possible(void) { return false; }
 void victim_mark(void) {}
+void victim_offer(void) {}
+void victim_adopt(struct victim *victim, pid_t pid) { *victim = (struct victim){.pid = pid, .over = true}; }
 void victim_start(struct victim *victim, int (*work)(void *context), void *context)
 {
     (void)work, (void)context;

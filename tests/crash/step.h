@@ -21,6 +21,10 @@ bool victim_is_possible(void);
 void victim_start(struct victim *victim, int (*work)(void *context), void *context);
 void victim_mark(void);
 
+/* One that somebody else has forked from this thread: it asks to be traced, and then marks.  It is to be killed and reaped by who forked it. */
+void victim_offer(void);
+void victim_adopt(struct victim *victim, pid_t pid);
+
 /* One instruction.  False: it is over.  A call of the kernel is one instruction, however long it takes. */
 bool victim_step(struct victim *victim);
 

@@ -286,6 +286,7 @@ static void init(struct run *run, const struct who *who, const char *what)
     if (who->path->count == 0) {
         start(run, &victim);
         path_step(who->path, &victim, 1000, wholly ? NULL : &run->page->words[CLOSING]);
+        victim_kill(&victim);
         if (wholly && (!WIFEXITED(victim.status) || WEXITSTATUS(victim.status) != 0))
             complain(run, "undisturbed it does not come to its end");
         clear(run);

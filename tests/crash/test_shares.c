@@ -1,4 +1,5 @@
-/* test_shares.c -- a share in which somebody is killed at an instruction of a call, or overtaken there and killed later.
+/* test_shares.c -- a share, or a log, in which somebody is killed at an instruction of a call, or stopped there and overtaken, and goes on or
+ * is killed later.
  *
  * Afterwards: what was promised is there and whole; all can be cleared; and the share takes as many cells as there are entries, each with a
  * value of its own that nobody else overwrites.
@@ -12,11 +13,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <ptq/log.h>
 #include <ptq/ptq.h>
 #include <ptq/share.h>
 
 #include "bus/bus.h"
-#include "crash/step.h"
+#include "crash/path.h"
 #include "share/layout.h"
 #include "support/ptt.h"
 
@@ -32,6 +34,7 @@ struct run {
     struct ptt_scratch scratch;
     struct ptt_page *page;
     const struct script *script;
+    ptq_bus *bus; /* the victim's */
     uint64_t seed, deaths;
 };
 
@@ -174,7 +177,146 @@ static void audit_use_keys(struct run *run, ptq_share *share)
     assert_true(err == PTQ_OK ? set[done] || set[begun] : err == PTQ_ENOENT && !(set[done] && set[begun]));
 }
 
+static int64_t add_one(int64_t value, void *context)
+{
+    (void)context;
+    return value + 1;
+}
+
+static enum ptq_err write_value_if(ptq_share *share, const char *name, unsigned char mark)
+{
+    char bytes[ROOM];
+    ptq_cell *cell;
+    enum ptq_err err = ptq_share_find(share, name, &cell);
+
+    if (err != PTQ_OK)
+        return err;
+    uint64_t version;
+    write_value(bytes, mark);
+    err = ptq_cell_version(cell, &version);
+    if (err == PTQ_OK)
+        err = ptq_cell_write_if(cell, version, bytes, sizeof bytes);
+    ptq_cell_free(cell);
+    return err;
+}
+
+static int compare_and_set(struct run *run, ptq_share *share)
+{
+    ptq_cell *n, *u, *f;
+
+    CALL(run, ptq_share_i64(share, "n", 0, &n));
+    CALL(run, ptq_share_u64(share, "u", 0, &u));
+    CALL(run, ptq_share_f64(share, "f", 0, &f));
+    CALL(run, ptq_i64_cas(n, &(int64_t){0}, 1));
+    CALL(run, ptq_u64_cas(u, &(uint64_t){0}, 1));
+    CALL(run, ptq_f64_cas(f, &(double){0}, 1));
+    CALL(run, ptq_i64_update(n, add_one, NULL, NULL));
+    CALL(run, ptq_u64_swap(u, 2, NULL));
+    CALL(run, ptq_f64_apply(f, PTQ_MAX, 2, NULL));
+    CALL(run, make_value(share, "v", 1));
+    CALL(run, write_value_if(share, "v", 2));
+    return 0;
+}
+
+/* After so many calls; -1: there is none.  `call`: which of them makes it, and the third and sixth after it change it. */
+static int number_after(uint64_t calls, uint64_t call)
+{
+    return calls < call ? -1 : calls < call + 3 ? 0 : calls < call + 6 ? 1 : 2;
+}
+
+static void check_number(struct run *run, uint64_t call, const char *name, double value)
+{
+    int done = number_after(run->page->words[DONE], call), begun = number_after(run->page->words[BEGUN], call);
+
+    if (value != done && value != begun)
+        fail_msg("'%s' is %g after %llu of %llu calls", name, value, (unsigned long long)run->page->words[DONE],
+                 (unsigned long long)run->page->words[BEGUN]);
+}
+
+static void audit_compare_and_set(struct run *run, ptq_share *share)
+{
+    uint64_t done = run->page->words[DONE], begun = run->page->words[BEGUN], u = 0;
+    unsigned char mark = mark_of(share, "v");
+    int64_t n = 0;
+    double f = 0;
+    ptq_cell *cells[3] = {NULL, NULL, NULL};
+    static const char *const names[] = {"n", "u", "f"};
+
+    for (int i = 0; i < 3; i++) {
+        enum ptq_err err = ptq_share_find(share, names[i], &cells[i]);
+        assert_true(err == PTQ_OK || err == PTQ_ENOENT);
+    }
+    if (cells[0] != NULL)
+        assert_ok(ptq_i64_get(cells[0], &n));
+    if (cells[1] != NULL)
+        assert_ok(ptq_u64_get(cells[1], &u));
+    if (cells[2] != NULL)
+        assert_ok(ptq_f64_get(cells[2], &f));
+    check_number(run, 1, "n", cells[0] == NULL ? -1 : (double)n);
+    check_number(run, 2, "u", cells[1] == NULL ? -1 : (double)u);
+    check_number(run, 3, "f", cells[2] == NULL ? -1 : f);
+    for (int i = 0; i < 3; i++)
+        ptq_cell_free(cells[i]);
+    if (mark != (done < 10 ? 0 : done - 9) && mark != (begun < 10 ? 0 : begun - 9))
+        fail_msg("'v' is %u after %llu of %llu calls", mark, (unsigned long long)done, (unsigned long long)begun);
+}
+
+#define RECORDS 5u
+
+static enum ptq_err append_next(ptq_log *log, uint64_t number)
+{
+    char bytes[ROOM];
+
+    write_value(bytes, (unsigned char)number);
+    return ptq_log_append(log, bytes, sizeof bytes, NULL);
+}
+
+static int append(struct run *run, ptq_share *share)
+{
+    struct ptq_log_options options = {.capacity = 8, .item_size = ROOM, .max_endpoints = ENDPOINTS};
+    ptq_log *log;
+
+    (void)share;
+    CALL(run, ptq_log_open(run->bus, "l", &options, &log));
+    for (uint64_t i = 1; i <= RECORDS; i++)
+        CALL(run, append_next(log, i));
+    return 0;
+}
+
+static void audit_append(struct run *run, ptq_share *share)
+{
+    struct ptq_log_options options = {.capacity = 8, .item_size = ROOM, .max_endpoints = ENDPOINTS};
+    uint64_t done = run->page->words[DONE], begun = run->page->words[BEGUN], oldest, next;
+    struct ptq_log_record record;
+    char bytes[ROOM];
+    ptq_log *log;
+
+    (void)share;
+    assert_ok(ptq_log_open(run->scratch.bus, "l", &options, &log));
+    assert_ok(append_next(log, 99)); /* behind what is there */
+    assert_ok(ptq_log_bounds(log, &oldest, &next));
+    assert_int_equal(oldest, 0);
+    if (next < done || next > (begun == 0 ? 1 : begun)) /* the first call made the log, and ours is one more */
+        fail_msg("%llu records after %llu of %llu calls", (unsigned long long)next, (unsigned long long)done, (unsigned long long)begun);
+    for (uint64_t i = 0; i < next; i++) {
+        assert_ok(ptq_log_read(log, i, bytes, sizeof bytes, &record));
+        assert_true(is_value(bytes, record.size, (unsigned char)(i + 1 == next ? 99 : i + 1)));
+    }
+    for (uint64_t i = 0; i < 20; i++) /* every block is used anew */
+        assert_ok(append_next(log, i));
+    assert_ok(ptq_log_bounds(log, &oldest, &next));
+    assert_int_equal(next - oldest, 8);
+    for (uint64_t i = oldest; i < next; i++) {
+        assert_ok(ptq_log_read(log, i, bytes, sizeof bytes, &record));
+        assert_true(is_value(bytes, record.size, (unsigned char)(20 - (next - i))));
+    }
+    ptq_log_close(log);
+    assert_ok(ptq_log_unlink(run->scratch.bus, "l", false));
+}
+
 static const struct script scripts[] = {
+    {"compare and set", compare_and_set, audit_compare_and_set},
+    {"append to a log", append, audit_append},
     {"make, write, delete", make_write_delete, audit_make_write_delete},
     {"add", count_up, audit_count_up},
     {"keys", use_keys, audit_use_keys},
@@ -229,7 +371,7 @@ static void audit(struct run *run, const char *where, uint64_t at)
 
     run->deaths++;
     assert_ok(ptq_share_open(run->scratch.bus, "s", NULL, &share));
-    if (run->script == &overtaken || ptt_random(&run->seed) % 2) /* whoever looks for a name tidies up there: it must not need that */
+    if (run->script == &overtaken || run->script->victim == append || ptt_random(&run->seed) % 2) /* whoever looks for a name tidies up there: it must not need that */
         run->script->audit(run, share);
     assert_ok(ptq_share_clear(share));
     assert_ok(ptq_share_each(share, count_one, &left));
@@ -245,7 +387,7 @@ static void audit(struct run *run, const char *where, uint64_t at)
 static int be_victim(void *context)
 {
     struct run *run = context;
-    ptq_bus *bus = ptt_scratch_open(&run->scratch);
+    ptq_bus *bus = run->bus = ptt_scratch_open(&run->scratch);
     ptq_share *share;
 
     if (ptq_share_open(bus, "s", NULL, &share) != PTQ_OK)
@@ -276,25 +418,34 @@ static uint64_t step(struct run *run, struct victim *victim, uint64_t most)
     return steps;
 }
 
-static uint64_t count_steps(struct run *run)
+static struct path way; /* of the script */
+
+static void follow(struct run *run)
 {
     struct victim victim;
 
     begin(run, &victim);
-    uint64_t steps = step(run, &victim, UINT64_MAX);
+    path_step(&way, &victim, 1000, &run->page->words[2]);
     victim_kill(&victim);
-    audit(run, "at the end,", steps);
-    return steps;
+    audit(run, "at the end,", way.count);
+    assert_in_range(way.count, 100, PATH_MOST - 1);
+    print_message("  %s: %llu instructions\n", run->script->name, (unsigned long long)way.count);
+}
+
+/* It stands at that instruction; or it went another way this time, and is over. */
+static void bring(struct run *run, struct victim *victim, uint64_t at)
+{
+    begin(run, victim);
+    if (!victim_run_to(victim, way.places[at], way.times[at], 5000))
+        victim_finish(victim);
 }
 
 static void kill_at(struct run *run, uint64_t at)
 {
     struct victim victim;
 
-    begin(run, &victim);
-    step(run, &victim, at);
-    if (!victim.over)
-        victim_kill(&victim);
+    bring(run, &victim, at);
+    victim_kill(&victim);
     audit(run, "killed at", at);
 }
 
@@ -327,10 +478,82 @@ static void whoever_is_killed_at_an_instruction_leaves_it_whole(void **state)
     init(&run);
     for (size_t i = 0; i < sizeof scripts / sizeof *scripts; i++) {
         run.script = &scripts[i];
-        uint64_t steps = count_steps(&run);
-        print_message("  %s: %llu instructions\n", run.script->name, (unsigned long long)steps);
-        for (uint64_t n = 0; n < (all ? steps : SOME); n++)
-            kill_at(&run, all ? n : ptt_random(&run.seed) % steps);
+        follow(&run);
+        for (uint64_t n = 0; n < (all ? way.count : SOME); n++)
+            kill_at(&run, all ? n : ptt_random(&run.seed) % way.count);
+    }
+    fini(&run);
+}
+
+/* ---- stopped, while somebody else uses the same cells and others */
+
+static void add_five(ptq_share *share)
+{
+    ptq_cell *cell;
+
+    assert_ok(ptq_share_i64(share, "n", 0, &cell));
+    for (int i = 0; i < 5; i++)
+        assert_ok(ptq_i64_apply(cell, PTQ_ADD, 1, NULL));
+    ptq_cell_free(cell);
+}
+
+static void write_some(ptq_share *share)
+{
+    assert_ok(make_value(share, "v", 9));
+    assert_ok(make_value(share, "w", 1));
+    for (unsigned i = 2; i < 8; i++) {
+        assert_ok(set_value(share, "v", 9));
+        assert_ok(set_value(share, "w", (unsigned char)i));
+    }
+    assert_int_equal(mark_of(share, "v"), 9);
+    assert_int_equal(mark_of(share, "w"), 7);
+}
+
+static void stop_at(struct run *run, uint64_t at, void (*meanwhile)(ptq_share *share))
+{
+    struct victim victim;
+    ptq_share *share;
+    int64_t sum;
+    ptq_cell *cell;
+
+    bring(run, &victim, at);
+    assert_ok(ptq_share_open(run->scratch.bus, "s", NULL, &share));
+    alarm(60); /* whoever waits for the stopped one ends here */
+    meanwhile(share);
+    alarm(0);
+    victim_finish(&victim);
+    assert_int_equal(victim.status, 0);
+    if (meanwhile == add_five) {
+        assert_ok(ptq_share_find(share, "n", &cell));
+        assert_ok(ptq_i64_get(cell, &sum));
+        ptq_cell_free(cell);
+        assert_int_equal(sum, 8);
+    } else {
+        unsigned char v = mark_of(share, "v");
+        if (v != 3 && v != 9)
+            fail_msg("stopped at %llu: 'v' is %u", (unsigned long long)at, v);
+        assert_int_equal(mark_of(share, "w"), 7);
+    }
+    ptq_share_close(share);
+    run->deaths++;
+    assert_ok(ptq_share_unlink(run->scratch.bus, "s", false));
+}
+
+static void whoever_is_stopped_at_an_instruction_stops_nobody_and_undoes_nothing(void **state)
+{
+    static const struct {
+        struct script script;
+        void (*meanwhile)(ptq_share *share);
+    } both[] = {{{"add", count_up, audit_count_up}, add_five}, {{"make, write, delete", make_write_delete, audit_make_write_delete}, write_some}};
+    struct run run;
+
+    (void)state;
+    init(&run);
+    for (size_t i = 0; i < sizeof both / sizeof *both; i++) {
+        run.script = &both[i].script;
+        follow(&run);
+        for (uint64_t n = 0; n < (all ? way.count : SOME / 2); n++)
+            stop_at(&run, all ? n : ptt_random(&run.seed) % way.count, both[i].meanwhile);
     }
     fini(&run);
 }
@@ -462,6 +685,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(whoever_is_killed_at_an_instruction_leaves_it_whole),
+        cmocka_unit_test(whoever_is_stopped_at_an_instruction_stops_nobody_and_undoes_nothing),
         cmocka_unit_test(whoever_was_overtaken_and_is_killed_later_leaves_it_whole),
     };
 

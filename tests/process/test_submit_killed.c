@@ -30,10 +30,23 @@ enum { INSTRUCTIONS_MAX = 100000 };
 
 static bool all;
 
+enum how { BY_COPY, MARKER, IN_PLACE };
+
 struct victim {
     struct ptt_scratch *scratch;
-    bool is_marker;
+    enum how how;
 };
+
+static enum ptq_err submit_in_place(ptq_pool *pool)
+{
+    ptq_job *job;
+    enum ptq_err err = ptq_pool_loan(pool, "echo", 100, NULL, PTQ_NOWAIT, &job);
+
+    if (err != PTQ_OK)
+        return err;
+    memcpy(ptq_job_buffer(job), "victim", 6);
+    return ptq_pool_publish(job, 6, PTQ_NOWAIT, NULL);
+}
 
 /* ---- what outlives the victim: the files of the bus */
 
@@ -98,7 +111,9 @@ static bool files_changed(struct files *files)
 
 static enum ptq_err submit_one(const struct victim *victim, ptq_pool *pool)
 {
-    if (victim->is_marker)
+    if (victim->how == IN_PLACE)
+        return submit_in_place(pool);
+    if (victim->how == MARKER)
         return ptq_pool_submit_marker(pool, "victim", 6, PTQ_NOWAIT, NULL);
     return ptq_pool_submit(pool, "echo", "victim", 6, PTQ_NOWAIT, NULL);
 }
@@ -267,10 +282,10 @@ static unsigned assert_no_hole(struct pools *pools, uint64_t *next)
     return of_victim;
 }
 
-static void kill_everywhere(bool is_marker)
+static void kill_everywhere(enum how how)
 {
     struct pools pools;
-    struct victim victim = {.is_marker = is_marker};
+    struct victim victim = {.how = how};
     unsigned before = 0, after = 0;
 
     pools_init(&pools, &(struct ptq_pool_options){.capacity = 16, .window = 8}, 0);
@@ -299,7 +314,7 @@ static void kill_everywhere(bool is_marker)
     }
     print_message("submit of a %s: %ld instructions, killed at %u: %u times before it was in, %u times after (%u came through another "
                   "way)\n",
-                  is_marker ? "marker" : "job", count, deaths, before, after, through);
+                  how == MARKER ? "marker" : how == IN_PLACE ? "job in place" : "job", count, deaths, before, after, through);
     assert_true(before > 0 && after > 0 && deaths >= 12);
     pools_fini(&pools);
 }
@@ -307,13 +322,19 @@ static void kill_everywhere(bool is_marker)
 static void a_submitter_killed_anywhere_leaves_no_hole(void **state)
 {
     (void)state;
-    kill_everywhere(false);
+    kill_everywhere(BY_COPY);
 }
 
 static void a_submitter_of_markers_killed_anywhere_leaves_no_hole(void **state)
 {
     (void)state;
-    kill_everywhere(true);
+    kill_everywhere(MARKER);
+}
+
+static void a_submitter_in_place_killed_anywhere_leaves_no_hole(void **state)
+{
+    (void)state;
+    kill_everywhere(IN_PLACE);
 }
 
 int main(int argc, char **argv)
@@ -321,6 +342,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_submitter_killed_anywhere_leaves_no_hole),
         cmocka_unit_test(a_submitter_of_markers_killed_anywhere_leaves_no_hole),
+        cmocka_unit_test(a_submitter_in_place_killed_anywhere_leaves_no_hole),
     };
     pools_register();
     ptq_worker_main(argc, argv);
