@@ -99,6 +99,33 @@ static void each_operation_computes_for_each_type(void **state)
     ptq_share_close(share);
 }
 
+/* As fmin and fmax: a number rather than none, from either side. */
+static void least_and_most_know_large_numbers_and_what_is_none(void **state)
+{
+    ptq_share *share = open_share(*state, NULL);
+    const uint64_t large = UINT64_MAX - 1; /* of a signed one, -2 */
+    double now = 0, none = strtod("nan", NULL);
+    uint64_t most = 0;
+    ptq_cell *u, *f;
+
+    assert_ok(ptq_share_u64(share, "u", large, &u));
+    assert_ok(ptq_u64_apply(u, PTQ_MAX, 1, &most));
+    assert_true(most == large);
+    assert_ok(ptq_u64_apply(u, PTQ_MIN, 1, &most));
+    assert_true(most == 1);
+    assert_ok(ptq_share_f64(share, "f", none, &f));
+    assert_ok(ptq_f64_apply(f, PTQ_MIN, 3, &now));
+    assert_true(now == 3);
+    assert_ok(ptq_f64_apply(f, PTQ_MAX, none, &now));
+    assert_true(now == 3);
+    assert_ok(ptq_f64_apply(f, PTQ_SET, none, NULL));
+    assert_ok(ptq_f64_apply(f, PTQ_MAX, -3, &now));
+    assert_true(now == -3);
+    ptq_cell_free(u);
+    ptq_cell_free(f);
+    ptq_share_close(share);
+}
+
 static void integers_wrap_round(void **state)
 {
     ptq_share *share = open_share(*state, NULL);
@@ -602,6 +629,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(an_integer_is_set_added_to_and_compared),
         CASE(each_operation_computes_for_each_type),
+        CASE(least_and_most_know_large_numbers_and_what_is_none),
         CASE(integers_wrap_round),
         CASE(a_double_is_computed_with),
         CASE(the_first_value_is_the_first_ones),
