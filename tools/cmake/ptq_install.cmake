@@ -37,5 +37,5 @@ if(PTQ_WITH_PB)
 endif()
 install(FILES ${PROJECT_BINARY_DIR}/ptq.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT devel)
 install(DIRECTORY docs/ DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT devel
-    FILES_MATCHING PATTERN "*.md" PATTERN "*.c" PATTERN "*.h" PATTERN "*.proto" PATTERN "metrics/*.yml" PATTERN "metrics/*.json" PATTERN "examples/CMakeLists.txt"
+    FILES_MATCHING PATTERN "*.md" PATTERN "*.c" PATTERN "*.h" PATTERN "*.py" PATTERN "*.proto" PATTERN "metrics/*.yml" PATTERN "metrics/*.json" PATTERN "examples/CMakeLists.txt"
     PATTERN "CHANGELOG.md" EXCLUDE PATTERN "man" EXCLUDE PATTERN "plots" EXCLUDE)
