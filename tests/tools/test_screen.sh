@@ -171,14 +171,20 @@ case_any_size_will_do() {
     leave
 }
 
-# The newest descendant of the pane's shell.
-child_pid() {
-    local child next
-    child=$(screen list-panes -F '#{pane_pid}')
-    while next=$(cat "/proc/$child/task/$child/children" 2>/dev/null) && [ -n "$next" ]; do
-        child=${next%% *}
+# ptqtop, not its guard.
+top_pid() {
+    local pid
+    for pid in $(descendants "$(screen list-panes -F '#{pane_pid}')"); do
+        [ "$(readlink "/proc/$pid/exe")" = "$(readlink -f "$PTQTOP")" ] && echo "$pid" && return
     done
-    echo "$child"
+}
+
+descendants() {
+    local child
+    for child in $(cat "/proc/$1/task/$1/children" 2>/dev/null); do
+        echo "$child"
+        descendants "$child"
+    done
 }
 
 case_a_signal_gives_the_terminal_back() {
@@ -189,10 +195,36 @@ case_a_signal_gives_the_terminal_back() {
         # a shell without job control, which leaves the terminal as it finds it
         type "sh -c '\"$PTQTOP\" -d 0.2; stty -a | grep -o \"[-]*icanon [-a-z]* [-]*echo \"; echo d\"o\"ne'" Enter
         wait_for seen 'alpha'
-        kill -$signal "$(child_pid)"
+        kill -$signal "$(top_pid)"
         wait_for seen 'done'
         ! grep -q 'IN/s' "$work/out" || fail "the screen was not given back after SIG$signal"
         grep -q '^icanon iexten echo' "$work/out" || fail "the terminal's modes were not given back after SIG$signal"
+        screen kill-server
+        wait_for no_server
+    done
+}
+
+# SIGKILL cannot be caught: a child gives it back.  A job is killed as a group.
+case_killed_it_gives_the_terminal_back() {
+    local top guard
+    fill
+    for victim in process group stopped; do
+        socket=$victim
+        open_shell
+        type "sh -c '\"$PTQTOP\" -d 0.2; read x; stty -a | grep -o \"[-]*icanon [-a-z]* [-]*echo \"; echo d\"o\"ne'" Enter
+        wait_for seen 'alpha'
+        top=$(top_pid)
+        guard=$(cat "/proc/$top/task/$top/children")
+        case $victim in
+        process) kill -KILL "$top" ;;
+        group) kill -KILL "-$(ps -o pgid= -p "$top" | tr -d ' ')" ;;
+        stopped) kill -STOP "$top" && kill -KILL "$top" ;;
+        esac
+        wait_for unseen 'IN/s'
+        [ $victim = group ] || type Enter
+        [ $victim = group ] || wait_for seen 'done'
+        [ $victim = group ] || grep -q '^icanon iexten echo' "$work/out" || fail "the terminal's modes were not given back"
+        wait_for is_gone "$guard"
         screen kill-server
         wait_for no_server
     done

@@ -13,6 +13,7 @@ import re
 import select
 import shutil
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -464,6 +465,41 @@ def case_killed_it_leaves_nothing_behind(bus):
     check(sorted(os.listdir(bus.place + "/bus/test")) == before, "files are left")
     bus.ptq("verify", "alpha")
     check(bus.figure("alpha", "endpoints") == 0 and bus.figure("alpha", "ready") == 5, "the queue is another")
+
+
+def case_a_bus_that_is_removed_and_made_anew_is_followed(bus):
+    fill(bus)
+    top = Top(bus).until("alpha.low")
+    shutil.rmtree(bus.place + "/bus/test")
+    top.until("the bus was removed").until("alpha.low", gone=True)
+    check(not os.path.exists(bus.place + "/bus/test"), "it was made by who only looks")
+    bus.ptq("create", "anew")
+    bus.ptq("put", "anew", "x", "-n", "3")
+    top.until(re.compile("anew +queue .* 3 ")).type("\r").until("3 put").type("\x1b5").until("the bus was made anew").until("the bus was removed")
+    shutil.rmtree(bus.place + "/bus/test")
+    bus.ptq("create", "again")  # between two looks
+    top.type("1").until("again").until("anew", gone=True).leave()
+
+
+def case_one_letter_of_room(bus):
+    fill(bus)
+    top = Top(bus, columns=1, lines=1)
+    for keys in "12345?c\rjG/x\r\\y\r\x1b":
+        top.type(keys).read(0.02)
+    top.leave()
+
+
+def case_a_silent_peer_keeps_nobody_from_leaving(bus):
+    with socket.socket() as silent:  # accepts, and says nothing
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(5)
+        url = "tcp://127.0.0.1:%d" % silent.getsockname()[1]
+        top = Top(bus, "--peer", url).until("q quit")
+        peer = silent.accept()[0]
+        top.leave()
+        # Its end closes the connection; it did not wait for the answer, which never came.
+        check(peer.recv(65536) != b"", "nothing was asked")
+        peer.close()
 
 
 def case_few_descriptors_are_enough(bus):

@@ -23,7 +23,7 @@ struct asker {
     pthread_mutex_t mutex;
     pthread_cond_t turn;
     ptq_bus *bus;
-    bool wanted, leave;
+    bool wanted, leave, busy;
     struct asked list[ASKED];
     size_t count;
     struct asked fresh[ASKED]; /* the thread's own */
@@ -64,9 +64,11 @@ static void *run(void *context)
     pthread_mutex_lock(&asker->mutex);
     while (!asker->leave) {
         if (asker->wanted) {
+            asker->busy = true;
             pthread_mutex_unlock(&asker->mutex);
             ask(asker);
             pthread_mutex_lock(&asker->mutex);
+            asker->busy = false;
         }
         clock_gettime(CLOCK_REALTIME, &due);
         due.tv_sec += PAUSE_SECONDS;
@@ -106,6 +108,16 @@ void asker_free(struct asker *asker)
     pthread_cond_destroy(&asker->turn);
     pthread_mutex_destroy(&asker->mutex);
     free(asker);
+}
+
+bool asker_is_busy(struct asker *asker)
+{
+    if (asker == NULL)
+        return false;
+    pthread_mutex_lock(&asker->mutex);
+    bool busy = asker->busy;
+    pthread_mutex_unlock(&asker->mutex);
+    return busy;
 }
 
 void asker_want(struct asker *asker, bool wanted)

@@ -22,7 +22,7 @@ struct away {
     pthread_mutex_t mutex;
     pthread_cond_t turn, brought;
     ptq_bus *bus;
-    bool leave, waits;
+    bool leave, waits, busy;
     uint64_t wanted, rounds; /* rounds: how many are done */
     struct far *list;        /* by name; written by the thread alone, with the mutex */
     size_t count, room;
@@ -124,6 +124,14 @@ static void ask_queue(struct away *away, struct far *one)
     pthread_mutex_unlock(&away->mutex);
 }
 
+static bool shall_leave(struct away *away)
+{
+    pthread_mutex_lock(&away->mutex);
+    bool leave = away->leave;
+    pthread_mutex_unlock(&away->mutex);
+    return leave;
+}
+
 static void ask(struct away *away)
 {
     if (ptq_bus_look_at_peers(away->bus, note_peer, away) != PTQ_OK) {
@@ -132,7 +140,7 @@ static void ask(struct away *away)
         pthread_mutex_unlock(&away->mutex);
     }
     drop_unseen(away);
-    for (size_t i = 0; i < away->count && away->answer == PTQ_OK && !away->leave; i++)
+    for (size_t i = 0; i < away->count && away->answer == PTQ_OK && !shall_leave(away); i++)
         ask_queue(away, &away->list[i]);
 }
 
@@ -144,9 +152,11 @@ static void *run(void *context)
     pthread_mutex_lock(&away->mutex);
     while (!away->leave) {
         uint64_t wanted = away->wanted;
+        away->busy = true;
         pthread_mutex_unlock(&away->mutex);
         ask(away);
         pthread_mutex_lock(&away->mutex);
+        away->busy = false;
         away->rounds = wanted > away->rounds ? wanted : away->rounds + 1;
         pthread_cond_broadcast(&away->brought);
         clock_gettime(CLOCK_REALTIME, &due);
@@ -200,6 +210,16 @@ void away_free(struct away *away)
     pthread_cond_destroy(&away->brought);
     pthread_mutex_destroy(&away->mutex);
     free(away);
+}
+
+bool away_is_busy(struct away *away)
+{
+    if (away == NULL)
+        return false;
+    pthread_mutex_lock(&away->mutex);
+    bool busy = away->busy;
+    pthread_mutex_unlock(&away->mutex);
+    return busy;
 }
 
 void away_wait(struct away *away, bool waits)

@@ -14,6 +14,7 @@ struct away;
 
 struct away *away_new(ptq_bus *bus); /* the bus has one peer; NULL: no memory, or no thread */
 void away_free(struct away *away);   /* NULL is fine */
+bool away_is_busy(struct away *away); /* a question is out: to end it takes seconds */
 
 /* A frame that prints waits for what is asked after this; on a screen it does not. */
 void away_wait(struct away *away, bool waits);

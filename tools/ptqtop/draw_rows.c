@@ -157,7 +157,8 @@ void draw_queues(struct screen *screen)
 
     draw_slice(screen, y, body_lines());
     if (frame->count == 0)
-        draw_text(y + 1, frame->queues == 0 && screen->filter[0] == '\0' ? "no queues yet" : "no queue passes the filter", A_NORMAL);
+        draw_text(y + 1, frame->gone ? "the bus was removed: it is shown again when it is there again"
+                         : frame->queues == 0 && screen->filter[0] == '\0' ? "no queues yet" : "no queue passes the filter", A_NORMAL);
 }
 
 /* -- pools ------------------------------------------------------------------------------------------------------------ */

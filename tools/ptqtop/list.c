@@ -147,6 +147,14 @@ static void drop_unseen(struct watcher *watcher)
     watcher->known = kept;
 }
 
+void list_forget(struct watcher *watcher)
+{
+    for (size_t i = 0; i < watcher->count; i++)
+        watcher->queues[i]->seen = false;
+    drop_unseen(watcher);
+    watcher->listed_mtime_ns = 0;
+}
+
 /* Is the directory as it was when it was listed? */
 static bool is_same(struct watcher *watcher)
 {

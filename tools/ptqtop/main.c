@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "columns.h"
 #include "common/option.h"
@@ -148,6 +149,10 @@ int main(int argc, char **argv)
     int code = watcher_open(&watcher);
     if (code == TOOL_OK)
         code = run(watcher);
+    if (watcher != NULL && watcher_is_busy(watcher)) { /* nobody waits for a host that is silent, who wants to leave */
+        fflush(NULL);
+        _exit(code);
+    }
     watcher_close(watcher);
     return code;
 }

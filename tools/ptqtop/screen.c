@@ -71,6 +71,7 @@ static bool wait_for_key(const struct screen *screen, double due)
     struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
     double left = screen->anew ? 0 : due - now_seconds();
 
+    left = left < 3600 ? left : 3600;
     if (has_ticks(screen) && left > TICK)
         left = TICK;
     int ready = poll(&input, 1, left > 0 ? (int)(left * 1000) + 1 : 0);
@@ -137,6 +138,7 @@ static void begin_terminal(struct screen *screen)
     set_escdelay(50);
     curs_set(0);
     begin_colours(screen);
+    restore_guard();
 }
 
 int screen_run(struct watcher *watcher)

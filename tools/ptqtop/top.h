@@ -174,6 +174,7 @@ struct frame {
     unsigned processes_alive, processes_dead;
     struct rates total;
     uint64_t dropped, recovered;
+    bool gone;                         /* its directory is not there */
     int64_t baseline_ms;               /* since when rates and waits are told; 0: rates since the frame before */
     struct row **rows;                 /* owned, but not what they point to */
     size_t count, room;

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
@@ -202,11 +203,46 @@ static void look_at_all(struct watcher *watcher)
             look_at_pool(watcher, watcher->queues[i]);
 }
 
+static void note_directory(struct watcher *watcher, const struct stat *now)
+{
+    watcher->device = (uint64_t)now->st_dev;
+    watcher->inode = (uint64_t)now->st_ino;
+}
+
+/* Where the directory was removed and made again, the bus is the new one.  While there is none, none is made. */
+static enum ptq_err follow(struct watcher *watcher)
+{
+    struct frame *frame = &watcher->frame;
+    struct ptq_bus_options options = {.dir = top_options.dir};
+    struct stat now;
+    ptq_bus *bus;
+
+    bool gone = stat(frame->dir, &now) != 0;
+    if (gone && !frame->gone && watcher->away == NULL)
+        event_add(watcher, EVENT_ALARM, frame->run, "the bus was removed");
+    frame->gone = gone && watcher->away == NULL;
+    if (gone || watcher->away != NULL || ((uint64_t)now.st_dev == watcher->device && (uint64_t)now.st_ino == watcher->inode))
+        return PTQ_OK;
+    enum ptq_err err = ptq_bus_open(top_options.run, &options, &bus);
+    if (err != PTQ_OK)
+        return err;
+    event_add(watcher, EVENT_PLAIN, frame->run, "the bus was made anew");
+    list_forget(watcher);
+    asker_free(watcher->asker);
+    watcher->asker = NULL;
+    ptq_bus_close(watcher->bus);
+    watcher->bus = bus;
+    note_directory(watcher, &now);
+    return PTQ_OK;
+}
+
 enum ptq_err watcher_look(struct watcher *watcher, const struct frame **ret_frame)
 {
     begin_frame(watcher);
     want_shown(watcher); /* before the list: rows of what it drops are gone */
-    enum ptq_err err = list_queues(watcher);
+    enum ptq_err err = follow(watcher);
+    if (err == PTQ_OK)
+        err = list_queues(watcher);
     if (err != PTQ_OK) {
         links_look(watcher);
         return err;
@@ -299,9 +335,17 @@ int watcher_open(struct watcher **ret_watcher)
     gethostname(watcher->frame.host, sizeof watcher->frame.host - 1);
     snprintf(watcher->frame.dir, sizeof watcher->frame.dir, "%s", ptq_bus_path(watcher->bus));
     snprintf(watcher->frame.run, sizeof watcher->frame.run, "%s", ptq_bus_run(watcher->bus));
+    struct stat made;
+    if (stat(watcher->frame.dir, &made) == 0)
+        note_directory(watcher, &made);
     watcher->open_most = most_views();
     *ret_watcher = watcher;
     return TOOL_OK;
+}
+
+bool watcher_is_busy(const struct watcher *watcher)
+{
+    return asker_is_busy(watcher->asker) || away_is_busy(watcher->away);
 }
 
 void watcher_close(struct watcher *watcher)

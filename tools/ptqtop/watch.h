@@ -40,6 +40,7 @@ struct watcher {
     size_t count, room;
     size_t known;            /* while listing: the sorted ones from the frame before */
     size_t open, open_most;  /* views that are kept open */
+    uint64_t device, inode;  /* of the directory */
     int64_t listed_mtime_ns; /* of the directory, when it was listed last; 0: list again */
     bool has_outboxes;
     struct watched **fresh;  /* while listing */
@@ -64,6 +65,7 @@ struct watcher {
 /* Watches the bus of the options.  TOOL_OK, or it has said why and gives the exit code. */
 int watcher_open(struct watcher **ret_watcher);
 void watcher_close(struct watcher *watcher);
+bool watcher_is_busy(const struct watcher *watcher); /* somebody far away is asked: closing waits for his answer */
 
 /* The next frame, filtered and sorted by the options: borrowed until the next call.  PTQ_OK, or why the bus cannot be
  * listed. */
@@ -88,6 +90,7 @@ double rate_of(uint64_t now, uint64_t before, double seconds);
 /* -- list.c: which queues there are ------------------------------------------------------------------------------ */
 
 enum ptq_err list_queues(struct watcher *watcher);
+void list_forget(struct watcher *watcher); /* all of them: the bus is another */
 void watched_free(struct watcher *watcher, struct watched *queue);
 
 /* -- look.c: one queue ------------------------------------------------------------------------------------------- */

@@ -19,7 +19,7 @@ void wish_for(struct screen *screen, enum wish wish)
 
 static enum ptq_err do_it(struct screen *screen, const struct row *row, uint64_t *ret_count)
 {
-    char name[2 * PTQ_NAME_MAX + 4];
+    char name[PTQ_NAME_MAX + 320];
     struct ptq_queue_options options = {.mode = PTQ_ATTACH};
     ptq_queue *queue = NULL;
 
