@@ -77,14 +77,25 @@ static void on_settled(void *context, uint64_t position)
     tell_news(box);
 }
 
+/* Of why an outbox waits the first byte is written by the mover's thread and by the carrier's, the others by the mover's only. */
+static _Atomic char *first_of_why(struct box *box) { return (_Atomic char *)(void *)box->out.page->why; }
+
+static void forget_why(struct box *box)
+{
+    if (pti_load_relaxed(first_of_why(box)) != '\0')
+        pti_store_relaxed(first_of_why(box), '\0');
+}
+
 /* Without the quotes that a log needs. */
 static void note_why(struct box *box, const char *why)
 {
-    char *text = box->out.page->why;
-    int length = snprintf(text, sizeof box->out.page->why, "%s", why[0] == '"' ? why + 1 : why);
+    char text[sizeof box->out.page->why] = "";
+    int length = snprintf(text, sizeof text, "%s", why[0] == '"' ? why + 1 : why);
 
-    if (why[0] == '"' && length > 0 && (size_t)length < sizeof box->out.page->why && text[length - 1] == '"')
+    if (why[0] == '"' && length > 0 && (size_t)length < sizeof text && text[length - 1] == '"')
         text[length - 1] = '\0';
+    memcpy(box->out.page->why + 1, text + 1, sizeof text - 1);
+    pti_store_release(first_of_why(box), text[0]);
 }
 
 static void on_said(void *context, const char *line)
@@ -185,7 +196,7 @@ static enum pti_moved on_moved(void *context, const struct ptq_msg *msg, enum pt
 
     if (code == PTQ_OK) {
         pti_store_relaxed(&box->out.page->words.state, PTI_OUT_CARRIED);
-        box->out.page->why[0] = '\0';
+        forget_why(box);
         pti_fetch_add_seq(&box->out.page->words.moved, 1);
         return PTI_MOVED_ACK;
     }
@@ -276,8 +287,8 @@ static void note_state(struct box *box)
 
     pti_mover_look(box->mover, &state);
     pti_store_relaxed(&box->out.page->words.state, state.connected ? PTI_OUT_CARRIED : PTI_OUT_WAITING);
-    if (state.connected && box->out.page->why[0] != '\0' && state.in_flight == 0)
-        box->out.page->why[0] = '\0';
+    if (state.connected && state.in_flight == 0)
+        forget_why(box);
 }
 
 /* The mover and the view of letters are the only ones that have it open. */
