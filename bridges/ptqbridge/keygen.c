@@ -248,21 +248,41 @@ static bool is_there(const struct vault *vault, const char *node)
     return false;
 }
 
+/* False, and said why. */
+static bool add_other(struct vault *vault, const char *node)
+{
+    if (vault->count == NODES_MOST) {
+        tool_error(vault->dir, "there are more than %d hosts in this folder, and nothing is made for some of them only - keep those "
+                   "that need not know each other in folders of their own", NODES_MOST);
+        return false;
+    }
+    char *name = strdup(node);
+    if (name == NULL) {
+        tool_error(vault->dir, "out of memory - nothing was made; end other programs and call it again");
+        return false;
+    }
+    vault->nodes[vault->count++] = name;
+    return true;
+}
+
 /* Those who were made before: whoever is new gets to know them. */
 static bool find_others(struct vault *vault)
 {
     DIR *dir = opendir(vault->dir);
     struct dirent *entry;
     char path[4100];
+    bool good = dir != NULL;
 
-    while (dir != NULL && (entry = readdir(dir)) != NULL && vault->count < NODES_MOST) {
+    if (!good)
+        tool_error(vault->dir, "cannot look into this folder: %s", strerror(errno));
+    while (good && (entry = readdir(dir)) != NULL) {
         snprintf(path, sizeof path, "%s/%s/node.key", vault->dir, entry->d_name);
         if (is_name(entry->d_name) && !is_there(vault, entry->d_name) && access(path, F_OK) == 0)
-            vault->nodes[vault->count++] = strdup(entry->d_name);
+            good = add_other(vault, entry->d_name);
     }
     if (dir != NULL)
         closedir(dir);
-    return dir != NULL;
+    return good;
 }
 
 static bool make_all(struct vault *vault)
@@ -270,7 +290,7 @@ static bool make_all(struct vault *vault)
     bool good = make_dir(vault->dir) && find_others(vault);
 
     for (size_t i = 0; i < vault->count && good; i++)
-        good = vault->nodes[i] != NULL && make_node(vault, i);
+        good = make_node(vault, i);
     for (size_t i = 0; i < vault->count && good; i++) {
         if (vault->new[i])
             printf("made %s/%s/node.key\n", vault->dir, vault->nodes[i]);

@@ -97,8 +97,10 @@ static struct pti_load *new_load(struct pti_mover *mover, struct ptq_msg *msg, s
 {
     struct pti_load *load = calloc(1, sizeof *load);
 
-    if (load == NULL || !grow(load)) {
-        free(load);
+    if (load == NULL)
+        return NULL;
+    if (!grow(load)) {
+        free_load(load);
         return NULL;
     }
     load->mover = mover;

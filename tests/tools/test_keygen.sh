@@ -173,6 +173,17 @@ case_what_cannot_be_is_told() {
     err_has "it is not made of the key of 'a' that is here"
 }
 
+case_a_folder_of_too_many_is_refused_whole() {
+    mkdir -m 700 "$work/many"
+    for i in $(seq 256); do
+        mkdir -m 700 "$work/many/h$i"
+        : >"$work/many/h$i/node.key"
+    done
+    expect 1 "$PTQBRIDGE" keygen "$work/many" one-more
+    err_has "more than 256 hosts"
+    [ ! -e "$work/many/one-more" ] || fail "something was made"
+}
+
 case_the_two_lines_that_are_printed_work() {
     expect 0 "$PTQBRIDGE" keygen "$work/set" east west
     unset PTQ_DIR PTQ_RUN
