@@ -70,8 +70,9 @@ static unsigned count_jobs(struct bench *bench, void (*child_of)(struct bench *b
     unsigned least = 0, steps = 0, rounds = 0;
     pid_t child = step_start(bench, child_of);
     do {
-        steps++;
-        if (step_where(child).instruction != task)
+        uintptr_t at = step_where(child).instruction;
+        steps += !step_is_again(at);
+        if (at != task)
             continue;
         if (rounds++ > 0 && (least == 0 || steps < least))
             least = steps;

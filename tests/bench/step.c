@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/personality.h>
 #include <sys/ptrace.h>
 #include <sys/user.h>
@@ -94,4 +95,21 @@ void step_end(pid_t child)
         bench_fail("PTRACE_CONT: %s", strerror(errno));
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
         bench_fail("the counted process failed");
+}
+
+#define VDSO_BYTES 16384u /* at most */
+
+bool step_is_again(uintptr_t instruction)
+{
+    static bool seen[VDSO_BYTES], inside; /* in this visit */
+    uintptr_t vdso = getauxval(AT_SYSINFO_EHDR);
+    if (vdso == 0 || instruction < vdso || instruction - vdso >= VDSO_BYTES) {
+        if (inside)
+            memset(seen, 0, sizeof seen);
+        inside = false;
+        return false;
+    }
+    bool again = seen[instruction - vdso];
+    seen[instruction - vdso] = inside = true;
+    return again;
 }

@@ -27,6 +27,10 @@ pid_t step_start(struct bench *bench, void (*be_counted)(struct bench *bench));
 /* One instruction on; false when the child has stopped itself. */
 bool step_on(pid_t child);
 struct step_place step_where(pid_t child);
+/* Asked of each instruction in turn: is it one of the kernel's code in the process (the vDSO), and was it seen since that was entered?  The
+ * clock is read again where the kernel has set it meanwhile, and a read that is stepped takes long enough for that: such a round is not the
+ * call's, and would be counted by chance. */
+bool step_is_again(uintptr_t instruction);
 /* Of a child that stands at a function's first instruction. */
 uintptr_t step_return_address(pid_t child, uintptr_t stack);
 /* It goes on as it likes, until it stops itself again; then until it ends. */

@@ -276,7 +276,8 @@ case_wrong_use_is_told() {
     expect 2 "$PTQ" --ptq-worker
     expect 3 "$PTQ" pool worker none --exec cat
     expect 3 "$PTQ" pool stop none
-    expect 0 "$PTQ" pool rm none
+    expect 3 "$PTQ" pool rm none
+    err_has 'no such pool'
     expect 2 "$PTQ" pool run 'no/name' --exec cat
     expect 0 "$PTQ" pool --help
     out_has 'ptq pool worker'

@@ -1,20 +1,17 @@
 /* share.c -- ptq share: ls, create, get, set, add, watch, del, rm. */
-#include <errno.h>
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "commands.h"
 #include "common/report.h"
-#include "common/table.h"
 #include "common/text.h"
+#include "share_own.h"
 
 /* -- words ---------------------------------------------------------------------------------------------------- */
 
 enum kind { ANY, I64, U64, F64, BYTES };
-static const char *const kind_names[] = {"any", "i64", "u64", "f64", "bytes"};
 
 struct share_options {
     bool json, force, exclusive;
@@ -160,93 +157,7 @@ static int close_work(struct work *work, int code)
     return code != TOOL_OK ? code : finished;
 }
 
-/* -- values --------------------------------------------------------------------------------------------------- */
-
-/* The value, and which one it is; owned, with a final 0.  NULL: *ret_err. */
-static char *read_bytes(ptq_cell *cell, size_t *ret_size, enum ptq_err *ret_err)
-{
-    char *buffer = NULL;
-    size_t room = 0;
-
-    while ((*ret_err = ptq_cell_read(cell, buffer, room, ret_size, NULL)) == PTQ_EMSGSIZE || buffer == NULL) {
-        if (*ret_err != PTQ_OK && *ret_err != PTQ_EMSGSIZE)
-            break;
-        room = *ret_size;
-        char *more = realloc(buffer, room + 1);
-        if (more == NULL) {
-            *ret_err = PTQ_ENOMEM;
-            break;
-        }
-        buffer = more;
-    }
-    if (*ret_err == PTQ_OK) {
-        buffer[*ret_size] = '\0';
-        return buffer;
-    }
-    free(buffer);
-    return NULL;
-}
-
-static enum ptq_err print_value(ptq_cell *cell, bool newline)
-{
-    int64_t i64;
-    uint64_t u64;
-    double f64;
-    size_t size;
-    enum ptq_err err = PTQ_OK;
-
-    switch (ptq_cell_type(cell)) {
-    case PTQ_CELL_I64:
-        err = ptq_i64_get(cell, &i64);
-        if (err == PTQ_OK)
-            printf("%" PRId64 "\n", i64);
-        break;
-    case PTQ_CELL_U64:
-        err = ptq_u64_get(cell, &u64);
-        if (err == PTQ_OK)
-            printf("%" PRIu64 "\n", u64);
-        break;
-    case PTQ_CELL_F64:
-        err = ptq_f64_get(cell, &f64);
-        if (err == PTQ_OK)
-            printf("%.17g\n", f64);
-        break;
-    case PTQ_CELL_BYTES: {
-        char *bytes = read_bytes(cell, &size, &err);
-        if (bytes != NULL)
-            fwrite(bytes, 1, size, stdout);
-        if (bytes != NULL && newline)
-            putchar('\n');
-        free(bytes);
-        break;
-    }
-    }
-    return err;
-}
-
-struct number {
-    bool is_i64, is_u64, is_f64;
-    int64_t i64;
-    uint64_t u64;
-    double f64;
-};
-
-static struct number read_number(const char *text)
-{
-    struct number number = {0};
-    char *end;
-
-    errno = 0;
-    number.i64 = strtoll(text, &end, 10);
-    number.is_i64 = errno == 0 && end != text && *end == '\0';
-    errno = 0;
-    number.u64 = strtoull(text, &end, 10);
-    number.is_u64 = errno == 0 && end != text && *end == '\0' && strchr(text, '-') == NULL;
-    errno = 0;
-    number.f64 = strtod(text, &end);
-    number.is_f64 = errno == 0 && end != text && *end == '\0';
-    return number;
-}
+/* -- cells ---------------------------------------------------------------------------------------------------- */
 
 static enum ptq_err make_cell(ptq_share *share, const char *name, enum kind kind, ptq_cell **ret_cell)
 {
@@ -275,7 +186,7 @@ static int find_or_make(struct work *work, const char *name, enum kind kind)
 static int refuse(const char *name, const char *text, enum ptq_cell_type type)
 {
     return tool_fail(PTQ_EINVAL, name, "'%s' is no %s, and the cell is one - delete it first, or choose another", text,
-                     kind_names[type]);
+                     share_kind_names[type]);
 }
 
 /* -- the commands --------------------------------------------------------------------------------------------- */
@@ -287,117 +198,10 @@ static bool print_name(const char *name, void *context)
     return true;
 }
 
-struct rows {
-    struct row {
-        char *name;
-        struct ptq_cell_info info;
-    } *items;
-    size_t count, room;
-    bool failed;
-};
-
-/* Bytes that are no ASCII letters, digits and signs as \xHH. */
-static void append_key(char *to, const void *key, size_t size)
-{
-    *to++ = '[';
-    for (const unsigned char *byte = key; size > 0; size--, byte++)
-        to += *byte > ' ' && *byte < 127 && *byte != '\\' ? sprintf(to, "%c", *byte) : sprintf(to, "\\x%02x", *byte);
-    *to++ = ']';
-    *to = '\0';
-}
-
-static bool keep_row(const struct ptq_cell_info *info, void *context)
-{
-    struct rows *rows = context;
-
-    if (rows->count == rows->room) {
-        size_t room = rows->room ? 2 * rows->room : 64;
-        struct row *more = realloc(rows->items, room * sizeof *more);
-        rows->failed = more == NULL;
-        if (rows->failed)
-            return false;
-        rows->items = more;
-        rows->room = room;
-    }
-    size_t length = strlen(info->name);
-    char *name = malloc(length + 4 * info->key_size + 3); /* as "map[key]" */
-    rows->failed = name == NULL;
-    if (name == NULL)
-        return false;
-    memcpy(name, info->name, length + 1);
-    if (info->key != NULL)
-        append_key(name + length, info->key, info->key_size);
-    rows->items[rows->count++] = (struct row){name, *info};
-    return true;
-}
-
-static int compare_rows(const void *a, const void *b)
-{
-    return strcmp(((const struct row *)a)->name, ((const struct row *)b)->name);
-}
-
-static int print_row_json(const struct row *row)
-{
-    json_t *object = json_object();
-
-    json_object_set_new(object, "v", json_integer(1));
-    json_object_set_new(object, "name", tool_text_json(row->name));
-    json_object_set_new(object, "type", json_string(kind_names[row->info.type]));
-    json_object_set_new(object, "version", json_integer((json_int_t)row->info.version));
-    if (row->info.type == PTQ_CELL_I64)
-        json_object_set_new(object, "value", json_integer(row->info.i64));
-    else if (row->info.type == PTQ_CELL_U64 && row->info.u64 <= INT64_MAX)
-        json_object_set_new(object, "value", json_integer((json_int_t)row->info.u64));
-    else if (row->info.type == PTQ_CELL_U64)
-        json_object_set_new(object, "value", json_real((double)row->info.u64));
-    else if (row->info.type == PTQ_CELL_F64)
-        json_object_set_new(object, "value", json_real(row->info.f64)); /* none for what is no number */
-    else
-        json_object_set_new(object, "bytes", json_integer((json_int_t)row->info.size));
-    return tool_print_json(object, stdout);
-}
-
-static void add_row(struct tool_table *table, const struct row *row)
-{
-    tool_table_cell(table, "%s", row->name);
-    tool_table_cell(table, "%s", kind_names[row->info.type]);
-    tool_table_cell(table, "%" PRIu64, row->info.version);
-    if (row->info.type == PTQ_CELL_I64)
-        tool_table_cell(table, "%" PRId64, row->info.i64);
-    else if (row->info.type == PTQ_CELL_U64)
-        tool_table_cell(table, "%" PRIu64, row->info.u64);
-    else if (row->info.type == PTQ_CELL_F64)
-        tool_table_cell(table, "%.17g", row->info.f64);
-    else
-        tool_table_cell(table, "%zu bytes", row->info.size);
-}
-
-static int print_rows(struct rows *rows, bool json)
-{
-    static const struct tool_column columns[] = {{"CELL", true}, {"TYPE", true}, {"VERSION", false}, {"VALUE", false}};
-    struct tool_table table;
-    int code = TOOL_OK;
-
-    if (rows->count > 0)
-        qsort(rows->items, rows->count, sizeof *rows->items, compare_rows);
-    tool_table_init(&table, columns, 4);
-    for (size_t i = 0; i < rows->count && code == TOOL_OK; i++) {
-        if (json)
-            code = print_row_json(&rows->items[i]);
-        else
-            add_row(&table, &rows->items[i]);
-    }
-    if (!json && rows->count > 0)
-        tool_table_print(&table, stdout);
-    tool_table_fini(&table);
-    return code;
-}
-
 static int share_ls(int argc, char **argv)
 {
     struct share_options options = {0};
     struct work work = {0};
-    struct rows rows = {0};
     int first = tool_read_operands(&share_usages[LS], argc, argv, &options, 0, 1);
     int code;
 
@@ -407,15 +211,8 @@ static int share_ls(int argc, char **argv)
         return close_work(&work, err != PTQ_OK ? tool_fail(err, NULL, "cannot list shares: %s", ptq_strerror(err)) : code);
     }
     code = open_share(&work, argv[first], PTQ_ATTACH);
-    if (code == TOOL_OK) {
-        enum ptq_err err = ptq_share_each(work.share, keep_row, &rows);
-        if (err == PTQ_OK && rows.failed)
-            err = PTQ_ENOMEM;
-        code = err == PTQ_OK ? print_rows(&rows, options.json) : tool_fail(err, argv[first], "cannot list its cells: %s", ptq_strerror(err));
-    }
-    for (size_t i = 0; i < rows.count; i++)
-        free(rows.items[i].name);
-    free(rows.items);
+    if (code == TOOL_OK)
+        code = share_print_cells(work.share, argv[first], options.json);
     return close_work(&work, code);
 }
 
@@ -444,7 +241,7 @@ static int share_get(int argc, char **argv)
     int code = open_cell(&work, argv[first], argv[first + 1]);
 
     if (code == TOOL_OK) {
-        enum ptq_err err = print_value(work.cell, false);
+        enum ptq_err err = share_print_value(work.cell, false);
         code = err == PTQ_OK ? TOOL_OK : fail_cell(err, argv[first + 1], "read it");
     }
     return close_work(&work, code);
@@ -452,7 +249,7 @@ static int share_get(int argc, char **argv)
 
 static int set_cell(ptq_cell *cell, const char *name, const char *text)
 {
-    struct number number = read_number(text);
+    struct share_number number = share_read_number(text);
     enum ptq_cell_type type = ptq_cell_type(cell);
     enum ptq_err err;
 
@@ -475,11 +272,11 @@ static int share_set(int argc, char **argv)
     struct work work = {.changes = true};
     int first = tool_read_operands(&share_usages[SET], argc, argv, &options, 3, 3);
     const char *name = argv[first + 1], *text = argv[first + 2];
-    struct number number = read_number(text);
+    struct share_number number = share_read_number(text);
     enum kind kind = options.kind != ANY ? (enum kind)options.kind : number.is_i64 ? I64 : number.is_u64 ? U64 : number.is_f64 ? F64 : BYTES;
 
     if ((kind == I64 && !number.is_i64) || (kind == U64 && !number.is_u64) || (kind == F64 && !number.is_f64))
-        return tool_misuse("share set", "'%s' is no %s", text, kind_names[kind]);
+        return tool_misuse("share set", "'%s' is no %s", text, share_kind_names[kind]);
     int code = open_share(&work, argv[first], PTQ_OPEN_OR_CREATE);
     if (code == TOOL_OK)
         code = find_or_make(&work, name, kind);
@@ -492,7 +289,7 @@ static int share_set(int argc, char **argv)
 
 static int add_to_cell(ptq_cell *cell, const char *name, const char *text)
 {
-    struct number number = read_number(text);
+    struct share_number number = share_read_number(text);
     enum ptq_cell_type type = ptq_cell_type(cell);
     enum ptq_err err;
     int64_t i64;
@@ -521,7 +318,7 @@ static int share_add(int argc, char **argv)
 {
     struct work work = {.changes = true};
     int first = tool_read_operands(&share_usages[ADD], argc, argv, NULL, 3, 3);
-    struct number number = read_number(argv[first + 2]);
+    struct share_number number = share_read_number(argv[first + 2]);
 
     if (!number.is_i64 && !number.is_u64 && !number.is_f64)
         return tool_misuse("share add", "'%s' is no number", argv[first + 2]);
@@ -544,7 +341,7 @@ static int share_watch(int argc, char **argv)
     enum ptq_err err = code == TOOL_OK ? ptq_cell_version(work.cell, &version) : PTQ_OK;
 
     for (uint64_t n = 1; code == TOOL_OK && err == PTQ_OK; n++) {
-        err = print_value(work.cell, true);
+        err = share_print_value(work.cell, true);
         if (err != PTQ_OK || n == options.count)
             break;
         if (fflush(stdout) != 0)
