@@ -244,14 +244,17 @@ const char *ptq_queue_explain(ptq_queue *queue, enum ptq_err err, size_t message
 {
     char why[400];
     const struct pti_port *port = queue ? queue->port : NULL;
+    char budget[40] = "";
 
     if (!buffer || size == 0)
         return buffer;
     snprintf(why, sizeof why, "%s", ptq_strerror(err));
+    if (port && port->bytes != 0)
+        snprintf(budget, sizeof budget, " and %llu bytes", (unsigned long long)port->bytes);
     if (port && err == PTQ_FULL) /* a carrier may know more, and say it */
         snprintf(why, sizeof why,
-                 "no room now: it holds %llu messages at most%s, or all its blocks are on lease - wait longer, or get and ack some",
-                 (unsigned long long)port->capacity, port->bytes != 0 ? " and so many bytes" : "");
+                 "no room now: it holds %llu messages%s at most, or all its blocks are on lease - wait longer, or get and ack some",
+                 (unsigned long long)port->capacity, budget);
     if (port && err == PTQ_EMSGSIZE && message_size <= port->item_size)
         snprintf(why, sizeof why,
                  "its headers do not fit beside %zu bytes: they may have %d bytes in all, item_size and header_size together are %llu "

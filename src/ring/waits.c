@@ -3,7 +3,6 @@
 
 #include "ring/fast.h"
 
-
 void pti_waits_note(struct pti_ring *ring, uint64_t stamp)
 {
     uint64_t put = pti_stamp_put_us(stamp), waited;

@@ -179,9 +179,11 @@ static void a_byte_budget_is_exact(void **state)
 {
     struct contract *c = *state;
     ptq_queue *queue = contract_open(c, "tasks", &(struct ptq_queue_options){.capacity = 50, .item_size = 100, .bytes = 250});
-    char bytes[100] = "";
+    char bytes[100] = "", text[500] = "";
     size_t size = 0;
 
+    ptq_queue_explain(queue, PTQ_FULL, 1, text, sizeof text);
+    ptt_assert_says(text, strcmp(c->carrier->name, "local") == 0 ? "it holds 50 messages and 250 bytes at most" : "it holds 50 messages");
     for (int lap = 0; lap < 40; lap++) {
         assert_ok(ptq_put(queue, bytes, 100, PTQ_NOWAIT));
         assert_ok(ptq_put(queue, bytes, 100, PTQ_NOWAIT));
