@@ -227,7 +227,7 @@ case_counters_of_the_killed() {
         kill -KILL "$dying"
         start drain "$PTQ" get tasks --follow -F line
         kill -KILL "$pid"
-        "$PTQ" get tasks -n 20 >"$work/got"
+        "$PTQ" get tasks -n 20 --timeout 0 >"$work/got" # who drained may have got far
         "$PTQ" gc
         rm -f "$work/page"
         wait_for scraped_anew
