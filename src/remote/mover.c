@@ -8,6 +8,7 @@
  * 3. Before the first lease what a dead mover held is back in its place: a position that the home is told to forget never comes again.
  * 4. What was asked and is not known to be there is asked again by its key; flagged, if the home has forgotten the stream since.
  * 5. A large load, and the end, go alone: nothing may overtake them while they wait.
+ * 6. Of several movers of one source one takes at a time, and what it leaves is back before another does: else that would pass it.
  */
 #include "remote/mover_own.h"
 
@@ -186,6 +187,7 @@ static void run_round(struct pti_mover *mover)
     pti_mover_begin_again(mover);
     tell_settled(mover, settled);
     if (has_failed(mover)) {
+        pti_mover_return_left(mover);
         close_target(mover, true);
         return;
     }

@@ -7,6 +7,8 @@
 #ifndef PTQ_REMOTE_MOVER_H
 #define PTQ_REMOTE_MOVER_H
 
+#include <pthread.h>
+
 #include "bus/bus.h"
 #include "queue/port.h"
 
@@ -22,6 +24,7 @@ struct pti_move {
     struct pti_open open;         /* how the target is opened; pointers in it are dropped, stream is the next one */
     const uint8_t *stream;        /* 16 bytes, copied; NULL: the id of the source.  One for each pair of source and target */
     unsigned in_flight;           /* 0: PTI_MOVE_MOST, which is the most */
+    pthread_mutex_t *turn;        /* of several movers of one source: what one takes and leaves is back before another takes.  NULL: no other */
     bool claims;                  /* with the exclusive right to get at the source; else it shares with others */
     bool keeps_flag;              /* what was redelivered at its source comes out redelivered at its target */
 

@@ -154,6 +154,23 @@ static bool take_in(struct pti_mover *mover, struct ptq_msg *msg)
     return true;
 }
 
+/* Law 6: another mover would take what stands behind it. */
+static void begin_turn(struct pti_mover *mover)
+{
+    if (mover->move.turn == NULL || mover->has_turn)
+        return;
+    pthread_mutex_lock(mover->move.turn);
+    mover->has_turn = true;
+}
+
+static void end_turn(struct pti_mover *mover)
+{
+    if (mover->has_turn && TAILQ_EMPTY(&mover->left)) {
+        mover->has_turn = false;
+        pthread_mutex_unlock(mover->move.turn);
+    }
+}
+
 /* What is left where it is goes back, the last first, and is not looked at for a while. */
 static void return_left(struct pti_mover *mover)
 {
@@ -169,6 +186,14 @@ static void return_left(struct pti_mover *mover)
     }
     mover->left_count = 0;
     mover->take_at = pti_now_ns() + PTI_MOVER_REST_NS;
+    end_turn(mover);
+}
+
+void pti_mover_return_left(struct pti_mover *mover)
+{
+    if (mover->open != NULL && !mover->open->flies)
+        mover->open = NULL;
+    return_left(mover);
 }
 
 /* So many more may be taken: a good part of all, or none. */
@@ -204,12 +229,16 @@ bool pti_mover_take_some(struct pti_mover *mover)
     struct ptq_msg *msgs[TAKE_MOST];
     size_t count = 0, done = 0, room = pti_mover_room(mover), most = room > 0 ? room : 1;
 
-    if (mover->stalled || (mover->open == NULL && room == 0) || pti_now_ns() < mover->take_at || !pti_load_relaxed(&mover->connected))
+    if (mover->stalled || (mover->open == NULL && room == 0) || pti_now_ns() < mover->take_at || !pti_load_relaxed(&mover->connected)) {
+        pti_mover_return_left(mover);
         return false;
+    }
+    begin_turn(mover);
     enum ptq_err err = source->ops->take(source, most, PTI_DEADLINE_NOW, msgs, &count);
     mover->dry = err != PTQ_OK;
     if (err == PTQ_OK && room == 0 && is_whole(mover, msgs[0])) {
         pti_mover_end_taking(mover);
+        end_turn(mover);
         return true;
     }
     if (err == PTQ_OK)
@@ -224,6 +253,7 @@ bool pti_mover_take_some(struct pti_mover *mover)
         mover->take_at = pti_now_ns() + PTI_MOVER_REST_NS; /* no memory */
     if (done < most)
         pti_mover_end_taking(mover);
+    end_turn(mover);
     if (done > 0)
         mover->idle_said = false;
     return done > 0;

@@ -52,6 +52,7 @@ struct pti_mover {
     uint64_t settled;       /* the position of what was acked last */
     unsigned untold;        /* acked, and the home was not told */
     bool idle_said;
+    bool has_turn;          /* move.turn is locked: from a take on, until what was left is back */
 
     /* under the mutex of the target's connection */
     uint64_t keyed_at;      /* 1 + how often it had forgotten, when it answered a put last */
@@ -69,6 +70,7 @@ void pti_mover_say(struct pti_mover *mover, const char *format, ...) __attribute
 unsigned pti_mover_room(const struct pti_mover *mover); /* so many more may be taken: a good part of all, or none */
 bool pti_mover_take_some(struct pti_mover *mover);      /* true: something was */
 void pti_mover_end_taking(struct pti_mover *mover);     /* what was taken is whole */
+void pti_mover_return_left(struct pti_mover *mover);    /* before it may wait: nothing is held that does not go */
 void pti_mover_give_back(struct pti_mover *mover, struct pti_load *load);
 void pti_mover_drop(struct pti_mover *mover, struct pti_load *load);
 uint16_t pti_mover_ttl_left(struct pti_mover *mover, const struct ptq_msg *msg);

@@ -93,22 +93,18 @@ static struct pti_carried *find_carried(const struct pti_route_keeper *keeper, s
     return carried;
 }
 
-static struct pti_carried *new_carried(struct pti_route_keeper *keeper, size_t rule, const char *here, const char *there)
+static struct pti_carried *add_carried(struct pti_route_keeper *keeper, size_t rule, const char *here, const char *there)
 {
-    struct pti_carried *carried = keeper->carried_count < MOVED_MOST ? calloc(1, sizeof *carried) : NULL;
-
-    if (carried == NULL) {
+    if (keeper->carried_count == MOVED_MOST) {
         if (!keeper->told_many)
             pti_server_log(keeper->server, PTQ_BRIDGE_WARNING, "component=route event=cannot queue=%s to=%s why=\"%d are carried, which is the most\"",
                            here, keeper->rules[rule].to, MOVED_MOST);
         keeper->told_many = true;
         return NULL;
     }
-    carried->keeper = keeper;
-    carried->rule = rule;
-    carried->inode = pti_route_inode(keeper->bus, here);
-    strcpy(carried->here, here);
-    strcpy(carried->there, there);
+    struct pti_carried *carried = pti_carried_new(keeper, rule, here, there);
+    if (carried == NULL)
+        return NULL;
     pthread_mutex_lock(&keeper->mutex);
     carried->next = keeper->carried;
     keeper->carried = carried;
@@ -134,7 +130,7 @@ static bool look_at_queue(const char *here, void *context)
             continue;
         struct pti_carried *carried = find_carried(keeper, i, here);
         if (carried == NULL)
-            carried = new_carried(keeper, i, here, there);
+            carried = add_carried(keeper, i, here, there);
         if (carried != NULL && carried->mover == NULL && pti_now_ns() >= carried->try_at)
             pti_carried_try(carried);
     }

@@ -217,6 +217,46 @@ ino_t pti_route_inode(ptq_bus *bus, const char *here)
     return fstatat(bus->dirfd, file, &status, AT_SYMLINK_NOFOLLOW) == 0 ? status.st_ino : 0;
 }
 
+/* That of the same queue to another home, or a new one. */
+static struct pti_route_turn *take_part_in_turn(const struct pti_route_keeper *keeper, const char *here, ino_t inode)
+{
+    const struct pti_carried *other = keeper->carried;
+
+    while (other != NULL && (other->inode != inode || strcmp(other->here, here) != 0))
+        other = other->next;
+    struct pti_route_turn *turn = other != NULL ? other->turn : calloc(1, sizeof *turn);
+    if (turn != NULL && turn->users++ == 0)
+        pthread_mutex_init(&turn->mutex, NULL);
+    return turn;
+}
+
+static void leave_turn(struct pti_route_turn *turn)
+{
+    if (--turn->users > 0)
+        return;
+    pthread_mutex_destroy(&turn->mutex);
+    free(turn);
+}
+
+struct pti_carried *pti_carried_new(struct pti_route_keeper *keeper, size_t rule, const char *here, const char *there)
+{
+    struct pti_carried *carried = calloc(1, sizeof *carried);
+
+    if (carried == NULL)
+        return NULL;
+    carried->keeper = keeper;
+    carried->rule = rule;
+    carried->inode = pti_route_inode(keeper->bus, here);
+    strcpy(carried->here, here);
+    strcpy(carried->there, there);
+    carried->turn = take_part_in_turn(keeper, here, carried->inode);
+    if (carried->turn == NULL) {
+        free(carried);
+        return NULL;
+    }
+    return carried;
+}
+
 static enum ptq_err start_mover(struct pti_carried *carried, struct ptq_error *error)
 {
     struct pti_route_keeper *keeper = carried->keeper;
@@ -226,6 +266,7 @@ static enum ptq_err start_mover(struct pti_carried *carried, struct ptq_error *e
                             .run = keeper->bus->run,
                             .name = carried->there,
                             .open = {.options.mode = PTQ_ATTACH, .carrier = 3},
+                            .turn = &carried->turn->mutex,
                             .keeps_flag = true,
                             .look = look,
                             .left = left,
@@ -282,6 +323,7 @@ static void stop_mover(struct pti_carried *carried)
 void pti_carried_free(struct pti_carried *carried)
 {
     stop_mover(carried);
+    leave_turn(carried->turn);
     free(carried);
 }
 

@@ -34,6 +34,12 @@ struct pti_route_headers {
     uint8_t bytes[PTQ_HEADERS_MAX];
 };
 
+/* Of the movers of one queue to its several homes: who takes. */
+struct pti_route_turn {
+    pthread_mutex_t mutex;
+    unsigned users; /* the keeper's thread alone */
+};
+
 /* One queue, to one home.  What its mover calls runs on the mover's thread alone. */
 struct pti_carried {
     struct pti_carried *next;
@@ -41,6 +47,7 @@ struct pti_carried {
     char here[PTQ_NAME_MAX + 1], there[PTQ_NAME_MAX + 1];
     size_t rule;
     ino_t inode;
+    struct pti_route_turn *turn;
     struct pti_mover *mover; /* NULL: its target could not be opened */
     int64_t try_at;
     enum ptq_err failure;    /* as it was told last */
@@ -71,6 +78,8 @@ struct pti_route_keeper {
 bool pti_route_fits(const struct pti_route_keeper *keeper, size_t rule, const char *here);
 /* Of the queue's file; 0: it is not there. */
 ino_t pti_route_inode(ptq_bus *bus, const char *here);
+/* NULL: no memory. */
+struct pti_carried *pti_carried_new(struct pti_route_keeper *keeper, size_t rule, const char *here, const char *there);
 /* Starts its mover, or tries again a little later. */
 void pti_carried_try(struct pti_carried *carried);
 void pti_carried_free(struct pti_carried *carried);

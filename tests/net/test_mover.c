@@ -501,6 +501,64 @@ static void a_mover_that_is_stopped_gives_back_what_it_has(void **state)
     ptq_queue_close(target);
 }
 
+/* Two movers of one source: the other leaves all, and takes its time to look. */
+struct leaver {
+    _Atomic uint64_t holds, moved;
+};
+
+static enum pti_move_verdict leave(void *context, const struct ptq_msg *msg, struct pti_put *put)
+{
+    struct leaver *leaver = context;
+    (void)msg, (void)put;
+
+    if (atomic_exchange(&leaver->holds, 1) == 0)
+        (void)ptt_wait_word(&leaver->moved, 1, 300); /* what would tell that it was passed */
+    return PTI_MOVE_LEAVE;
+}
+
+static enum pti_moved note_moved(void *context, const struct ptq_msg *msg, enum ptq_err code, uint64_t position)
+{
+    struct leaver *leaver = context;
+    (void)msg, (void)code, (void)position;
+
+    atomic_store(&leaver->moved, 1);
+    return PTI_MOVED_AGAIN;
+}
+
+static void what_another_mover_leaves_is_not_passed(void **state)
+{
+    (void)state;
+    ptq_queue *source = open_source(MOST), *target = open_target(MOST);
+    struct came came = {.queue = target, .count = 1000};
+    struct ptq_queue_stats stats;
+    struct leaver leaver = {0};
+    struct ptq_error error = {0};
+    struct pti_mover *leaves, *carries;
+    pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
+    ptq_bus *bus = net_open_far(&net, NULL);
+    struct pti_move move = {.bus = bus, .source = "src", .url = net.url, .run = "test", .name = "dst", .turn = &turn, .context = &leaver,
+                            .open = {.options = {.mode = PTQ_ATTACH}, .carrier = 1}, .look = leave};
+
+    fill(source, came.count);
+    assert_ok(pti_mover_start(&move, &error, &leaves));
+    assert_true(ptt_wait_word(&leaver.holds, 1, PTT_LONG));
+    move.look = NULL;
+    move.moved = note_moved;
+    move.stream = (const uint8_t[16]){1};
+    assert_ok(pti_mover_start(&move, &error, &carries));
+    consume(&came);
+    pti_mover_stop(carries);
+    pti_mover_stop(leaves);
+
+    assert_came(&came);
+    assert_int_equal(came.flagged, 0);
+    assert_ok(ptq_queue_stats(source, &stats));
+    assert_int_equal(stats.ready + stats.leased, 0);
+    ptq_bus_close(bus);
+    ptq_queue_close(source);
+    ptq_queue_close(target);
+}
+
 static int64_t processor_time(void)
 {
     struct timespec time;
@@ -547,7 +605,8 @@ int main(void)
         CASE(links_that_are_cut_double_nothing),
         CASE(what_the_home_refuses_is_told_and_the_rest_goes_on),
         CASE(a_mover_whose_source_is_gone_rests),
-        CASE(a_mover_that_is_stopped_gives_back_what_it_has), /* the last: nng is in this process from here on */
+        CASE(a_mover_that_is_stopped_gives_back_what_it_has), /* the last but one: nng is in this process from here on */
+        CASE(what_another_mover_leaves_is_not_passed),
     };
 
     cmocka_set_test_filter(getenv("PTT_FILTER"));
