@@ -4,7 +4,8 @@ set -u -o pipefail
 program=$(realpath "$1")
 work=$(mktemp -d /dev/shm/ptq-test.XXXXXX)
 trap 'rm -rf "$work"' EXIT
-export PTQ_DIR=$work/bus DATABASE=$work/database
+export PTQ_DIR=$work/bus DATABASE=$work/data/database
+mkdir "$work/data"
 fail() { echo "$*" >&2; exit 1; }
 
 echo 'CREATE TABLE numbers(n PRIMARY KEY, square)' | timeout 50 "$program" || fail "no table: $?"
@@ -38,17 +39,15 @@ wait "$pid" || fail "it ended with $?"
 answer=$(echo 'SELECT count(*), sum(square) FROM numbers' | timeout 50 "$program")
 [ "$answer" = '200|2686700' ] || fail "there are $answer"
 
-# A database that cannot be opened now is asked again.
-mv "$DATABASE" "$work/away"
-mkdir "$DATABASE"
+# A database that cannot be opened now is asked again.  It comes back at once: an empty one would be made in its place.
+mv "$work/data" "$work/away"
 echo 'SELECT max(n) FROM numbers' | "$program" >"$work/late" &
 pid=$!
 for i in $(seq 50); do
     [ -n "$(cat "/proc/$pid/task/$pid/children" 2>/dev/null)" ] && break
     sleep 0.02
 done
-rmdir "$DATABASE"
-mv "$work/away" "$DATABASE"
+mv "$work/away" "$work/data"
 wait "$pid" || fail "it ended with $?"
 [ "$(cat "$work/late")" = 200 ] || fail "late there is $(cat "$work/late")"
 [ -z "$(ls "$work/bus/default")" ] || fail "it left $(ls "$work/bus/default")"
