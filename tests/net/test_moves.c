@@ -75,13 +75,18 @@ static void world_end(struct world *world)
         net_fini(&world->nets[i]);
 }
 
+static void end_bridges(struct world *world)
+{
+    for (int i = 0; i < world->nodes; i++)
+        assert_int_equal(net_bridge_end(&world->nets[i]), 0);
+}
+
 /* Ends all bridges; the frames of all their links. */
 static uint64_t count_frames(struct world *world)
 {
     uint64_t frames = 0;
 
-    for (int i = 0; i < world->nodes; i++)
-        assert_int_equal(net_bridge_end(&world->nets[i]), 0);
+    end_bridges(world);
     for (int i = 0; i < world->nodes; i++)
         frames += net_log_total(&world->nets[i], "frames_in") + net_log_total(&world->nets[i], "frames_out");
     return frames;
@@ -179,6 +184,9 @@ static void denied_names_stay_and_others_arrive_as_they_are_called_there(void **
 
 static ptq_queue *open_made(struct world *world, int node, const char *name);
 static void assert_nothing_more(ptq_queue *queue);
+static void assert_empty(struct world *world, int node, const char *name);
+static void wait_until_held(struct world *world, int node, const char *name, uint64_t count);
+static void end_bridges(struct world *world);
 
 /* Three hosts, each carrying to both others; the first calls its queues otherwise, the third denies one.  What begins at the first
  * goes on under the name that it has there, and never back into the queue that it came from under another. */
@@ -206,6 +214,15 @@ static void in_a_mesh_with_renames_and_denies_each_message_comes_to_rest_once(vo
     for (uint32_t i = 0; i < 300; i++)
         assert_ok(ptq_put(work[i % 3], &i, sizeof i, PTT_LONG));
 
+    wait_until_held(&world, 0, "work-a", 0);
+    wait_until_held(&world, 0, "work-b", 0);
+    wait_until_held(&world, 1, "east.a", 0);
+    wait_until_held(&world, 2, "east.a", 100);
+    wait_until_held(&world, 1, "east.b", 100);
+    end_bridges(&world); /* they take what rests, look at it, and put it back: who takes beside them meets what stands behind it */
+    assert_empty(&world, 0, "work-a");
+    assert_empty(&world, 0, "work-b");
+    assert_empty(&world, 1, "east.a");
     rests = open_made(&world, 2, "east.a"); /* everywhere, and nowhere twice */
     for (uint32_t i = 0; i < 300; i += 3) {
         assert_ok(ptq_get(rests, PTT_LONG, &msg));
@@ -424,14 +441,42 @@ static void wait_for(struct ledger *ledger, uint32_t count)
     assert_true(ptt_wait_word(&ledger->got, count, PTT_LONG));
 }
 
-static void assert_empty(struct world *world, int node, const char *name)
+static uint64_t held_in(ptq_queue *queue)
 {
-    ptq_queue *queue = open_made(world, node, name);
     struct ptq_queue_stats stats;
 
     assert_ok(ptq_queue_stats(queue, &stats));
-    assert_int_equal(stats.ready + stats.leased + stats.delayed + stats.dead, 0);
+    return stats.ready + stats.leased + stats.delayed + stats.dead;
+}
+
+static void assert_empty(struct world *world, int node, const char *name)
+{
+    ptq_queue *queue = open_made(world, node, name);
+
+    assert_int_equal(held_in(queue), 0);
     ptq_queue_close(queue);
+}
+
+struct held {
+    ptq_queue *queue;
+    uint64_t count;
+};
+
+static bool holds_so_many(void *context)
+{
+    const struct held *held = context;
+
+    return held_in(held->queue) == held->count;
+}
+
+/* What has arrived elsewhere is acked here when the bridge hears of it.  The bridges are alive. */
+static void wait_until_held(struct world *world, int node, const char *name, uint64_t count)
+{
+    struct held held = {open_made(world, node, name), count};
+
+    if (!ptt_wait_until(holds_so_many, &held, PTT_LONG))
+        fail_msg("%s of node %d holds %llu, not %llu", name, node, (unsigned long long)held_in(held.queue), (unsigned long long)count);
+    ptq_queue_close(held.queue);
 }
 
 static void assert_nothing_more(ptq_queue *queue)
@@ -473,6 +518,8 @@ static void run_ring(int kills)
     assert_once(ledger, 0, 1);
     assert_int_equal(ledger->least_path, 2);
     assert_int_equal(ledger->most_path, 2);
+    for (int i = 0; i < 2; i++)
+        wait_until_held(&world, i, "jobs", 0);
     assert_nothing_more(ledger->queue);
     ptq_queue_close(ledger->queue);
     ptq_queue_close(first);
@@ -594,6 +641,8 @@ static void in_a_mesh_without_aim_each_message_has_been_everywhere_once(void **s
     assert_once(ledger, 0, 1);
     assert_int_equal(ledger->least_path, NODES_MOST - 1);
     assert_int_equal(ledger->most_path, NODES_MOST - 1);
+    for (int i = 0; i < NODES_MOST; i++)
+        wait_until_held(&world, i, "any", 0);
     ptq_queue_close(ledger->queue);
     ptq_queue_close(first);
     unsigned long long frames = count_frames(&world);
