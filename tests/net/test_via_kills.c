@@ -185,18 +185,18 @@ static struct {
 
 static void drain(struct book *book, ptq_queue *queue)
 {
+    struct ptq_queue_stats stats;
     ptq_msg *msg;
     uint32_t value;
 
-    while (ptq_get(queue, 1000, &msg) == PTQ_OK) { /* what a dead bridge held comes after the grace */
-        struct ptq_queue_stats stats;
+    assert_ok(ptq_queue_stats(queue, &stats));
+    while (stats.ready + stats.leased + stats.delayed > 0) {
+        assert_ok(ptq_get(queue, PTT_LONG, &msg)); /* what a dead bridge held comes after the grace */
         note(book, msg, &value);
         if (book->acked[value]++ > 0)
             fail_msg("message %u was acked, and comes again", value);
         assert_ok(ptq_ack(msg));
         assert_ok(ptq_queue_stats(queue, &stats));
-        if (stats.ready + stats.leased + stats.delayed == 0)
-            break;
     }
 }
 
@@ -406,7 +406,7 @@ static void who_makes_a_queue_and_does_not_wait_is_told_no_lie(void **state)
 
 struct crowd {
     const struct net *net;
-    _Atomic uint64_t *done;                         /* in a page: puts that are decided */
+    _Atomic uint64_t *done, *open_to;               /* in a page: puts that are decided, and may be begun */
     _Atomic unsigned char came[PRODUCERS][EACH], unflagged[PRODUCERS][EACH], acked[PRODUCERS][EACH];
     _Atomic unsigned doubts, refused, taken;
 };
@@ -423,6 +423,7 @@ static void *produce(void *context)
 
     for (uint32_t i = 0; i < EACH; i++) {
         uint32_t value[2] = {worker->number, i};
+        ptt_wait_word(worker->crowd->open_to, atomic_load(worker->crowd->done) + 1, 3 * PTT_LONG);
         enum ptq_err answer = ptq_put(worker->queue, value, sizeof value, PTT_LONG);
         while (answer == PTQ_EINDOUBT) {
             worker->crowd->doubts++;
@@ -509,14 +510,13 @@ static void run_beside(void (*spoil)(struct near *near, uint64_t *seed), unsigne
     memset(&crowd, 0, sizeof crowd);
     crowd.net = &net;
     crowd.done = &page->words[0];
+    crowd.open_to = &page->words[64];
     pid_t child = ptt_fork(run_crowd, &crowd);
-    while (atomic_load(crowd.done) < count && (spoilt < least || ptt_wait_word(crowd.done, atomic_load(crowd.done) + 1, PTT_LONG))) {
-        uint64_t now = atomic_load(crowd.done), next = now + 1 + ptt_random(&seed) % (count / (least + 4));
-        ptt_wait_word(crowd.done, next < count ? next : count, PTT_LONG);
-        if (atomic_load(crowd.done) >= count)
-            break;
+    for (uint64_t portion = count / (least + 4); atomic_load(crowd.open_to) < count; spoilt++) {
+        uint64_t from = atomic_fetch_add(crowd.open_to, portion); /* however late this process comes, they have not ended */
+        uint64_t at = from + 1 + ptt_random(&seed) % (portion / 2);
+        assert_true(ptt_wait_word(crowd.done, at < count ? at : count, PTT_LONG));
         spoil(&near, &seed);
-        spoilt++;
     }
     status = ptt_reap(child, PTT_LONG);
     if (status == -1 || !WIFEXITED(status) || WEXITSTATUS(status) != 0)
