@@ -29,6 +29,7 @@ void world_put_through(struct world *world, uint64_t count, void (*spoil)(struct
     pthread_t producer, consumer;
     uint64_t seed = ptt_seed();
 
+    spoil(world, &seed); /* once at least, however late this thread comes again */
     pthread_create(&consumer, NULL, ledger_consume, got);
     pthread_create(&producer, NULL, ledger_produce, put);
     while (atomic_load(&put->done) < count) {
