@@ -469,9 +469,12 @@ on_terminal() {
 case_long_work_shows_on_a_terminal_how_far_it_is() {
     command -v script >/dev/null || { echo "  skipped: no script"; return 0; }
     expect 0 "$PTQ" create tasks
-    start put "$PTQ" put tasks hello -n 20 --rate 25
-    on_terminal "'$PTQ' get tasks -n 20 >'$work/all'"
-    finish "$pid" 0
+    on_terminal "'$PTQ' get tasks -n 20 >'$work/all'" &
+    children+=("$!")
+    expect 0 "$PTQ" put tasks hello
+    wait_for has_line "$work/all" hello # it has begun: what it measures its time from lies behind
+    expect 0 "$PTQ" put tasks hello -n 19 --rate 25
+    finish "${children[-1]}" 0
     grep -qE '[0-9]+ messages got, [0-9]+, [0-9]+ %, [0-9]+ a second' "$work/seen" || fail "get: $(cat -v "$work/seen")"
     [ "$(wc -l <"$work/all")" -eq 20 ] || fail "not all"
     on_terminal "'$PTQ' put tasks hello -n 10 --rate 20"
