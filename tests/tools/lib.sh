@@ -94,6 +94,18 @@ is_gone() {
     ! kill -0 "$1" 2>/dev/null
 }
 
+# is_stopped PID: SIGSTOP has had its effect.
+is_stopped() {
+    grep -q '^State:.T' "/proc/$1/status" 2>/dev/null
+}
+
+# catches PID SIGNAL: it has a handler for that.  ptq has them when it has opened what it works on.
+catches() {
+    local caught
+    caught=$(sed -n 's/^SigCgt:[[:space:]]*//p' "/proc/$1/status" 2>/dev/null)
+    [ -n "$caught" ] && [ $((0x$caught >> ($(kill -l "$2") - 1) & 1)) = 1 ]
+}
+
 # start NAME COMMAND...: in the background; $pid, output in $work/NAME.out and .err.
 start() {
     local name=$1
@@ -109,6 +121,12 @@ finish() {
     wait "$1"
     local got=$?
     [ $got -eq "$2" ] || fail "process ended with $got instead of $2"
+}
+
+# meet COUNT: $met are words for a command of workers.  Each waits with its first job until as many workers have one, so that none comes too late.
+meet() {
+    mkdir "$work/met"
+    met=": >'$work/met/'\$PPID; until set -- '$work/met'/* && [ \$# -ge $1 ]; do sleep 0.01; done"
 }
 
 end_children() {

@@ -170,6 +170,7 @@ case_rm_keeps_what_is_in_use_unless_forced() {
     expect 0 "$PTQ" create tasks
     start get "$PTQ" get tasks
     wait_for figure_is tasks endpoints 1
+    wait_for catches "$pid" TERM # it has opened it
     expect 1 "$PTQ" rm tasks
     err_has "processes have it open - end them, or give --force"
     expect 0 "$PTQ" ls

@@ -95,6 +95,7 @@ ends_by_signal() {
     fill 0
     start get "$PTQ" get tasks --follow
     wait_for figure_is tasks endpoints 1
+    wait_for catches "$pid" "$1"
     kill "-$1" "$pid"
     finish "$pid" "$2"
     figure tasks endpoints 0
@@ -112,6 +113,7 @@ case_sigint_ends_a_waiting_get() {
     pid=$!
     children+=("$pid")
     wait_for figure_is tasks endpoints 1
+    wait_for catches "$pid" INT
     kill -INT $pid
     finish $pid 130
     figure tasks endpoints 0
