@@ -303,6 +303,7 @@ case_a_queue_removed_under_one_is_told() {
     sleeper one "$PTQ" get tasks --timeout forever
     local one=$pid
     kill -STOP "$one"
+    wait_for is_stopped "$one"
     rm "$PTQ_DIR"/test/tasks~v*
     expect 0 "$PTQ" create tasks
     sleeper two "$PTQ" get tasks --timeout forever

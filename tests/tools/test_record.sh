@@ -127,8 +127,9 @@ case_a_tap_takes_nothing() {
     figure tasks acked 0
     "$PTQ" get tasks --all >/dev/null
     start record "$PTQ" record tasks "$work/file" --tap --append
-    wait_for has_frames "$work/file"
+    wait_for sees_a_try
     kill -STOP "$pid"
+    wait_for is_stopped "$pid"
     seq 21 25 | "$PTQ" put tasks --line && "$PTQ" get tasks --all >/dev/null
     "$PTQ" put tasks 26
     kill -CONT "$pid"
@@ -136,11 +137,11 @@ case_a_tap_takes_nothing() {
     "$PTQ" end tasks
     finish "$pid" 0
     expect 0 "$PTQ" replay "$work/file"
-    out_is $(seq 20) 26
+    grep -vx try "$work/out" | cmp -s - <(seq 20; echo 26) || fail "other messages"
     err_has "5 messages or more are not in it: the tap did not see them - "
 }
 
-has_frames() { [ "$(grep -c . <(tr '\0' '\n' <"$1" | grep -a -o '"tap":true'))" -ge 2 ]; }
+sees_a_try() { "$PTQ" put tasks try && shows try; } # one that was put before it began is not seen
 shows() { "$PTQ" replay "$work/file" 2>/dev/null | grep -qx "$1"; }
 
 case_through_a_pipe() {

@@ -38,6 +38,8 @@ case_tail_says_what_it_did_not_see() {
     wait_for has_line "$work/tail.out" first
     wait_for has_line "$work/words.out" first
     kill -STOP "${children[@]}"
+    wait_for is_stopped "${children[0]}"
+    wait_for is_stopped "${children[1]}"
     "$PTQ" get tasks --all >/dev/null
     seq 30 | "$PTQ" put tasks --line
     "$PTQ" get tasks --all >/dev/null
