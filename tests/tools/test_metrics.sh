@@ -162,16 +162,20 @@ case_served() {
 }
 
 case_file_is_whole() {
-    local looks=0
+    local looks=0 end=$((SECONDS + deadline_seconds))
     make tasks
-    start writer "$PTQTOP" --out "$work/figures" -d 0.002 -n 300
-    until is_gone "$pid"; do
-        cat "$work/figures" >"$work/seen" 2>/dev/null || continue
+    expect 0 "$PTQTOP" --out "$work/figures" -d 0.002 -n 3
+    : >"$work/seen"
+    start writer "$PTQTOP" --out "$work/figures" -d 0.002
+    while [ $looks -lt 100 ]; do
+        [ $SECONDS -lt $end ] || fail "it was looked at only $looks times"
+        [ "$work/figures" -nt "$work/seen" ] || continue # each time it has been written anew
+        cat "$work/figures" >"$work/seen" || fail "it was not there"
         [ "$(head -c 6 "$work/seen")" = "# TYPE" ] && [ "$(tail -n 1 "$work/seen")" = "# EOF" ] || fail "a part was seen: $(wc "$work/seen")"
         looks=$((looks + 1))
     done
+    kill "$pid"
     finish "$pid" 0
-    [ $looks -ge 3 ] || fail "it was looked at only $looks times"
     conforms "$work/figures"
     expect 0 "$PTQTOP" --out "$work/figures.prom" --once
     grep -qx '# TYPE ptq_messages_total counter' "$work/figures.prom" || fail "node_exporter does not read this"
@@ -220,13 +224,16 @@ case_counters_of_the_killed() {
     for round in 1 2 3 4 5 6; do
         start put "$PTQ" put tasks --line
         kill -KILL "$pid"
+        wait "$pid"
         "$PTQ" put tasks --line < <(seq 100)
         start get "$PTQ" get tasks --follow --exec 'sleep 60'
         dying=$pid
         wait_for figure_is tasks leased 1
         kill -KILL "$dying"
+        wait "$dying" # or it would be taken for alive
         start drain "$PTQ" get tasks --follow -F line
         kill -KILL "$pid"
+        wait "$pid"
         "$PTQ" get tasks -n 20 --timeout 0 >"$work/got" # who drained may have got far
         "$PTQ" gc
         rm -f "$work/page"
