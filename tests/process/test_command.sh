@@ -98,13 +98,13 @@ case_a_plugins_tasks_are_worked_with() {
 }
 
 case_status_shows_every_worker_of_this_host() {
-    mkfifo "$work/gate"
-    export gate=$work/gate
+    mkfifo "$work/gate" "$work/at"
+    export gate=$work/gate at=$work/at
     seq 3 >"$work/in"
-    "$PTQ" pool run counts -j 1 --exec 'read n; [ $n != 2 ] || read go <"$gate"; echo $n' <"$work/in" >"$work/run.out" &
+    "$PTQ" pool run counts -j 1 --exec 'read n; [ $n != 2 ] || { echo at >"$at"; read go <"$gate"; }; echo $n' <"$work/in" >"$work/run.out" &
     children+=($!)
     pid=$!
-    wait_for has_line "$work/run.out" 1
+    read -r _ <"$work/at"
     expect 0 "$PTQ" pool status counts --json
     json_is '.workers | length == 1'
     json_is '.workers[0] | .name == "worker-0" and .state == "works" and .done == 1 and .rss_bytes > 0'
@@ -156,9 +156,10 @@ case_a_line_that_kills_its_workers_fails_in_the_end() {
 
 case_workers_join_by_name() {
     seq 50 >"$work/in"
-    start one "$PTQ" pool worker squares --wait 20000 --name one --exec 'read n; echo $((n * n))'
+    meet 3
+    start one "$PTQ" pool worker squares --wait 20000 --name one --exec "$met"'; read n; echo $((n * n))'
     one=$pid
-    start two "$PTQ" pool worker squares --wait 20000 --workers 2 --exec 'read n; echo $((n * n))'
+    start two "$PTQ" pool worker squares --wait 20000 --workers 2 --exec "$met"'; read n; echo $((n * n))'
     two=$pid
     expect_from 0 "$work/in" "$PTQ" pool run squares --no-workers
     seq 50 | awk '{ print $1 * $1 }' | cmp - "$work/out" || fail "other results"

@@ -8,16 +8,17 @@ PTQBRIDGE=$3
 serve_home() {
     socket=$work/socket
     start bridge "$PTQBRIDGE" --listen "ipc://$socket"
-    wait_for test -S "$socket"
+    wait_for has_line "$work/bridge.err" "listening on"
     far=(--dir "$work/other" --peers "home=ipc://$socket")
 }
 
 case_workers_join_across_a_bridge() {
     serve_home
     seq 300 >"$work/in"
-    start near "$PTQ" pool worker squares --wait 20000 --name near --exec 'read n; echo $((n * n))'
+    meet 3
+    start near "$PTQ" pool worker squares --wait 20000 --name near --exec "$met"'; read n; echo $((n * n))'
     near=$pid
-    start away "$PTQ" "${far[@]}" pool worker squares@home --wait 20000 --workers 2 --exec 'read n; echo $((n * n))'
+    start away "$PTQ" "${far[@]}" pool worker squares@home --wait 20000 --workers 2 --exec "$met"'; read n; echo $((n * n))'
     away=$pid
     expect_from 0 "$work/in" "$PTQ" pool run squares --no-workers
     seq 300 | awk '{ print $1 * $1 }' | cmp - "$work/out" || fail "other results"
@@ -29,9 +30,10 @@ case_workers_join_across_a_bridge() {
 case_workers_join_through_the_bridge_of_their_host() {
     serve_home
     start own "$PTQBRIDGE" --dir "$work/other" --listen "ipc://$work/own"
-    wait_for test -S "$work/own"
+    wait_for has_line "$work/own.err" "listening on"
     seq 300 >"$work/in"
-    PTQ_VIA=bridge start away "$PTQ" "${far[@]}" pool worker squares@home --wait 20000 --workers 2 --exec 'read n; echo $((n * n))'
+    meet 2
+    PTQ_VIA=bridge start away "$PTQ" "${far[@]}" pool worker squares@home --wait 20000 --workers 2 --exec "$met"'; read n; echo $((n * n))'
     away=$pid
     expect_from 0 "$work/in" "$PTQ" pool run squares --no-workers
     seq 300 | awk '{ print $1 * $1 }' | cmp - "$work/out" || fail "other results"
