@@ -81,10 +81,10 @@ case_w_shows_workers_and_their_lanes() {
     type w
     wait_for seen 'worker-0  slow'
     wait_for seen '▔▔▔▔'
-    seen 'LANE' || fail "no heads"
+    wait_for seen 'LANE'
     type 1
     wait_for seen 'slow.jobs'
-    unseen 'worker-0' || fail "workers are still there"
+    wait_for unseen 'worker-0'
     type 4
     wait_for seen 'worker-0  slow'
     type '?'
@@ -151,7 +151,7 @@ case_wide_tables_scroll_behind_the_names() {
     unseen 'REDLV/s' || fail "it all fits"
     type Right Right Right Right Right Right Right Right Right Right Right
     wait_for seen 'REDLV/s'
-    seen 'alpha' || fail "the names went away"
+    wait_for seen 'alpha'
     type Left Left Left Left Left Left Left Left Left Left Left Left
     wait_for unseen 'KIND'
     wait_for seen 'FLAGS'

@@ -121,7 +121,7 @@ case_stalled_is_told_from_two_frames() {
 }
 
 head_is_held() {
-    "$PTQTOP" --once -o json >"$work/out" && jq -e '.pools[0] | .head_pid != null and .held == 2' "$work/out" >/dev/null
+    "$PTQTOP" --once -o json >"$work/out" && jq -e '.pools[0] | .head_pid != null and .held == 2 and .leased == 1' "$work/out" >/dev/null
 }
 
 case_a_pool_is_a_row_that_tells_who_holds_the_head() {
@@ -158,7 +158,7 @@ hold_a_line() {
 
 workers_are_three_done() {
     "$PTQTOP" --workers --once -o json >"$work/out" && jq -e '([.workers[].done] | add) == 3 and
-        ([.workers[].state] | sort) == ["idle", "works"]' "$work/out" >/dev/null
+        ([.workers[].state] | sort) == ["idle", "works"] and (.workers[] | select(.state == "works") | .ticket) == .pools[0].sequence' "$work/out" >/dev/null
 }
 
 case_workers_of_pools_are_shown_with_what_they_do() {
@@ -209,18 +209,21 @@ case_a_queue_that_goes_and_comes_is_a_new_one() {
     expect 0 "$PTQ" create tasks
     expect 0 "$PTQ" put tasks x -n 9
     mkfifo "$work/pipe"
-    "$PTQTOP" -b -n 2 -d 1 -o json >"$work/pipe" &
+    "$PTQTOP" -b -d 0.1 -o ndjson >"$work/pipe" &
     pid=$!
     children+=("$pid")
     exec 7<"$work/pipe"
-    while IFS= read -ru 7 line && [ "$line" != '}' ]; do :; done
+    IFS= read -ru 7 frame
+    kill -STOP "$pid" # it goes and comes between two frames
+    wait_for is_stopped "$pid"
     expect 0 "$PTQ" rm tasks
     expect 0 "$PTQ" create tasks
     expect 0 "$PTQ" put tasks x
-    cat <&7 >"$work/out"
+    kill -CONT "$pid"
+    while jq -e '.put == 9' <<<"$frame" >/dev/null; do IFS= read -ru 7 frame; done # what had been written before
+    kill "$pid"
     exec 7<&-
-    finish "$pid" 0
-    [ "$(jq -c '.queues[0] | [.ready, .put, .in_per_second]' "$work/out")" = '[1,1,null]' ] || fail "not a new one"
+    [ "$(jq -c '[.ready, .put, .in_per_second]' <<<"$frame")" = '[1,1,null]' ] || fail "not a new one: $frame"
 }
 
 case_a_full_disk_is_an_error() {
