@@ -244,6 +244,7 @@ def case_enter_shows_waits_people_and_messages_and_takes_none(bus):
     bus.start(PTQ, "get", "beta", "-n", "3", "--no-ack")
     top = Top(bus, columns=200, lines=40).until("alpha.low").type("\r").until("WAITED  half").until("(4 measured)")
     top.until(re.compile("<=[0-9.]+[mu]?s █+ +100.0%  4|█+ .*%")).until("DEPTH  ").until("ATTACHED  nobody")
+    top.until(re.compile(r"(  ready +0 +1  x\n.*){5}"))
     check(len(re.findall(r"  ready +0 +1  x", top.text())) == 5, top.text())
     top.type("\x1b").until("beta").type("j\r").until("\\x1b[31mred\\a")
     check(b"\x1b[31mred" not in top.bytes, "a message reached the terminal as it is")
@@ -328,10 +329,9 @@ def case_an_outbox_is_a_row_and_shares_the_link_of_its_peer(bus):
 def case_a_lease_that_has_run_out_is_an_L(bus):
     bus.ptq("create", "late", "--lease", "1500")
     bus.ptq("put", "late", "x")
-    holder = bus.start(PTQ, "get", "late", "-n", "2", "--no-ack")
-    top = Top(bus).until(re.compile(r"late +queue .* 0 +1 +0 "))
-    holder.send_signal(signal.SIGSTOP)  # or it would take it again itself
-    top.until(re.compile(r"late +queue .* S?L "))
+    # It waits for its command, and so does not take the message again itself.
+    bus.start(PTQ, "get", "late", "--exec", "while kill -0 $PPID 2>/dev/null; do sleep 0.1; done")
+    top = Top(bus).until(re.compile(r"late +queue .* 0 +1 +0 ")).until(re.compile(r"late +queue .* S?L "))
     top.type("\r").until("with overdue leases").leave()
 
 
@@ -347,8 +347,7 @@ def case_a_supervised_process_is_a_row(bus):
     top = Top(bus, columns=200).type("2").until(re.compile(r"tools_supervise +alive +supervised +0 .* crawler run for \S+ run 1, 7 lives left"))
     row = re.search(r"\n *(\d+) +tools_supervise +alive +supervised.* (\S+)  crawler", top.text())
     check(int(row.group(1)) != parent.pid and row.group(2) != "-", "which, and since when: " + row.group(0))
-    check(re.search(r"\n *%d +tools_supervise +alive +attached +2 .*crawler\.\w+\.in, crawler\.\w+\.out" % parent.pid, top.text()), top.text())
-    top.leave()
+    top.until(re.compile(r"\n *%d +tools_supervise +alive +attached +2 .*crawler\.\w+\.in, crawler\.\w+\.out" % parent.pid)).leave()
 
 
 def case_a_process_has_a_queue_open_once_by_however_many_handles(bus):
@@ -401,7 +400,7 @@ def case_many_drops_are_one_event_on_the_screen(bus):
     for i in range(3):
         bus.ptq("put", "beta", "z", "-n", "3")
         top.until(re.compile(r"%d dropped: oldest" % (3 * i + 3)))
-    top.until(re.compile(r"\n[0-9:]{8}  beta +9 dropped: oldest, [23] times in \d")).leave()
+    top.until(re.compile(r"\n[0-9:]{8}  beta +9 dropped: oldest, [2-9] times in \d")).leave()
 
 
 def case_pools_are_sorted_too(bus):
@@ -577,11 +576,7 @@ def case_another_host_through_its_bridge(bus):
     there = Bus(bus.place + "/there")
     os.mkdir(there.place)
     url = "ipc://%s/bridge.sock" % bus.place
-    bridge = bus.start(BRIDGE, "--listen", url, stderr=subprocess.DEVNULL)
-    end = time.monotonic() + DEADLINE
-    while not os.path.exists(bus.place + "/bridge.sock"):
-        check(time.monotonic() < end and bridge.poll() is None, "no bridge")
-        time.sleep(0.01)
+    bridge = listens(bus, bus.place + "/bridge.sock")
     done = subprocess.run([PTQTOP, "--peer", url, "--once", "-o", "json"], env=there.env, capture_output=True, text=True, timeout=DEADLINE)
     check(done.returncode == 0, done.stderr)
     rows = {queue["name"]: queue for queue in json.loads(done.stdout)["queues"]}
