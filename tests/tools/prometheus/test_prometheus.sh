@@ -73,7 +73,7 @@ case_scraped() {
     mkfifo "$work/hold"
     "$PTQ" pool run held --workers 1 --exec "cat '$work/hold'" < <(echo 1) >"$work/held" &
     children+=("$!")
-    wait_for pool_is_there held # made behind the bridge, it would have to ask the peer who does not answer
+    wait_for pool_works held # made behind the bridge, it would have to ask the peer who does not answer; and its worker is told of, too
     start bridge "$BRIDGE" --listen tcp://127.0.0.1:0 --http 127.0.0.1:0 --peer "far=tcp://127.0.0.1:9"
     wait_for has_line "$work/bridge.err" "pages on"
     pages=$(sed -n 's|.*pages on http://||p' "$work/bridge.err")
@@ -125,7 +125,7 @@ case_scraped() {
     for child in "${children[@]}"; do kill "$child" 2>/dev/null; done
     wait
 }
-pool_is_there() { "$PTQ" pool status "$1" >/dev/null 2>&1; }
+pool_works() { "$PTQ" pool status "$1" --json 2>/dev/null | jq -e '.averages.working == 1' >/dev/null; }
 rules_are_well() { get "$server/api/v1/rules" >"$work/answer" && jq -e '[.data.groups[].rules[]] | length > 10 and all(.health == "ok")' "$work/answer" >/dev/null; }
 
 case_rules() {
