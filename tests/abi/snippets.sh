@@ -50,7 +50,10 @@ free_port() {
     local port
     while :; do
         port=$((20000 + (RANDOM * 32768 + RANDOM) % 12000))
-        (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || { echo $port; return; }
+        (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null && continue
+        mkdir "$work/port.$port" 2>/dev/null || continue # another page has it
+        echo $port
+        return
     done
 }
 
