@@ -342,6 +342,7 @@ enum ptq_err pti_attach(ptq_bus *bus, const char *name, const struct pti_attach 
 
     pti_segment_file(name, file, sizeof file);
     for (bool may_enter = ask->mode != PTQ_CREATE;;) {
+        int64_t now = pti_now_ns(); /* before the try: who was away between it and here tries once more */
         err = PTQ_ENOENT;
         if (may_enter)
             err = enter(bus, name, ask, error, ring, lane);
@@ -356,12 +357,12 @@ enum ptq_err pti_attach(ptq_bus *bus, const char *name, const struct pti_attach 
                 return err;
             continue;
         }
-        if (err == PTQ_ENOENT && pti_now_ns() < deadline) {
+        if (err == PTQ_ENOENT && now < deadline) {
             rest();
             continue;
         }
         if (err == PTQ_EGONE || err == PTQ_EBUSY) {
-            if (pti_now_ns() >= grace && pti_now_ns() >= deadline)
+            if (now >= grace && now >= deadline)
                 return pti_error(error, PTQ_EBUSY, "queue '%s' is being removed; try again", name);
             rest();
             continue;

@@ -144,10 +144,10 @@ static enum ptq_err unlink_unreadable(ptq_bus *bus, const char *name, enum ptq_e
 static enum ptq_err remove_by_name(ptq_bus *bus, const char *name, struct pti_ring *ring)
 {
     const struct timespec pause = {.tv_nsec = PTI_NS_PER_MS};
-    int64_t deadline = pti_now_ns() + PTI_NS_PER_S;
+    int64_t now = pti_now_ns(), deadline = now + PTI_NS_PER_S;
 
-    while (!remove_queue(bus, name, ring)) {
-        if (pti_now_ns() > deadline)
+    for (; !remove_queue(bus, name, ring); now = pti_now_ns()) {
+        if (now > deadline) /* as it was before the try: who was away meanwhile tries once more */
             return PTQ_EBUSY;
         nanosleep(&pause, NULL);
     }
