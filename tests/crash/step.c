@@ -14,6 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "support/ptt.h"
+
 #if defined(__x86_64__)
 
 static _Noreturn void give_up(const char *what)
@@ -123,15 +125,21 @@ void victim_adopt(struct victim *victim, pid_t pid)
     use_one_processor(pid);
 }
 
-static bool wait_within(struct victim *victim, int ms)
+/* Until it stops or ends; false: it has slept for `asleep_ms`, or done neither for `ms`.  Who waits for a processor does not sleep. */
+static bool wait_within(struct victim *victim, int asleep_ms, int ms)
 {
     struct timespec a_little = {.tv_nsec = 20000};
+    int64_t asleep_us = 0;
 
     for (int64_t waited_us = 0; waited_us <= ms * INT64_C(1000); waited_us += a_little.tv_nsec / 1000) {
         if (waitpid(victim->pid, &victim->status, __WALL | WNOHANG) == victim->pid) {
             victim->over = !WIFSTOPPED(victim->status);
             return true;
         }
+        if (asleep_us > asleep_ms * INT64_C(1000))
+            return false;
+        if (waited_us > 2000 && ptt_wait_sleeping(victim->pid, victim->pid, 0))
+            asleep_us += a_little.tv_nsec / 1000;
         if (waited_us > 0) /* the first look is free: most steps are over by then */
             nanosleep(&a_little, NULL);
         else
@@ -148,7 +156,7 @@ bool victim_step_within(struct victim *victim, int ms)
         return false;
     if (ptrace(PTRACE_SINGLESTEP, victim->pid, NULL, NULL) != 0)
         give_up("single step");
-    if (!wait_within(victim, ms))
+    if (!wait_within(victim, ms, PTT_LONG))
         return false;
     victim->steps++;
     return !victim->over;
@@ -161,7 +169,7 @@ void victim_let_go(struct victim *victim)
     use_all_processors();
 }
 
-bool victim_wait(struct victim *victim, int ms) { return victim->over || wait_within(victim, ms); }
+bool victim_wait(struct victim *victim, int ms) { return victim->over || wait_within(victim, ms, ms); }
 
 uint64_t victim_place(const struct victim *victim)
 {
@@ -218,7 +226,7 @@ bool victim_run_to(struct victim *victim, uint64_t place, uint64_t times, int ms
             give_up("continue");
         if (ms < 0)
             wait_for(victim);
-        else if (!wait_within(victim, ms))
+        else if (!wait_within(victim, ms, PTT_LONG))
             victim_kill(victim);
         if (victim->over)
             return false;

@@ -15,7 +15,7 @@
 
 #include "crash/scene.h"
 
-#define SOON 5000 /* ms: far beyond a slice, but no test waits so long unless a wake-up was missed */
+#define SOON PTT_LONG /* no test waits so long unless a wake-up was missed */
 
 enum way { BY_GET, BY_DESCRIPTOR, BY_LONG_GET, WAYS };
 static const char *const way_names[] = {"in get", "in poll", "in a long get"};
