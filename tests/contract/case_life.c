@@ -433,7 +433,7 @@ static void an_open_beside_gc_is_let_in(void **state)
     ptq_queue_close(queue);
     caller_start(&collector.caller);
     for (int i = 0; i < (c->carrier->remote ? 20 : 3000); i++) {
-        queue = contract_open(c, "tasks", &(struct ptq_queue_options){.mode = PTQ_ATTACH});
+        queue = contract_open(c, "tasks", &(struct ptq_queue_options){.mode = PTQ_ATTACH, .wait_ms = PTT_LONG}); /* for a gc that stands still */
         ptq_queue_close(queue);
     }
     collector.stop = true;

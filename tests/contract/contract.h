@@ -92,6 +92,8 @@ bool contract_is_filled(const void *data, size_t size, uint64_t seed);
 void put_number(ptq_queue *queue, uint64_t number);
 uint64_t recv_number(ptq_queue *queue);
 ptq_msg *get_number(ptq_queue *queue, uint64_t expected); /* leased */
+/* The same of one that is due at due_ms (contract_now_ms): a get that does not wait answers PTQ_EMPTY before, whenever we come to ask. */
+ptq_msg *get_when_due(ptq_queue *queue, uint64_t expected, int64_t due_ms);
 uint64_t number_of(const ptq_msg *msg);
 void put_range(ptq_queue *queue, uint64_t from, uint64_t below);  /* from, from + 1, ... below - 1 */
 void recv_range(ptq_queue *queue, uint64_t from, uint64_t below); /* these must come, in that order */

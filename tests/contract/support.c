@@ -151,6 +151,19 @@ ptq_msg *get_number(ptq_queue *queue, uint64_t expected)
     return msg;
 }
 
+ptq_msg *get_when_due(ptq_queue *queue, uint64_t expected, int64_t due_ms)
+{
+    ptq_msg *msg = NULL;
+    enum ptq_err err = ptq_get(queue, PTQ_NOWAIT, &msg);
+
+    if (err == PTQ_EMPTY)
+        err = ptq_get(queue, PTT_LONG, &msg);
+    assert_ok(err);
+    assert_true(contract_now_ms() >= due_ms - 1);
+    assert_int_equal(number_of(msg), expected);
+    return msg;
+}
+
 struct ptq_queue_stats contract_stats(ptq_queue *queue)
 {
     struct ptq_queue_stats stats = {0};
