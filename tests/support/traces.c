@@ -99,7 +99,7 @@ void ptt_traces_assert_none_left(const struct ptt_traces *before)
 {
     struct ptt_traces now;
 
-    if (ptt_wait_until(is_clean, (void *)before, 2000))
+    if (ptt_wait_until(is_clean, (void *)before, PTT_LONG))
         return;
     ptt_traces_take(&now);
     fail_msg("left behind: descriptors %u -> %u, threads %u -> %u, children %u -> %u, mappings %u -> %u",

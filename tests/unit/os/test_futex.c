@@ -195,6 +195,24 @@ static void a_wake_of_one_of_many_words_reaches_the_sleeper(void **state)
 
 static void do_nothing(int signal) { (void)signal; }
 
+struct signaller {
+    pid_t tid; /* of who is to sleep on word */
+    pthread_t thread;
+    _Atomic uint32_t *word;
+};
+
+static void *signal_and_wake(void *context)
+{
+    struct signaller *signaller = context;
+
+    if (!ptt_wait_sleeping(getpid(), signaller->tid, PTT_LONG))
+        return context;
+    pthread_kill(signaller->thread, SIGUSR1);
+    pti_store_release(signaller->word, 4);
+    pti_futex_wake(signaller->word, 1);
+    return NULL;
+}
+
 /* Without holding the signal back the kernel would start the call again, and nobody would be told. */
 static void a_handler_with_sa_restart_is_told_of_when_many_words_were_slept_on(void **state)
 {
@@ -212,11 +230,16 @@ static void a_handler_with_sa_restart_is_told_of_when_many_words_were_slept_on(v
     b = 3;
     assert_int_equal(pti_futex_wait_any(words, 2, pti_now_ns() + PTI_NS_PER_S, &handled), EAGAIN);
     b = 2;
-    assert_int_equal(sigaction(SIGALRM, &restart, &before), 0);
-    ualarm(3000, 0);
-    (void)pti_futex_wait_any(words, 2, pti_now_ns() + 30 * PTI_NS_PER_MS, &handled);
+    assert_int_equal(sigaction(SIGUSR1, &restart, &before), 0);
+    struct signaller signaller = {gettid(), pthread_self(), &b};
+    pthread_t thread;
+    void *failed;
+    assert_int_equal(pthread_create(&thread, NULL, signal_and_wake, &signaller), 0);
+    (void)pti_futex_wait_any(words, 2, PTI_DEADLINE_NEVER, &handled);
+    pthread_join(thread, &failed);
+    assert_null(failed);
     assert_true(handled);
-    sigaction(SIGALRM, &before, NULL);
+    sigaction(SIGUSR1, &before, NULL);
 }
 
 int main(void)

@@ -50,8 +50,8 @@ static int child_main(const char *role, char **argv)
         return 0;
     }
     if (strcmp(role, "deaf") == 0) {
-        atomic_fetch_add(&status->progress, 1);
         signal(SIGTERM, SIG_IGN);
+        atomic_fetch_add(&status->progress, 1); /* not before: from now on it may be asked */
         for (;;)
             pause();
     }

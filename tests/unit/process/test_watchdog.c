@@ -273,23 +273,33 @@ static void without_a_watchdog_nothing_is_limited(void **state)
     assert_ends_well("none");
 }
 
-/* The parent sleeps on its descriptor alone: it is woken though the child cannot speak. */
-static void a_stopped_child_is_killed_by_its_parent_when_its_time_is_over(void **state)
+/* The parent sleeps on its descriptor alone: it is woken though the child cannot speak.  False: its own watchdog had ended the child
+ * before it was stopped; one that is stopped has nobody but its parent. */
+static bool is_killed_by_its_parent(void)
 {
     struct pti_supervisor *supervisor = start("stopped");
     struct until until = {.supervisor = supervisor, .worked = true};
 
-    (void)state;
     assert_true(ptt_wait_until(has_come, &until, PTT_LONG));
     kill(pti_supervisor_child(supervisor, 0)->pid, SIGSTOP);
     until.worked = false;
     while (!has_come(&until))
         assert_true(ptt_wait_readable(pti_supervisor_fd(supervisor), PTT_LONG));
 
-    assert_int_equal(until.overdue, 1);
-    assert_true(pti_supervisor_was_overdue(supervisor, 0));
+    assert_true(until.overdue <= 1);
+    assert_int_equal(pti_supervisor_was_overdue(supervisor, 0), until.overdue);
     assert_int_equal(pti_supervisor_child(supervisor, 0)->how.code, SIGKILL);
     pti_supervisor_free(supervisor);
+    return until.overdue == 1;
+}
+
+static void a_stopped_child_is_killed_by_its_parent_when_its_time_is_over(void **state)
+{
+    int life = 1;
+
+    (void)state;
+    while (!is_killed_by_its_parent())
+        assert_true(++life <= LIVES);
 }
 
 static void a_section_without_limit_disturbs_nobody(void **state)
