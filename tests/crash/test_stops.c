@@ -52,12 +52,22 @@ static void set_table(struct table *m, const struct script *script, uint64_t blo
     assert_ok(ptq_queue_open(scene->scratch.bus, SCENE_QUEUE, NULL, &m->meeting.peer.queue));
 }
 
-static void tell(const struct table *m, const struct plan *plan)
+static void describe(const struct table *m, const struct plan *plan, char *text, size_t size)
 {
-    print_error("%s%s (%llu), stopped at %llu of call %u, peer: %s, then %s: %s\n",
-                plan->first != NULL ? "recovery of " : "", (plan->first != NULL ? plan->first : plan->track)->script->name,
-                (unsigned long long)plan->first_at, (unsigned long long)plan->stop_at, m->scene.ledger->calls,
-                meeting_peers[plan->peer], plan->kill_it ? "killed" : "gone on", m->meeting.audit.text);
+    snprintf(text, size, "%s%s (%llu), stopped at %llu of call %u, peer: %s, then %s", plan->first != NULL ? "recovery of " : "",
+             (plan->first != NULL ? plan->first : plan->track)->script->name, (unsigned long long)plan->first_at,
+             (unsigned long long)plan->stop_at, m->scene.ledger->calls, meeting_peers[plan->peer], plan->kill_it ? "killed" : "gone on");
+}
+
+/* What is under way, for whoever waits too long. */
+static char now_met[400];
+
+static _Noreturn void tell_of_a_wait(int signal)
+{
+    static const char text[] = ": a peer waits for a stopped process\n";
+
+    (void)signal;
+    _exit(write(2, now_met, strlen(now_met)) > 0 && write(2, text, sizeof text - 1) > 0 ? 3 : 4);
 }
 
 static void meet(struct table *m, const struct plan *plan)
@@ -73,6 +83,7 @@ static void meet(struct table *m, const struct plan *plan)
     victim_start(&victim, plan->track->run, scene);
     track_bring(&victim, plan->track, plan->stop_at, scene->ledger);
     m->meeting.audit.dead_before |= victim.over;
+    describe(m, plan, now_met, sizeof now_met);
     alarm(30); /* a peer that waits for the stopped one ends here */
     bool sound = meeting_go(&m->meeting, plan->peer);
     if (plan->kill_it)
@@ -86,7 +97,7 @@ static void meet(struct table *m, const struct plan *plan)
     scene->violations += !sound;
     m->runs++;
     if (!sound && scene->violations <= 20)
-        tell(m, plan);
+        print_error("%s: %s\n", now_met, m->meeting.audit.text);
     scene_clear(scene);
 }
 
@@ -98,6 +109,14 @@ struct pair {
     size_t peer;
     bool kill_it[2], last_first;
 };
+
+static void describe_pair(const struct pair *pair, char *text, size_t size)
+{
+    snprintf(text, size, "%s stopped at %llu, %s at %llu, peer: %s, then %s and %s, %s first", pair->tracks[0]->script->name,
+             (unsigned long long)pair->stop_at[0], pair->tracks[1]->script->name, (unsigned long long)pair->stop_at[1],
+             pair->peer == MEETING_PEERS ? "none" : meeting_peers[pair->peer], pair->kill_it[0] ? "killed" : "gone on",
+             pair->kill_it[1] ? "killed" : "gone on", pair->last_first ? "the second" : "the first");
+}
 
 static void go_on(struct victim *victim, bool kill_it)
 {
@@ -120,6 +139,7 @@ static void meet_two(struct table *m, const struct pair *pair)
     track_bring(&victims[1], pair->tracks[1], pair->stop_at[1], scene->ledger);
     m->meeting.audit.dead_before = victims[0].over || victims[1].over;
     m->meeting.audit.two_deaths = victims[0].over && victims[1].over;
+    describe_pair(pair, now_met, sizeof now_met);
     alarm(30);
     bool sound = pair->peer == MEETING_PEERS || meeting_go(&m->meeting, pair->peer); /* as many again: no peer */
     go_on(&victims[pair->last_first], pair->kill_it[pair->last_first]);
@@ -131,11 +151,7 @@ static void meet_two(struct table *m, const struct pair *pair)
     scene->violations += !sound;
     m->runs++;
     if (!sound && scene->violations <= 20)
-        print_error("%s stopped at %llu, %s at %llu, peer: %s, then %s and %s, %s first: %s\n",
-                    pair->tracks[0]->script->name, (unsigned long long)pair->stop_at[0], pair->tracks[1]->script->name,
-                    (unsigned long long)pair->stop_at[1], pair->peer == MEETING_PEERS ? "none" : meeting_peers[pair->peer],
-                    pair->kill_it[0] ? "killed" : "gone on", pair->kill_it[1] ? "killed" : "gone on",
-                    pair->last_first ? "the second" : "the first", m->meeting.audit.text);
+        print_error("%s: %s\n", now_met, m->meeting.audit.text);
     scene_clear(scene);
 }
 
@@ -290,14 +306,6 @@ static void others_go_on_beside_a_stopped_recoverer(void **state)
     sum_up(LEAST);
 }
 
-static _Noreturn void tell_of_a_wait(int signal)
-{
-    static const char text[] = "a peer waits for a stopped process\n";
-
-    (void)signal;
-    _exit(write(2, text, sizeof text - 1) > 0 ? 3 : 4);
-}
-
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(others_go_on_beside_a_stopped_process),
@@ -311,6 +319,7 @@ int main(int argc, char **argv)
         names[0] = argv[2];
         names[1] = argv[3];
     }
+    cmocka_set_test_filter(getenv("PTT_FILTER"));
     signal(SIGALRM, tell_of_a_wait);
     return cmocka_run_group_tests(tests, find_tracks, drop_tracks);
 }
