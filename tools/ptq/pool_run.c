@@ -1,7 +1,4 @@
-/* pool_run.c -- ptq pool run: lines in, a command for each of them, results in the order of the lines.
- *
- * One thread, which takes turns: what is finished is written, then as much is read and submitted as the pool takes, then it
- * sleeps until a result or a line comes.  So an input without end needs no more memory than the pool has.
+/* pool_run.c -- ptq pool run: lines in, a command for each of them, results in the order of the lines.  What is asked, and the pool for it.
  *
  * Commands run in workers that know our own task (run_task.c).  Only with a name for the POOL and --exec are jobs bare lines and results bare
  * outputs: then workers of other programs and other hosts may join.
@@ -60,304 +57,6 @@ const struct tool_option pool_run_options[] = {
 static void let_be(enum ptq_err err)
 {
     (void)err;
-}
-
-/* -- which job was it? ---------------------------------------------------------------------------------------- */
-
-static bool make_room(struct run *run)
-{
-    size_t room = run->room == 0 ? 256 : 2 * run->room;
-    struct waiting *ring = malloc(room * sizeof *ring);
-
-    if (ring == NULL)
-        return false;
-    for (size_t i = 0; i < run->count; i++)
-        ring[i] = run->waiting[(run->first + i) % run->room];
-    free(run->waiting);
-    run->waiting = ring;
-    run->first = 0;
-    run->room = room;
-    return true;
-}
-
-/* The arguments with spaces between, and a tab. */
-static bool write_tag(const struct run *run, struct waiting *job)
-{
-    struct run_text text = {0};
-
-    for (size_t i = 0; i < run->words.count - run->carry; i++) {
-        const char *word = run->words.bytes + run->words.starts[i];
-        if (i > 0)
-            run_text_add(&text, " ", 1);
-        run_text_add(&text, word, strlen(word));
-    }
-    run_text_add(&text, "\t", 1);
-    if (text.failed)
-        run_text_fini(&text);
-    job->tag = text.bytes;
-    job->tag_size = text.used;
-    return !text.failed;
-}
-
-static void forget(struct waiting *job)
-{
-    free(job->command);
-    free(job->tag);
-}
-
-/* Notes the job that was submitted; the log wants its command. */
-static bool remember(struct run *run, uint64_t ticket)
-{
-    struct waiting job = {.ticket = ticket, .seq = run->seq, .line = run->line, .sent = run_input_size(run)};
-
-    if (run->count == run->room && !make_room(run))
-        return false;
-    if (run->options->tag && !write_tag(run, &job))
-        return false;
-    if (run->log.fd >= 0 || run->options->results != NULL) {
-        job.command = malloc(run->command.used + 1);
-        if (job.command == NULL)
-            return false;
-        memcpy(job.command, run->command.bytes, run->command.used);
-        job.command_size = run->command.used;
-    }
-    run->waiting[(run->first + run->count++) % run->room] = job;
-    return true;
-}
-
-/* Which of those that wait; run->count: none.  In order it is the first, or somebody else's. */
-static size_t find_waiting(const struct run *run, uint64_t ticket)
-{
-    size_t most = run->options->unordered || run->count == 0 ? run->count : 1;
-
-    for (size_t i = 0; i < most; i++)
-        if (run->waiting[(run->first + i) % run->room].ticket == ticket)
-            return i;
-    return run->count;
-}
-
-/* false: somebody else submitted it.  forget() it. */
-static bool recall(struct run *run, uint64_t ticket, struct waiting *ret_job)
-{
-    size_t at = find_waiting(run, ticket);
-
-    if (at == run->count)
-        return false;
-    *ret_job = run->waiting[(run->first + at) % run->room];
-    run->waiting[(run->first + at) % run->room] = run->waiting[run->first];
-    run->first = (run->first + 1) % run->room;
-    run->count--;
-    return true;
-}
-
-static void forget_all(struct run *run)
-{
-    for (size_t i = 0; i < run->count; i++)
-        forget(&run->waiting[(run->first + i) % run->room]);
-    free(run->waiting);
-}
-
-/* -- out ------------------------------------------------------------------------------------------------------ */
-
-static void draw(struct run *run, bool now)
-{
-    struct run_figures *figures = run_figures_of(run);
-
-    run_bar_draw(&run->bar, atomic_load(&figures->done), atomic_load(&figures->failed), run->total, now);
-}
-
-static int flush_output(struct run *run)
-{
-    if (run->output.used > 0 && run->bar.on_screen && isatty(STDOUT_FILENO))
-        run_bar_hide(&run->bar);
-    return output_flush(&run->output);
-}
-
-static int take_result(struct run *run, ptq_result *result)
-{
-    struct waiting job;
-    int code = TOOL_OK;
-
-    if (recall(run, ptq_result_ticket(result), &job)) {
-        code = run_settle(run, &job, result);
-        forget(&job);
-    } else {
-        tool_error(ptq_pool_name(run->pool), "somebody else submits to this pool: ticket %llu is left out - give the POOL another name",
-                   (unsigned long long)ptq_result_ticket(result));
-        run->failed++;
-    }
-    enum ptq_err err = ptq_result_done(result);
-    if (err != PTQ_OK && code == TOOL_OK)
-        code = fail_pool(run->pool, err, "cannot go on");
-    return code;
-}
-
-/* Writes what is finished.  *ret_end: there is no more. */
-static int take_results(struct run *run, bool *ret_any, bool *ret_end)
-{
-    int code = TOOL_OK;
-
-    while (code == TOOL_OK && !was_signalled()) {
-        ptq_result *result;
-        enum ptq_err err = ptq_pool_get(run->pool, PTQ_NOWAIT, &result);
-        *ret_end = err == PTQ_END;
-        if (err == PTQ_EMPTY || err == PTQ_END)
-            break;
-        if (err == PTQ_EINTR)
-            continue;
-        if (err != PTQ_OK)
-            return fail_pool(run->pool, err, "cannot get results");
-        *ret_any = true;
-        code = take_result(run, result);
-        if (run->output.used > 1u << 16 && code == TOOL_OK)
-            code = flush_output(run);
-    }
-    return code == TOOL_OK ? flush_output(run) : code;
-}
-
-/* -- in ------------------------------------------------------------------------------------------------------- */
-
-static enum ptq_err submit_job(struct run *run, uint64_t *ret_ticket)
-{
-    struct run_job job = {.command = run->command.bytes, .command_size = run->command_size, .tries = (uint32_t)run->options->retries,
-                          .timeout_ms = (uint32_t)run->options->timeout, .counts_lines = run->options->tag};
-
-    if (run->plain)
-        return ptq_pool_submit(run->pool, NULL, run->input.bytes, run->input.used, PTQ_NOWAIT, ret_ticket);
-    if (run->template == NULL) {
-        job.command = run->options->exec;
-        job.command_size = strlen(job.command);
-    }
-    if (run->template == NULL || run->options->pipe) {
-        job.input = run->input.bytes;
-        job.input_size = run_input_size(run);
-    }
-    return run_job_submit(run->pool, &run->spill, &job, ret_ticket);
-}
-
-static int say_too_long(struct run *run)
-{
-    char name[48];
-
-    tool_error(NULL, "%s: its %llu lines do not fit one job of --line-size %llu - give a larger one, or a smaller --max-args",
-               run_name_job(run, run->seq, run->line, name), (unsigned long long)run->pieces, (unsigned long long)run->options->line_size);
-    return TOOL_ERROR;
-}
-
-/* Submits jobs as long as there are lines and room. */
-static int submit_jobs(struct run *run, bool *ret_any)
-{
-    for (;;) {
-        uint64_t ticket;
-        int code = run_gather(run);
-        if (code != TOOL_OK || was_signalled() || !run->has_job)
-            return code;
-        enum ptq_err err = submit_job(run, &ticket);
-        if (err == PTQ_FULL)
-            return TOOL_OK;
-        if (err == PTQ_EINTR)
-            continue;
-        if (err == PTQ_EMSGSIZE)
-            return say_too_long(run);
-        if (err != PTQ_OK)
-            return fail_pool(run->pool, err, "cannot submit a line");
-        if (!remember(run, ticket)) {
-            return tool_no_memory();
-        }
-        run_job_submitted(run);
-        *ret_any = true;
-    }
-}
-
-/* -- turns ---------------------------------------------------------------------------------------------------- */
-
-/* A worker, or what came out, has decided that it is enough. */
-static void see_halt(struct run *run)
-{
-    if (atomic_load(&run_figures_of(run)->halted) == RUN_HALT_NEVER || run->halt_told)
-        return;
-    run_bar_hide(&run->bar);
-    tool_error(NULL, "no more jobs are begun: --halt %s - with --joblog, --resume goes on where it ended", run->options->halt);
-    run->halt_told = run->no_more = true;
-    run_job_submitted(run);
-}
-
-static int run_turns(struct run *run, int fd)
-{
-    bool end = false, stopped = false;
-
-    while (!end && !was_signalled()) {
-        bool any = false;
-        int code = take_results(run, &any, &end);
-        see_halt(run);
-        if (code == TOOL_OK && !end && !run->halt_told)
-            code = submit_jobs(run, &any);
-        if (code != TOOL_OK)
-            return code;
-        if (run->no_more && !run->has_job && !stopped) {
-            enum ptq_err err = ptq_pool_stop(run->pool);
-            if (err != PTQ_OK)
-                return fail_pool(run->pool, err, "cannot stop the pool");
-            stopped = any = true;
-            if (run->total == 0)
-                run->total = run->seq;
-        }
-        draw(run, false);
-        if (!any && !end)
-            (void)wait_two_for(fd, run->has_job || run->no_more ? -1 : run_source_fd(&run->source), run->bar.shown ? RUN_BAR_MS : -1);
-    }
-    draw(run, true);
-    run_bar_hide(&run->bar);
-    return TOOL_OK;
-}
-
-static int start_workers(struct run *run)
-{
-    struct ptq_error error = {0};
-    struct ptq_spawn_options how = {.count = (unsigned)run->options->workers, .exec = run->plain ? run->options->exec : NULL, .error = &error};
-
-    if (run->options->none)
-        return TOOL_OK;
-    enum ptq_err err = ptq_pool_spawn(run->pool, &how);
-    return err == PTQ_OK ? TOOL_OK : tool_fail(err, ptq_pool_name(run->pool), "cannot start workers: %s", error.text);
-}
-
-static int run_pool(struct run *run)
-{
-    int fd = -1;
-    int code = start_workers(run);
-
-    enum ptq_err err = code == TOOL_OK ? ptq_pool_fd(run->pool, &fd) : PTQ_OK;
-    if (err != PTQ_OK)
-        code = fail_pool(run->pool, err, "cannot wait for it");
-    if (code == TOOL_OK)
-        code = run_turns(run, fd);
-    run_bar_hide(&run->bar);
-    if (code == TOOL_OK && !was_signalled())
-        let_be(ptq_pool_join(run->pool, POOL_JOIN_MS)); /* abort ends whoever has not left by then */
-    return code;
-}
-
-/* Prints what would be run. */
-static int print_commands(struct run *run)
-{
-    int code = TOOL_OK;
-
-    while (code == TOOL_OK && !was_signalled()) {
-        code = run_gather(run);
-        if (code != TOOL_OK || (!run->has_job && run->no_more))
-            break;
-        if (!run->has_job) {
-            (void)wait_fd(run_source_fd(&run->source), false);
-            continue;
-        }
-        bool good = output_bytes(&run->output, run->command.bytes, run->command.used) && output_bytes(&run->output, "\n", 1);
-        if (!good)
-            (void)tool_no_memory();
-        code = good ? output_flush(&run->output) : TOOL_ERROR;
-        run_job_submitted(run);
-    }
-    return code;
 }
 
 /* -- what is asked -------------------------------------------------------------------------------------------- */
@@ -479,6 +178,33 @@ static int make_pool(ptq_bus *bus, const char *name, struct run *run)
     return open_pool(bus, name, &how, &run->pool);
 }
 
+static int start_workers(struct run *run)
+{
+    struct ptq_error error = {0};
+    struct ptq_spawn_options how = {.count = (unsigned)run->options->workers, .exec = run->plain ? run->options->exec : NULL, .error = &error};
+
+    if (run->options->none)
+        return TOOL_OK;
+    enum ptq_err err = ptq_pool_spawn(run->pool, &how);
+    return err == PTQ_OK ? TOOL_OK : tool_fail(err, ptq_pool_name(run->pool), "cannot start workers: %s", error.text);
+}
+
+static int run_pool(struct run *run)
+{
+    int fd = -1;
+    int code = start_workers(run);
+
+    enum ptq_err err = code == TOOL_OK ? ptq_pool_fd(run->pool, &fd) : PTQ_OK;
+    if (err != PTQ_OK)
+        code = fail_pool(run->pool, err, "cannot wait for it");
+    if (code == TOOL_OK)
+        code = run_turns(run, fd);
+    run_bar_hide(&run->bar);
+    if (code == TOOL_OK && !was_signalled())
+        let_be(ptq_pool_join(run->pool, POOL_JOIN_MS)); /* abort ends whoever has not left by then */
+    return code;
+}
+
 static int run_in_pool(struct run *run, const char *name)
 {
     char own[64];
@@ -529,7 +255,7 @@ static int run_all(struct run *run, const char *name)
     if (run->bar.shown && options->max_args <= 1 && !options->pack && !options->pipe)
         run->total = run_source_total(&run->source);
     if (code == TOOL_OK)
-        code = options->dry_run ? print_commands(run) : run_in_pool(run, name);
+        code = options->dry_run ? run_print(run) : run_in_pool(run, name);
     return exit_code(run, code);
 }
 
@@ -579,7 +305,7 @@ int pool_run(int argc, char **argv)
     run_words_fini(&run.words);
     run_text_fini(&run.command);
     run_text_fini(&run.input);
-    forget_all(&run);
+    run_forget_all(&run);
     free(template);
     return end_by_signal(code);
 }

@@ -1,4 +1,5 @@
-/* pool_run.h -- a run of ptq pool run, as its parts share it: jobs are gathered (run_gather.c), submitted, and settled (run_settle.c). */
+/* pool_run.h -- a run of ptq pool run, as its parts share it: jobs are gathered (run_gather.c), submitted, and
+ * settled (run_settle.c), by turns (run_turns.c). */
 #ifndef PTQ_TOOL_POOL_RUN_H
 #define PTQ_TOOL_POOL_RUN_H
 
@@ -74,6 +75,18 @@ int run_keep_write(int fd, const char *folder, const char *data, size_t size);
 /* run_gather.c: reads until a job is complete (has_job), or nothing can be read now, or no_more.  TOOL_OK, or it has said why. */
 int run_gather(struct run *run);
 void run_job_submitted(struct run *run); /* make place for the next one */
+
+/* run_waiting.c: notes the job that was submitted (false: no memory); finds the one that came back (false: somebody else submitted it),
+ * which is then forgotten by run_forget. */
+bool run_remember(struct run *run, uint64_t ticket);
+bool run_recall(struct run *run, uint64_t ticket, struct waiting *ret_job);
+void run_forget(struct waiting *job);
+void run_forget_all(struct run *run);
+
+/* run_turns.c: until all is written.  fd: readable when a result may have come.  print: what would be run, instead.  TOOL_OK, or it has
+ * said why. */
+int run_turns(struct run *run, int fd);
+int run_print(struct run *run);
 
 /* run_settle.c: writes what the job came to, and counts it.  TOOL_OK, or it has said why. */
 int run_settle(struct run *run, const struct waiting *job, const ptq_result *result);
