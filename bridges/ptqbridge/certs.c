@@ -144,7 +144,8 @@ static bool make_authority(const struct workshop *shop)
     if (is_there(key) && is_there(cert))
         return true;
     if (is_there(key) || is_there(cert)) {
-        tool_error(is_there(key) ? cert : key, "it is missing beside the other of the authority - bring it back, or take both away");
+        tool_error(is_there(key) ? cert : key, "it is missing beside the other of the authority - bring it back, or make keys for all hosts in "
+                                               "another folder: hosts whose certificates are of two authorities do not trust each other");
         return false;
     }
     (void)!getrandom(&random, sizeof random, 0);

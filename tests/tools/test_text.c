@@ -108,6 +108,9 @@ static void figures_are_short(void **state)
     assert_string_equal(tool_human(1023, 1024, text), "1023");
     assert_string_equal(tool_human(1536, 1024, text), "1.5K");
     assert_string_equal(tool_human(9950000, 1000, text), "10M");
+    assert_string_equal(tool_human(999499, 1000, text), "999K");
+    assert_string_equal(tool_human(999500, 1000, text), "1.0M");
+    assert_string_equal(tool_human(1048575, 1024, text), "1.0M");
     assert_true(strlen(tool_human(UINT64_MAX, 1000, text)) < 7);
 }
 
@@ -119,6 +122,8 @@ static void ages_have_units(void **state)
     assert_string_equal(tool_short_time(999, text), "999us");
     assert_string_equal(tool_short_time(1280, text), "1.3ms");
     assert_string_equal(tool_short_time(9999, text), "10ms");
+    assert_string_equal(tool_short_time(999499, text), "999ms");
+    assert_string_equal(tool_short_time(999500, text), "1.0s");
     assert_string_equal(tool_short_time(9960000, text), "10s");
     assert_string_equal(tool_short_time(1500000, text), "1.5s");
     assert_string_equal(tool_short_time(185000000, text), "3m05s");

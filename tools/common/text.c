@@ -186,7 +186,7 @@ char *tool_human(uint64_t number, unsigned step, char buffer[16])
     double value = (double)number;
     int unit = 0;
 
-    for (; value >= (double)step && unit < 6; unit++)
+    for (; unit < 6 && value >= (unit > 0 ? step - 0.5 : step); unit++) /* what would be written as 1000K is 1.0M */
         value /= step;
     if (unit == 0)
         snprintf(buffer, 16, "%" PRIu64, number);
@@ -199,7 +199,7 @@ char *tool_short_time(uint64_t us, char buffer[16])
 {
     if (us < 1000)
         snprintf(buffer, 16, "%" PRIu64 "us", us);
-    else if (us < 1000000)
+    else if (us < 999500)
         snprintf(buffer, 16, us < 9950 ? "%.1fms" : "%.0fms", (double)us / 1e3);
     else if (us < 60000000)
         snprintf(buffer, 16, us < 9950000 ? "%.1fs" : "%.0fs", (double)us / 1e6);
