@@ -3,7 +3,8 @@
  *   the child    main.c      reads its command line, ties itself to its parent
  *                cycle.c     section by section, life by life
  *                self.c      what hooks may ask and say
- *   the parent   process.c   made, started, looked after, ended
+ *   the parent   process_make.c   made, freed
+ *                process.c   started, looked after, ended
  *                report.c    what it came to, and what it shows of itself
  *                mail.c      tell and listen, for both
  *   both         hooks.c     what was registered      record.h  what they share
@@ -96,6 +97,8 @@ struct ptq_process {
 
 /* PTQ_EINVAL, PTQ_EFORKED, PTQ_ENOTSTARTED. */
 enum ptq_err pti_process_check(const ptq_process *process);
+/* Somebody of it ended: is there to be another?  The supervisor's, with `mutex` held. */
+enum pti_exited pti_process_judge(void *context, unsigned slot, const struct pti_exit *how);
 /* Looks after it: is it over? */
 bool pti_process_tend(ptq_process *process);
 enum ptq_err pti_process_make_fd(ptq_process *process);

@@ -42,7 +42,7 @@ struct pti_supervisor {
     void *mourner;
     int keep[KEEP_MAX];
     unsigned keep_count;
-    enum pti_end (*judge)(void *context, unsigned slot, const struct pti_exit *how);
+    enum pti_exited (*judge)(void *context, unsigned slot, const struct pti_exit *how);
     void *context;
     struct pti_gather gather;
     int status_fd;
@@ -187,13 +187,13 @@ static void end_group(struct pti_status *status)
     pti_store_relaxed(&status->group, 0); /* its writer is dead */
 }
 
-static enum pti_end end_of(const struct pti_supervisor *supervisor, unsigned index)
+static enum pti_exited end_of(const struct pti_supervisor *supervisor, unsigned index)
 {
     if (supervisor->judge != NULL)
         return supervisor->judge(supervisor->context, index, &supervisor->slots[index].child.how);
     if (!left_by_itself(supervisor, index))
-        return PTI_END_DIED;
-    return pti_load_acquire(&supervisor->status[index].left) == 2 && !supervisor->ending ? PTI_END_AGAIN : PTI_END_LEFT;
+        return PTI_EXITED_DIED;
+    return pti_load_acquire(&supervisor->status[index].left) == 2 && !supervisor->ending ? PTI_EXITED_AGAIN : PTI_EXITED_LEFT;
 }
 
 static void look_at(struct pti_supervisor *supervisor, unsigned index, struct pti_supervisor_news *news)
@@ -202,12 +202,12 @@ static void look_at(struct pti_supervisor *supervisor, unsigned index, struct pt
     if (!pti_child_look(&slot->child)) /* closing the pidfd takes it out of the epoll set */
         return;
     end_group(&supervisor->status[index]);
-    enum pti_end end = end_of(supervisor, index);
-    if (end == PTI_END_LEFT) {
+    enum pti_exited end = end_of(supervisor, index);
+    if (end == PTI_EXITED_LEFT) {
         news->left++;
         return;
     }
-    if (end == PTI_END_AGAIN && !supervisor->ending) {
+    if (end == PTI_EXITED_AGAIN && !supervisor->ending) {
         slot->failures = 0;
         slot->start_at_ns = 0;
         return;
@@ -216,7 +216,7 @@ static void look_at(struct pti_supervisor *supervisor, unsigned index, struct pt
     supervisor->deaths++;
     pti_store_relaxed(&supervisor->status[index].deaths, pti_load_relaxed(&supervisor->status[index].deaths) + 1); /* one writer */
     mourn(supervisor, index, false);
-    if (end == PTI_END_GIVE_UP)
+    if (end == PTI_EXITED_GIVE_UP)
         slot->given_up = true;
     else
         plan_again(supervisor, index);

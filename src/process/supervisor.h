@@ -22,11 +22,11 @@
 struct pti_supervisor;
 
 /* What the end of a child means. */
-enum pti_end {
-    PTI_END_LEFT,   /* it has left, and stays so */
-    PTI_END_DIED,   /* start it again as below, or give it up */
-    PTI_END_AGAIN,  /* start another at once: nothing went wrong */
-    PTI_END_GIVE_UP
+enum pti_exited {
+    PTI_EXITED_LEFT,   /* it has left, and stays so */
+    PTI_EXITED_DIED,   /* start it again as below, or give it up */
+    PTI_EXITED_AGAIN,  /* start another at once: nothing went wrong */
+    PTI_EXITED_GIVE_UP
 };
 
 struct pti_supervisor_options {
@@ -43,7 +43,7 @@ struct pti_supervisor_options {
     const int *keep;      /* descriptors that its children inherit besides, at most 4; copied */
     unsigned keep_count;
     /* Called in tend, end and free for each child that has ended; NULL: as told above. */
-    enum pti_end (*judge)(void *context, unsigned slot, const struct pti_exit *how);
+    enum pti_exited (*judge)(void *context, unsigned slot, const struct pti_exit *how);
     void *context;
     bool limits;          /* its children use watchdog.h: each also gets alarm=<descriptor>, and one that is stopped, or too ill to end
                            * itself, is killed when its time is over */
