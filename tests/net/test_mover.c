@@ -483,9 +483,9 @@ static void a_mover_that_is_stopped_gives_back_what_it_has(void **state)
     assert_ok(pti_mover_start(&move, &error, &mover));
     int64_t until = pti_now_ns() + PTT_LONG * PTI_NS_PER_MS;
     do
-        assert_ok(ptq_queue_stats(target, &stats));
-    while (stats.ready < 3 && pti_now_ns() < until);
-    pti_mover_stop(mover); /* three are there, the others wait for room */
+        assert_ok(ptq_queue_stats(source, &stats));
+    while (stats.acked < 3 && pti_now_ns() < until);
+    pti_mover_stop(mover); /* three are there, and known to be; the others wait for room */
 
     assert_ok(ptq_queue_stats(source, &stats));
     assert_int_equal(stats.leased, 0);

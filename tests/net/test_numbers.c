@@ -222,7 +222,7 @@ static void a_home_whose_list_has_no_end_is_not_followed(void **state)
     net_init(&net, (const char *const[]){"--peer", peer, NULL});
     raw_welcome(&raw, listener, 7, false);
     size_t size = pti_directory_pack(&directory, bytes, sizeof bytes);
-    while (asked < 100 && (asked == 0 || ptt_wait_readable(raw.fd, 400)) && raw_next(&raw, &frame)) {
+    while (asked < 100 && ptt_wait_readable(raw.fd, asked < 2 ? PTT_LONG : 400) && raw_next(&raw, &frame)) {
         assert_int_equal(frame.type, PTI_FRAME_DIRECTORY);
         raw_say(&raw, &(struct pti_frame){.type = PTI_FRAME_DIRECTORY, .flags = PTI_FRAME_REPLY, .channel = frame.channel,
                                           .number = frame.number, .length = (uint32_t)size, .payload = bytes});
