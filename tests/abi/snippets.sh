@@ -156,6 +156,7 @@ console() {
         (exit $last_status)
         { eval "$typed"; code=$?; } >"$steps.$step.printed" 2>&1 </dev/null
         last_status=$code
+        case $typed in 'kill -9 $!'*) wait_until "! kill -0 $!" ;; esac # it has died before anybody could type the next
         [ "${!:-}" = "$last_job" ] || last_status=0
         echo "$number $line $step $vary" >>"$at/typed"
         [ $code -eq 0 ] || [ "$next" = 'echo $?' ] || { wrong "exited with $code: $typed" "$steps.$step.printed"; return; }
