@@ -121,6 +121,16 @@ finish() {
     wait "$1"
     local got=$?
     [ $got -eq "$2" ] || fail "process ended with $got instead of $2"
+    forget "$1"
+}
+
+# forget PID: it is none of ours any more, and in time somebody else's.
+forget() {
+    local child left=()
+    for child in "${children[@]}"; do
+        [ "$child" = "$1" ] || left+=("$child")
+    done
+    children=("${left[@]}")
 }
 
 # meet COUNT: $met are words for a command of workers.  Each waits with its first job until as many workers have one, so that none comes too late.
