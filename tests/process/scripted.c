@@ -10,11 +10,15 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/time.h"
+#include "process/life.h"
 #include "support/ptt.h"
 
 /* -- the child ------------------------------------------------------------------------------------------------ */
 
 static char history[4096];
+static int64_t entered_ns[2]; /* the section before this one, and this one */
+static int64_t longest_ns;    /* no section that is over took longer */
 
 /* How often does the word stand in the log? */
 static unsigned count_of(const char *word)
@@ -50,9 +54,27 @@ static void die_of_segv(void)
     raise(SIGSEGV);
 }
 
+/* From the section before one to the one behind it, that is longer than it. */
+static void time_sections(void)
+{
+    int64_t now = pti_now_ns();
+    if (entered_ns[0] != 0 && now - entered_ns[0] > longest_ns)
+        longest_ns = now - entered_ns[0];
+    entered_ns[0] = entered_ns[1];
+    entered_ns[1] = now;
+}
+
+static void be_longest(void)
+{
+    struct timespec moment = {.tv_nsec = 2000000};
+    do
+        nanosleep(&moment, NULL);
+    while (pti_now_ns() - entered_ns[1] <= longest_ns);
+}
+
 static enum ptq_err act(ptq_self *self, const char *action)
 {
-    struct timespec day = {.tv_sec = 86400}, moment = {.tv_nsec = 2000000}, nap = {.tv_nsec = 120000000};
+    struct timespec day = {.tv_sec = 86400}, nap = {.tv_nsec = 120000000};
     if (strcmp(action, "fail") == 0)
         return ptq_self_fail(self, PTQ_EPERM, "as the %s says", "script");
     if (strcmp(action, "bare") == 0)
@@ -71,8 +93,8 @@ static enum ptq_err act(ptq_self *self, const char *action)
         exit(3);
     if (strcmp(action, "sleep") == 0 && nanosleep(&day, NULL) == 0)
         abort();
-    if (strcmp(action, "rest") == 0)
-        nanosleep(&moment, NULL);
+    if (strcmp(action, "longest") == 0)
+        be_longest();
     if (strcmp(action, "nap") == 0)
         nanosleep(&nap, NULL);
     while (strcmp(action, "wait") == 0 && !ptq_self_cancelled(self))
@@ -86,8 +108,11 @@ static enum ptq_err section(ptq_self *self, const char *name, bool of_run)
 {
     char word[32], action[16];
     snprintf(word, sizeof word, of_run ? "%s%llu" : "%s", name, (unsigned long long)ptq_self_run(self));
+    time_sections();
     size_t length = strlen(history);
     snprintf(history + length, sizeof history - length, "%s%s", length != 0 ? " " : "", word);
+    if (count_of(word) > 1)
+        memset(self->record->timeout_ms, 0, sizeof self->record->timeout_ms);
     if (ptq_self_checkpoint(self, history, strlen(history)) != PTQ_OK || ptq_self_give(self, history, strlen(history)) != PTQ_OK)
         abort();
     return find_action(self, word, action) ? act(self, action) : PTQ_OK;
@@ -218,6 +243,17 @@ void scripted_wait_for(struct life *life, enum ptq_section wanted)
 void scripted_wait_for_run(struct life *life, uint64_t run)
 {
     assert_true(ptt_wait_until(is_in, &(struct until){life->process, PTQ_SECTION_RUN, run}, PTT_LONG));
+}
+
+static bool is_frozen(void *process)
+{
+    struct ptq_process_status status;
+    return ptq_process_status(process, &status) == PTQ_OK && status.pid != 0 && ptt_wait_stopped((pid_t)status.pid, 0);
+}
+
+void scripted_wait_frozen(struct life *life)
+{
+    assert_true(ptt_wait_until(is_frozen, life->process, PTT_LONG));
 }
 
 void assert_life_at(const char *hooks, const struct ptq_process_options *options, const char *script, enum ptq_err answer,

@@ -6,8 +6,10 @@
  *   stop   asks for its own stop                                      eintr  asks for it, and answers PTQ_EINTR
  *   kill   SIGKILL     segv   SIGSEGV     exit   exit(3)             freeze SIGSTOP
  *   wait   until it is cancelled, then answers well                  sleep  a system call that sleeps for ever, until EINTR
- *   hang   for ever                                                   rest   2 ms      nap   120 ms
- * The log ("s p1 r1 o1 f R") is its checkpoint, and its result.
+ *   hang   for ever                                                   nap    120 ms
+ *   longest  2 ms, and longer than any section before it
+ * The log ("s p1 r1 o1 f R") is its checkpoint, and its result.  Limits hold until the first section that is done again: what a script
+ * leaves alone must not be late, whatever a busy machine does.
  */
 #ifndef PTQ_TESTS_PROCESS_SCRIPTED_H
 #define PTQ_TESTS_PROCESS_SCRIPTED_H
@@ -33,6 +35,7 @@ void scripted_fini(struct life *life);
 /* Until its log would have this section: as its status says. */
 void scripted_wait_for(struct life *life, enum ptq_section section);
 void scripted_wait_for_run(struct life *life, uint64_t run); /* in its run hook */
+void scripted_wait_frozen(struct life *life);                /* by "freeze": a section is there before it has come to that */
 
 /* All of it; the log and the answer must be these. */
 #define assert_life(hooks, options, script, answer, log) assert_life_at(hooks, options, script, answer, log, __FILE__, __LINE__)

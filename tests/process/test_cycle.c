@@ -76,7 +76,7 @@ static void a_stop_from_the_parent_ends_the_section_and_then_finishes(void **sta
 
     (void)state;
     scripted_start(&life, "all", OPTIONS(.lives = 1), "r2=freeze");
-    scripted_wait_for_run(&life, 2);
+    scripted_wait_frozen(&life);
     assert_ok(ptq_process_stop(life.process));
     assert_ok(ptq_process_status(life.process, &life.status));
     kill((pid_t)life.status.pid, SIGCONT);
@@ -272,7 +272,7 @@ static void a_timeout_costs_a_life(void **state)
     (void)state;
     assert_life("all", OPTIONS(.runs = 1, .lives = 2, .grace_ms = 1000, .timeout_ms = {[PTQ_SECTION_RUN] = 20}), "r1=wait", PTQ_OK,
                 "s p1 r1 p1 r1 o1 f R");
-    assert_life("all", OPTIONS(.runs = 1, .lives = 2, .grace_ms = 50, .timeout_ms = {[PTQ_SECTION_POSTRUN] = 10}), "o1=sleep", PTQ_OK,
+    assert_life("all", OPTIONS(.runs = 1, .lives = 2, .grace_ms = 500, .timeout_ms = {[PTQ_SECTION_POSTRUN] = 10}), "o1=sleep", PTQ_OK,
                 "s p1 r1 o1 p1 r1 o1 f R");
 }
 
@@ -281,7 +281,7 @@ static void who_heeds_no_limit_is_killed_and_started_again(void **state)
     struct life life;
 
     (void)state;
-    assert_life("all", OPTIONS(.runs = 1, .lives = 2, .grace_ms = 5, .timeout_ms = {[PTQ_SECTION_RUN] = 5}), "r1=hang", PTQ_OK,
+    assert_life("all", OPTIONS(.runs = 1, .lives = 2, .grace_ms = 50, .timeout_ms = {[PTQ_SECTION_RUN] = 50}), "r1=hang", PTQ_OK,
                 "s p1 r1 s p1 r1 o1 f R");
     scripted_start(&life, "unheard", OPTIONS(.runs = 1, .grace_ms = 5, .timeout_ms = {[PTQ_SECTION_ONFINISH] = 5}), "f=hang");
     scripted_end(&life);
@@ -295,7 +295,7 @@ static void who_heeds_no_limit_is_killed_and_started_again(void **state)
 static void a_stopped_process_is_killed_at_its_limit_and_started_again(void **state)
 {
     (void)state;
-    assert_life("all", OPTIONS(.runs = 1, .lives = 2, .grace_ms = 5, .timeout_ms = {[PTQ_SECTION_RUN] = 5}), "r1=freeze", PTQ_OK,
+    assert_life("all", OPTIONS(.runs = 1, .lives = 2, .grace_ms = 50, .timeout_ms = {[PTQ_SECTION_RUN] = 50}), "r1=freeze", PTQ_OK,
                 "s p1 r1 s p1 r1 o1 f R");
 }
 
@@ -323,7 +323,7 @@ static void kill_does_not_wait_for_one_that_is_stopped(void **state)
 
     (void)state;
     scripted_start(&life, "all", NULL, "r1=freeze");
-    scripted_wait_for(&life, PTQ_SECTION_RUN);
+    scripted_wait_frozen(&life);
     assert_ok(ptq_process_kill(life.process, 10));
     scripted_end(&life);
     assert_answer(PTQ_EABORTED, life.answer);
@@ -438,6 +438,21 @@ static unsigned long switches_of(int64_t pid)
     return all;
 }
 
+struct sleep {
+    struct life *life;
+    int64_t pid;
+    unsigned long switches;
+};
+
+/* For 100 ms nothing of it moved: its watchdog, too, has looked for the last time. */
+static bool is_at_rest(void *context)
+{
+    struct sleep *sleep = context;
+    unsigned long before = sleep->switches = switches_of(sleep->pid);
+    assert_answer(PTQ_TIMEDOUT, ptq_process_wait(sleep->life->process, 100));
+    return ptt_wait_sleeping((pid_t)sleep->pid, (pid_t)sleep->pid, 0) && switches_of(sleep->pid) == before;
+}
+
 static void a_process_that_sleeps_and_a_parent_that_waits_cost_nothing(void **state)
 {
     struct rusage before, after;
@@ -448,15 +463,15 @@ static void a_process_that_sleeps_and_a_parent_that_waits_cost_nothing(void **st
     print_message("skipped: ThreadSanitizer has a thread of its own, which looks around all the time\n");
     skip();
 #endif
-    scripted_start(&life, "all", OPTIONS(.lives = 2, .timeout_ms = {[PTQ_SECTION_POSTRUN] = 5}), "r2=sleep"); /* a limit, but not here */
+    scripted_start(&life, "all", OPTIONS(.lives = 9, .timeout_ms = {[PTQ_SECTION_POSTRUN] = 5}), "r2=sleep"); /* a limit, but not here */
     scripted_wait_for_run(&life, 2);
-    assert_answer(PTQ_TIMEDOUT, ptq_process_wait(life.process, 100)); /* the watchdog has looked for the last time */
     assert_ok(ptq_process_status(life.process, &life.status));
-    unsigned long switches = switches_of(life.status.pid);
+    struct sleep sleep = {.life = &life, .pid = life.status.pid};
+    assert_true(ptt_wait_until(is_at_rest, &sleep, PTT_LONG));
     getrusage(RUSAGE_THREAD, &before);
     assert_answer(PTQ_TIMEDOUT, ptq_process_wait(life.process, 200));
     getrusage(RUSAGE_THREAD, &after);
-    assert_int_equal(switches_of(life.status.pid), switches);
+    assert_int_equal(switches_of(life.status.pid), sleep.switches);
     assert_true(after.ru_nvcsw - before.ru_nvcsw <= 2); /* its own sleep, and one for the machine */
     scripted_fini(&life);
 }
@@ -547,7 +562,7 @@ static void the_descriptor_tells_of_the_end(void **state)
 
     (void)state;
     scripted_start(&life, "all", OPTIONS(.lives = 2), "r1=freeze");
-    scripted_wait_for(&life, PTQ_SECTION_RUN);
+    scripted_wait_frozen(&life);
     assert_ok(ptq_process_fd(life.process, &fd));
     assert_false(ptt_wait_readable(fd, 50));
     assert_answer(PTQ_TIMEDOUT, ptq_process_wait(life.process, PTQ_NOWAIT));
@@ -568,13 +583,13 @@ static void timers_count_what_went_well(void **state)
     struct ptq_timer timer;
 
     (void)state;
-    scripted_start(&life, "all", OPTIONS(.runs = 3, .lives = 2), "r1=rest r2=fail");
+    scripted_start(&life, "all", OPTIONS(.runs = 3, .lives = 2), "r2=fail r3=longest");
     scripted_end(&life);
     assert_ok(ptq_process_timer(life.process, PTQ_SECTION_PRERUN, &timer));
     assert_int_equal(timer.count, 4);
     assert_ok(ptq_process_timer(life.process, PTQ_SECTION_RUN, &timer));
     assert_int_equal(timer.count, 3);
-    assert_int_equal(timer.max_at, 1);
+    assert_int_equal(timer.max_at, 3);
     assert_true(timer.max_ns >= 2000000);
     assert_ok(ptq_process_timer(life.process, PTQ_SECTION_FULL_RUN, &timer));
     assert_int_equal(timer.count, 3);

@@ -59,7 +59,7 @@ static void when_its_last_life_is_gone_its_error_stands_in_the_jobs_place(void *
     static const char *const words[] = {"error in run on run 1: as the script says", "signal 9", "timeout in run after 30 ms on run 1"};
 
     for (size_t i = 0; i < 3; i++) {
-        uint64_t ticket = pools_submit(&pools, "one-run", scripts[i]), next = pools_submit(&pools, "echo", "next");
+        uint64_t ticket = pools_submit(&pools, i == 2 ? "short-run" : "one-run", scripts[i]), next = pools_submit(&pools, "echo", "next");
         ptq_result *result = pools_get(&pools);
         assert_int_equal(ptq_result_ticket(result), ticket);
         assert_answer(codes[i], ptq_result_code(result));
@@ -164,11 +164,12 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_limit_of_the_job_ends_all_of_its_life),
         cmocka_unit_test(a_worker_that_is_killed_takes_its_process_along),
     };
-    struct ptq_process_options one = {.runs = 1, .grace_ms = 20, .timeout_ms[PTQ_SECTION_RUN] = 30}, three = {.runs = 3},
+    struct ptq_process_options one = {.runs = 1}, brief = {.runs = 1, .grace_ms = 20, .timeout_ms[PTQ_SECTION_RUN] = 30}, three = {.runs = 3},
                                lives = {.runs = 1, .lives = 3, .pause_ms = 1}, many = {.runs = 1000, .lives = PTQ_LIVES_MANY};
     pools_register();
     scripted_register();
     if (ptq_process_register("told", &told, NULL) != PTQ_OK || ptq_task_register_process("one-run", "all", &one) != PTQ_OK ||
+        ptq_task_register_process("short-run", "all", &brief) != PTQ_OK ||
         ptq_task_register_process("three-runs", "all", &three) != PTQ_OK || ptq_task_register_process("three-lives", "all", &lives) != PTQ_OK ||
         ptq_task_register_process("many-lives", "all", &many) != PTQ_OK || ptq_task_register_process("told", "told", NULL) != PTQ_OK)
         return 1;

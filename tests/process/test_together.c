@@ -137,7 +137,7 @@ static void a_kill_that_is_patient_holds_up_nobody_else(void **state)
 
     (void)state;
     scripted_start(&life, "unheard", NULL, "r1=freeze"); /* SIGTERM waits until it is continued */
-    scripted_wait_for(&life, PTQ_SECTION_RUN);
+    scripted_wait_frozen(&life);
     begin_call(&kills, kill_patiently, life.process);
     call_beside(&asks, ask_status, life.process);
     expect_answer(&asks, PTQ_OK);

@@ -110,6 +110,9 @@ bool ptt_wait_readable(int fd, int timeout_ms);
 /* Until thread `tid` of process `pid` sleeps in the kernel (state S).  For tests of what wakes it. */
 bool ptt_wait_sleeping(pid_t pid, pid_t tid, int timeout_ms);
 
+/* Until a process stands still that stops itself (state T).  For tests of what a signal does to it then. */
+bool ptt_wait_stopped(pid_t pid, int timeout_ms);
+
 /* ---- what the kernel refuses ---- */
 
 /* From now on, in this process: the system call `number` answers `error`; with flags, only where its third argument has one
@@ -127,7 +130,7 @@ void ptt_traces_take(struct ptt_traces *traces);
 unsigned ptt_count_threads(void);
 uint64_t ptt_anonymous_kib(pid_t pid);
 
-/* Fails the test if there is more of anything now than then; waits a little for threads to be gone. */
+/* Fails the test if there is more of anything now than then; waits for threads to be gone. */
 void ptt_traces_assert_none_left(const struct ptt_traces *before);
 
 /* ---- random ---- */

@@ -55,14 +55,15 @@ bool ptt_wait_readable(int fd, int timeout_ms)
     return got == 1 && (poll_fd.revents & (POLLIN | POLLHUP)) != 0; /* a read answers at once, if only the end */
 }
 
-struct thread_name {
+struct thread_wait {
     pid_t pid, tid;
+    char state;
 };
 
 /* The state stands behind the last ')': a command may contain anything. */
-static bool is_sleeping(void *context)
+static bool has_state(void *context)
 {
-    const struct thread_name *thread = context;
+    const struct thread_wait *thread = context;
     char path[64], text[512];
 
     snprintf(path, sizeof path, "/proc/%d/task/%d/stat", (int)thread->pid, (int)thread->tid);
@@ -73,14 +74,21 @@ static bool is_sleeping(void *context)
     fclose(file);
     text[length] = '\0';
     const char *end = strrchr(text, ')');
-    return end != NULL && strncmp(end, ") S", 3) == 0;
+    return end != NULL && strncmp(end, ") ", 2) == 0 && end[2] == thread->state;
 }
 
 bool ptt_wait_sleeping(pid_t pid, pid_t tid, int timeout_ms)
 {
-    struct thread_name thread = {pid, tid};
+    struct thread_wait thread = {pid, tid, 'S'};
 
-    return ptt_wait_until(is_sleeping, &thread, timeout_ms);
+    return ptt_wait_until(has_state, &thread, timeout_ms);
+}
+
+bool ptt_wait_stopped(pid_t pid, int timeout_ms)
+{
+    struct thread_wait thread = {pid, pid, 'T'};
+
+    return ptt_wait_until(has_state, &thread, timeout_ms);
 }
 
 uint64_t ptt_seed(void)
