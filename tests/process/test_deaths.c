@@ -137,14 +137,16 @@ static void processes_killed_and_stopped_at_random_lose_nothing_that_they_kept(v
     setrlimit(RLIMIT_CORE, &none);
     assert_ok(ptq_process_new(scratch->bus, "count",
                               OPTIONS(.lives = PTQ_LIVES_MANY, .crash_limit = 1000000, .pause_ms = 1, .pause_max_ms = 1, .mail_count = 20,
-                                      .recycle_runs = 1000, .timeout_ms = {[PTQ_SECTION_POSTRUN] = 2000}),
+                                      .recycle_runs = 1000, .timeout_ms = {[PTQ_SECTION_POSTRUN] = PTT_LONG}),
                               &process));
     assert_ok(ptq_process_start(process));
-    for (int64_t end = pti_now_ns() + seconds * PTI_NS_PER_S; pti_now_ns() < end;) {
+    assert_ok(ptq_process_status(process, &status));
+    for (int64_t end = pti_now_ns() + seconds * PTI_NS_PER_S; pti_now_ns() < end || status.deaths == 0;) {
         if (ptq_process_wait(process, (int)(ptt_random(&seed) % 20)) != PTQ_TIMEDOUT)
             fail_msg("it has ended by itself");
         hear(process, &last);
         hit(process, &seed);
+        assert_ok(ptq_process_status(process, &status));
     }
     do
         hear(process, &last); /* on a busy machine each may have died before its first run */
