@@ -17,6 +17,11 @@ static int64_t the_worker(struct pools *pools)
     return pid;
 }
 
+static bool have_died(const struct ptq_pool_stats *stats, uint64_t count)
+{
+    return stats->deaths >= count;
+}
+
 static void a_killed_workers_job_is_done_by_another(void **state)
 {
     struct pools pools;
@@ -65,6 +70,7 @@ static void a_job_that_kills_its_workers_leaves_as_an_error_in_its_place(void **
     pools_expect(&pools, first + 2, "second try");
     pools_expect(&pools, first + 3, "after");
     struct ptq_pool_stats stats;
+    assert_true(pools_wait_stats(&pools, have_died, 4)); /* who has its job now may know of it before its parent */
     assert_ok(ptq_pool_stats(pools.pool, &stats));
     assert_int_equal(stats.deaths, 4);
     pools_fini(&pools);

@@ -19,6 +19,14 @@ static uint64_t submit_limited(struct pools *pools, const char *task, const char
     return ticket;
 }
 
+/* The same pool as a program has it that has spawned nobody: a worker that stands still for long is not ended as long as it waits. */
+static struct pools beside(const struct pools *pools)
+{
+    struct pools other = *pools;
+    assert_ok(ptq_pool_open(pools->scratch.bus, "pool", &(struct ptq_pool_options){.mode = PTQ_ATTACH}, &other.pool));
+    return other;
+}
+
 static unsigned deaths(struct pools *pools)
 {
     struct ptq_pool_stats stats;
@@ -121,11 +129,13 @@ static void a_task_that_looks_ends_by_itself_and_its_worker_lives(void **state)
     pools_spawn(&pools, 1);
     uint64_t first = submit_limited(&pools, "look", "x", &(struct ptq_call_options){.timeout_ms = 50});
     pools_submit(&pools, "echo", "next");
-    ptq_result *result = pools_get(&pools);
+    struct pools other = beside(&pools);
+    ptq_result *result = pools_get(&other);
     assert_int_equal(ptq_result_ticket(result), first);
     assert_answer(PTQ_TIMEDOUT, ptq_result_code(result));
     ptt_assert_says(ptq_result_text(result), "its limit is 50");
     assert_ok(ptq_result_done(result));
+    ptq_pool_close(other.pool);
     pools_expect(&pools, first + 1, "next");
     assert_int_equal(deaths(&pools), 0);
     pools_fini(&pools);
@@ -218,15 +228,31 @@ static void a_command_is_ended_with_its_process_group(void **state)
     spawn_command(&pools, path, sizeof path);
     ptq_pool_worker_pids(pools.pool, &before, 1);
     uint64_t ticket = 0;
-    struct ptq_call_options call = {.timeout_ms = 200};
+    struct ptq_call_options call = {.timeout_ms = 2500}; /* by then the command has told its pid */
     assert_ok(ptq_pool_submit_with(pools.pool, NULL, "", 0, &(struct ptq_submit_options){.call = &call}, PTT_LONG, &ticket));
-    pools_expect_error(&pools, ticket, PTQ_TIMEDOUT);
+    struct pools other = beside(&pools);
+    pools_expect_error(&other, ticket, PTQ_TIMEDOUT);
+    ptq_pool_close(other.pool);
     int pid = read_number(path);
     assert_true(pid > 1);
     assert_true(ptt_wait_until(is_gone, &pid, PTT_LONG));
     ptq_pool_worker_pids(pools.pool, &after, 1);
     assert_int_equal(before, after); /* the command was at fault, not its worker */
     pools_fini(&pools);
+}
+
+struct leftover {
+    ptq_pool *pool;
+    int pid;
+};
+
+/* The parent of the worker notices while it waits. */
+static bool is_gone_while_waiting(void *context)
+{
+    struct leftover *leftover = context;
+    ptq_result *result;
+    assert_answer(PTQ_TIMEDOUT, ptq_pool_get(leftover->pool, 20, &result));
+    return is_gone(&leftover->pid);
 }
 
 static void a_killed_worker_takes_its_commands_group_along(void **state)
@@ -243,9 +269,7 @@ static void a_killed_worker_takes_its_commands_group_along(void **state)
     int pid = read_number(path);
     ptq_pool_worker_pids(pools.pool, &worker, 1);
     kill((pid_t)worker, SIGKILL);
-    ptq_result *result;
-    assert_answer(PTQ_TIMEDOUT, ptq_pool_get(pools.pool, 300, &result)); /* its parent notices in here */
-    assert_true(ptt_wait_until(is_gone, &pid, PTT_LONG));
+    assert_true(ptt_wait_until(is_gone_while_waiting, &(struct leftover){pools.pool, pid}, PTT_LONG));
     pools_fini(&pools);
 }
 

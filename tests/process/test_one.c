@@ -117,6 +117,27 @@ static void wait_busy(ptq_worker *worker, const char *task)
     assert_true(ptt_wait_until(is_busy, &(struct busy){worker, task}, PTT_LONG));
 }
 
+/* From now on SIGTERM does nothing to it. */
+static bool is_stubborn(void *context)
+{
+    char path[64], line[200];
+    unsigned long long ignored = 0;
+    snprintf(path, sizeof path, "/proc/%lld/status", (long long)*(int64_t *)context);
+    FILE *file = fopen(path, "re");
+    while (file != NULL && fgets(line, sizeof line, file) != NULL && sscanf(line, "SigIgn: %llx", &ignored) != 1)
+        ;
+    if (file != NULL)
+        fclose(file);
+    return (ignored >> (SIGTERM - 1) & 1) != 0;
+}
+
+static int64_t pid_of(ptq_worker *worker)
+{
+    struct ptq_worker_status status;
+    assert_ok(ptq_worker_status(worker, &status));
+    return status.pid;
+}
+
 static void a_worker_is_called_and_answers(void **state)
 {
     struct ptt_scratch scratch;
@@ -279,9 +300,12 @@ static void a_worker_that_dies_says_how_and_can_be_started_again(void **state)
     send_text(worker, "before");
     assert_ok(ptq_worker_poll(worker, PTT_LONG));
     assert_answer(PTQ_EALREADY, ptq_worker_start(worker));
+    pid_t pid = (pid_t)pid_of(worker);
+    ptt_stop(pid); /* or it might be dead before the last is sent */
     assert_ok(ptq_worker_set_task(worker, "die", NULL, 0, PTT_LONG));
     send_text(worker, "x");
     send_text(worker, "never");
+    ptt_continue(pid);
     receive(worker, "before");
     assert_answer(PTQ_EDIED, ptq_worker_recv(worker, PTT_LONG, &result));
     assert_false(ptq_worker_is_alive(worker));
@@ -351,7 +375,8 @@ static void a_close_asks_then_terminates_then_kills_by_one_deadline(void **state
         ptq_worker *worker = spawn(&scratch, cases[i].task);
         send_text(worker, "x");
         wait_busy(worker, cases[i].task);
-        usleep(20000); /* for it to be stubborn */
+        int64_t pid = pid_of(worker);
+        assert_true(cases[i].signal != SIGKILL || cases[i].timeout_ms == 0 || ptt_wait_until(is_stubborn, &pid, PTT_LONG));
         assert_ok(ptq_worker_close(worker, cases[i].timeout_ms));
         struct ptq_worker_end end = ptq_worker_end(worker);
         assert_true(end.signaled);

@@ -207,8 +207,9 @@ static void workers_are_killed_and_each_ticket_comes_once(void **state)
         assert_int_equal(seen[ptq_result_ticket(result) - first]++, 0);
         assert_ok(ptq_result_done(result));
         int64_t pids[3];
-        if (got % (JOBS / KILLS) == 7 && ptq_pool_worker_pids(pools.pool, pids, 3) > 0)
-            (void)kill((pid_t)pids[got % 2], SIGKILL);
+        size_t alive = got % (JOBS / KILLS) == 7 ? ptq_pool_worker_pids(pools.pool, pids, 3) : 0;
+        if (alive > 0)
+            (void)kill((pid_t)pids[got % alive], SIGKILL);
     }
     assert_ok(ptq_pool_stop(pools.pool));
     pools_expect_end(&pools);

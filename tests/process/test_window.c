@@ -14,6 +14,11 @@ static bool only_the_first_runs(const struct ptq_pool_stats *stats, uint64_t hel
     return stats->running == 1 && stats->held == held;
 }
 
+static bool stands_full(const struct ptq_pool_stats *stats, uint64_t finished)
+{
+    return stats->running == 0 && stats->ready == finished && stats->queued == 3;
+}
+
 static bool all_at_work(const struct ptq_pool_stats *stats, uint64_t count)
 {
     return stats->running == count;
@@ -99,10 +104,9 @@ static void submit_blocks_when_jobs_are_full_and_goes_on(void **state)
     (void)state;
     pools_init(&pools, &(struct ptq_pool_options){.capacity = 3, .window = 2}, 0);
     pools_spawn(&pools, 1);
-    unsigned sent = 0;
-    while (ptq_pool_submit(pools.pool, "echo", "x", 1, 300, &ticket) == PTQ_OK)
-        sent++;
-    assert_int_equal(sent, 5); /* the window is finished, the queue is full */
+    for (unsigned i = 0; i < 5; i++)
+        pools_submit(&pools, "echo", "x");
+    assert_true(pools_wait_stats(&pools, stands_full, 2)); /* the window is finished, the queue is full */
     assert_answer(PTQ_FULL, ptq_pool_submit(pools.pool, "echo", "x", 1, PTQ_NOWAIT, &ticket));
     assert_answer(PTQ_TIMEDOUT, ptq_pool_submit(pools.pool, "echo", "x", 1, 10, &ticket));
 
