@@ -177,7 +177,7 @@ static void a_live_scribbler_crashes_nobody(void **state)
     for (int i = 0; i < 2; i++)
         children[i] = ptt_fork(use_until_told, &errand[i]);
     int64_t end = contract_now_ms() + 1500;
-    for (uint64_t n = 0; contract_now_ms() < end; n++) {
+    for (uint64_t n = 0; contract_now_ms() < end || (errand[0].page->words[1] <= 100 && contract_now_ms() < end + PTT_LONG); n++) {
         static const uint64_t odd[] = {0, 1, UINT64_MAX, 5000, 1u << 20, (1u << 20) + 1, LARGEST, LARGEST + 1, 1u << 30};
         uint64_t block = ptt_random(&seed) % 12, word = ptt_random(&seed) % 8;
         uint64_t at = blocks + block * info.block_stride + (word < 6 ? word * 8 : info.block_stride - 16 + (word - 6) * 8);
