@@ -143,10 +143,11 @@ static void a_log_opened_by_many_at_once_is_one(void **state)
 /* ---- many */
 
 #define RECORDS 3000
+#define BEFORE 8
 
 struct book {
     const struct ptt_scratch *scratch;
-    struct ptt_page *page; /* each writer's: begun, done */
+    struct ptt_page *page; /* each writer's: begun, done; from BEFORE on how many its former lives had begun, whose numbers it does not use */
     uint64_t records;
 };
 struct worker {
@@ -166,11 +167,11 @@ static int append(void *context)
     ptq_log *log = open_log(book->scratch, 0);
 
     for (uint64_t n = 1; n <= book->records; n++) {
-        struct event event = {n, worker->index, {0}};
+        struct event event = {book->page->words[BEFORE + worker->index] + n, worker->index, {0}};
         for (int i = 0; i < 26; i++)
-            event.filled[i] = n;
+            event.filled[i] = event.number;
         atomic_store(&book->page->words[2 * worker->index], n);
-        if (ptq_log_append(log, &event, 16 + 8 * (n % 27), NULL) != PTQ_OK)
+        if (ptq_log_append(log, &event, 16 + 8 * (event.number % 27), NULL) != PTQ_OK)
             return 90;
         atomic_store(&book->page->words[2 * worker->index + 1], n);
     }
@@ -249,6 +250,7 @@ static void writers_are_killed_and_stopped_and_the_log_goes_on(void **state)
         ptt_kill(pids[i]);
         begun += atomic_load(&mine[0]);
         done += atomic_load(&mine[1]);
+        atomic_fetch_add(&book.page->words[BEFORE + i], atomic_load(&mine[0]));
         atomic_store(&mine[0], 0);
         atomic_store(&mine[1], 0);
         pids[i] = ptt_fork(append, &(struct worker){&book, i});
