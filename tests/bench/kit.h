@@ -72,6 +72,7 @@ struct bench {
     struct bench_options options;
     const char *name;
     size_t size_max;   /* of --size; 0: BENCH_SIZE_MAX */
+    int grace_ms;      /* how long roles have to end after the stop; 0: the usual */
     bool threads;      /* roles are threads of one process, for what knows nothing else */
     double cpu_ns;     /* processor time of all roles and of what stood beside them, of the measured window */
     struct bench_page *page;
@@ -97,7 +98,9 @@ void bench_beside(struct bench *bench, int cpu, char *const argv[]);
 /* Keys and certificates of two hosts, home and far, in `dir`/keys, by ptqbridge (`options.program`). */
 void bench_make_keys(const struct bench *bench, const char *dir);
 
-/* A port of the loopback that nobody uses just now. */
+/* An address of the loopback that is this process's own; and a port there that stays free until it is used: nobody else is given one of
+ * this address, as one of 127.0.0.1 by the next bind or connect. */
+const char *bench_host(void);
 unsigned bench_free_port(void);
 
 /* Calls work(context, i) in a thread for each i below count, and waits until all have returned. */

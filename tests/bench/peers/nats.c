@@ -32,8 +32,8 @@ static void peer_prepare(struct bench *bench, unsigned line)
     is_trip = strcmp(bench->options.mode, "trip") == 0;
     state = bench_shared(sizeof *state);
     snprintf(port, sizeof port, "%u", bench_free_port());
-    snprintf(url, sizeof url, "nats://127.0.0.1:%s", port);
-    char *words[] = {(char *)bench->options.program, (char *)"-a", (char *)"127.0.0.1", (char *)"-p", port, (char *)"-l",
+    snprintf(url, sizeof url, "nats://%s:%s", bench_host(), port);
+    char *words[] = {(char *)bench->options.program, (char *)"-a", (char *)bench_host(), (char *)"-p", port, (char *)"-l",
                      (char *)"/dev/null", NULL};
     bench_beside(bench, bench->options.cpu[1], words);
 

@@ -18,7 +18,7 @@
 
 #define BATCH_MAX 4096
 #define SIZE_MOST (8u << 20)
-#define PATIENCE_MS 5000
+#define PATIENCE_MS 20000
 #define PACK_BYTES 4096 /* what a queue has that is made with PTQ_PIPELINE */
 
 static char home_dir[96], far_dir[96], home_keys[96], far_keys[96], url[64];
@@ -65,7 +65,7 @@ static void start_bridges(struct bench *bench)
     snprintf(far_dir, sizeof far_dir, "%s/far", bench->dir);
     snprintf(home_keys, sizeof home_keys, "%s/keys/home", bench->dir);
     snprintf(far_keys, sizeof far_keys, "%s/keys/far", bench->dir);
-    snprintf(url, sizeof url, "%stcp://127.0.0.1:%u", by_tls(bench) ? "tls+" : "", bench_free_port());
+    snprintf(url, sizeof url, "%stcp://%s:%u", by_tls(bench) ? "tls+" : "", bench_host(), bench_free_port());
     if (mkdir(home_dir, 0700) != 0 || mkdir(far_dir, 0700) != 0)
         bench_fail("%s: %s", bench->dir, strerror(errno));
     if (by_tls(bench))

@@ -15,6 +15,7 @@
 
 struct watched {
     _Atomic int pid;
+    _Atomic uint32_t seen; /* to the end: it may go */
 };
 
 /* -- who waits -------------------------------------------------------------------------------------------------- */
@@ -70,6 +71,7 @@ static void consume(struct bench *bench)
         wait_in_any(bench, bus, ms);
     else
         wait_in_get(queue, ms);
+    (void)bench_wait_word(&watched->seen, true, "the watcher has looked"); /* he may have been away for longer than MARGIN_MS */
     ptq_queue_close(queue);
     ptq_bus_close(bus);
 }
@@ -116,6 +118,7 @@ static void watch(struct bench *bench, unsigned index)
     poll(NULL, 0, (int)bench->options.ms);
     extra[0] = (cpu_us_of(pid) - cpu) * 1e9 / (double)(bench_now_ns() - began);
     extra[1] = wakeups_of(pid) - wakeups;
+    atomic_store(&watched->seen, 1);
     ptq_queue_close(queue);
     ptq_bus_close(bus);
 }
