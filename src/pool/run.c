@@ -290,25 +290,31 @@ static void fail_dead(struct pti_worker *worker, uint32_t died)
         task->trace_text = task->note.trace;
 }
 
+enum overdue {
+    NOT_OVERDUE,
+    ONCE_MORE,
+    TOO_LATE, /* the task has failed with the reason */
+};
+
 /* Its worker had been stopped, or was too ill to end itself, and was killed by its parent when the time of the job was over: a run
  * that failed, and either the last one or one more. */
-static bool was_overdue(struct pti_worker *worker, struct pti_job *job, const ptq_msg *msg)
+static enum overdue was_overdue(struct pti_worker *worker, struct pti_job *job, const ptq_msg *msg)
 {
     struct pti_obituary note;
     char text[PTI_RESULT_TEXT_MAX + 1];
-    if (!pti_roster_find(&worker->roster, msg->position, &note) || note.death != PTI_DEATH_OVERDUE ||
+    if (!msg->redelivered || !pti_roster_find(&worker->roster, msg->position, &note) || note.death != PTI_DEATH_OVERDUE ||
         !pti_roster_forget(&worker->roster, msg->position))
-        return false;
+        return NOT_OVERDUE;
     if ((job->form & PTI_JOB_CHUNK) == 0 && pti_job_may_retry(&job->call, PTQ_TIMEDOUT, job->failures)) {
         job->failures++;
         if (can_note(worker->pool))
             pti_job_note_failures(msg->data, job->failures);
-        return false;
+        return ONCE_MORE;
     }
     pti_limit_text(text, sizeof text, job->call.timeout_ms);
     worker->task.tries--;
     (void)pti_task_blame(&worker->task, PTI_SECTION_LIMIT, PTQ_TIMEDOUT, "%s", text);
-    return true;
+    return TOO_LATE;
 }
 
 /* Where failures cannot be noted it is left to the death of this worker, which costs a life. */
@@ -343,13 +349,15 @@ enum ptq_err pti_run_job(struct pti_worker *worker, const ptq_msg *msg, uint64_t
         task->origin.input = msg->position;
     uint32_t given_back = job.call.delay_ms > 0 ? job.failures : 0; /* without a pause it was run again in hand */
     task->tries += job.failures - given_back;
-    if (msg->deliveries > (uint64_t)job.call.lives + given_back) {
+    enum overdue overdue = was_overdue(worker, &job, msg); /* first: it is no death that the job has to answer for */
+    if (overdue == TOO_LATE)
+        return PTQ_OK;
+    bool counts = overdue == NOT_OVERDUE || !can_note(worker->pool); /* what is not noted must come to an end by its lives */
+    if (counts && msg->deliveries > (uint64_t)job.call.lives + given_back) {
         task->tries--;
         fail_dead(worker, msg->deliveries - 1 - given_back);
         return PTQ_OK;
     }
-    if (msg->redelivered && was_overdue(worker, &job, msg))
-        return PTQ_OK;
     if (!find_doer(worker, task, &job))
         return PTQ_OK;
     if ((job.form & PTI_JOB_STAGE) != 0) {

@@ -157,13 +157,13 @@ static void a_job_that_is_in_time_is_left_alone(void **state)
     pools_fini(&pools);
 }
 
-/* It cannot end itself. */
+/* It cannot end itself, and that costs no lives either. */
 static void a_stopped_worker_is_killed_by_its_parent(void **state)
 {
     struct pools pools;
 
     (void)state;
-    pools_init(&pools, NULL, 0);
+    pools_init(&pools, &(struct ptq_pool_options){.lives = 1}, 0);
     pools_spawn(&pools, 2);
     uint64_t first = submit_limited(&pools, "stop-once", "x", &(struct ptq_call_options){.timeout_ms = 50});
     pools_submit(&pools, "echo", "next");
