@@ -109,7 +109,7 @@ static void the_program_that_started_it_is_killed_and_another_goes_on(void **sta
     struct lines lines;
     uint64_t seed = ptt_seed();
     struct sequence sequence = {.total = 150};
-    unsigned sent = 0, kills = 0;
+    unsigned sent = 0, kills = 0, came = 0, life_ms = 30;
     int64_t deadline = pti_now_ns() + 3 * (int64_t)PTT_LONG * PTI_NS_PER_MS;
     bool over = false;
 
@@ -117,13 +117,15 @@ static void the_program_that_started_it_is_killed_and_another_goes_on(void **sta
     lines_init(&lines, stages, COUNT(stages), &small);
     while (!over) {
         pid_t runner = ptt_fork(keep_running, &lines);
-        int64_t end = pti_now_ns() + (int64_t)(8 + ptt_random(&seed) % (kills < 30 ? 30 : 300)) * PTI_NS_PER_MS;
+        int64_t end = pti_now_ns() + (int64_t)(8 + ptt_random(&seed) % life_ms) * PTI_NS_PER_MS;
         while (!over && pti_now_ns() < end) {
             over = move_some(lines.line, &sent, &sequence);
             nap_us(200);
         }
         ptt_kill(runner);
-        kills++;
+        if (++kills >= 30) /* the first are killed early, the others when something may have come of it, however slow workers start */
+            life_ms = life_ms < 300 ? 300 : sequence.number == came ? 2 * life_ms : life_ms;
+        came = sequence.number;
         assert_true(pti_now_ns() < deadline);
     }
     char text[32];
