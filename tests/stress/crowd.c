@@ -619,6 +619,8 @@ static void run_round(const struct kind *kind, int milliseconds)
         start(&producers[i], produce, i);
     start(&tender, tend, 200);
     rest_us((uint64_t)milliseconds * 1000);
+    while (load(&crowd.acks) == 0 && load(&crowd.violations) == 0) /* nobody has come to run yet */
+        rest_us(1000);
     crowd.stop = true;
     join(&tender);
     for (uint32_t i = 0; i < PRODUCERS; i++)
