@@ -99,10 +99,22 @@ static void results_placed_over_a_killed_bridge_are_there_once(void **state)
     net_fini(&net);
 }
 
+/* The link to a bridge that has just begun may not be back yet. */
+static enum ptq_err get_over_the_next_link(ptq_queue *queue, int timeout_ms)
+{
+    int64_t end = pti_deadline(PTT_LONG);
+    enum ptq_err answer;
+    ptq_msg *msg;
+
+    do
+        answer = ptq_get(queue, timeout_ms, &msg);
+    while (answer == PTQ_EUNREACHABLE && pti_now_ns() < end);
+    return answer;
+}
+
 static void a_claim_is_made_again_at_the_next_bridge(void **state)
 {
     struct net net;
-    ptq_msg *msg;
     (void)state;
 
     net_init(&net, NULL);
@@ -110,12 +122,12 @@ static void a_claim_is_made_again_at_the_next_bridge(void **state)
     assert_ok(pti_queue_claim(far, PTI_DEADLINE_NOW));
     net_bridge_kill(&net);
     net_bridge_start(&net, NULL);
-    assert_answer(PTQ_TIMEDOUT, ptq_get(far, 3000, &msg));
+    assert_answer(PTQ_TIMEDOUT, get_over_the_next_link(far, 3000));
     assert_answer(PTQ_EBUSY, pti_queue_claim(done, PTI_DEADLINE_NOW));
     net_bridge_kill(&net);
     assert_ok(pti_queue_claim(done, pti_deadline(PTT_LONG)));
     net_bridge_start(&net, NULL);
-    assert_answer(PTQ_EBUSY, ptq_get(far, PTT_LONG, &msg));
+    assert_answer(PTQ_EBUSY, get_over_the_next_link(far, PTT_LONG));
     ptq_queue_close(far);
     ptq_queue_close(done);
     net_fini(&net);
