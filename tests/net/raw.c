@@ -2,6 +2,7 @@
 #include "net/raw.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -119,7 +120,10 @@ static bool read_frame(struct raw *raw, struct pti_frame *ret_frame)
 
     while ((answer = pti_frame_reader_next(&raw->reader, ret_frame, &reason)) == PTQ_EMPTY) {
         uint8_t *at = pti_frame_reader_space(&raw->reader, &room);
-        ssize_t part = recv(raw->fd, at, room, 0);
+        ssize_t part;
+        do
+            part = recv(raw->fd, at, room, 0);
+        while (part < 0 && errno == EINTR); /* it was stopped: a call with a deadline does not go on by itself */
         if (part <= 0)
             return false;
         pti_frame_reader_filled(&raw->reader, (size_t)part);

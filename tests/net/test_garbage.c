@@ -67,7 +67,9 @@ static bool read_to_end(int fd, uint8_t *bytes, size_t room, size_t *ret_size)
     size_t size = 0;
     ssize_t part;
 
-    while ((part = recv(fd, rest, sizeof rest, 0)) > 0) {
+    while ((part = recv(fd, rest, sizeof rest, 0)) > 0 || (part < 0 && errno == EINTR)) { /* stopped: a deadline's call ends */
+        if (part < 0)
+            continue;
         size_t keep = size + (size_t)part <= room ? (size_t)part : room - size;
         memcpy(bytes + size, rest, keep);
         size += keep;

@@ -94,8 +94,8 @@ static char *hear(int fd)
     size_t size = 0;
 
     assert_non_null(text);
-    while (size < ANSWER_MOST && (got = recv(fd, text + size, ANSWER_MOST - size, 0)) > 0)
-        size += (size_t)got;
+    while (size < ANSWER_MOST && ((got = recv(fd, text + size, ANSWER_MOST - size, 0)) > 0 || (got < 0 && errno == EINTR)))
+        size += got > 0 ? (size_t)got : 0; /* stopped: a deadline's call ends */
     text[size] = '\0';
     close(fd);
     return text;
