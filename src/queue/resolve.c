@@ -79,9 +79,9 @@ static int left_ms(int64_t until, int most)
     return left <= 0 ? 0 : most != 0 && left > most ? most : (int)left;
 }
 
-/* By the peers that are known now.  Where there are none, waits for a queue of this host, but no longer than to look for peers again. */
-static enum ptq_err open_bare_once(ptq_bus *bus, const char *name, const struct pti_open *open, int64_t until, struct ptq_error *error,
-                                   struct pti_port **ret_port)
+/* By the peers that are known now.  Where there are none, waits for a queue of this host, but no longer than slice_ms (0: than `until`). */
+static enum ptq_err open_bare_once(ptq_bus *bus, const char *name, const struct pti_open *open, int64_t until, int slice_ms,
+                                   struct ptq_error *error, struct pti_port **ret_port)
 {
     struct pti_bare bare = {.bus = bus, .name = name};
     struct pti_open patient = *open;
@@ -95,7 +95,7 @@ static enum ptq_err open_bare_once(ptq_bus *bus, const char *name, const struct 
     if (answer != PTQ_OK)
         answer = pti_error(error, answer, "queue '%s': out of memory", name);
     else if (open->options.wait_ms != 0)
-        patient.options.wait_ms = left_ms(until, imported ? 0 : LOOK_FOR_PEERS_MS);
+        patient.options.wait_ms = left_ms(until, imported ? 0 : slice_ms);
     if (answer == PTQ_OK && imported)
         answer = pti_resolve_open_bare(&bare, &patient, error, ret_port);
     else if (answer == PTQ_OK)
@@ -109,12 +109,17 @@ static enum ptq_err open_bare(ptq_bus *bus, const char *name, const struct pti_o
                               struct pti_port **ret_port)
 {
     int64_t until = open->options.wait_ms != 0 ? pti_deadline(open->options.wait_ms) : PTI_DEADLINE_NOW;
-    enum ptq_err answer;
+    int slice_ms = LOOK_FOR_PEERS_MS;
 
-    do
-        answer = open_bare_once(bus, name, open, until, error, ret_port);
-    while (answer == PTQ_ENOENT && open->options.mode == PTQ_ATTACH && open->options.wait_ms != 0 && pti_now_ns() < until);
-    return answer;
+    for (;;) {
+        enum ptq_err answer = open_bare_once(bus, name, open, until, slice_ms, error, ret_port);
+        bool waits = open->options.wait_ms != 0 && pti_now_ns() < until;
+
+        if (answer == PTQ_EBUSY && waits && slice_ms != 0)
+            slice_ms = 0; /* it is here, and gc or a remover has it in hand: no peer matters */
+        else if (answer != PTQ_ENOENT || open->options.mode != PTQ_ATTACH || !waits)
+            return answer;
+    }
 }
 
 enum ptq_err pti_resolve_open(ptq_bus *bus, const char *name, const struct pti_open *open, struct ptq_error *error,

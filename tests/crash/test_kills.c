@@ -259,6 +259,15 @@ static enum ptq_err attach(ptq_bus *bus)
     return ptq_queue_open(bus, SCENE_QUEUE, &asked, &queue);
 }
 
+static enum ptq_err attach_patiently(ptq_bus *bus)
+{
+    struct ptq_queue_options asked = {.mode = PTQ_ATTACH, .wait_ms = PTT_LONG};
+    ptq_queue *queue = NULL;
+
+    return ptq_queue_open(bus, SCENE_QUEUE, &asked, &queue);
+}
+
+static const struct errand patient_errand = {"attach with wait_ms", true, false, attach_patiently, false, false};
 static const struct errand beside_gc[] = {{"attach", true, false, attach, false, false},
                                           {"unlink by force", true, false, unlink_by_force, true, false}};
 
@@ -274,8 +283,8 @@ static int lock_as_gc(const struct trip *trip)
     return fd;
 }
 
-/* Stops behind its n-th call, where `away` for longer than it would wait; gc is done before it goes on. */
-static void meet_gc(struct trip *trip, uint64_t n, uint64_t away)
+/* Stops behind its n-th call, where `away` for longer than it would wait; gc is done before it goes on, or so many calls later. */
+static void meet_gc(struct trip *trip, uint64_t n, uint64_t away, uint64_t later)
 {
     struct victim victim;
 
@@ -284,6 +293,8 @@ static void meet_gc(struct trip *trip, uint64_t n, uint64_t away)
     int gc = lock_as_gc(trip); /* not before: the victim would inherit it */
     victim_run_to_call(&victim, n, true);
     *away_s = away;
+    if (later > 0)
+        (void)victim_run_to_call(&victim, n + later, true);
     close(gc);
     victim_finish(&victim);
     *away_s = 0;
@@ -308,8 +319,11 @@ static void whoever_meets_gc_goes_on_when_gc_is_done(void **state)
         struct trip trip = {.errand = &beside_gc[i], .done = &page->words[0]};
         for (uint64_t n = 0; n < 50; n++)
             for (uint64_t away = 0; away < 3; away += 2)
-                meet_gc(&trip, n, away);
+                meet_gc(&trip, n, away, 0);
     }
+    struct trip patient = {.errand = &patient_errand, .done = &page->words[0]};
+    for (uint64_t n = 0; n < 50; n++)
+        meet_gc(&patient, n, PTT_LONG / 4000, 60);
     away_s = NULL;
     ptt_page_free(page);
 }
