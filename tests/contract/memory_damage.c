@@ -188,7 +188,7 @@ static int use_damaged_copies(void *context)
     if (bytes == NULL || ptq_bus_open("test", &options, &bus) != PTQ_OK)
         return 91;
     for (uint64_t number = damage->page->words[0]; number < damage->count; number++) {
-        struct itimerval soon = {.it_value = {10, 0}}; /* a hang ends by SIGALRM */
+        struct itimerval soon = {.it_value = {30, 0}}; /* a hang ends by SIGALRM */
         size_t size = damage->size;
         ptq_queue *queue = NULL;
 
