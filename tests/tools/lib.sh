@@ -144,6 +144,7 @@ end_children() {
     for child in "${children[@]}"; do
         kill -KILL "$child" 2>/dev/null
     done
+    [ ${#children[@]} -eq 0 ] || wait "${children[@]}" 2>/dev/null # they may still make files in what is removed now
 }
 
 run_case() (
