@@ -461,6 +461,11 @@ def case_killed_it_leaves_nothing_behind(bus):
     for _ in range(3):
         top = Top(bus, "-d", "0.1").until("alpha.low")
         top.kill()
+        end = time.monotonic() + DEADLINE
+        while b"\x1b[?1049l" not in top.bytes:  # its guard has left the other screen
+            check(time.monotonic() < end, "the screen was not given back")
+            top.read(0.05)
+        check(termios.tcgetattr(top.fd)[3] & termios.ICANON, "the screen was given back before the terminal's modes")
         check(top.wait() == -signal.SIGKILL, "it was not killed")
     check(sorted(os.listdir(bus.place + "/bus/test")) == before, "files are left")
     bus.ptq("verify", "alpha")

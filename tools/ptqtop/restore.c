@@ -39,12 +39,13 @@ static void note_wish(int number)
     saved.wish = number;
 }
 
+/* The modes first: who sees that the screen is given back may type. */
 static void give_back(void)
 {
-    ssize_t ignored = write(STDOUT_FILENO, saved.sequence, saved.length);
-    (void)ignored;
     if (saved.has_modes)
         tcsetattr(STDIN_FILENO, TCSANOW, &saved.modes);
+    ssize_t ignored = write(STDOUT_FILENO, saved.sequence, saved.length);
+    (void)ignored;
 }
 
 static void tell_guard(enum word word)
