@@ -315,6 +315,7 @@ static enum ptq_err attach(ptq_bus *bus, const struct ptq_share_options *ask, pt
 
     name_file(share->kind, share->name, file);
     for (bool may_enter = ask->mode != PTQ_CREATE;;) {
+        int64_t now = pti_now_ns(); /* before the try: who was away between it and here tries once more */
         enum ptq_err err = may_enter ? enter(bus, file, ask, share) : PTQ_ENOENT;
 
         if (err == PTQ_ENOENT && pti_bus_is_gone(bus))
@@ -329,13 +330,13 @@ static enum ptq_err attach(ptq_bus *bus, const struct ptq_share_options *ask, pt
             may_enter = true;
             continue;
         }
-        if (err == PTQ_ENOENT && pti_now_ns() < deadline) {
+        if (err == PTQ_ENOENT && now < deadline) {
             rest();
             continue;
         }
         if (err != PTQ_EGONE && err != PTQ_EBUSY)
             return err;
-        if (pti_now_ns() >= grace && pti_now_ns() >= deadline)
+        if (now >= grace && now >= deadline)
             return pti_error(ask->error, PTQ_EBUSY, "%s '%s' is being removed; try again", words[share->kind].kind, share->name);
         rest();
     }

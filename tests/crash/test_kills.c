@@ -12,8 +12,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <ptq/share.h>
+
 #include "crash/scene.h"
 #include "os/life.h"
+#include "share/layout.h"
 
 struct errand {
     const char *name;
@@ -115,6 +118,14 @@ static const struct errand errands[] = {
     {"gc of an empty queue", true, true, collect, true, false},
 };
 
+/* ... and of the share "s", which is there before. */
+static enum ptq_err attach_share(ptq_bus *bus)
+{
+    ptq_share *share = NULL;
+
+    return ptq_share_open(bus, "s", &(struct ptq_share_options){.mode = PTQ_ATTACH}, &share);
+}
+
 /* ---- before, and after */
 
 static void arrange(struct trip *trip)
@@ -123,6 +134,11 @@ static void arrange(struct trip *trip)
 
     ptt_scratch_init(&trip->scratch);
     *trip->done = 0;
+    if (trip->errand->act == attach_share) {
+        ptq_share *share = NULL;
+        assert_ok(ptq_share_open(trip->scratch.bus, "s", &(struct ptq_share_options){.cells = 4, .max_endpoints = 2}, &share));
+        ptq_share_close(share);
+    }
     if (!trip->errand->exists)
         return;
     assert_ok(ptq_queue_open(trip->scratch.bus, SCENE_QUEUE, &options, &queue));
@@ -269,14 +285,18 @@ static enum ptq_err attach_patiently(ptq_bus *bus)
 
 static const struct errand patient_errand = {"attach with wait_ms", true, false, attach_patiently, false, false};
 static const struct errand beside_gc[] = {{"attach", true, false, attach, false, false},
-                                          {"unlink by force", true, false, unlink_by_force, true, false}};
+                                          {"unlink by force", true, false, unlink_by_force, true, false},
+                                          {"attach to a share", false, false, attach_share, false, false}};
 
 static int lock_as_gc(const struct trip *trip)
 {
     char path[128];
     struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = PTI_LIFE_BASE, .l_len = PTI_LIFE_BYTES};
 
-    snprintf(path, sizeof path, "%s/test/" SCENE_QUEUE "~v%d", trip->scratch.dir, PTQ_LAYOUT_VERSION);
+    if (trip->errand->act == attach_share)
+        snprintf(path, sizeof path, "%s/test/s" PTI_SHARE_SUFFIX, trip->scratch.dir);
+    else
+        snprintf(path, sizeof path, "%s/test/" SCENE_QUEUE "~v%d", trip->scratch.dir, PTQ_LAYOUT_VERSION);
     int fd = open(path, O_RDWR | O_CLOEXEC);
     assert_true(fd >= 0);
     assert_int_equal(fcntl(fd, F_OFD_SETLK, &whole), 0);
