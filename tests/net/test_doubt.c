@@ -236,6 +236,23 @@ static void welcome_until_called_off(struct raw *raw, int listener, struct pti_f
     }
 }
 
+/* The same, for a home that began anew: until it is asked for the queue. */
+static void welcome_until_opened(struct raw *raw, int listener)
+{
+    struct pti_frame frame;
+
+    for (;;) {
+        raw_welcome(raw, listener, 9, false);
+        while (raw_next(raw, &frame)) {
+            if (frame.type == PTI_FRAME_OPEN) {
+                say_opened(raw, frame.channel, &numbered);
+                return;
+            }
+        }
+        raw_close(raw);
+    }
+}
+
 static void what_is_in_doubt_is_asked_again_under_its_number(void **state)
 {
     struct putter putter;
@@ -264,8 +281,7 @@ static void what_is_in_doubt_and_was_forgotten_comes_flagged(void **state)
     (void)state;
 
     struct heard first = leave_in_doubt(&putter, &raw);
-    raw_welcome(&raw, putter.listener, 9, false);
-    hear_open(&raw, &numbered);
+    welcome_until_opened(&raw, putter.listener);
     atomic_store(&putter.may_retry, 1);
     struct heard second = hear_put(&raw);
     answer(&raw, second, PTQ_OK);
