@@ -272,7 +272,7 @@ static void a_timeout_costs_a_life(void **state)
     (void)state;
     assert_life("all", OPTIONS(.runs = 1, .lives = 2, .grace_ms = 1000, .timeout_ms = {[PTQ_SECTION_RUN] = 20}), "r1=wait", PTQ_OK,
                 "s p1 r1 p1 r1 o1 f R");
-    assert_life("all", OPTIONS(.runs = 1, .lives = 2, .grace_ms = 500, .timeout_ms = {[PTQ_SECTION_POSTRUN] = 10}), "o1=sleep", PTQ_OK,
+    assert_life("all", OPTIONS(.runs = 1, .lives = 2, .grace_ms = 1000, .timeout_ms = {[PTQ_SECTION_POSTRUN] = 10}), "o1=sleep", PTQ_OK,
                 "s p1 r1 o1 p1 r1 o1 f R");
 }
 
