@@ -60,7 +60,7 @@ static enum ptq_err look_around(ptq_pool *pool, enum pti_seen *ret_seen)
     if (msg->kind != PTI_KIND_MARKER)
         return pti_pool_settled(pti_queue_untake(msg));
     err = pti_unordered_put_marker(pool, msg, PTI_DEADLINE_NOW);
-    if (err != PTQ_OK) {
+    if (err != PTQ_OK && err != PTQ_ELATE) {
         (void)pti_queue_untake(msg);
         return err == PTQ_FULL ? PTQ_OK : err;
     }

@@ -176,7 +176,7 @@ void pti_pool_note_end(ptq_pool *pool);
 enum ptq_err pti_unordered_begin(ptq_pool *pool);
 /* A result with this ticket has come: jobs far beyond it may be leased, too. */
 void pti_unordered_go_on(ptq_pool *pool, uint64_t ticket);
-/* Hands in what has the head of a result; PTQ_TIMEDOUT after a slice without room. */
+/* Hands in what has the head of a result; PTQ_TIMEDOUT after a slice without room; PTQ_ELATE: all jobs are settled, another did this one. */
 enum ptq_err pti_unordered_put(ptq_pool *pool, const struct pti_put *put);
 /* Hands in a marker.  As pti_queue_put. */
 enum ptq_err pti_unordered_put_marker(ptq_pool *pool, const ptq_msg *msg, int64_t deadline);

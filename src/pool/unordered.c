@@ -42,9 +42,26 @@ void pti_unordered_go_on(ptq_pool *pool, uint64_t ticket)
 
 /* -- handing in ----------------------------------------------------------------------------------------------- */
 
+static bool is_settled(const struct ptq_queue_stats *stats)
+{
+    return stats->ended && stats->ready + stats->leased + stats->delayed == 0;
+}
+
+/* Results end when all jobs are settled.  Who comes behind that has lost his lease, over a link that was down for long: another did the
+ * job, whose result counts. */
+static enum ptq_err put_result(ptq_pool *pool, const struct pti_put *put, int64_t deadline)
+{
+    struct ptq_queue_stats jobs;
+    enum ptq_err err = pti_queue_put(pool->done, put, deadline, NULL);
+    if (err != PTQ_EENDED)
+        return err;
+    enum ptq_err asked = ptq_queue_stats(pool->jobs, &jobs);
+    return asked != PTQ_OK ? asked : is_settled(&jobs) ? PTQ_ELATE : err;
+}
+
 enum ptq_err pti_unordered_put(ptq_pool *pool, const struct pti_put *put)
 {
-    return pti_queue_put(pool->done, put, pti_now_ns() + PTI_POOL_SLICE, NULL);
+    return put_result(pool, put, pti_now_ns() + PTI_POOL_SLICE);
 }
 
 enum ptq_err pti_unordered_put_marker(ptq_pool *pool, const ptq_msg *msg, int64_t deadline)
@@ -58,7 +75,7 @@ enum ptq_err pti_unordered_put_marker(ptq_pool *pool, const ptq_msg *msg, int64_
     if (msg->size != 0)
         memcpy(entry + head, msg->data, msg->size);
     struct pti_put put = {.data = entry, .size = (uint32_t)(head + msg->size), .kind = PTI_KIND_MARKER};
-    enum ptq_err err = pti_queue_put(pool->done, &put, deadline, NULL);
+    enum ptq_err err = put_result(pool, &put, deadline);
     free(entry);
     return err;
 }
@@ -70,11 +87,6 @@ uint64_t pti_unordered_most(const ptq_pool *pool)
 }
 
 /* -- the end -------------------------------------------------------------------------------------------------- */
-
-static bool is_settled(const struct ptq_queue_stats *stats)
-{
-    return stats->ended && stats->ready + stats->leased + stats->delayed == 0;
-}
 
 bool pti_unordered_end(ptq_pool *pool)
 {

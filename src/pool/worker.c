@@ -76,7 +76,7 @@ static enum ptq_err place_marker(const struct pti_worker *worker, const ptq_msg 
     do
         err = pti_unordered_put_marker(worker->pool, msg, pti_now_ns() + PTI_POOL_SLICE);
     while (err != PTQ_OK && may_pass(err) && !pti_worker_is_leaving(worker));
-    return may_pass(err) ? PTQ_EINTR : err;
+    return err == PTQ_ELATE ? PTQ_OK : may_pass(err) ? PTQ_EINTR : err;
 }
 
 /* The job's trace goes on with its result. */

@@ -186,6 +186,38 @@ static void a_job_that_is_done_twice_comes_out_once(void **state)
     pools_fini(&pools);
 }
 
+/* A worker of another host whose lease was given to another while its link was down. */
+static void a_result_behind_the_end_is_late(void **state)
+{
+    struct pools pools;
+    ptq_msg *msg = NULL;
+    (void)state;
+    init(&pools, &small, 0);
+    uint64_t ticket = pools_submit(&pools, "echo", "once");
+    assert_ok(pti_pool_take_job(pools.pool, PTI_DEADLINE_NOW, &msg));
+    struct pti_result result = {.ticket = ticket, .tries = 1};
+    unsigned char entry[PTI_RESULT_ROOM + 8];
+    size_t head = pti_result_write_head(entry, &result);
+    memcpy(entry + head, "once", 4);
+    struct pti_put put = {.data = entry, .size = (uint32_t)head + 4};
+    assert_ok(pti_unordered_put(pools.pool, &put));
+    assert_ok(ptq_ack(msg));
+    pools_expect(&pools, ticket, "once");
+    assert_ok(ptq_pool_stop(pools.pool));
+    pools_expect_end(&pools);
+
+    assert_answer(PTQ_ELATE, pti_unordered_put(pools.pool, &put));
+    pools_fini(&pools);
+
+    init(&pools, &small, 0); /* but where somebody ends the results by hand, nothing is thrown away */
+    pools_submit(&pools, "echo", "kept");
+    assert_ok(pti_pool_take_job(pools.pool, PTI_DEADLINE_NOW, &msg));
+    assert_ok(ptq_end(pools.pool->done));
+    assert_answer(PTQ_EENDED, pti_unordered_put(pools.pool, &put));
+    assert_ok(ptq_nack(msg, 0));
+    pools_fini(&pools);
+}
+
 static void workers_are_killed_and_each_ticket_comes_once(void **state)
 {
     enum { JOBS = 3000, KILLS = 12 };
@@ -425,6 +457,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_map_puts_each_result_where_its_item_stands),
         cmocka_unit_test(the_first_failure_that_comes_ends_a_map_and_nothing_of_it_is_left),
         cmocka_unit_test(a_job_that_is_done_twice_comes_out_once),
+        cmocka_unit_test(a_result_behind_the_end_is_late),
         cmocka_unit_test(workers_are_killed_and_each_ticket_comes_once),
         cmocka_unit_test(a_getter_that_dies_loses_nothing),
         cmocka_unit_test(markers_come_out_also_where_nobody_works),
