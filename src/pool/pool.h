@@ -373,6 +373,7 @@ struct pti_worker {
     int64_t pid;                     /* while it works */
     unsigned slot, count;
     struct pti_status *status;       /* NULL: nobody looks */
+    bool has_asked;                  /* this thread has its place in the queue of jobs */
     bool unseen;                     /* no row in the roster */
     uint64_t jobs, most_jobs, most_bytes; /* done by this process; after so many, or with so much memory, it leaves to a successor; 0 */
     bool used_up;

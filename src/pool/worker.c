@@ -309,8 +309,19 @@ static bool is_to_be_asked_again(enum ptq_err err)
     return err == PTQ_EINTR || err == PTQ_EUNREACHABLE || err == PTQ_EINDOUBT;
 }
 
+/* Law: a queue remembers an interrupt for threads that have a place in it, and the first call makes one.  So who may sleep has asked
+ * before, and looked after that whether he is to leave: else he would sleep through what sent him away. */
+static enum ptq_err ask_first(struct pti_worker *worker, ptq_msg **ret_msg)
+{
+    worker->has_asked = true;
+    enum ptq_err err = pti_pool_take_job(worker->pool, PTI_DEADLINE_NOW, ret_msg);
+    return err == PTQ_EMPTY ? PTQ_EINTR : err;
+}
+
 static enum ptq_err take(struct pti_worker *worker, ptq_msg **ret_msg)
 {
+    if (!worker->has_asked)
+        return ask_first(worker, ret_msg);
     if (worker->roster.row == NULL)
         return pti_pool_take_job(worker->pool, PTI_DEADLINE_NEVER, ret_msg);
     enum ptq_err err = pti_pool_take_job(worker->pool, PTI_DEADLINE_NOW, ret_msg);

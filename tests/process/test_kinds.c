@@ -208,6 +208,24 @@ static void whoever_waits_sleeps_when_threads_have_left(void **state)
     pools_fini(&pools);
 }
 
+/* Wherever they are on their way to their first sleep. */
+static void threads_that_are_sent_away_as_they_begin_leave(void **state)
+{
+    (void)state;
+    for (unsigned round = 0; round < 300; round++) {
+        struct pools pools;
+        pools_init(&pools, NULL, 0);
+        unsigned threads = ptt_count_threads();
+        assert_ok(ptq_pool_spawn(pools.pool, &(struct ptq_spawn_options){.count = 4, .threads = true}));
+        for (unsigned spin = 0; spin < round * 500; spin++)
+            __asm__ volatile("");
+        ptq_pool_leave(pools.pool);
+        if (!ptt_wait_until(are_so_few, &threads, PTT_LONG))
+            fail_msg("round %u: a thread stays", round);
+        pools_fini(&pools);
+    }
+}
+
 static void threads_that_could_not_begin_are_told(void **state)
 {
     struct pools pools;
@@ -515,6 +533,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(threads_of_this_process_work_and_end_with_the_pool),
         cmocka_unit_test(closing_a_pool_ends_its_threads),
         cmocka_unit_test(whoever_waits_sleeps_when_threads_have_left),
+        cmocka_unit_test(threads_that_are_sent_away_as_they_begin_leave),
         cmocka_unit_test(threads_that_could_not_begin_are_told),
         cmocka_unit_test(threads_that_cannot_be_had_leave_nothing_behind),
         cmocka_unit_test(threads_refuse_what_only_processes_can_do),
