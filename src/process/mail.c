@@ -70,10 +70,13 @@ enum ptq_err ptq_self_listen(ptq_self *self, void *buffer, size_t size, int time
     enum ptq_err err = box_of(self, &self->mail.in, self->mail.name_in, &in);
     if (err != PTQ_OK)
         return err;
-    bool stops = ptq_self_stopping(self); /* whoever asks for the stop after this look finds the box, and its interrupt waits for us */
-    err = ptq_recv(in, buffer, size, stops ? PTQ_NOWAIT : timeout_ms, ret_size);
+    /* Asked once, this thread has its place in the box: whoever asks for the stop after the look finds the box, and its interrupt waits
+     * for us. */
+    err = ptq_recv(in, buffer, size, PTQ_NOWAIT, ret_size);
+    if (err == PTQ_EMPTY && timeout_ms != PTQ_NOWAIT)
+        err = ptq_self_stopping(self) ? PTQ_EINTR : ptq_recv(in, buffer, size, timeout_ms, ret_size);
     tell(self->mail.bus, self->hooks->name, err, "hears its parent say", err == PTQ_OK ? *ret_size : 0);
-    return stops && err == PTQ_EMPTY && timeout_ms != PTQ_NOWAIT ? PTQ_EINTR : err;
+    return err;
 }
 
 /* Also in a signal handler. */

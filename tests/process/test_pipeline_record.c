@@ -145,6 +145,17 @@ static enum ptq_err table(ptq_pipeline *line, FILE *file) { return ptq_pipeline_
 static enum ptq_err csv(ptq_pipeline *line, FILE *file) { return ptq_pipeline_record(line, PTQ_RECORD_CSV, file); }
 static enum ptq_err svg(ptq_pipeline *line, FILE *file) { return ptq_pipeline_record(line, PTQ_RECORD_SVG, file); }
 
+static unsigned workers_of(ptq_pipeline *line)
+{
+    struct ptq_pipeline_stats whole;
+    struct ptq_stage_stats stats[COUNT(stages)];
+    assert_ok(ptq_pipeline_stats(line, &whole, stats, COUNT(stats)));
+    return stats[0].workers + stats[1].workers + stats[2].workers + stats[3].workers;
+}
+
+static bool six_live(void *line) { return workers_of(line) == 6; }
+static bool none_lives(void *line) { return workers_of(line) == 0; }
+
 static void the_table_names_stages_workers_and_the_bottleneck(void **state)
 {
     struct lines lines;
@@ -152,8 +163,10 @@ static void the_table_names_stages_workers_and_the_bottleneck(void **state)
     (void)state;
     lines_init(&lines, stages, COUNT(stages), NULL);
     assert_ok(ptq_pipeline_start(lines.line));
+    assert_true(ptt_wait_until(six_live, lines.line, PTT_LONG)); /* or others may have done all before the last has begun */
     send(lines.line, NUMBERS);
     wait_counted(lines.line, (const uint64_t[]){NUMBERS, 90, 90, 90 - 12 + 60}, COUNT(stages));
+    assert_true(ptt_wait_until(none_lives, lines.line, PTT_LONG)); /* or those that had left would not count */
     struct ptq_pipeline_stats whole;
     struct ptq_stage_stats stats[COUNT(stages)];
     char best[80];
