@@ -91,7 +91,7 @@ bool pti_job_read(const void *entry, size_t size, struct pti_job *ret_job)
     const unsigned char *from = entry;
     if (size < PTI_JOB_HEAD || memcmp(from, job_magic, sizeof job_magic) != 0)
         return false;
-    struct pti_job_call call = {.lives = pti_fetch16(from + 4), .timeout_ms = pti_fetch32(from + 8)};
+    struct pti_job_call call = {.lives = pti_fetch16(from + PTI_JOB_LIVES_AT), .timeout_ms = pti_fetch32(from + 8)};
     unsigned form = pti_fetch16(from + 14);
     size_t task_size = pti_fetch16(from + 6);
     if (task_size > PTQ_TASK_NAME_MAX || call.timeout_ms > PTI_JOB_MS_MAX || (form & ~PTI_JOB_FORMS) != 0)
@@ -137,6 +137,11 @@ int64_t pti_job_delay_ms(const struct pti_job_call *call, uint32_t failures)
 void pti_job_note_failures(void *entry, uint32_t failures)
 {
     pti_store16((unsigned char *)entry + PTI_JOB_FAILURES_AT, (uint16_t)at_most(failures, UINT16_MAX));
+}
+
+void pti_job_set_lives(void *entry, uint32_t lives)
+{
+    pti_store16((unsigned char *)entry + PTI_JOB_LIVES_AT, (uint16_t)at_most(lives, UINT16_MAX));
 }
 
 /* -- pieces --------------------------------------------------------------------------------------------------- */

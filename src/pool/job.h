@@ -34,7 +34,8 @@
 #define PTI_JOB_HEAD 16u
 #define PTI_JOB_RETRY_HEAD 16u
 #define PTI_JOB_ROOM (PTI_JOB_HEAD + PTI_JOB_RETRY_HEAD + 64u) /* item_size of jobs is that of the pool and this */
-#define PTI_JOB_FAILURES_AT 12u /* failures is written by who has the job on lease, before it gives the job back */
+#define PTI_JOB_LIVES_AT 4u
+#define PTI_JOB_FAILURES_AT 12u /* failures and lives are written by who has the job on lease, before it gives the job back */
 #define PTI_RESULT_HEAD 48u
 #define PTI_RESULT_NAME_MAX 63u                       /* host and worker names are cut to this */
 #define PTI_RESULT_TEXT_MAX 500u
@@ -125,6 +126,8 @@ bool pti_job_may_retry(const struct pti_job_call *call, enum ptq_err code, uint3
 int64_t pti_job_delay_ms(const struct pti_job_call *call, uint32_t failures);
 /* Notes in the entry how many runs have failed. */
 void pti_job_note_failures(void *entry, uint32_t failures);
+/* So many workers may it cost from now on. */
+void pti_job_set_lives(void *entry, uint32_t lives);
 
 /* One of several jobs, or results, in one entry. */
 struct pti_piece {

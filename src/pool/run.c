@@ -5,7 +5,8 @@
  *
  *     deliveries = 1 + runs that were given back + workers that died
  *
- * and only the last of them costs lives.  A job of another host is a copy here: there the worker waits with it in hand, and so
+ * and only the last of them costs lives.  A worker that its parent ended at the job's limit is a run that failed, and no death: where
+ * there is no pause, so that nothing else accounts for its delivery, the job gets a life more.  A job of another host is a copy here: there the worker waits with it in hand, and so
  * does one whose job is too large to be written in place.
  */
 #include <errno.h>
@@ -293,6 +294,7 @@ static void fail_dead(struct pti_worker *worker, uint32_t died)
 enum overdue {
     NOT_OVERDUE,
     ONCE_MORE,
+    ONCE_MORE_UNNOTED, /* must come to an end by its lives */
     TOO_LATE, /* the task has failed with the reason */
 };
 
@@ -307,8 +309,11 @@ static enum overdue was_overdue(struct pti_worker *worker, struct pti_job *job, 
         return NOT_OVERDUE;
     if ((job->form & PTI_JOB_CHUNK) == 0 && pti_job_may_retry(&job->call, PTQ_TIMEDOUT, job->failures)) {
         job->failures++;
-        if (can_note(worker->pool))
-            pti_job_note_failures(msg->data, job->failures);
+        if (!can_note(worker->pool))
+            return ONCE_MORE_UNNOTED;
+        pti_job_note_failures(msg->data, job->failures);
+        if (job->call.delay_ms == 0) /* with a pause, failures account for this delivery */
+            pti_job_set_lives(msg->data, ++job->call.lives);
         return ONCE_MORE;
     }
     pti_limit_text(text, sizeof text, job->call.timeout_ms);
@@ -352,8 +357,9 @@ enum ptq_err pti_run_job(struct pti_worker *worker, const ptq_msg *msg, uint64_t
     enum overdue overdue = was_overdue(worker, &job, msg); /* first: it is no death that the job has to answer for */
     if (overdue == TOO_LATE)
         return PTQ_OK;
-    bool counts = overdue == NOT_OVERDUE || !can_note(worker->pool); /* what is not noted must come to an end by its lives */
-    if (counts && msg->deliveries > (uint64_t)job.call.lives + given_back) {
+    if (overdue == ONCE_MORE && job.call.delay_ms > 0)
+        given_back = job.failures;
+    if (msg->deliveries > (uint64_t)job.call.lives + given_back) {
         task->tries--;
         fail_dead(worker, msg->deliveries - 1 - given_back);
         return PTQ_OK;

@@ -137,11 +137,18 @@ static enum ptq_err stop_once(ptq_task *task, const void *data, size_t size)
     return ptq_task_result(task, data, size);
 }
 
+static enum ptq_err stop_then_hang(ptq_task *task, const void *data, size_t size)
+{
+    if (ptq_task_tries(task) == 1)
+        raise(SIGSTOP);
+    return hang(task, data, size);
+}
+
 void pools_register(void)
 {
     static const struct pools_task tasks[] = {{"echo", echo}, {"gate", gate},  {"die", die},     {"die-once", die_once},
                  {"fail", failing}, {"big", big}, {"pid", tell_pid}, {"spin", spin}, {"plan", plan},
-                 {"hang", hang}, {"look", look}, {"stop-once", stop_once}};
+                 {"hang", hang}, {"look", look}, {"stop-once", stop_once}, {"stop-then-hang", stop_then_hang}};
     pools_register_tasks(tasks, sizeof tasks / sizeof *tasks);
 }
 

@@ -32,7 +32,7 @@ void pools_register_tasks(const struct pools_task *tasks, size_t count);
  * many bytes as its data says; "pid" gives the worker's pid; "spin" echoes after up to
  * 0.7 ms of work; "plan" does at its n-th run what the n-th letter of its data says: 'f' fails, 't' fails with PTQ_TIMEDOUT, 'd'
  * kills its worker, any other gives the data back; "hang" tells queue "at" its ticket and hangs; "look" echoes when its time is over; "stop-once"
- * stops its worker at the first try, then echoes. */
+ * stops its worker at the first try, then echoes, "stop-then-hang" hangs then. */
 
 /* Lets one job through gate <name>. */
 void pools_open_gate(struct pools *pools, const char *name);

@@ -120,6 +120,23 @@ static void a_job_that_timed_out_is_run_again_if_it_asks_for_that(void **state)
     }
 }
 
+/* However they end: by their parent, or by themselves. */
+static void no_end_by_the_limit_costs_a_life(void **state)
+{
+    static const struct ptq_call_options calls[] = {{.timeout_ms = 50, .retries = 2}, {.timeout_ms = 50, .retries = 2, .delay_ms = 10}};
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        struct pools pools;
+        pools_init(&pools, &(struct ptq_pool_options){.lives = 1}, 0);
+        pools_spawn(&pools, 1);
+        uint64_t first = submit_limited(&pools, "stop-then-hang", "", &calls[i]);
+        pools_expect_error(&pools, first, PTQ_TIMEDOUT);
+        assert_int_equal(runs(&pools), 2); /* and the one that was stopped */
+        pools_fini(&pools);
+    }
+}
+
 static void a_task_that_looks_ends_by_itself_and_its_worker_lives(void **state)
 {
     struct pools pools;
@@ -317,6 +334,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(only_the_offender_is_killed_and_the_others_go_on),
         cmocka_unit_test(a_job_that_timed_out_is_not_run_again),
         cmocka_unit_test(a_job_that_timed_out_is_run_again_if_it_asks_for_that),
+        cmocka_unit_test(no_end_by_the_limit_costs_a_life),
         cmocka_unit_test(a_task_that_looks_ends_by_itself_and_its_worker_lives),
         cmocka_unit_test(a_job_that_is_in_time_is_left_alone),
         cmocka_unit_test(a_stopped_worker_is_killed_by_its_parent),
